@@ -1,0 +1,1 @@
+"""From expression and features to trained models. Nothing here is imported by the engine."""
