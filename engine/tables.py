@@ -1,14 +1,15 @@
 """Small text tables, read whole: gzip by its magic bytes, ragged rows refused by their line number."""
 
+import gzip
 import io
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
-from isal import igzip, isal_zlib
 
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
@@ -40,13 +41,13 @@ def read_bytes(path: Path) -> bytes:
         # One byte more than allowed tells a file that is too large from one that just fits.
         raw = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _head(path)
         if raw.startswith(_GZIP_MAGIC):
-            with igzip.open(io.BytesIO(raw), "rb") as unpacked:
-                data: bytes = unpacked.read(MAX_BYTES + 1)
+            with gzip.open(io.BytesIO(raw), "rb") as unpacked:
+                data = unpacked.read(MAX_BYTES + 1)
         else:
             data = raw
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file") from None
-    except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadDataError(f"{path}: damaged or cut gzip data ({error}); fetch or make the file again") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
