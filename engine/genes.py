@@ -55,6 +55,16 @@ class Genes:
     def __len__(self) -> int:
         return len(self.gene_id)
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Genes":
+        """Return the genes of these rows, in this order."""
+        return Genes(
+            tuple(self.gene_id[i] for i in rows),
+            tuple(self.symbol[i] for i in rows),
+            tuple(self.chrom[i] for i in rows),
+            self.tss[rows],
+            tuple(self.strand[i] for i in rows),
+        )
+
 
 class _Row(NamedTuple):
     gene_id: str
