@@ -154,14 +154,7 @@ def unique(genes: Genes) -> Genes:
     first: dict[str, int] = {}
     for row, gene_id in enumerate(genes.gene_id):
         first.setdefault(gene_id, row)
-    rows = list(first.values())
-    return Genes(
-        tuple(first),
-        tuple(genes.symbol[row] for row in rows),
-        tuple(genes.chrom[row] for row in rows),
-        genes.tss[rows],
-        tuple(genes.strand[row] for row in rows),
-    )
+    return genes.take(np.array([*first.values()], np.int64))
 
 
 def write_genes(path: str | Path, genes: Genes) -> None:

@@ -1,0 +1,279 @@
+"""Byte blocks of reads: plain, gzip, bgzip, from a file, standard input or any other byte stream.
+
+A source hands out blocks in two steps, so that several threads can share it. ``take`` is called by one
+thread at a time and moves through the stream: for plain and gzip input that is all the work. ``finish``
+may run in any thread and completes the block: bgzip members are independent, so they inflate there.
+Each thread owns one ``Block`` and reuses it: the bytes stay in its core's cache from inflating to counting.
+"""
+
+import gzip
+import hashlib
+import io
+import struct
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+# The reader inside isal's own GzipFile: all members, all checks, into our buffer, without the GIL.
+from isal.isal_zlib import IsalError
+from isal.isal_zlib import _GzipReader as GzipReader
+
+from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
+
+# Large enough that the threads seldom meet, small enough to stay in a second-level cache.
+BLOCK_BYTES = 1 << 20
+COMPRESSED_BYTES = 1 << 18
+HEADROOM_BYTES = 1 << 17
+MARGIN_BYTES = 64  # kernels may look this far past either end
+
+GZIP_MAGIC = b"\x1f\x8b"
+CRAM_MAGIC = b"CRAM"
+
+
+class Block:
+    """A reusable buffer: room for what the block before left over, then the block's own bytes."""
+
+    def __init__(self) -> None:
+        self.buffer = np.zeros(HEADROOM_BYTES + BLOCK_BYTES + MARGIN_BYTES, np.uint8)
+        self.first = HEADROOM_BYTES
+        self.end = self.first
+        self.is_last = False
+
+    def room(self) -> memoryview:
+        """Return the bytes a source fills."""
+        return memoryview(self.buffer)[self.first : self.first + BLOCK_BYTES]
+
+    def put_before(self, carry: bytes) -> int:
+        """Place ``carry`` right before the block's bytes; return where it begins."""
+        if len(carry) > self.first - MARGIN_BYTES:
+            grown = np.zeros(self.buffer.size + len(carry), np.uint8)
+            grown[len(carry) :] = self.buffer
+            self.buffer, self.first, self.end = grown, self.first + len(carry), self.end + len(carry)
+        begin = self.first - len(carry)
+        self.buffer[begin : self.first] = np.frombuffer(carry, np.uint8)
+        return begin
+
+
+class ByteStream(Protocol):
+    """What a source reads from: the seam for other transports."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Read up to ``len(buffer)`` bytes; 0 at the end."""
+
+    def close(self) -> None:
+        """Release what the stream holds."""
+
+
+class Meter(io.RawIOBase):
+    """Count, and on request hash, the bytes of a stream as they pass."""
+
+    def __init__(self, stream: ByteStream, hashed: bool) -> None:
+        super().__init__()
+        self._stream = stream
+        self._digest = hashlib.sha256() if hashed else None
+        self.bytes_read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        n = self._stream.readinto(buffer) or 0
+        self.bytes_read += n
+        if self._digest:
+            self._digest.update(memoryview(buffer)[:n])
+        return n
+
+    def sha256(self) -> str | None:
+        """Return the hash of all bytes read so far, if asked for."""
+        return self._digest.hexdigest() if self._digest else None
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+class SerialSource:
+    """Plain bytes, or one gzip stream of any number of members: inflating has an order of its own."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    def take(self, block: Block) -> bytes:
+        """Fill the block; it is the last one if the stream ends in it."""
+        room, filled = block.room(), 0
+        while filled < len(room):
+            n = self._stream.readinto(room[filled:])
+            if not n:
+                block.is_last = True
+                break
+            filled += n
+        block.end = block.first + filled
+        return b""
+
+    def finish(self, members: bytes, block: Block) -> None:
+        """Do nothing: the block is complete."""
+
+
+class GzipSource:
+    """Gzip. As long as its members are bgzip's, which say how long they are, they inflate in any thread."""
+
+    def __init__(self, stream: "Prefixed", allow_no_eof: bool) -> None:
+        self._stream = stream
+        self._allow_no_eof = allow_no_eof
+        self._data = b""
+        self._at = 0
+        self._must_end_empty = False
+        self._ordinary: SerialSource | None = None
+
+    def take(self, block: Block) -> bytes:
+        """Return the whole compressed members that fill one block; ordinary gzip is inflated right here."""
+        if self._ordinary:
+            return self._ordinary.take(block)
+        members: list[bytes] = []
+        inflated = 0
+        while (size := self._next_member()) is not None:
+            if size == 0:
+                if not members:  # no bgzip from here on
+                    unread = Prefixed(self._data[self._at :], self._stream)
+                    self._ordinary = SerialSource(GzipReader(unread, COMPRESSED_BYTES))
+                    return self._ordinary.take(block)
+                break
+            (length,) = struct.unpack_from("<I", self._data, self._at + size - 4)
+            if length > len(block.room()):
+                raise BadDataError("a bgzip block claims to unpack to more than 64 KiB: the file is damaged")
+            if inflated + length > len(block.room()):
+                break
+            members.append(self._data[self._at : self._at + size])
+            inflated += length
+            self._at += size
+            self._must_end_empty = length > 0
+        else:
+            block.is_last = True
+            if self._must_end_empty and not self._allow_no_eof:
+                raise BadDataError(
+                    "the bgzip end-of-file block is missing: the file was probably cut; "
+                    "get it again, or say --allow-no-eof if you know it is whole"
+                )
+        block.end = block.first + inflated
+        return b"".join(members)
+
+    def finish(self, members: bytes, block: Block) -> None:
+        """Inflate bgzip members into the block."""
+        if not members:
+            return
+        reader, room, filled = GzipReader(members), block.room(), 0
+        while n := reader.readinto(room[filled:]):
+            filled += n
+        if block.first + filled != block.end:
+            raise BadDataError("a bgzip block does not unpack to the size it states: the file is damaged")
+
+    def _next_member(self) -> int | None:
+        """Return the size of the next bgzip member, all of it in memory; 0 if it is none; None at the end."""
+        if not self._have(1):
+            return None
+        if not self._have(12):
+            return 0
+        magic, flags, extra = struct.unpack_from("<3sB6xH", self._data, self._at)
+        if magic != b"\x1f\x8b\x08" or flags != 4 or not self._have(12 + extra):
+            return 0
+        field, end = self._at + 12, self._at + 12 + extra
+        while field + 6 <= end:
+            name, length, value = struct.unpack_from("<2sHH", self._data, field)
+            if name == b"BC" and length == 2:
+                if not self._have(value + 1):
+                    raise EOFError
+                return int(value) + 1
+            field += 4 + length
+        return 0
+
+    def _have(self, n: int) -> bool:
+        """Read on until ``n`` bytes are at hand; tell whether the stream has that many."""
+        while len(self._data) - self._at < n:
+            more = self._stream.read(COMPRESSED_BYTES)
+            if not more:
+                return False
+            self._data = self._data[self._at :] + more
+            self._at = 0
+        return True
+
+
+class Prefixed(io.RawIOBase):
+    """A stream some of whose first bytes have been read already."""
+
+    def __init__(self, prefix: bytes, stream: ByteStream) -> None:
+        super().__init__()
+        self._prefix = prefix
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        if self._prefix:
+            n = min(len(buffer), len(self._prefix))
+            buffer[:n] = self._prefix[:n]
+            self._prefix = self._prefix[n:]
+            return n
+        return self._stream.readinto(buffer) or 0
+
+
+Source = SerialSource | GzipSource
+
+
+def open_stream(path: str) -> ByteStream:
+    """Open a file, or standard input for ``-``, as raw bytes.
+
+    Raises
+    ------
+    MissingInputError
+        No such file, or it may not be read.
+    """
+    if path == "-":
+        return sys.stdin.buffer
+    try:
+        return open(path, "rb", buffering=0)
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise MissingInputError(f"{path}: {error.strerror}") from None
+
+
+def open_source(stream: ByteStream, allow_no_eof: bool = False) -> Source:
+    """Choose the source for a stream by its first bytes.
+
+    Raises
+    ------
+    BadDataError
+        It is CRAM, which only pysam reads, and only from a file.
+    """
+    head = b""
+    while len(head) < len(CRAM_MAGIC):
+        piece = bytearray(len(CRAM_MAGIC) - len(head))
+        n = stream.readinto(memoryview(piece))
+        if not n:
+            break
+        head += piece[:n]
+    whole = Prefixed(head, stream)
+    if head.startswith(CRAM_MAGIC):
+        raise BadDataError("CRAM can only be read from a file; pipe it through samtools view -u instead")
+    return GzipSource(whole, allow_no_eof) if head.startswith(GZIP_MAGIC) else SerialSource(whole)
+
+
+def is_cram(path: str) -> bool:
+    """Tell whether ``path`` is a CRAM file; standard input is not looked at."""
+    if path == "-" or not Path(path).is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(CRAM_MAGIC)) == CRAM_MAGIC
+
+
+def explain(error: Exception, path: str) -> DeepchromeError:
+    """Say what a failure while reading ``path`` means to the user."""
+    if isinstance(error, DeepchromeError):
+        return error
+    if isinstance(error, EOFError):
+        return BadDataError(f"{path}: the compressed data end too early: the file is truncated; get it again")
+    if isinstance(error, gzip.BadGzipFile | IsalError):
+        return BadDataError(f"{path}: the compressed data are damaged ({error}); get the file again")
+    return StorageError(f"{path}: cannot be read ({error})")

@@ -1,0 +1,63 @@
+"""The inner loop of the simulator: reads as text."""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+READ_LENGTH_BP = 36
+# A line is at most 1 name + 2 numbers of 9 digits + 14 bytes of everything else.
+LINE_BYTES = 2 * 9 + 14
+
+
+@njit(cache=True, nogil=True)
+def format_reads(
+    keys: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    names: npt.NDArray[np.uint8],
+    name_lengths: npt.NDArray[np.int64],
+    out: npt.NDArray[np.uint8],
+) -> int:
+    """Write reads as lines of tagAlign; return the number of bytes written.
+
+    Parameters
+    ----------
+    keys
+        int64 (n,): 2 × (offset of the chromosome + start) + (1 on the minus strand). Any order.
+    offsets
+        int64 (c,): where each chromosome begins, ascending; ``offsets[0]`` is 0.
+    names, name_lengths
+        uint8 (c, longest) and int64 (c,): the chromosomes' names in ASCII.
+    out
+        uint8, at least n × (longest + ``LINE_BYTES``).
+    """
+    at = 0
+    chrom = 0
+    for key in keys:
+        position = key >> 1
+        while chrom > 0 and position < offsets[chrom]:
+            chrom -= 1
+        while chrom + 1 < len(offsets) and position >= offsets[chrom + 1]:
+            chrom += 1
+        for i in range(name_lengths[chrom]):
+            out[at] = names[chrom, i]
+            at += 1
+        start = position - offsets[chrom]
+        for number in (start, start + READ_LENGTH_BP):
+            out[at] = 9  # tab
+            digits = 1
+            bound = 10
+            while number >= bound:
+                digits += 1
+                bound *= 10
+            at += digits
+            end = at
+            rest = number
+            for _ in range(digits):
+                out[end] = 48 + rest % 10
+                rest //= 10
+                end -= 1
+            at += 1
+        for byte in (9, 78, 9, 49, 48, 48, 48, 9, 45 if key & 1 else 43, 10):  # N, 1000, the strand
+            out[at] = byte
+            at += 1
+    return at

@@ -1,0 +1,178 @@
+"""The model that simulated genes, expression and reads are drawn from; docs/simulation.md derives it.
+
+What each gene's reads say about its expression is known here, so the score of the best possible
+classifier is too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import erfc, sqrt
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from deepchrome.engine.genes import Genes
+from deepchrome.engine.genome import Genome
+
+FLANK_BP = 5000
+BIN_BP = 100
+N_BINS = 2 * FLANK_BP // BIN_BP
+# Correlation of the activities of one gene in two epigenomes.
+SHARED_ACTIVITY = 0.85
+# Standard deviation of the log of a gene's reads of a mark, beside what its state explains.
+AMPLITUDE_SD = 0.5
+SILENT_FRACTION = 0.1
+_MARGIN_BP = 10_000
+_NEIGHBOUR_FRACTION = 0.1
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one histone mark follows activity.
+
+    Attributes
+    ----------
+    noise
+        Standard deviation of what is added to a gene's activity before it decides the mark's state.
+    on, off
+        Log enrichment over the gene's base level in each bin, 5'→3', where the state is on or off:
+        float64 (100,), natural logarithm.
+    """
+
+    noise: float
+    on: Floats
+    off: Floats
+
+
+def _profiles() -> dict[str, Mark]:
+    x = np.arange(N_BINS) * BIN_BP - FLANK_BP + BIN_BP / 2  # bp from the TSS to the middle of a bin
+
+    def hill(centre: float, width: float) -> Floats:
+        return np.exp(-0.5 * ((x - centre) / width) ** 2)
+
+    flat = np.zeros(N_BINS)
+    body = 1 / (1 + np.exp(-(x - 1200) / 500))
+    flanks = hill(-1500, 600) + hill(1500, 600)
+    return {
+        "H3K27me3": Mark(1.3, flat, np.log1p(4 * hill(0, 2500))),
+        "H3K36me3": Mark(0.5, np.log1p(5 * body), flat),
+        "H3K4me1": Mark(1.0, np.log1p(4 * flanks) - hill(0, 350), flat),
+        "H3K4me3": Mark(0.35, np.log1p(40 * hill(100, 450)), np.log1p(hill(100, 450))),
+        "H3K9me3": Mark(2.0, flat, np.log1p(2 * hill(0, 3500))),
+    }
+
+
+MARKS: Mapping[str, Mark] = _profiles()
+
+
+def draw_genes(rng: np.random.Generator, genome: Genome, n: int) -> Genes:
+    """Draw n genes on the chromosomes 1 to 22 and X, in proportion to their lengths.
+
+    No TSS is within 10 kb of a chromosome's end. One gene in ten is put within 10 kb of another,
+    which with the chance encounters of 20,000 genes gives the share of overlapping windows that
+    human genes have.
+    """
+    names = [f"chr{name}" for name in (*range(1, 23), "X")]
+    sizes = np.array([genome.sizes[name] for name in names])
+    chrom = rng.choice(len(names), n, p=sizes / sizes.sum())
+    tss = rng.integers(_MARGIN_BP, sizes[chrom] - _MARGIN_BP, endpoint=True)
+    neighbour = np.flatnonzero(rng.random(n) < _NEIGHBOUR_FRACTION)
+    of = rng.integers(0, n, len(neighbour))
+    distance = rng.integers(200, 2 * FLANK_BP, len(neighbour)) * rng.choice([-1, 1], len(neighbour))
+    chrom[neighbour] = chrom[of]
+    tss[neighbour] = np.clip(tss[of] + distance, _MARGIN_BP, sizes[chrom[of]] - _MARGIN_BP)
+    strand = rng.integers(0, 2, n)
+    return Genes(
+        tuple(f"ENSG9{number:010d}" for number in range(1, n + 1)),
+        tuple(f"SIM{number}" for number in range(1, n + 1)),
+        tuple(names[index] for index in chrom),
+        tss.astype(np.int64),
+        tuple("+-"[index] for index in strand),
+    )
+
+
+def expression(activity: Floats) -> Floats:
+    """Return RPKM, 3 decimals: 2^(1.5 + 3 a), and 0 for the least active tenth in expectation."""
+    silent = activity < NormalDist().inv_cdf(SILENT_FRACTION)
+    return np.round(np.where(silent, 0.0, np.exp2(1.5 + 3 * activity)), 3)
+
+
+def isolated(genes: Genes) -> npt.NDArray[np.bool_]:
+    """Return bool (n,): whether a gene's window overlaps no other gene's."""
+    chrom = np.unique(genes.chrom, return_inverse=True)[1]
+    order = np.lexsort((genes.tss, chrom))
+    near = (np.diff(chrom[order]) == 0) & (np.diff(genes.tss[order]) < 2 * FLANK_BP)
+    alone = np.empty(len(genes), bool)
+    alone[order] = ~(np.append(near, False) | np.append(False, near))
+    return alone
+
+
+def state_log_likelihoods(
+    starts: npt.NDArray[np.integer], mark: Mark, base: float, background: float
+) -> tuple[Floats, Floats]:
+    """Return the log likelihoods of each gene's reads of a mark if its state is on, and if it is off.
+
+    Parameters
+    ----------
+    starts
+        Reads that start in each bin, (genes, 100), bins 5'→3'.
+    mark
+        The mark.
+    base
+        Expected reads a bin at the base level of a gene of median amplitude.
+    background
+        Expected reads a bin of the uniform background.
+
+    Returns
+    -------
+    on, off
+        float64 (genes,), both up to the same constant of the gene. The unknown amplitude is
+        integrated over its log-normal distribution on a grid.
+    """
+    nodes = np.linspace(-4, 4, 161)
+    log_prior = -0.5 * nodes**2
+    counts = starts.astype(np.float64)
+
+    def log_likelihood(profile: Floats) -> Floats:
+        rate = base * np.exp(AMPLITUDE_SD * nodes[:, None] + profile) + background  # (nodes, bins)
+        joint = counts @ np.log(rate).T + (log_prior - rate.sum(1))  # (genes, nodes)
+        return np.asarray(np.logaddexp.reduce(joint, axis=1), np.float64)
+
+    return log_likelihood(mark.on), log_likelihood(mark.off)
+
+
+def log_odds(on: Mapping[str, Floats], off: Mapping[str, Floats]) -> Floats:
+    """Return each gene's log odds of an activity above its median, 0, given its reads.
+
+    Parameters
+    ----------
+    on, off
+        By mark, the log likelihoods of a gene's reads under each state, float64 (genes,).
+    """
+    step = 0.05
+    activity = np.arange(step / 2, 5, step)
+
+    def cdf(x: Floats) -> Floats:  # by erfc, exact in the far tail too
+        return np.array([erfc(-value / sqrt(2)) / 2 for value in x])
+
+    def evidence(activity: Floats) -> Floats:
+        total = np.broadcast_to(-0.5 * activity**2, (len(next(iter(on.values()))), len(activity)))
+        for name in on:
+            p = cdf(activity / MARKS[name].noise)
+            q = cdf(-activity / MARKS[name].noise)
+            total = total + np.logaddexp(np.log(p) + on[name][:, None], np.log(q) + off[name][:, None])
+        return np.asarray(np.logaddexp.reduce(total, axis=1), np.float64)
+
+    return evidence(activity) - evidence(-activity)
+
+
+def auroc(score: Floats, positive: npt.NDArray[np.bool_]) -> float | None:
+    """Return the area under the ROC curve, ties counted half; None where there is only one class."""
+    if positive.all() or not positive.any():
+        return None
+    negatives = np.sort(score[~positive])
+    below = np.searchsorted(negatives, score[positive], "left") + np.searchsorted(negatives, score[positive], "right")
+    return float(below.mean() / (2 * len(negatives)))
