@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from deepchrome.engine.export import MARK_ORDER
 from deepchrome.engine.tables import check_names, read_fields, stable_ids
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.dataset import Dataset, LoadReport
@@ -17,8 +18,6 @@ from deepchrome.train.inputs import InputSpec, Transform
 from deepchrome.train.labels import label_genes
 from deepchrome.train.splits import SPLIT_NAMES, TEST, TRAIN
 
-# The order of the published files, which have no header.
-PUBLISHED_MARKS: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 # Share of labels that must fit before they are said to come from a table.
 _RECOGNISED: Final = 0.95
 
@@ -45,7 +44,7 @@ def load_csv(
         Holds train.csv, valid.csv and test.csv, or these names with .gz; gzip is found by its magic
         bytes under either name. A gene is a block of rows, one per bin, in order; all genes have
         equally many. With a header the marks are named by it; without one, five marks are taken to
-        be in the published order (:data:`PUBLISHED_MARKS`), others are called mark1, mark2, ...
+        be in the published order (:data:`~deepchrome.engine.export.MARK_ORDER`), others are called mark1, mark2, ...
     transform
         See :class:`~deepchrome.train.inputs.InputSpec`. The orientation is that of the files.
     expression
@@ -180,7 +179,7 @@ def _marks(parts: list[_Part]) -> tuple[str, ...]:
     n_marks = first.counts.shape[2]
     if named.marks:
         return named.marks
-    return PUBLISHED_MARKS if n_marks == len(PUBLISHED_MARKS) else tuple(f"mark{i + 1}" for i in range(n_marks))
+    return MARK_ORDER if n_marks == len(MARK_ORDER) else tuple(f"mark{i + 1}" for i in range(n_marks))
 
 
 def _notes(data: Dataset, counts: NDArray[np.float32]) -> list[str]:
