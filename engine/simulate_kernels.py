@@ -22,13 +22,13 @@ def format_reads(
     Parameters
     ----------
     keys
-        int64 (n,): 2 × (offset of the chromosome + start) + (1 on the minus strand). Any order.
+        int64 (n,): 2 x (offset of the chromosome + start) + (1 on the minus strand). Any order.
     offsets
         int64 (c,): where each chromosome begins, ascending; ``offsets[0]`` is 0.
     names, name_lengths
         uint8 (c, longest) and int64 (c,): the chromosomes' names in ASCII.
     out
-        uint8, at least n × (longest + ``LINE_BYTES``).
+        uint8, at least n x (longest + ``LINE_BYTES``).
     """
     at = 0
     chrom = 0

@@ -51,7 +51,7 @@ def _profiles() -> dict[str, Mark]:
     x = np.arange(N_BINS) * BIN_BP - FLANK_BP + BIN_BP / 2  # bp from the TSS to the middle of a bin
 
     def hill(centre: float, width: float) -> Floats:
-        return np.exp(-0.5 * ((x - centre) / width) ** 2)
+        return np.asarray(np.exp(-0.5 * ((x - centre) / width) ** 2))
 
     flat = np.zeros(N_BINS)
     body = 1 / (1 + np.exp(-(x - 1200) / 500))
@@ -97,7 +97,7 @@ def draw_genes(rng: np.random.Generator, genome: Genome, n: int) -> Genes:
 def expression(activity: Floats) -> Floats:
     """Return RPKM, 3 decimals: 2^(1.5 + 3 a), and 0 for the least active tenth in expectation."""
     silent = activity < NormalDist().inv_cdf(SILENT_FRACTION)
-    return np.round(np.where(silent, 0.0, np.exp2(1.5 + 3 * activity)), 3)
+    return np.asarray(np.where(silent, 0.0, np.round(np.exp2(1.5 + 3 * activity), 3)), np.float64)
 
 
 def isolated(genes: Genes) -> npt.NDArray[np.bool_]:
