@@ -98,7 +98,7 @@ def draw_reads(
     state = activity + mark.noise * rng.standard_normal(len(genes)) > 0
     amplitude = np.exp(model.AMPLITUDE_SD * rng.standard_normal(len(genes)))
     rate = amplitude[:, None] * np.exp(np.where(state[:, None], mark.on, mark.off))  # (genes, bins 5'→3')
-    past_end = min(reads, 3 + reads // 1_000_000)
+    past_end = min(reads // 2, 3 + reads // 1_000_000)
     base = NEAR_TSS_FRACTION * (reads - past_end) / rate.sum()
     rate *= base
 
