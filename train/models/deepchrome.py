@@ -1,0 +1,57 @@
+"""DeepChrome: a convolution over bins, then three dense layers (Singh et al. 2016, Bioinformatics 32:i639)."""
+
+from torch import Tensor
+
+from deepchrome.errors import BadDataError
+from deepchrome.train.models.stacked import Linear, StackedModel, dropout
+
+FILTERS = 50
+WIDTH = 10
+POOL = 5
+HIDDEN = (625, 125)
+
+
+class DeepChrome(StackedModel):
+    """conv (width 10, 50 filters), ReLU, max-pool 5, dropout ½, 625, ReLU, 125, ReLU, 2.
+
+    The convolution is a matrix product over patches of ``WIDTH`` bins. Patches are laid out with the
+    position within a pool as an outer axis: the maximum then runs over whole rows, on a CPU several
+    times faster than a pooling operator.
+
+    Parameters
+    ----------
+    models, marks, bins
+        See :func:`deepchrome.train.models.network`.
+
+    Raises
+    ------
+    BadDataError
+        Fewer than 14 bins: not one pool of convolved positions.
+    """
+
+    def __init__(self, models: int, marks: int, bins: int) -> None:
+        super().__init__()
+        if bins < WIDTH + POOL - 1:
+            raise BadDataError(f"{bins} bins a gene; the deepchrome model needs {WIDTH + POOL - 1} or more")
+        self.models = models
+        # Positions that do not fill a last pool are left out, as Torch's max-pooling does.
+        self.pools = (bins - WIDTH + 1) // POOL
+        self.dropout_units = FILTERS * self.pools
+        self.conv = Linear(models, WIDTH * marks, FILTERS)
+        self.hidden1 = Linear(models, FILTERS * self.pools, HIDDEN[0])
+        self.hidden2 = Linear(models, *HIDDEN)
+        self.output = Linear(models, HIDDEN[1], 2)
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """See :meth:`StackedModel.forward`."""
+        models, genes, _, marks = x.shape
+        patches = x.flatten(2).unfold(2, WIDTH * marks, marks)[:, :, : self.pools * POOL]
+        patches = patches.reshape(models, genes, self.pools, POOL, WIDTH * marks).movedim(3, 1)
+        convolved = self.conv(patches.reshape(models, -1, WIDTH * marks))
+        # The maximum of ReLUs is the ReLU of the maximum, at a fifth of the work.
+        pooled = convolved.view(models, POOL, -1, FILTERS).amax(1).relu()
+        h = dropout(pooled.view(models, genes, -1), keep)
+        h = self.hidden1(h).relu()
+        h = self.hidden2(h).relu()
+        logits: Tensor = self.output(h)
+        return logits
