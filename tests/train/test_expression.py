@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepchrome.errors import BadDataError, MissingInputError
+from deepchrome.errors import BadDataError, MissingInputError, StorageError
 from deepchrome.train.expression import read_expression
 
 # Roadmap's own shape: E000 first, versions, blanks at the ends of rows, a gene of zeros.
@@ -131,9 +131,17 @@ def test_bad_tables_are_refused(table, data, message):
         read_expression(table(data))
 
 
+def test_blanks_without_end_are_read_in_linear_time(table):
+    # Tried from every blank on, this would take hours.
+    with pytest.raises(BadDataError, match=":2: 3 fields"):
+        read_expression(table(b"gene_id\tE003\nA\t1" + b" " * 3_000_000 + b"\tx\n"))
+
+
 def test_missing_things_are_named(table, tmp_path):
     with pytest.raises(MissingInputError, match=r"nothing\.tsv: no such file"):
         read_expression(tmp_path / "nothing.tsv")
+    with pytest.raises(StorageError, match="cannot be read"):
+        read_expression(tmp_path)
     with pytest.raises(BadDataError, match="no column E129"):
         read_expression(table(ROADMAP), ["E129"])
 

@@ -1,4 +1,6 @@
 import csv
+import gzip
+import io
 import json
 import sys
 from pathlib import Path
@@ -137,6 +139,12 @@ def test_command_prints_tsv_json_and_writes_labels(dc, table, tmp_path):
     assert audits[0] == dict(zip(keys, ("E003", 3, 3.33, 0, 1 / 3, 0.77), strict=True))
     assert audits[1]["published_auroc"] is None
     assert (tmp_path / "l.tsv").read_text().splitlines()[1] == "A\t0\t0"
+
+
+def test_command_reads_standard_input(dc, table, monkeypatch):
+    _, expected, _ = dc("labels", "--expression", table)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(table.read_bytes()))))
+    assert dc("labels", "--expression", "-")[:2] == (0, expected)
 
 
 def test_command_leaves_what_stands_there(dc, table, tmp_path):
