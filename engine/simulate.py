@@ -50,12 +50,11 @@ class Simulated:
         Number of reads in each of its files.
     latent_auroc
         AUROC of a score that knows the true state of every mark: what no number of reads exceeds.
-    bayes_auroc, bayes_auroc_isolated
-        AUROC of the likelihood-ratio score of the reads, over all genes and over the isolated
-        ones. For isolated genes no score does better, but for chance; in overlapping windows it
-        takes the reads of a neighbour for the gene's own.
+    bayes_auroc
+        AUROC of the likelihood-ratio score of the reads, which knows what to expect from neighbours
+        that reach into a gene's window: no classifier of the reads does better, but for chance.
     mark_auroc
-        By mark, the AUROC of the same score from the reads of that mark alone, over all genes.
+        By mark, the AUROC of the same score from the reads of that mark alone.
     """
 
     epigenome: str
@@ -64,7 +63,6 @@ class Simulated:
     reads: int
     latent_auroc: float | None
     bayes_auroc: float | None
-    bayes_auroc_isolated: float | None
     mark_auroc: dict[str, float | None]
 
 
@@ -228,7 +226,6 @@ def _summary(
         reads=reads,
         latent_auroc=model.auroc(scores["latent"], positive),
         bayes_auroc=model.auroc(scores["bayes"], positive),
-        bayes_auroc_isolated=model.auroc(scores["bayes"][isolated], positive[isolated]),
         mark_auroc={name: model.auroc(score, positive) for name, score in scores.items() if name in model.MARKS},
     )
 

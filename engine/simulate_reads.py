@@ -106,20 +106,24 @@ def draw_reads(
     index = {chrom: number for number, chrom in enumerate(chromosomes.names)}
     windows = chromosomes.offsets[[index[chrom] for chrom in genes.chrom]] + genes.tss - model.FLANK_BP
     edges = windows[:, None] + np.arange(model.N_BINS + 1) * model.BIN_BP
-    share = np.where(reverse[:, None], rate[:, ::-1], rate).ravel() * (NEAR_TSS_FRACTION / rate.sum())
+    genomic = np.where(reverse[:, None], rate[:, ::-1], rate)
     # Poisson counts given their total are multinomial: noise as in sequencing, and exactly as many as asked.
-    *near, background = rng.multinomial(reads - past_end, np.append(share, 1 - NEAR_TSS_FRACTION))
-    starts = np.repeat(edges[:, :-1].ravel(), near)
+    counts = rng.multinomial(
+        reads - past_end, np.append(genomic * (NEAR_TSS_FRACTION / genomic.sum()), 1 - NEAR_TSS_FRACTION)
+    )
+    starts = np.repeat(edges[:, :-1].ravel(), counts[:-1])
     starts += rng.integers(0, model.BIN_BP, len(starts))
-    keys = np.concatenate([starts, *_background(rng, background, chromosomes), _past_end(rng, past_end, chromosomes)])
+    keys = np.concatenate([starts, *_background(rng, counts[-1], chromosomes), _past_end(rng, past_end, chromosomes)])
     keys <<= 1
     keys += rng.integers(0, 2, len(keys))
     keys.sort()
 
     observed = np.diff(np.searchsorted(keys, 2 * edges))
-    observed[reverse] = observed[reverse, ::-1]
     density = (1 - NEAR_TSS_FRACTION) * (reads - past_end) * _background_share(chromosomes) / chromosomes.sizes
-    log_on, log_off = model.state_log_likelihoods(observed, mark, base, density[0] * model.BIN_BP)
+    other = density[0] * model.BIN_BP + model.neighbours_rate(edges, genomic)
+    for bins in (observed, other):
+        bins[reverse] = bins[reverse, ::-1]
+    log_on, log_off = model.state_log_likelihoods(observed, mark, base, other)
     return keys, MarkTruth(state, rate.sum(1), log_on, log_off)
 
 
@@ -128,7 +132,7 @@ def _background_share(chromosomes: Chromosomes) -> model.Floats:
     return np.where(nuclear > 0, nuclear / nuclear.sum() * (1 - CHRM_FRACTION), CHRM_FRACTION)
 
 
-def _background(rng: np.random.Generator, reads: int, chromosomes: Chromosomes) -> Iterator[npt.NDArray[np.int64]]:
+def _background(rng: np.random.Generator, reads: np.int64, chromosomes: Chromosomes) -> Iterator[npt.NDArray[np.int64]]:
     counts = rng.multinomial(reads, _background_share(chromosomes))
     for offset, size, count in zip(chromosomes.offsets, chromosomes.sizes, counts, strict=True):
         yield offset + rng.integers(0, size - READ_LENGTH_BP, count, endpoint=True)
