@@ -18,24 +18,20 @@ All kernels and their helpers live in this one file: numba's cache does not noti
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 
-
-def _kernel(function: _F) -> _F:
+def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile to code that lets other threads run, and keep the machine code on disk where there is a place for it."""
     try:
-        compiled: _F = njit(nogil=True, cache=True)(function)
+        return cast(Callable[..., Any], njit(nogil=True, cache=True)(function))
     except RuntimeError:  # numba's word for "no directory to cache in"
-        compiled = njit(nogil=True)(function)
-    return compiled
+        return cast(Callable[..., Any], njit(nogil=True)(function))
 
 
 # Outcomes of a kernel call. Below BAD_* the call can go on after the caller has acted.
@@ -57,6 +53,7 @@ MAX_LINE_BYTES = 1 << 16
 # The start of a sentinel: beyond any read.
 FAR = (1 << 31) - 1
 _MAX_POSITION = (1 << 29) - 1
+_TOO_FAR = 1 << 40
 
 _TAB, _NEWLINE, _RETURN, _HASH, _MINUS_SIGN, _ZERO = 9, 10, 13, 35, 45, 48
 _ONE = np.uint64(1)
@@ -170,8 +167,8 @@ overload(_load32)(lambda text, i: lambda text, i: np.int64(_load32_instruction(t
 overload(_load64)(lambda text, i: lambda text, i: _load64_instruction(text, i))
 overload(_tabs64)(lambda text, i: lambda text, i: _tabs64_instruction(text, i))
 overload(_newlines64)(lambda text, i: lambda text, i: _newlines64_instruction(text, i))
-overload(_lowest)(lambda mask: lambda mask: _cttz(mask))
-overload(_ones)(lambda mask: lambda mask: _ctpop(mask))
+overload(_lowest)(lambda mask: lambda mask: _cttz(mask))  # type: ignore[call-arg]
+overload(_ones)(lambda mask: lambda mask: _ctpop(mask))  # type: ignore[call-arg]
 
 
 # --- names of sequences: an open-addressed table, one per worker ---
@@ -288,25 +285,19 @@ def fold(difference, counts):
 
 
 @_kernel
-def _number(text, first, last):
-    """Read the decimal number in [first, last): 1 to 9 digits, else -1."""
-    n = last - first
-    if n < 1 or n > 9:
-        return np.int64(-1)
-    x = _load64(text, last - 8) ^ _ZEROS
-    x &= _ALL << (_SIXTY_FOUR - np.uint64(8 * min(n, 8)))
+def _digit_mask(n):
+    """Return the mask of the last ``n`` of eight bytes; all of them from eight on."""
+    return _ALL << (_SIXTY_FOUR - np.uint64(8 * min(n, 8)))
+
+
+@_kernel
+def _digits(text, last, mask):
+    """Read the up to eight digits that end before ``last``; return their value, and nonzero if one is no digit."""
+    x = (_load64(text, last - 8) ^ _ZEROS) & mask
     wrong = ((x + _ABOVE_NINE) | x) & _HIGH_BITS
     x = ((x & _LOW_NIBBLES) * _PAIR_WEIGHTS) >> _EIGHT
     x = ((x & _PAIRS) * _QUAD_WEIGHTS) >> _SIXTEEN
-    value = np.int64(((x & _QUADS) * _OCTET_WEIGHTS) >> _THIRTY_TWO)
-    if n == 9:
-        top = _load8(text, first) - _ZERO
-        if top < 0 or top > 9:
-            return np.int64(-1)
-        value += top * 100_000_000
-    if wrong:
-        return np.int64(-1)
-    return value
+    return np.int64(((x & _QUADS) * _OCTET_WEIGHTS) >> _THIRTY_TWO), wrong
 
 
 @_kernel
@@ -422,10 +413,28 @@ def last_newline(buffer, begin, end):
 
 
 @_kernel
+def _end_of_line(text, at):
+    """Return where the line at ``at`` has its newline, and the number of tabs before that."""
+    n_tabs = 0
+    newlines, tabs = _newlines64(text, at), _tabs64(text, at)
+    while newlines == 0:
+        n_tabs += _ones(tabs)
+        at += 64
+        newlines, tabs = _newlines64(text, at), _tabs64(text, at)
+    before = (newlines & (~newlines + _ONE)) - _ONE
+    return at + _lowest(newlines), n_tabs + _ones(tabs & before)
+
+
+@_kernel
 def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, reads_on, tally):
-    """Parse whole lines from ``at`` on, at most a batch of reads; return what :func:`count_text` does, and their number.
+    """Parse whole lines from ``at`` on, at most a batch of reads.
 
     The tally is kept but for IN_WINDOWS; CURSOR is where parsing stopped.
+
+    Returns
+    -------
+    tuple
+        What :func:`count_text` returns, and the number of reads in the batch.
     """
     status, n = DONE, np.uint64(0)
     lines, past_end, run = np.int64(0), np.int64(0), np.int64(0)
@@ -434,33 +443,62 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
     identity, length = np.int64(-1), np.int64(0)
     head, tail, head_mask = np.uint64(0), np.uint64(0), np.uint64(0)
     tile_first, tile_last, size = np.int64(0), np.int64(0), np.int64(0)
+    # The shape of the line before: where its separators are, and what follows from that. Most lines have it.
+    within, shape_tabs, shape_newline = np.uint64(0), np.uint64(0), np.uint64(1)
+    tab1, tab2, tab3, line_bytes = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    start_mask, end_mask, nine_start, nine_end = np.uint64(0), np.uint64(0), False, False
     while at < end and n < BATCH_READS:
-        newlines = _newlines64(text, at)
-        mask = newlines & (~newlines + _ONE)
-        stop = at + _lowest(newlines)
-        tabs = _tabs64(text, at) & (mask - _ONE)
-        separators = tabs | mask
-        good = False
-        if newlines != 0 and _ones(separators) == columns and (tabs << _ONE) & mask == 0:
-            tab1 = at + _lowest(separators)
+        tabs, newlines = _tabs64(text, at), _newlines64(text, at)
+        shaped = (tabs & within == shape_tabs) & (newlines & within == shape_newline)
+        if not shaped:
+            newline, n_tabs = _end_of_line(text, at)
+            separators = tabs | newlines
+            first = _lowest(separators)
             separators &= separators - _ONE
-            tab2 = at + _lowest(separators)
+            second = _lowest(separators)
             separators &= separators - _ONE
-            tab3 = at + _lowest(separators)
-            name_length = tab1 - at
-            start = _number(text, tab1 + 1, tab2)
-            stop_at = _number(text, tab2 + 1, tab3)
-            good = (start >= 0) & (stop_at >= start) & (stop_at <= _MAX_POSITION) & (name_length > 0)
-        if not good:
+            third = _lowest(separators)
+            start_digits, end_digits = second - first - 1, third - second - 1
+            # As many fields as there must be, the last of them not empty; the first three soon enough to be seen.
+            if (
+                (n_tabs + 1 == columns)
+                & (_load8(text, newline - 1) != _TAB)
+                & (third < 64)
+                & (first > 0)
+                & (0 < start_digits <= 9)
+                & (0 < end_digits <= 9)
+            ):
+                tab1, tab2, tab3, line_bytes = first, second, third, newline + 1 - at
+                start_mask, end_mask = _digit_mask(start_digits), _digit_mask(end_digits)
+                nine_start, nine_end = start_digits == 9, end_digits == 9
+                within, shape_newline = np.uint64(0), _ONE  # the shape of a long line is not kept
+                if line_bytes <= 64:
+                    shape_newline = newlines & (~newlines + _ONE)
+                    within = shape_newline | (shape_newline - _ONE)
+                    shape_tabs = tabs & within
+                shaped = True
+        name_length, next_line = tab1, at + line_bytes
+        start, stop = np.int64(0), np.int64(-1)
+        if shaped:
+            start, wrong_start = _digits(text, at + tab2, start_mask)
+            stop, wrong_stop = _digits(text, at + tab3, end_mask)
+            if nine_start:
+                top = _load8(text, at + tab1 + 1) - _ZERO
+                start += top * 100_000_000 if 0 <= top <= 9 else -_TOO_FAR
+            if nine_end:
+                top = _load8(text, at + tab2 + 1) - _ZERO
+                stop += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
+            if wrong_start | wrong_stop:
+                stop = np.int64(-1)
+        if start < 0 or stop < start or stop > _MAX_POSITION:
             # Long lines, headers, blanks, odd numbers, and everything that is wrong.
-            stop = at
-            while _load8(text, stop) != _NEWLINE:
-                stop += 1
-            status, name_length, start, stop_at = _careful_line(text, at, stop, columns)
+            newline, _ = _end_of_line(text, at)
+            next_line = newline + 1
+            status, name_length, start, stop = _careful_line(text, at, newline, columns)
             if status == _SKIP:
                 status = DONE
                 lines += 1
-                at = stop + 1
+                at = next_line
                 continue
             if status != DONE:
                 break
@@ -470,7 +508,7 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
         if not same:
             if _is_header(text, at):
                 lines += 1
-                at = stop + 1
+                at = next_line
                 continue
             found = np.int64(names[_find_name(text, at, name_length, names, blob), _ID]) - 1
             if found < 0:
@@ -482,19 +520,20 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
             length, head, tail = name_length, _first_bytes(text, at, name_length), _last_bytes(text, at, name_length)
             head_mask = _ALL >> np.uint64(8 * (8 - min(length, 8)))
             tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
-        span = stop_at - start
+        span = stop - start
         shortest, longest, total = min(shortest, span), max(longest, span), total + span
-        past_end += stop_at > size
+        past_end += stop > size
         if span == 0:  # bedtools' rule for reads of no length
-            start, stop_at = start - 1, stop_at + 1
+            start, stop = start - 1, stop + 1
         batch[_TILE, n] = tile_first + min(max(start, 0) >> TILE_BITS, tile_last)
         batch[_START, n] = start
-        batch[_END, n] = stop_at
-        batch[_STRAND, n] = _text_strand(text, at) if stranded else 0
+        batch[_END, n] = stop
+        if stranded:
+            batch[_STRAND, n] = _text_strand(text, at)
         n += _ONE
         run += 1
         lines += 1
-        at = stop + 1
+        at = next_line
     if identity >= 0:
         reads_on[identity] += run
     tally[LINES] += lines
@@ -558,7 +597,7 @@ def count_text(
         LINES counts the lines before CURSOR.
     """
     text, name_bytes = _bytes_of(buffer), _bytes_of(blob)
-    batch = np.empty((4, BATCH_READS), np.int32)
+    batch = np.zeros((4, BATCH_READS), np.int32)
     tally[CURSOR] = begin
     status = DONE
     while status == DONE and tally[CURSOR] < end:
@@ -653,10 +692,12 @@ def count_bam(
     reads_on,
     tally,
 ):
-    """Count the reads of whole BAM records; parameters as for :func:`count_text`, and:
+    """Count the reads of whole BAM records.
 
     Parameters
     ----------
+    buffer, begin, end, tiles, starts, accepts, stranded, bin_size, difference, tally
+        As for :func:`count_text`.
     sites, reads_on
         By reference id of the BAM header.
     excluded_flags

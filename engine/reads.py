@@ -12,13 +12,12 @@ import io
 import struct
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 # The reader inside isal's own GzipFile: all members, all checks, into our buffer, without the GIL.
-from isal.isal_zlib import IsalError
-from isal.isal_zlib import _GzipReader as GzipReader
+from isal.isal_zlib import IsalError, _GzipReader
 
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
@@ -32,6 +31,10 @@ GZIP_MAGIC = b"\x1f\x8b"
 CRAM_MAGIC = b"CRAM"
 
 
+# Its type stub knows less than it takes: bytes, or anything with readinto.
+GzipReader: Any = _GzipReader
+
+
 class Block:
     """A reusable buffer: room for what the block before left over, then the block's own bytes."""
 
@@ -43,7 +46,7 @@ class Block:
 
     def room(self) -> memoryview:
         """Return the bytes a source fills."""
-        return memoryview(self.buffer)[self.first : self.first + BLOCK_BYTES]
+        return memoryview(self.buffer.data)[self.first : self.first + BLOCK_BYTES]
 
     def put_before(self, carry: bytes) -> int:
         """Place ``carry`` right before the block's bytes; return where it begins."""
@@ -75,24 +78,25 @@ class Meter(io.RawIOBase):
         self._digest = hashlib.sha256() if hashed else None
         self.bytes_read = 0
 
-    def readable(self) -> bool:
+    def readable(self) -> bool:  # noqa: D102 - inherited
         return True
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # noqa: D102 - inherited
         n = self._stream.readinto(buffer) or 0
         self.bytes_read += n
         if self._digest:
             self._digest.update(memoryview(buffer)[:n])
         return n
 
+    def drain(self) -> None:
+        """Read to the end."""
+        room = memoryview(bytearray(COMPRESSED_BYTES))
+        while self.readinto(room):
+            pass
+
     def sha256(self) -> str | None:
         """Return the hash of all bytes read so far, if asked for."""
         return self._digest.hexdigest() if self._digest else None
-
-    def close(self) -> None:
-        if not self.closed:
-            self._stream.close()
-        super().close()
 
 
 class SerialSource:
@@ -208,10 +212,10 @@ class Prefixed(io.RawIOBase):
         self._prefix = prefix
         self._stream = stream
 
-    def readable(self) -> bool:
+    def readable(self) -> bool:  # noqa: D102 - inherited
         return True
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # noqa: D102 - inherited
         if self._prefix:
             n = min(len(buffer), len(self._prefix))
             buffer[:n] = self._prefix[:n]
@@ -232,11 +236,11 @@ def open_stream(path: str) -> ByteStream:
         No such file, or it may not be read.
     """
     if path == "-":
-        return sys.stdin.buffer
+        return cast(ByteStream, sys.stdin.buffer)
     try:
-        return open(path, "rb", buffering=0)
+        return cast(ByteStream, open(path, "rb", buffering=0))
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise MissingInputError(f"{path}: {error.strerror}") from None
+        raise MissingInputError(error.strerror) from None
 
 
 def open_source(stream: ByteStream, allow_no_eof: bool = False) -> Source:
@@ -271,9 +275,11 @@ def is_cram(path: str) -> bool:
 def explain(error: Exception, path: str) -> DeepchromeError:
     """Say what a failure while reading ``path`` means to the user."""
     if isinstance(error, DeepchromeError):
-        return error
+        return type(error)(f"{path}: {error}")
     if isinstance(error, EOFError):
-        return BadDataError(f"{path}: the compressed data end too early: the file is truncated; get it again")
+        return BadDataError(f"{path}: the data end too early: the file is truncated; get it again")
     if isinstance(error, gzip.BadGzipFile | IsalError):
         return BadDataError(f"{path}: the compressed data are damaged ({error}); get the file again")
-    return StorageError(f"{path}: cannot be read ({error})")
+    if isinstance(error, OSError):
+        return StorageError(f"{path}: cannot be read ({error.strerror or error})")
+    raise error

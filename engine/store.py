@@ -152,11 +152,10 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         if column.type != pa.list_(pa.uint32(), n_bins) or column.null_count:
             raise BadDataError(f"{path}: column {mark} is {column.type}, expected {n_bins} uint32 a gene, never null")
         out[:] = column.flatten().to_numpy().reshape(-1, n_bins)
-    genes = Genes(
-        *(tuple(table[name].to_pylist()) for name in ("gene_id", "symbol", "chrom")),
-        table["tss"].to_numpy(),
-        tuple(table["strand"].to_pylist()),
+    gene_id, symbol, chrom, strand = (
+        tuple(table[name].to_pylist()) for name in ("gene_id", "symbol", "chrom", "strand")
     )
+    genes = Genes(gene_id, symbol, chrom, table["tss"].to_numpy(), strand)
     return Features(path.stem, genes, wanted, np.moveaxis(counts, 0, -1), document)
 
 

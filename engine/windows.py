@@ -10,6 +10,8 @@ from deepchrome.engine.genome import MAX_POSITION_BP, Genome
 from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS
 from deepchrome.errors import BadDataError, UsageError
 
+Integers = npt.NDArray[np.int64]
+
 EDGES = ("zero", "drop", "error")
 
 
@@ -155,7 +157,9 @@ def index_windows(windows: Windows, strand: str | None = None) -> WindowIndex:
         ``order[k]`` is the gene of the k-th slot, -1 for the sentinel that closes each chromosome.
     """
     width = 2 * windows.flank
-    orders, starts, tiles = [], [], []
+    orders: list[Integers] = []
+    starts: list[Integers] = []
+    tiles: list[Integers] = []
     sites = np.empty((len(windows.genome.sizes), 3), np.int64)
     n_slots = n_tiles = 0
     for chrom, size in enumerate(windows.genome.sizes.values()):
@@ -167,14 +171,14 @@ def index_windows(windows: Windows, strand: str | None = None) -> WindowIndex:
         tile_start = np.arange(count, dtype=np.int64) << TILE_BITS
         tiles.append(n_slots + np.searchsorted(first + width, tile_start, side="right"))
         sites[chrom] = n_tiles, count - 1, size
-        orders += [rows, [-1]]
-        starts += [first, [FAR]]
+        orders += [rows, np.array([-1])]
+        starts += [first, np.array([FAR])]
         n_slots += len(rows) + 1
         n_tiles += count
     # And one sequence of no windows at all, for names the genome does not know.
     tiles.append(np.array([n_slots]))
-    orders.append([-1])
-    starts.append([FAR])
+    orders.append(np.array([-1]))
+    starts.append(np.array([FAR]))
     order = np.concatenate(orders).astype(np.int64)
     accepts = np.array([0 if row < 0 else _ACCEPTS[strand][windows.genes.strand[row]] for row in order], np.int8)
     return WindowIndex(

@@ -1,0 +1,53 @@
+"""CRAM as a stream of BAM bytes: pysam decodes, and the rest of the engine sees BAM."""
+
+import os
+import threading
+
+from deepchrome.errors import BadDataError
+
+# Flag, reference, position, mapping quality and CIGAR: without the bases no reference sequence is needed.
+_REQUIRED_FIELDS = 0x2 | 0x4 | 0x8 | 0x10 | 0x20
+
+
+class CramStream:
+    """The alignments of a CRAM file as uncompressed BAM, decoded in a thread of its own."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._failure: Exception | None = None
+        reading, writing = os.pipe()
+        self._pipe = open(reading, "rb", buffering=0)  # noqa: SIM115 - closed in close()
+        self._thread = threading.Thread(target=self._decode, args=(writing,), daemon=True)
+        self._thread.start()
+
+    def _decode(self, writing: int) -> None:
+        import pysam  # slow to import, and few files are CRAM
+
+        options = [f"required_fields={_REQUIRED_FIELDS}"]
+        verbosity = pysam.set_verbosity(0)  # htslib would write to standard error by itself
+        try:
+            with (
+                open(writing, "wb") as pipe,
+                pysam.AlignmentFile(self._path, "rc", check_sq=False, format_options=options) as cram,
+                pysam.AlignmentFile(pipe, "wbu", template=cram) as bam,
+            ):
+                for read in cram:
+                    bam.write(read)
+        except Exception as error:
+            self._failure = error
+        finally:
+            pysam.set_verbosity(verbosity)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read up to ``len(buffer)`` bytes of BAM; 0 at the end."""
+        n = self._pipe.readinto(buffer) or 0
+        if n == 0:
+            self._thread.join()
+            if self._failure:
+                raise BadDataError(f"not a readable CRAM file ({self._failure}); get it again")
+        return n
+
+    def close(self) -> None:
+        """Stop decoding."""
+        self._pipe.close()
+        self._thread.join()
