@@ -1,5 +1,6 @@
 """Genomes: the names and lengths of chromosomes, in the order of their file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -10,6 +11,7 @@ from deepchrome.errors import BadDataError, MissingInputError
 BUNDLED = ("hg19", "hg38")
 # The BAM index, and with it the definition of a right count, ends at 2^29 - 1 bp.
 MAX_POSITION_BP = (1 << 29) - 1
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ def read_genome(source: str | Path) -> Genome:
     Raises
     ------
     MissingInputError
-        No such file.
+        No such file, or it cannot be opened.
     BadDataError
         A line without a name and a whole positive length, or a name given twice.
     """
-    path = files("deepchrome.engine").joinpath("data", f"{source}.chrom.sizes") if source in BUNDLED else Path(source)
+    bundled = files("deepchrome.engine").joinpath("data", f"{source}.chrom.sizes")
+    path = bundled if str(source) in BUNDLED else Path(source)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -52,6 +55,8 @@ def read_genome(source: str | Path) -> Genome:
         raise MissingInputError(
             f"{source}: no such genome; give one of {known}, or the path of a chrom.sizes file"
         ) from None
+    except OSError as error:
+        raise MissingInputError(f"{source}: {error.strerror}; give the path of a chrom.sizes file") from None
     except UnicodeDecodeError:
         raise BadDataError(f"{source}: not a chrom.sizes file (it is not text)") from None
     sizes: dict[str, int] = {}
@@ -59,7 +64,7 @@ def read_genome(source: str | Path) -> Genome:
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")
-        if len(fields) < 2 or not fields[0] or not fields[1].isascii() or not fields[1].isdigit():
+        if len(fields) < 2 or not fields[0] or not _WHOLE_NUMBER.fullmatch(fields[1]):
             raise BadDataError(f"{source}:{number}: expected a name, a tab and a length in bp, found {line[:80]!r}")
         name, size = fields[0], int(fields[1])
         if not 0 < size <= MAX_POSITION_BP:
