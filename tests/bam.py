@@ -8,7 +8,7 @@ from strategies import Record
 
 
 def write_bam(
-    path: Path, references: Mapping[str, int], records: Sequence[Record], mode: str = "wb", **options: str
+    path: Path, references: Mapping[str, int], records: Sequence[Record], mode: str = "wb", **options: list[bytes]
 ) -> None:
     """Write the records, in their order; ``mode`` as pysam has it (``wb`` BAM, ``wbu`` uncompressed, ``wc`` CRAM)."""
     header = pysam.AlignmentHeader.from_references(list(references), list(references.values()))

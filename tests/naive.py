@@ -25,10 +25,6 @@ class Read(NamedTuple):
     strand: str = "+"
 
 
-class UnknownChromError(Exception):
-    """A read lies on a chromosome that the genome lacks."""
-
-
 def bins_of(gene: Gene, flank: int, bin_size: int) -> list[tuple[int, int]]:
     """Return [start, end) of every bin, in genomic order: the 1-based TSS is used as it stands."""
     first = gene.tss - flank
@@ -79,22 +75,24 @@ def bam_reads(
             end = start + 1
             if not record.is_unmapped and record.cigartuples:
                 end = start + sum(n for code, n in record.cigartuples if "MIDNSHP=X"[code] in REFERENCE_OPERATIONS)
-            if end > 0:  # POS 0 in SAM is no position
-                reads.append(Read(record.reference_name, start, end, "-" if record.is_reverse else "+"))
+            # Position -1, SAM's POS 0, is before the first base: unmapped records there touch nothing.
+            reads.append(Read(record.reference_name, max(start, 0), end, "-" if record.is_reverse else "+"))
     return reads
 
 
-def place(reads: Iterable[Read], sizes: Mapping[str, int], unknown_chrom: str) -> list[Read]:
-    """Do with reads on chromosomes that the genome lacks what ``unknown_chrom`` says."""
-    placed = []
-    for read in reads:
-        if read.chrom in sizes:
-            placed.append(read)
-        elif unknown_chrom == "error":
-            raise UnknownChromError(read.chrom)
-        elif unknown_chrom == "bedtools":
-            placed.append(read._replace(chrom=next(iter(sizes))))
-    return placed
+def unknown_chroms(reads: Iterable[Read], sizes: Mapping[str, int]) -> set[str]:
+    """Name the chromosomes that the genome lacks."""
+    return {read.chrom for read in reads} - set(sizes)
+
+
+def on_genome(reads: Iterable[Read], sizes: Mapping[str, int]) -> list[Read]:
+    """Leave out the reads on chromosomes that the genome lacks."""
+    return [read for read in reads if read.chrom in sizes]
+
+
+def on_first(reads: Iterable[Read], sizes: Mapping[str, int]) -> list[Read]:
+    """Put such reads on the first chromosome of the genome, as ``bedtools bedtobam`` does."""
+    return [read if read.chrom in sizes else read._replace(chrom=next(iter(sizes))) for read in reads]
 
 
 def strand_counts(gene: Gene, read: Read, strand: str | None) -> bool:

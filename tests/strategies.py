@@ -2,10 +2,14 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hypothesis import strategies as st
 from naive import Gene
+
+T = TypeVar("T")
 
 # Alike at the beginning, at the end, in all but the middle; of 1, 8, 9, 16, 17 and more bytes; not ASCII.
 KNOWN = (
@@ -27,16 +31,7 @@ KNOWN = (
 )
 # Names that no genome here has; some all but equal one that it has.
 ABSENT = ("chrZ", "chr", "chr11", "Chr1", "chr1 ", "trac", "chromosome_00017", "NW_0123456782_A_contig")
-JUNK = (
-    b"",
-    b"#",
-    b"# a comment",
-    b"#chr1\t0\t50",
-    b"track",
-    b"track name=x",
-    b"browser position chr1:1-2",
-    b"track1\t1\t9",
-)
+JUNK = ("", "#", "# a comment", "#chr1\t0\t50", "track", "track name=x", "browser position chr1:1-2", "track1\t1\t9")
 SCORES = ("0", "1000", "7.5", "", "x")
 LARGEST_END = 2**29 - 1
 LONGEST_BEDTOOLS = 2**28 - 1  # bedtobam writes the length into 28 bits
@@ -60,93 +55,101 @@ class Case:
     text: bytes
 
 
+class Dice:
+    """Many small choices out of one drawn string of bytes: a hundred times cheaper than a draw for each."""
+
+    def __init__(self, drawn: bytes) -> None:
+        self._left = int.from_bytes(drawn, "big")
+
+    def below(self, n: int) -> int:
+        self._left, rest = divmod(self._left, n)
+        return rest
+
+    def between(self, lowest: int, highest: int) -> int:
+        return lowest + self.below(highest - lowest + 1)
+
+    def pick(self, choices: Sequence[T]) -> T:
+        return choices[self.below(len(choices))]
+
+
+def dice(n_bytes: int = 24) -> st.SearchStrategy[Dice]:
+    return st.binary(min_size=n_bytes, max_size=n_bytes).map(Dice)
+
+
 @st.composite
-def layouts(draw: st.DrawFn, max_genes: int = 8) -> Layout:
+def layouts(draw: st.DrawFn) -> Layout:
     names = draw(st.lists(st.sampled_from(KNOWN), min_size=1, max_size=4, unique=True))
-    size = st.one_of(st.integers(1000, 60_000), st.integers(1000, 60_000), st.integers(1, 60), st.just(249_250_621))
-    sizes = {name: draw(size) for name in names}
-    bin_size = draw(st.one_of(st.integers(1, 12), st.integers(1, 5000), st.sampled_from([1, 100, 5000])))
-    n_bins = draw(st.integers(1, 40))
+    throw = draw(dice(40))
+    sizes = {}
+    for name in names:
+        sizes[name] = throw.pick(
+            [throw.between(1000, 60_000), throw.between(5000, 60_000), throw.between(1, 60), 249_250_621]
+        )
+    bin_size = throw.pick([throw.between(1, 12), throw.between(1, 5000), 1, 100, 5000])
+    n_bins = throw.between(1, 40)
     n_bins += n_bins * bin_size % 2  # a window is two flanks
     flank = n_bins * bin_size // 2
     genes: list[Gene] = []
-    for _ in range(draw(st.integers(1, max_genes))):
-        chrom = draw(st.sampled_from(names * 4 + ["chrAbsent"]))
+    for die in draw(st.lists(dice(), min_size=1, max_size=8)):
+        chrom = die.pick([*names * 4, "chrAbsent"])
         end = sizes.get(chrom, 1000)
         anchors = [end // 2, end // 3, 1, flank, end - flank, end, end + flank, *(gene.tss for gene in genes)]
-        anchor = draw(st.sampled_from(anchors))
-        tss = anchor + draw(st.one_of(st.integers(-2, 2), st.integers(-2 * flank, 2 * flank)))
-        genes.append(Gene(chrom, max(tss, 1), draw(st.sampled_from("+-."))))
+        tss = die.pick(anchors) + die.pick([die.between(-2, 2), die.between(-2 * flank, 2 * flank)])
+        genes.append(Gene(chrom, max(tss, 1), die.pick("+-.")))
     return Layout(sizes, genes, flank, bin_size)
 
 
-@st.composite
-def spans(draw: st.DrawFn, layout: Layout, max_reads: int, longest: int) -> list[tuple[str, int, int]]:
-    """Draw (chrom, start, end), most of them at or near an edge of a bin or of a chromosome."""
-    names = list(layout.sizes)
+def a_span(layout: Layout, die: Dice, longest: int) -> tuple[str, int, int]:
+    """Place a read, most often at or near an edge of a bin or of a chromosome."""
     width = 2 * layout.flank
-    on_genome = [gene for gene in layout.genes if gene.chrom in layout.sizes]
-    near_gene = st.tuples(
-        st.sampled_from(on_genome or [Gene(names[0], 1)]),
-        st.integers(0, width // layout.bin_size),
-        st.one_of(st.integers(-2, 2), st.integers(-width, width)),
-    ).map(lambda at: (at[0].chrom, at[0].tss - layout.flank + at[1] * layout.bin_size + at[2]))
-    near_end = st.tuples(st.sampled_from(names), st.integers(-40, 40)).map(
-        lambda at: (at[0], layout.sizes[at[0]] + at[1])
-    )
-    anywhere = st.tuples(st.sampled_from(draw(st.sampled_from([names, [*names, *ABSENT]]))), st.integers(0, 60_000))
-    length = st.one_of(
-        st.sampled_from([0, 1, 2, 36, layout.bin_size, width]),
-        st.integers(0, 200),
-        st.integers(0, 30_000),
-        st.just(longest),
-    )
-    read = st.tuples(st.one_of(near_gene, near_gene, near_gene, near_end, anywhere), length, st.booleans())
-    reads = []
-    for (chrom, position), bp, ends_there in draw(
-        st.lists(read, min_size=draw(st.sampled_from([0, 4, 12, 25])), max_size=max_reads)
-    ):
-        start = min(max(position - bp if ends_there else position, 0), LARGEST_END)
-        reads.append((chrom, start, min(start + bp, LARGEST_END)))
-    return reads
+    chrom = die.pick([*layout.sizes])
+    position = die.below(60_000)
+    where = die.below(8)
+    if where < 5:
+        gene = die.pick(layout.genes)
+        near = die.pick([die.between(-2, 2), die.between(-width, width)])
+        position = gene.tss - layout.flank + layout.bin_size * die.between(0, width // layout.bin_size) + near
+        chrom = gene.chrom if gene.chrom in layout.sizes else chrom
+    elif where == 5:
+        position = layout.sizes[chrom] + die.between(-40, 40)
+    bp = die.pick([0, 1, 2, 36, layout.bin_size, width, die.below(200), die.below(200), die.below(30_000), longest])
+    start = min(max(position - bp * die.below(2), 0), LARGEST_END)
+    return chrom, start, min(start + bp, LARGEST_END)
 
 
-def indexable(reads: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """Keep one read [0, 0): bedtobam puts them at -1, and samtools indexes no two reads there."""
-    first = next((i for i, read in enumerate(reads) if read[2] == 0), None)
-    return [read for i, read in enumerate(reads) if read[2] > 0 or i == first]
-
-
-@st.composite
-def bed_texts(draw: st.DrawFn, reads: list[tuple[str, int, int]], for_bedtools: bool) -> bytes:
-    """Write reads as BED lines with everything that may stand around them."""
-    columns = draw(st.sampled_from([6, 6, 4, 5, 7, 8, 9, 12] if for_bedtools else [6, 6, 3, 4, 5, 7, 9, 12]))
-    zeros = draw(st.sampled_from(["", "", "0", "0000000000"]))
-    name = draw(st.sampled_from(["r", "N", "", "é/1", "x" * 30, "x" * 250] + ([] if for_bedtools else ["x" * 5000])))
-    last_tab = draw(st.sampled_from(["", "", "", "\t"]))
-    extra = st.tuples(st.sampled_from(SCORES), st.sampled_from("+-."), st.sampled_from(["\n", "\n", "\r\n"]))
-    always_unix = draw(st.booleans())
-    lines: list[bytes] = []
-    for i, (chrom, start, end) in enumerate(reads):
-        score, strand, eol = draw(extra)
-        first = [chrom, zeros + str(start), zeros + str(end), name, score, strand]
-        fields = [*first, *("9" * 6)][:columns]
-        if not fields[-1]:
-            fields[-1] = "."  # bedtools takes an empty last field for none
-        lines.append(("\t".join(fields) + last_tab + ("\n" if always_unix else eol)).encode())
-        if i == 0 and draw(st.booleans()):
-            lines[0] = lines[0].replace(b"\tr\t", b"\t\xff\x00\t")  # names are bytes
-    for at, junk in draw(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(JUNK)), max_size=4)):
-        lines.insert(at, junk + (b"\n" if at % 2 else b"\r\n"))
-    text = b"".join(lines)
-    return text.removesuffix(b"\n") if draw(st.booleans()) else text
+def throws(max_reads: int) -> st.SearchStrategy[list[Dice]]:
+    return st.sampled_from([0, 4, 12, 25]).flatmap(lambda least: st.lists(dice(), min_size=least, max_size=max_reads))
 
 
 @st.composite
 def cases(draw: st.DrawFn, max_reads: int = 40, for_bedtools: bool = False) -> Case:
-    layout = draw(layouts())
-    reads = draw(spans(layout, max_reads, LONGEST_BEDTOOLS if for_bedtools else LARGEST_END))
-    return Case(layout, draw(bed_texts(indexable(reads) if for_bedtools else reads, for_bedtools)))
+    """Draw BED lines with everything that may stand around them."""
+    layout, style = draw(layouts()), draw(dice())
+    columns = style.pick([6, 6, 4, 5, 7, 8, 9, 12] if for_bedtools else [6, 6, 3, 4, 5, 7, 9, 12])
+    zeros = style.pick(["", "", "0", "0000000000"])
+    name = style.pick(["r", "N", "", "é/1", "x" * 30, "x" * 250, "\udcff\0", "x" * (9 if for_bedtools else 5000)])
+    last_tab = style.pick(["", "", "", "\t"])
+    eols = style.pick([["\n"], ["\n"], ["\r\n"], ["\n", "\r\n"]])
+    strangers = style.below(3) == 0
+    lines: list[str] = []
+    none_at_zero = True
+    for die in draw(throws(max_reads)):
+        chrom, start, end = a_span(layout, die, LONGEST_BEDTOOLS if for_bedtools else LARGEST_END)
+        if strangers and die.below(6) == 0:
+            chrom = die.pick(ABSENT)
+        if end == 0 and for_bedtools:
+            if not none_at_zero:
+                continue  # bedtobam puts reads [0, 0) at -1, and samtools indexes no two reads there
+            none_at_zero = False
+        fields = [chrom, f"{zeros}{start}", f"{zeros}{end}", name, die.pick(SCORES), die.pick("+-."), *"999999"][
+            :columns
+        ]
+        fields[-1] = fields[-1] or "."  # bedtools takes an empty last field for none
+        lines.append("\t".join(fields) + last_tab + die.pick(eols))
+    for at, junk in draw(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(JUNK)), max_size=4)):
+        lines.insert(at, junk + style.pick(eols))
+    text = "".join(lines).encode("utf-8", "surrogateescape")
+    return Case(layout, text.removesuffix(b"\n") if style.below(2) else text)
 
 
 def pieces(data: bytes, cuts: list[int], largest: int) -> list[bytes]:
@@ -253,19 +256,16 @@ def bam_cases(draw: st.DrawFn, max_reads: int = 40, strangers: bool = True) -> B
         references |= dict.fromkeys(draw(names), 1000)
     if not references:
         references = {"lonely": 1000}
-    drawn = draw(spans(layout, max_reads, 1000))
-    detail = st.tuples(
-        st.one_of(st.just(0), st.sampled_from(FLAGS)),
-        st.sampled_from([0, 1, 29, 30, 31, 254, 255]),
-        st.sampled_from([None, "", *CIGARS, *CIGARS]),
-        st.sampled_from(["", "", "ACGTACGTAC"]),
-    )
     records = []
-    for chrom, start, end in drawn:
-        flag, mapq, cigar, bases = draw(detail)
-        span = None if cigar is None else cigar or f"{max(end - start, 1)}M"
-        there = chrom if chrom in references else None
-        records.append(Record(there, start if there else -1, flag, mapq, span, "" if span else bases))
+    for die in draw(throws(max_reads)):
+        chrom, start, end = a_span(layout, die, 1000)
+        there = die.pick([chrom] * 9 + [*references]) if chrom in references else None
+        flag = die.pick(FLAGS) if die.below(2) else 0
+        cigar = die.pick([None, f"{max(end - start, 1)}M", *CIGARS])
+        bases = "" if cigar else die.pick(["", "ACGTACGTAC"])
+        records.append(
+            Record(there, start if there else -1, flag, die.pick([0, 1, 29, 30, 31, 254, 255]), cigar, bases)
+        )
     # Before the first base: what bedtobam writes for [0, 0), and an unmapped read.
     first = draw(st.lists(st.sampled_from(list(references)), max_size=2, unique=True))
     records += [Record(name, -1, draw(st.sampled_from([0, 4])), 255, "2M", "") for name in first]
