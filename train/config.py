@@ -1,11 +1,13 @@
 """What a training run is told and what it gives back."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import joblib
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ class FitConfig:
     Attributes
     ----------
     model
-        A network of :mod:`deepchrome.train.models`.
+        A name of :data:`deepchrome.train.models.MODELS`. Baselines heed ``seed`` and nothing else of these.
     epochs, batch_size
         Passes over the training genes; genes per step.
     optimizer, lr, momentum, weight_decay
@@ -128,7 +130,8 @@ class Checkpoint:
 class Fitted:
     """A trained model: the weights of the epoch with the best validation AUROC, the first if several.
 
-    ``best_epoch`` is ``None``, and ``weights`` empty, if the model diverged before its first epoch ended.
+    ``best_epoch`` is ``None``, and ``weights`` empty, if the model diverged in its first epoch. A
+    baseline has weights and no epochs.
     """
 
     epigenome: str
@@ -141,3 +144,9 @@ def best_epoch(history: Sequence[EpochRecord]) -> int | None:
     """Return the epoch with the best validation AUROC, the first if several; ``None`` if all diverged."""
     sound = [record for record in history if not record.diverged]
     return max(sound, key=lambda record: record.valid_auroc).epoch if sound else None
+
+
+def random_source(seed: int, epigenome: str, epoch: int = 0) -> np.random.Generator:
+    """Return the source of all that is random for one model in one epoch; 0 is before the first."""
+    name = int.from_bytes(hashlib.sha256(epigenome.encode()).digest()[:8], "little")
+    return np.random.Generator(np.random.SFC64([seed, name, epoch]))

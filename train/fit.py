@@ -8,7 +8,6 @@ On a GPU all models take every step together, replayed as one CUDA graph. A CPU 
 stacks (they push the weights out of its caches): there each core trains one model at a time.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement, best_epoch
+from deepchrome.train.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement, best_epoch, random_source
 from deepchrome.train.dataset import Dataset
 from deepchrome.train.metrics import stacked_auroc
 from deepchrome.train.models import network
@@ -201,7 +200,7 @@ class _Stack:
     def start(self, i: int, checkpoint: Checkpoint | None) -> None:
         """Set model ``i`` to its initial weights, or to where a checkpoint left it."""
         if checkpoint is None:
-            self.model.draw(i, _rng(self.config.seed, self.names[i], 0))
+            self.model.draw(i, random_source(self.config.seed, self.names[i], 0))
         else:
             self.history[i] = list(checkpoint.history)
             self.model.load(i, checkpoint.weights)
@@ -218,7 +217,7 @@ class _Stack:
         batch, bits = self.config.batch_size, self.bits.shape[2]
         rows, counted, random_bits = [], [], []
         for name, own_rows in zip(self.names, self.train_rows, strict=True):
-            rng = _rng(self.config.seed, name, epoch)
+            rng = random_source(self.config.seed, name, epoch)
             order, real = _padded([rng.permutation(own_rows)], self.steps * batch)
             rows.append(order.reshape(self.steps, 1, batch))
             counted.append(real.reshape(self.steps, 1, batch))
@@ -353,12 +352,6 @@ def _ended(history: Sequence[EpochRecord], config: FitConfig) -> bool:
     return history[-1].diverged or bool(
         config.patience and best is not None and history[-1].epoch - best >= config.patience
     )
-
-
-def _rng(seed: int, epigenome: str, epoch: int) -> np.random.Generator:
-    """Return the source of all that is random for one model in one epoch; epoch 0 is the initial weights."""
-    name = int.from_bytes(hashlib.sha256(epigenome.encode()).digest()[:8], "little")
-    return np.random.Generator(np.random.SFC64([seed, name, epoch]))
 
 
 def _padded(rows: Sequence[NDArray[np.int64]], length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -1,0 +1,196 @@
+"""From data sets to a finished RUN directory: training, checkpoints, predictions, summary."""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from deepchrome.errors import StorageError, UsageError
+from deepchrome.train.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement
+from deepchrome.train.dataset import Dataset
+from deepchrome.train.fit import fit
+from deepchrome.train.inputs import InputSpec
+from deepchrome.train.labels import published_aurocs
+from deepchrome.train.metrics import auprc, auroc
+from deepchrome.train.models import BASELINES, score_genes
+from deepchrome.train.run_config import RunConfig, describe, software
+from deepchrome.train.runs import Run, Summary, begin, finish, read_checkpoints, write_checkpoint, write_model
+from deepchrome.train.splits import SPLIT_NAMES, TEST, TRAIN, VALID
+
+# Checkpoints of all models on a GPU take longer to write than an epoch does to train.
+GPU_CHECKPOINT_SECONDS = 60.0
+
+Progress = Callable[[str, EpochRecord], None]
+
+
+def train_run(
+    out: Path,
+    datasets: Sequence[Dataset],
+    inputs: InputSpec,
+    config: FitConfig,
+    placement: Placement | None = None,
+    *,
+    origin: Mapping[str, Any] | None = None,
+    force: bool = False,
+    resume: bool = False,
+    checkpoint_seconds: float | None = None,
+    log: Path | None = None,
+    on_epoch: Progress | None = None,
+) -> list[Summary]:
+    """Train a model per data set, and leave a run behind.
+
+    Parameters
+    ----------
+    out
+        The RUN directory.
+    datasets, inputs
+        As :func:`~deepchrome.train.dataset.load_datasets` gives them.
+    config, placement
+        What is trained, and where.
+    origin
+        Where the data came from, for config.json; JSON values.
+    force, resume
+        Replace the run that is there, or go on with it; see :func:`~deepchrome.train.runs.begin`.
+    checkpoint_seconds
+        Least time between two checkpoints of a model. By default every epoch leaves one on a CPU, and
+        every :data:`GPU_CHECKPOINT_SECONDS` on a GPU. How often does not change the result.
+    log
+        A file to append a JSON object to for every epoch of every model.
+    on_epoch
+        Called with the epigenome and what happened, from the thread that trains it.
+
+    Returns
+    -------
+    list of Summary
+        A row per data set, in order. A model that diverged at once has no numbers and a note.
+
+    Raises
+    ------
+    UsageError, BadDataError, StorageError
+        See :func:`~deepchrome.train.fit.fit` and :func:`~deepchrome.train.runs.begin`.
+    """
+    placement = placement or Placement()
+    device = placement.resolve()
+    made_with = {**software(), "device": device.type, "threads": placement.usable_threads()}
+    if device.type == "cuda":
+        made_with["gpu"] = torch.cuda.get_device_name(device)
+    run = RunConfig(config, inputs, origin or {}, describe(datasets), made_with)
+    if log is not None and log.exists() and not (force or resume):
+        raise UsageError(f"{log} exists; --force replaces it, --resume adds to it")
+    if checkpoint_seconds is None:
+        checkpoint_seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
+
+    with begin(out, run, force=force, resume=resume), ExitStack() as files:
+        if (out / "summary.tsv").is_file():
+            return Run(out).summary()
+        if config.model in BASELINES:
+            fitted = _fit_baselines(datasets, config, placement.usable_threads())
+        else:
+            watch = _Watch(out, checkpoint_seconds, on_epoch)
+            if log is not None:
+                watch.open_log(log, files, add=resume)
+            fitted = fit(datasets, config, placement, resume=read_checkpoints(out, run), on_epoch=watch)
+        for model in fitted:
+            if model.weights:
+                write_model(out, run, model)
+        scores = [
+            score_genes(config.model, model.weights, data.x, device) if model.weights else None
+            for data, model in zip(datasets, fitted, strict=True)
+        ]
+        summary = [_summarise(*row) for row in zip(datasets, fitted, scores, strict=True)]
+        finish(out, _predictions(datasets, scores), fitted, summary)
+    return summary
+
+
+class _Watch:
+    """What happens after every epoch: a checkpoint if it is due, a line in the log, word to the caller."""
+
+    def __init__(self, out: Path, checkpoint_seconds: float, on_epoch: Progress | None) -> None:
+        self.out, self.checkpoint_seconds, self.on_epoch = out, checkpoint_seconds, on_epoch
+        self.log: TextIO | None = None
+        self.lock = threading.Lock()
+        self.written: dict[str, float] = {}
+
+    def open_log(self, path: Path, files: ExitStack, *, add: bool) -> None:
+        try:
+            self.log = files.enter_context(path.open("a" if add else "w", encoding="utf-8"))
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+    def __call__(self, epigenome: str, record: EpochRecord, checkpoint: Callable[[], Checkpoint]) -> None:
+        now = time.monotonic()
+        if now - self.written.setdefault(epigenome, now) >= self.checkpoint_seconds:
+            write_checkpoint(self.out, epigenome, checkpoint())
+            self.written[epigenome] = now
+        if self.log is not None:
+            # JSON has no NaN.
+            values = {key: value if math.isfinite(value) else None for key, value in asdict(record).items()}
+            try:
+                with self.lock:
+                    self.log.write(json.dumps({"epigenome": epigenome, **values}) + "\n")
+                    self.log.flush()
+            except OSError as error:
+                raise StorageError(f"{self.log.name}: cannot be written ({error.strerror or error})") from None
+        if self.on_epoch is not None:
+            self.on_epoch(epigenome, record)
+
+
+def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[Fitted]:
+    from deepchrome.train.models.baselines import fit_baseline
+
+    def one(data: Dataset) -> Fitted:
+        arrays = fit_baseline(config.model, data, config.seed)
+        return Fitted(data.epigenome, (), None, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, datasets))
+
+
+def _summarise(data: Dataset, model: Fitted, scores: NDArray[np.float64] | None) -> Summary:
+    notes = []
+    if model.history and model.history[-1].diverged:
+        kept = f"; the model is that of epoch {model.best_epoch}" if model.best_epoch else ""
+        notes.append(f"diverged in epoch {model.history[-1].epoch}{kept}: try a smaller --lr, or --transform log1p")
+    in_part = [data.split == part for part in range(len(SPLIT_NAMES))]
+    sizes = [int(part.sum()) for part in in_part]
+    if np.unique(data.y[in_part[TEST]]).size < 2:
+        notes.append(f"no test AUROC: {sizes[TEST]} test genes, not of both classes")
+
+    def area(of: Callable[[NDArray[Any], NDArray[np.float64]], float | None], part: int) -> float | None:
+        return None if scores is None else of(data.y[in_part[part]], scores[in_part[part]])
+
+    return Summary(
+        epigenome=data.epigenome,
+        best_epoch=model.best_epoch,
+        valid_auroc=area(auroc, VALID),
+        test_auroc=area(auroc, TEST),
+        test_auprc=area(auprc, TEST),
+        n_train=sizes[TRAIN],
+        n_valid=sizes[VALID],
+        n_test=sizes[TEST],
+        published_auroc=published_aurocs().get(data.epigenome),
+        note="; ".join(notes),
+    )
+
+
+def _predictions(datasets: Sequence[Dataset], scores: Sequence[NDArray[np.float64] | None]) -> pl.DataFrame:
+    """Make predictions.parquet: a row per gene of every epigenome that has a model."""
+    types = {"epigenome": pl.String, "gene_id": pl.String, "split": pl.String, "label": pl.UInt8, "score": pl.Float64}
+    tables = [pl.DataFrame(schema=types)]
+    for data, of_genes in zip(datasets, scores, strict=True):
+        if of_genes is not None:
+            split = np.array(SPLIT_NAMES)[data.split]
+            columns = ([data.epigenome] * len(of_genes), data.gene_id, split, data.y, of_genes)
+            tables.append(pl.DataFrame(dict(zip(types, columns, strict=True)), schema=types))
+    return pl.concat(tables)
