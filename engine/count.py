@@ -213,12 +213,14 @@ class _Counting:
         others = [threading.Thread(target=self._work) for _ in range(threads - 1)]
         for thread in others:
             thread.start()
+        self._work()
         try:
-            self._work()
+            for thread in others:
+                thread.join()
         except BaseException as error:  # an interrupt: let the others end before it goes on
             self._fail(-1, error)
-        for thread in others:
-            thread.join()
+            for thread in others:
+                thread.join()
         if self._failures:
             failure = self._failures[min(self._failures)]
             if isinstance(failure, BadPieceError):
@@ -254,7 +256,7 @@ class _Counting:
                         self.counters.append(counter)
                     lines = counter.count(block.buffer, first, last)
                 self._report(number, lines)
-            except Exception as error:
+            except BaseException as error:  # an interrupt too: no thread may wait for this one's block
                 self._fail(number, error)
                 return
 

@@ -720,3 +720,23 @@ def count_bam(
         )
         tally[IN_WINDOWS] += _add_reads(batch, n, tiles, starts, accepts, bin_size, difference)
     return status
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from numba's cache, before threads need it."""
+    text = np.zeros(192, np.uint8)
+    line = np.frombuffer(b"c\t1\t2\n", np.uint8)
+    text[64 : 64 + len(line)] = line
+    names = np.zeros((2, N_NAME_COLUMNS), np.uint64)
+    blob = np.zeros(17, np.uint8)
+    blob[0] = text[64]
+    add_name(names, blob, 0, 1, 0)
+    sites, reads_on = np.zeros((1, 3), np.int64), np.zeros(1, np.int64)
+    windows = np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8)
+    difference, tally = np.zeros((1, 2), np.int64), np.zeros(N_TALLY, np.int64)
+    end = last_newline(text, 64, 64 + len(line)) + 1
+    columns = count_columns(text, 64, end)
+    count_text(text, 64, end, columns, names, blob, sites, *windows, False, 1, difference, reads_on, tally)
+    whole_records(text, 64, 64)
+    count_bam(text, 64, 64, sites, *windows, False, 0, 0, 1, difference, reads_on, tally)
+    fold(difference, np.zeros((1, 1), np.int64))

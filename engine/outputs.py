@@ -1,10 +1,14 @@
-"""Output files that appear whole or not at all."""
+"""Output that appears whole or not at all, and that one run at a time writes."""
 
+import getpass
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from deepchrome.errors import StorageError
 
@@ -39,3 +43,33 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Make a directory if need be, and keep other runs from writing into it meanwhile.
+
+    The lock is the operating system's: it ends with the process, however that ends.
+
+    Raises
+    ------
+    StorageError
+        Another run holds it (the message says which), or the directory cannot be made or written.
+    """
+    holder = directory / ".lock.holder"
+    lock = FileLock(directory / ".lock", timeout=0)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        holder.write_text(f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}", encoding="utf-8")
+    except Timeout:
+        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+        raise StorageError(f"{directory}: {who} is writing there; wait for it, or choose another --out") from None
+    except OSError as error:
+        lock.release()
+        raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

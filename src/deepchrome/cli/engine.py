@@ -11,8 +11,148 @@ from deepchrome.errors import UsageError
 
 def register(app: typer.Typer) -> None:
     """Add the engine's commands to ``app``."""
+    app.command("featurize")(featurize)
+    app.command("verify")(verify)
     app.command("export")(export)
     app.command("simulate")(simulate)
+
+
+def featurize(
+    genes: Annotated[
+        Path, typer.Option(help="Gene table: TSV with gene_id, chrom, tss; gene_info; GTF, GFF3; BED6. May be gzipped.")
+    ],
+    genome: Annotated[str, typer.Option(help="hg19, hg38, or a chrom.sizes file.")],
+    out: Annotated[Path, typer.Option(help="Directory for one Parquet file per epigenome, and summary.tsv.")],
+    reads: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files <epigenome>-<mark>.tagAlign.gz (BED, BAM, CRAM), directories of them, or -."),
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Table with columns epigenome, mark, path, instead of READS.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="<epigenome>-<mark> of a single file or of -.")] = None,
+    bin_size: Annotated[int, typer.Option(help="In bp.")] = 100,
+    flank: Annotated[int, typer.Option(help="bp on either side of the TSS.")] = 5000,
+    marks: Annotated[
+        str | None, typer.Option(help="Which, separated by commas, in the order of the columns; default: all.")
+    ] = None,
+    edge: Annotated[
+        Literal["zero", "drop", "error"],
+        typer.Option(help="Genes with bins beyond their chromosome: such bins count 0, drop the gene, or refuse."),
+    ] = "zero",
+    unknown_chrom: Annotated[
+        Literal["error", "skip", "bedtools"],
+        typer.Option(
+            help="Reads on a chromosome that the genome lacks: refuse, leave out, or put on its first as bedtools."
+        ),
+    ] = "error",
+    unique_genes: Annotated[
+        bool, typer.Option("--unique-genes", help="Keep only the first row of each gene id.")
+    ] = False,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept a file without reads.")] = False,
+    allow_no_eof: Annotated[
+        bool, typer.Option("--allow-no-eof", help="Accept bgzip and BAM without their end-of-file block.")
+    ] = False,
+    min_mapq: Annotated[int, typer.Option("-q", "--min-mapq", help="BAM: leave out reads of lower quality.")] = 0,
+    include_duplicates: Annotated[
+        bool, typer.Option("-D", "--include-duplicates", help="BAM: count duplicates too.")
+    ] = False,
+    include_qc_fail: Annotated[
+        bool, typer.Option("-F", "--include-qc-fail", help="BAM: count reads that failed quality control too.")
+    ] = False,
+    same_strand: Annotated[
+        bool, typer.Option("-s", "--same-strand", help="Count only reads on the gene's strand.")
+    ] = False,
+    opposite_strand: Annotated[
+        bool, typer.Option("-S", "--opposite-strand", help="Count only reads not on the gene's strand.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Files at a time; default: as many as threads.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("-t", "--threads", min=1, help="Threads in all; default: the usable cores.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace feature files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The closing table as JSON.")] = False,
+) -> None:
+    """Count reads in bins around every TSS: one Parquet file per epigenome, exactly bedtools' counts."""
+    from deepchrome.cli.show import FeaturizeProgress, compile_message, show_outcomes
+    from deepchrome.engine.featurize import featurize as run
+    from deepchrome.engine.formats import ReadOptions
+
+    if same_strand and opposite_strand:
+        raise UsageError("-s and -S exclude each other")
+    options = ReadOptions(
+        unknown_chrom=unknown_chrom,
+        allow_empty=allow_empty,
+        allow_no_eof=allow_no_eof,
+        strand="same" if same_strand else "opposite" if opposite_strand else None,
+        min_mapq=min_mapq,
+        include_duplicates=include_duplicates,
+        include_qc_fail=include_qc_fail,
+    )
+    with compile_message(), FeaturizeProgress() as progress:
+        outcomes = run(
+            reads or (),
+            genes=genes,
+            genome=genome,
+            out=out,
+            samples=samples,
+            name=name,
+            bin_size=bin_size,
+            flank=flank,
+            marks=marks.split(",") if marks else None,
+            edge=edge,
+            unique_genes=unique_genes,
+            options=options,
+            jobs=jobs,
+            threads=threads,
+            force=force,
+            observer=progress,
+        )
+    show_outcomes(outcomes, progress.windows, out, as_json)
+    failures = [outcome.error for outcome in outcomes if outcome.error]
+    if failures:
+        raise typer.Exit(max(error.exit_code for error in failures) if len(failures) == 1 else 65)
+
+
+def verify(
+    features: Annotated[Path, typer.Argument(help="What dc featurize wrote: the directory, or one file of it.")],
+    reads: Annotated[list[str] | None, typer.Argument(help="The files of reads it was made from.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Table with columns epigenome, mark, path, instead of READS.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="<epigenome>-<mark> of a single file or of -.")] = None,
+    genes: Annotated[int, typer.Option("--genes", min=1, help="Genes to recount, drawn at random.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 1,
+    genome: Annotated[
+        Path | None, typer.Option(help="The chrom.sizes file, if the features are not on a bundled genome.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON.")] = False,
+) -> None:
+    """Recount a sample of genes by another route, one read at a time, and compare every bin."""
+    import json
+    from dataclasses import asdict
+
+    from deepchrome.engine.samples import find_samples, read_samples
+    from deepchrome.engine.verify import verify as run
+    from deepchrome.errors import BadDataError
+
+    if bool(reads) == bool(samples):
+        raise UsageError("give either files of reads or a table of samples")
+    chosen = read_samples(samples) if samples else find_samples(reads or [], name)
+    results = run(features, chosen, n_genes=genes, seed=seed, genome=genome)
+    if as_json:
+        typer.echo(json.dumps([asdict(result) | {"agrees": result.agrees} for result in results], indent=1))
+    else:
+        for result in results:
+            verdict = "equal" if result.agrees else f"DIFFERENT in {result.different} bins ({result.first})"
+            typer.echo(
+                f"{result.epigenome}\t{result.mark}\t{result.genes} genes\t{result.bins} bins\t"
+                f"{result.reads} reads ({result.reads_stored} stored)\t{verdict}"
+            )
+    if wrong := [result for result in results if not result.agrees]:
+        raise BadDataError(f"{features}: {len(wrong)} of {len(results)} files of reads give other counts than stored")
 
 
 def export(

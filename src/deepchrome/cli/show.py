@@ -1,0 +1,142 @@
+"""What the engine's commands show: progress on a terminal, tables at the end."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deepchrome.engine.featurize import Observer, Outcome, summary_table
+from deepchrome.engine.samples import Sample
+from deepchrome.engine.windows import Windows
+
+
+@contextmanager
+def compile_message() -> Iterator[None]:
+    """Say why nothing happens, should the kernels have to be compiled first."""
+    from deepchrome.engine import kernels
+
+    timer = threading.Timer(
+        1.0, lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True)
+    )
+    timer.start()
+    try:
+        kernels.warm_up()
+    finally:
+        timer.cancel()
+    yield
+
+
+class FeaturizeProgress(Observer):
+    """One bar over the bytes of all files, with reads a second; on a terminal only."""
+
+    def __init__(self) -> None:
+        self.windows: Windows | None = None
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._lock = threading.Lock()
+        self._began = time.perf_counter()
+        self._bytes: dict[Sample, int] = {}
+        self._lines: dict[Sample, int] = {}
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "FeaturizeProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
+        """Set the bar to the bytes of all files; without a total if one of them is a stream."""
+        self.windows = windows
+        paths = [Path(sample.path) for sample in samples]
+        total = sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+        self._task = self._bars.add_task(f"0 of {len(samples)} files", total=total, rate="")
+
+    def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
+        """Move the bar."""
+        with self._lock:
+            self._bytes[sample], self._lines[sample] = bytes_read, lines
+            rate = sum(self._lines.values()) / (time.perf_counter() - self._began) / 1e6
+            if self._task is not None:
+                self._bars.update(
+                    self._task, completed=sum(self._bytes.values()), rate=f"{rate:.1f} million reads a second"
+                )
+
+    def finished(self, outcome: Outcome) -> None:
+        """Say at once which file is bad."""
+        if outcome.error:
+            self._bars.console.print(f"dc: {outcome.error}", style="red", markup=False, highlight=False)
+
+
+def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Path, as_json: bool) -> None:
+    """Print the closing table: aligned on a terminal, summary.tsv's text elsewhere, or JSON."""
+    if as_json:
+        typer.echo(json.dumps([outcome.row() for outcome in outcomes], indent=1))
+    elif sys.stdout.isatty():
+        Console().print(_table(outcomes))
+    else:
+        typer.echo(summary_table(outcomes), nl=False)
+    if windows:
+        _tell_of_genes(windows)
+    written = {o.sample.epigenome for o in outcomes} - {o.sample.epigenome for o in outcomes if o.error}
+    total = len({o.sample.epigenome for o in outcomes})
+    typer.echo(f"{out}: {len(written)} of {total} epigenomes written, and summary.tsv", err=True)
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in ("epigenome", "mark"):
+        table.add_column(column)
+    for column in ("reads", "in windows", "%", "off the genome", "past the end", "seconds", "million/s"):
+        table.add_column(column, justify="right")
+    table.add_column("status")
+    for outcome in outcomes:
+        row = outcome.row()
+        numbers = ["", "", "", "", "", "", ""]
+        if outcome.tally:
+            numbers = [
+                f"{row['reads']:,}",
+                f"{row['reads_in_windows']:,}",
+                f"{100 * row['fraction_in_windows']:.1f}",
+                f"{row['reads_off_genome']:,}",
+                f"{row['reads_past_end']:,}",
+                f"{row['seconds']:.2f}",
+                f"{row['reads_per_second'] / 1e6:.1f}",
+            ]
+        table.add_row(row["epigenome"], row["mark"], *numbers, "failed" if outcome.error else "done")
+    return table
+
+
+def _tell_of_genes(windows: Windows) -> None:
+    """Say on standard error what is special about the genes: none of it is silent."""
+    genes = windows.genes
+    lost = [i for i, chrom in enumerate(windows.chrom_id) if chrom < 0]
+    notes = {
+        f"lie on chromosomes that {windows.genome.name} lacks; all their bins are 0": [genes.gene_id[i] for i in lost],
+        "reach beyond their chromosome; the bins outside are 0": [genes.gene_id[i] for i in windows.outside],
+        "reach beyond their chromosome and were dropped": list(windows.dropped),
+    }
+    for note, ids in notes.items():
+        if ids:
+            typer.echo(f"{len(ids)} genes {note}: {', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}", err=True)
+    if duplicates := len(genes) - len(set(genes.gene_id)):
+        typer.echo(f"{duplicates} rows repeat a gene id; --unique-genes keeps the first of each", err=True)
