@@ -147,9 +147,10 @@ def load_datasets(
     row = _rows_of(features_id, table, f"{features} and {expression}")
     kept = np.flatnonzero(row >= 0)
     genes = first.genes.take(kept)
+    flank = first.metadata["flank"]
     # Versions play no part in which rows are the same gene.
     unversioned = replace(genes, gene_id=tuple(features_id.gather(kept)))
-    parts = split_genes(unversioned, split, seed=seed, flank=inputs.flank or 0, n_train=n_train)
+    parts = split_genes(unversioned, split, seed=seed, flank=flank, n_train=n_train)
 
     datasets = []
     for name in names:
@@ -157,44 +158,39 @@ def load_datasets(
         y = label_genes(table.column(name), label_rule)[row[kept]]
         datasets.append(Dataset(name, inputs.marks, genes.gene_id, inputs.apply(read)[kept], y, parts))
 
-    not_in_expression = first.genes.take(np.flatnonzero(row < 0)).gene_id
-    not_in_features = set(table.gene_id).difference(features_id)
-    notes = [*table.notes, *left_out]
-    duplicate_ids = len(genes) - len(set(unversioned.gene_id))
-    unknown_strand = genes.strand.count(".")
-    shared = straddling(unversioned, parts, inputs.flank or 0)
-    if not_in_expression:
-        notes.append(
-            f"{len(not_in_expression)} genes left out: features, but no expression ({_some(not_in_expression)})"
-        )
-    if not_in_features:
-        notes.append(f"{len(not_in_features)} genes of the expression table have no features")
-    if duplicate_ids:
-        notes.append(f"{duplicate_ids} rows repeat the gene id of an earlier row")
-    if unknown_strand and orient == "strand":
-        notes.append(f"{unknown_strand} genes of unknown strand keep the genomic order")
-    if shared.overlapping_windows:
-        notes.append(
-            f"{split} split: the windows of {shared.overlapping_windows} test genes overlap a training gene's "
-            f"({shared.duplicate_ids} have the same id): their test score is flattered; --split random or "
-            "chromosome keeps such genes together"
-        )
-    notes += [
-        f"{data.epigenome}: labels of one class only in {', '.join(single)}"
-        for data in datasets
-        if (single := data.one_class_parts())
-    ]
+    fell_out = first.genes.take(np.flatnonzero(row < 0)).gene_id
     report = LoadReport(
         inputs,
-        len(genes),
-        len(not_in_expression),
-        len(not_in_features),
-        duplicate_ids,
-        unknown_strand,
-        shared,
-        tuple(notes),
+        genes=len(genes),
+        not_in_expression=len(fell_out),
+        not_in_features=len(set(table.gene_id).difference(features_id)),
+        duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
+        unknown_strand=genes.strand.count("."),
+        straddling=straddling(unversioned, parts, flank),
+        notes=(*table.notes, *left_out),
     )
-    return datasets, report
+    return datasets, replace(report, notes=(*report.notes, *_notes(report, split, fell_out, datasets)))
+
+
+def _notes(report: LoadReport, split: SplitMethod, fell_out: Sequence[str], datasets: Sequence[Dataset]) -> list[str]:
+    """Put the counts of a report, where they are not 0, into sentences."""
+    notes = []
+    if fell_out:
+        notes.append(f"{len(fell_out)} genes left out: features, but no expression ({_some(fell_out)})")
+    if report.not_in_features:
+        notes.append(f"{report.not_in_features} genes of the expression table have no features")
+    if report.duplicate_ids:
+        notes.append(f"{report.duplicate_ids} rows repeat the gene id of an earlier row")
+    if report.unknown_strand and report.inputs.orient == "strand":
+        notes.append(f"{report.unknown_strand} genes of unknown strand keep the genomic order")
+    if report.straddling and report.straddling.overlapping_windows:
+        notes.append(
+            f"{split} split: the windows of {report.straddling.overlapping_windows} test genes overlap a training "
+            f"gene's ({report.straddling.duplicate_ids} have the same id): their test score is flattered; "
+            "--split random or chromosome keeps such genes together"
+        )
+    single = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
+    return notes + [f"{name}: labels of one class only in {parts}" for name, parts in single.items() if parts]
 
 
 def _chosen(
