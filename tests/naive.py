@@ -95,6 +95,11 @@ def on_first(reads: Iterable[Read], sizes: Mapping[str, int]) -> list[Read]:
     return [read if read.chrom in sizes else read._replace(chrom=next(iter(sizes))) for read in reads]
 
 
+def in_a_window(read: Read, genes: Iterable[Gene], flank: int) -> bool:
+    windows = [(gene.chrom, gene.tss - flank, gene.tss + flank) for gene in genes]
+    return any(chrom == read.chrom and overlaps(read.start, read.end, start, end) for chrom, start, end in windows)
+
+
 def strand_counts(gene: Gene, read: Read, strand: str | None) -> bool:
     """``same``: the strands are equal; ``opposite``: they are not, so a gene on ``.`` takes all reads."""
     return strand is None or (gene.strand == read.strand) == (strand == "same")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from ours import blocks_of, windows, windows_of
 from strategies import CUTS, KINDS, Case, cases, packed
 
-from deepchrome.engine.count import count_reads
+from deepchrome.engine.count import ReadTally, count_reads, tally_reads
+from deepchrome.engine.formats import ReadOptions
 from deepchrome.engine.genes import read_genes
 from deepchrome.engine.genome import read_genome
 from deepchrome.engine.windows import tss_windows
@@ -47,6 +48,7 @@ def test_naive_counter_equals_live_bedtools(case: Case) -> None:
 @settings(max_examples=2000)
 @given(
     case=cases(),
+    copies=st.sampled_from([1, 1, 1, 50]),
     kind=st.sampled_from(KINDS),
     cuts=CUTS,
     threads=st.sampled_from([1, 1, 2]),
@@ -56,6 +58,7 @@ def test_naive_counter_equals_live_bedtools(case: Case) -> None:
 def test_engine_equals_naive_counter(
     tmp_path_factory: pytest.TempPathFactory,
     case: Case,
+    copies: int,
     kind: str,
     cuts: list[int],
     threads: int,
@@ -63,13 +66,15 @@ def test_engine_equals_naive_counter(
     unknown_chrom: str,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "reads"
-    path.write_bytes(packed(case.text, kind, cuts, min(block_bytes, 60_000)))
+    # Many reads at the price of few: the slow counter sees one copy.
+    text = case.text if copies == 1 else (case.text + b"\n") * copies
+    path.write_bytes(packed(text, kind, cuts, min(block_bytes, 60_000)))
     layout = case.layout
     shape = windows_of(layout)
 
-    def count() -> Any:
+    def count() -> ReadTally:
         with blocks_of(block_bytes):
-            return count_reads(path, shape, threads, unknown_chrom=unknown_chrom, allow_empty=True)
+            return tally_reads(path, shape, threads, ReadOptions(unknown_chrom=unknown_chrom, allow_empty=True))
 
     reads = naive.text_reads(case.text)
     unknown = naive.unknown_chroms(reads, layout.sizes)
@@ -81,9 +86,13 @@ def test_engine_equals_naive_counter(
     placed = (
         naive.on_first(reads, layout.sizes) if unknown_chrom == "bedtools" else naive.on_genome(reads, layout.sizes)
     )
-    counts = count()
-    assert counts.dtype == np.uint32
-    assert counts.tolist() == naive.count(placed, layout.genes, layout.sizes, layout.flank, layout.bin_size)
+    tally = count()
+    expected = np.array(naive.count(placed, layout.genes, layout.sizes, layout.flank, layout.bin_size))
+    assert tally.counts.dtype == np.uint32
+    assert tally.counts.tolist() == (copies * expected).tolist()
+    assert tally.reads == copies * len(reads)
+    assert tally.in_windows == copies * sum(naive.in_a_window(read, layout.genes, layout.flank) for read in placed)
+    assert tally.off_genome == {name: copies * sum(read.chrom == name for read in reads) for name in unknown}
 
 
 @settings(max_examples=300)
