@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from deepchrome.cli.demo import register as register_demo
 from deepchrome.cli.engine import register as register_engine
 from deepchrome.cli.train import register as register_train
 from deepchrome.errors import DeepchromeError
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+register_demo(app)
 register_engine(app)
 register_train(app)
 

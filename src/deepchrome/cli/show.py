@@ -1,7 +1,6 @@
 """What the engine's commands show: progress on a terminal, tables at the end."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,9 +11,9 @@ from types import TracebackType
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from deepchrome.engine.featurize import Observer, Outcome, summary_table
+from deepchrome.cli.tables import print_table
+from deepchrome.engine.featurize import SUMMARY_COLUMNS, Observer, Outcome
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.windows import Windows
 
@@ -88,42 +87,17 @@ class FeaturizeProgress(Observer):
 
 
 def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Path, as_json: bool) -> None:
-    """Print the closing table: aligned on a terminal, summary.tsv's text elsewhere, or JSON."""
+    """Print the closing table, and say what is special about the genes."""
+    rows = [outcome.row() for outcome in outcomes]
     if as_json:
-        typer.echo(json.dumps([outcome.row() for outcome in outcomes], indent=1))
-    elif sys.stdout.isatty():
-        Console().print(_table(outcomes))
+        typer.echo(json.dumps(rows, indent=1))
     else:
-        typer.echo(summary_table(outcomes), nl=False)
+        print_table(SUMMARY_COLUMNS, [tuple(row.values()) for row in rows])
     if windows:
         _tell_of_genes(windows)
     written = {o.sample.epigenome for o in outcomes} - {o.sample.epigenome for o in outcomes if o.error}
     total = len({o.sample.epigenome for o in outcomes})
     typer.echo(f"{out}: {len(written)} of {total} epigenomes written, and summary.tsv", err=True)
-
-
-def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=None, header_style="bold")
-    for column in ("epigenome", "mark"):
-        table.add_column(column)
-    for column in ("reads", "in windows", "%", "off the genome", "past the end", "seconds", "million/s"):
-        table.add_column(column, justify="right")
-    table.add_column("status")
-    for outcome in outcomes:
-        row = outcome.row()
-        numbers = ["", "", "", "", "", "", ""]
-        if outcome.tally:
-            numbers = [
-                f"{row['reads']:,}",
-                f"{row['reads_in_windows']:,}",
-                f"{100 * row['fraction_in_windows']:.1f}",
-                f"{row['reads_off_genome']:,}",
-                f"{row['reads_past_end']:,}",
-                f"{row['seconds']:.2f}",
-                f"{row['reads_per_second'] / 1e6:.1f}",
-            ]
-        table.add_row(row["epigenome"], row["mark"], *numbers, "failed" if outcome.error else "done")
-    return table
 
 
 def _tell_of_genes(windows: Windows) -> None:

@@ -1,19 +1,30 @@
 """Commands of the trainer: labels, train, evaluate, predict."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deepchrome.cli.tables import print_table
-from deepchrome.errors import UsageError
+from deepchrome.errors import BadDataError, UsageError
+
+if TYPE_CHECKING:
+    from deepchrome.train.config import EpochRecord
+    from deepchrome.train.trainer import Progress
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the trainer's commands to ``app``."""
     app.command("labels")(labels)
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+    app.command("predict")(predict)
 
 
 def labels(
@@ -32,9 +43,8 @@ def labels(
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
 ) -> None:
     """Audit the labels of every epigenome: how many genes are on, and how many the published rule got wrong."""
-    for path in (out, figure):
-        if path is not None and path.exists() and not force:
-            raise UsageError(f"{path} exists; --force replaces it")
+    _check_free_file(out, force)
+    _check_free_file(figure, force)
     from deepchrome.train.expression import read_expression
     from deepchrome.train.label_figure import draw_audit
     from deepchrome.train.labels import LabelAudit, audit_labels, write_labels
@@ -51,3 +61,293 @@ def labels(
         typer.echo(json.dumps([asdict(audit) for audit in audits], indent=1))
     else:
         print_table([field.name for field in fields(LabelAudit)], [astuple(audit) for audit in audits])
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="RUN directory: models, predictions, metrics, summary.")],
+    features: Annotated[
+        Path | None, typer.Argument(help="What dc featurize wrote: a directory, or one file of it.")
+    ] = None,
+    expression: Annotated[Path | None, typer.Option(help="RPKM per gene and epigenome (TSV).")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Instead: a directory with train.csv, valid.csv, test.csv in DeepChrome's format."),
+    ] = None,
+    model: Annotated[
+        Literal["deepchrome", "attentivechrome", "logistic", "random-forest", "svm"],
+        typer.Option(help="Two networks, three baselines."),
+    ] = "deepchrome",
+    protocol: Annotated[
+        Literal["best", "published"],
+        typer.Option(help="Defaults of the options marked *: what scores best, or what was done in 2016."),
+    ] = "best",
+    epigenomes: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
+    marks: Annotated[str | None, typer.Option(help="Some of the features' marks, separated by commas.")] = None,
+    label_rule: Annotated[
+        Literal["numeric", "published"] | None,
+        typer.Option(
+            help="* RPKM above the median (numeric), or the string comparison of 2016.", show_default="numeric"
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["published", "random", "chromosome"] | None,
+        typer.Option(help="* Thirds in the order of gene ids; or by --seed.", show_default="published"),
+    ] = None,
+    n_train: Annotated[
+        int | None, typer.Option(help="Training genes; half of the rest validates. Default: a third.")
+    ] = None,
+    orient: Annotated[
+        Literal["genomic", "strand"] | None,
+        typer.Option(help="* Bins as stored, or 5'→3' along the gene.", show_default="strand"),
+    ] = None,
+    transform: Annotated[
+        Literal["counts", "log1p"] | None, typer.Option(help="* Of the counts.", show_default="log1p")
+    ] = None,
+    library_size: Annotated[
+        bool, typer.Option("--library-size", help="Scale every mark to 30 million reads first.")
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(help="* The best by validation AUROC is kept.", show_default="100")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="* Genes per step.", show_default="64")] = None,
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, typer.Option(help="*", show_default="sgd")] = None,
+    lr: Annotated[float | None, typer.Option(help="* Learning rate.", show_default="0.01")] = None,
+    momentum: Annotated[float | None, typer.Option(help="* Of sgd.", show_default="0.9")] = None,
+    lr_decay: Annotated[
+        float | None, typer.Option(help="* Step t uses lr / (1 + t * decay).", show_default="0")
+    ] = None,
+    weight_decay: Annotated[float, typer.Option(help="L2, or decoupled with adamw.")] = 0.0,
+    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a better one; 0: never.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of split, initial weights, order of genes and dropout.")] = 1,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "tf32", "bf16"], typer.Option(help="auto: tf32 on a GPU, else fp32.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", "-t", help="CPU cores.", show_default="all usable")
+    ] = None,
+    group_size: Annotated[
+        int | None, typer.Option(help="Models trained together.", show_default="1 on a CPU, what fits on a GPU")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(help="Least time between checkpoints of a model.", show_default="0 on a CPU, 60 on a GPU"),
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="A JSON line for every epoch of every model.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, if one is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Train a model per epigenome, all at once, and say how well they do on genes they have not seen."""
+    if (csv is None) == (features is None):
+        raise UsageError("give FEATURES and --expression, or --csv DIR")
+    if features is not None and expression is None:
+        raise UsageError("--expression FILE is needed: labels are made from it")
+    of_data = {"label_rule": label_rule, "split": split, "orient": orient}
+    if csv is not None:
+        not_with_csv = {**of_data, "n_train": n_train, "marks": marks, "library_size": library_size or None}
+        if strange := [name for name, value in not_with_csv.items() if value is not None]:
+            raise UsageError(
+                f"--{strange[0].replace('_', '-')} does not go with --csv: those files are split and labelled"
+            )
+    for name, count in (("--threads", threads), ("--group-size", group_size)):
+        if count is not None and count < 1:
+            raise UsageError(f"{name} {count} makes no sense")
+    from deepchrome.train.config import FitConfig, Placement
+    from deepchrome.train.dataset import load_datasets
+    from deepchrome.train.deepchrome_csv import load_csv
+    from deepchrome.train.protocols import PROTOCOLS
+    from deepchrome.train.runs import Summary, check_free
+    from deepchrome.train.trainer import train_run
+
+    of_fit = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr}
+    of_fit |= {"momentum": momentum, "lr_decay": lr_decay}
+    given = {name: value for name, value in {**of_data, "transform": transform, **of_fit}.items() if value is not None}
+    choice = {**PROTOCOLS[protocol], **given}
+    config = FitConfig(
+        model=model,
+        **{name: choice[name] for name in of_fit},
+        weight_decay=weight_decay,
+        patience=patience,
+        seed=seed,
+        precision=precision,
+    )
+    check_free(out, force=force, resume=resume)
+    if csv is not None:
+        datasets, report = load_csv(csv, transform=choice["transform"], expression=expression)
+        origin: dict[str, Any] = {"csv": str(csv.resolve())}
+    elif features is not None and expression is not None:
+        made = {"label_rule": choice["label_rule"], "split": choice["split"], "seed": seed, "n_train": n_train}
+        datasets, report = load_datasets(
+            features,
+            expression,
+            epigenomes=None if epigenomes == "all" else epigenomes.split(","),
+            orient=choice["orient"],
+            transform=choice["transform"],
+            library_size=library_size,
+            marks=None if marks is None else marks.split(","),
+            **made,
+        )
+        origin = {"features": str(features.resolve()), "expression": str(expression.resolve()), **made}
+    for note in report.notes:
+        typer.echo(f"dc train: {note}", err=True)
+    with _progress(len(datasets) * config.epochs) as on_epoch:
+        summary = train_run(
+            out,
+            datasets,
+            report.inputs,
+            config,
+            Placement(device, threads, group_size),
+            origin=origin,
+            force=force,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+            log=log,
+            on_epoch=on_epoch,
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in summary], indent=1))
+    else:
+        print_table([field.name for field in fields(Summary)], [astuple(row) for row in summary])
+    areas = [row.test_auroc for row in summary if row.test_auroc is not None]
+    if len(areas) > 1:
+        typer.echo(f"dc train: mean test AUROC {sum(areas) / len(areas):.4f} over {len(areas)} epigenomes", err=True)
+    if failed := [row.epigenome for row in summary if row.valid_auroc is None]:
+        raise BadDataError(f"{', '.join(failed)}: training diverged at once, no model; {out}/summary.tsv says more")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="What dc train wrote.")],
+    features: Annotated[
+        Path | None, typer.Argument(help="Other data to test on; by default the run's own test genes.")
+    ] = None,
+    expression: Annotated[Path | None, typer.Option(help="RPKM per gene and epigenome, for FEATURES.")] = None,
+    label_rule: Annotated[
+        Literal["numeric", "published"] | None, typer.Option(help="For FEATURES.", show_default="the run's")
+    ] = None,
+    model_of: Annotated[
+        str | None, typer.Option(help="Test this epigenome's model on all FEATURES.", show_default="each its own")
+    ] = None,
+    cross: Annotated[
+        bool, typer.Option("--cross", help="Test every model on every epigenome: a matrix of AUROC.")
+    ] = False,
+    bootstrap: Annotated[int, typer.Option(help="Resamples for the 95 % intervals; 0: none.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 1,
+    roc: Annotated[Path | None, typer.Option(help="Write the ROC curves (.tsv or .parquet).")] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --roc.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Test a run's models: on their own test genes, on other data, on each other's epigenomes."""
+    if (features is None) != (expression is None):
+        raise UsageError("FEATURES and --expression go together")
+    if bootstrap < 0:
+        raise UsageError(f"--bootstrap {bootstrap} makes no sense")
+    if cross and (roc or model_of):
+        raise UsageError("--cross prints a matrix; it goes with neither --roc nor --model-of")
+    if features is None and (model_of or label_rule) and not cross:
+        raise UsageError("--model-of and --label-rule are for FEATURES")
+    _check_free_file(roc, force)
+    from deepchrome.train import evaluate as evaluation
+    from deepchrome.train.config import Placement
+    from deepchrome.train.predict import check_table_path, write_table
+    from deepchrome.train.runs import Run
+
+    if roc is not None:
+        check_table_path(roc)
+    opened = Run(run)
+    where = Placement(device).resolve()
+    if cross and features is None:
+        features, expression = evaluation.recorded_source(opened)
+    if features is not None and expression is not None:
+        datasets, notes = evaluation.load_unseen(opened, features, expression, label_rule=label_rule)
+        for note in notes:
+            typer.echo(f"dc evaluate: {note}", err=True)
+    if cross:
+        matrix = evaluation.cross(opened, datasets, device=where)
+        if as_json:
+            typer.echo(json.dumps(matrix.to_dicts(), indent=1))
+        else:
+            print_table(matrix.columns, matrix.rows())
+        return
+    if features is None:
+        scored = evaluation.own_test(opened)
+    else:
+        scored = evaluation.score_datasets(opened, datasets, model_of=model_of, device=where)
+    rows = evaluation.evaluate(scored, resamples=bootstrap, seed=seed)
+    if roc is not None:
+        write_table(roc, evaluation.roc_points(scored))
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        print_table([field.name for field in fields(evaluation.Evaluation)], [astuple(row) for row in rows])
+    for row in rows:
+        if row.auroc is None:
+            typer.echo(f"dc evaluate: {row.epigenome}: {row.on} of {row.genes} genes are on: no AUROC", err=True)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="What dc train wrote.")],
+    features: Annotated[Path, typer.Argument(help="What dc featurize wrote: a directory, or one file of it.")],
+    out: Annotated[Path, typer.Option(help="gene_id, epigenome, score: .tsv or .parquet.")],
+    model_of: Annotated[
+        str | None, typer.Option(help="Use this epigenome's model for all FEATURES.", show_default="each its own")
+    ] = None,
+    attention: Annotated[
+        Path | None, typer.Option(help="Also write where an attentivechrome model looks (.parquet).")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+) -> None:
+    """Score every gene of FEATURES; features unlike those the models were trained on are refused."""
+    _check_free_file(out, force)
+    _check_free_file(attention, force)
+    if attention is not None and attention.suffix != ".parquet":
+        raise UsageError(f"{attention}: lists per gene need a .parquet file")
+    from deepchrome.train import predict as prediction
+    from deepchrome.train.config import Placement
+    from deepchrome.train.runs import Run
+
+    prediction.check_table_path(out)
+    opened = Run(run)
+    table = prediction.predict(opened, features, model_of=model_of, device=Placement(device).resolve())
+    looked = None if attention is None else prediction.attention(opened, features, model_of=model_of)
+    prediction.write_table(out, table)
+    if attention is not None and looked is not None:
+        prediction.write_table(attention, looked)
+    typer.echo(f"dc predict: {table.height} scores in {out}", err=True)
+
+
+@contextmanager
+def _progress(epochs: int) -> "Iterator[Progress]":
+    """Show epochs of all models on a terminal: done, per second, and the latest loss and AUROC."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.fields[rate]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=epochs, rate="")
+
+        def on_epoch(epigenome: str, record: "EpochRecord") -> None:
+            rate = bar.tasks[0].speed
+            bar.update(
+                task,
+                advance=1,
+                rate=f"{rate:.1f} epochs/s" if rate else "",
+                description=f"{epigenome} epoch {record.epoch}: loss {record.train_loss:.3f}, "
+                f"validation AUROC {record.valid_auroc:.4f}",
+            )
+
+        yield on_epoch
+
+
+def _check_free_file(path: Path | None, force: bool) -> None:
+    if path is not None and path.exists() and not force:
+        raise UsageError(f"{path} exists; --force replaces it")
