@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor
 
+from deepchrome.engine.machine import usable_cores
 from deepchrome.errors import UsageError
 
 
@@ -97,7 +97,7 @@ class Placement:
 
     def usable_threads(self) -> int:
         """Return the number of CPU cores to use."""
-        return self.threads or int(joblib.cpu_count())
+        return self.threads or usable_cores()
 
 
 @dataclass(frozen=True)

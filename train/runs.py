@@ -9,8 +9,6 @@ checkpoints/                       while the run lasts
 """
 
 import json
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -22,12 +20,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepchrome.engine.outputs import replacing
-from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
+from deepchrome.engine.outputs import exclusive, replacing
+from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.config import Checkpoint, EpochRecord, Fitted
 from deepchrome.train.models import BASELINES, network, score_genes
 from deepchrome.train.run_config import RunConfig, read_config
@@ -36,7 +33,6 @@ from deepchrome.train.tensors import read_tensors, write_tensors
 # All that a run writes, and so all that --force removes.
 _TABLES: Final = ("config.json", "metrics.parquet", "predictions.parquet", "summary.tsv")
 _FOLDERS: Final = ("models", "checkpoints")
-_LOCK, _HOLDER = ".lock", ".holder"
 
 
 @dataclass(frozen=True)
@@ -177,11 +173,7 @@ def begin(path: Path, config: RunConfig, *, force: bool = False, resume: bool = 
     StorageError
         Another process holds the directory, or it cannot be written.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be made ({error.strerror or error})") from None
-    with _locked(path):
+    with exclusive(path):
         check_free(path, force=force, resume=resume)
         if resume and (path / "config.json").is_file():
             _check_same(path, read_config(path), config)
@@ -329,26 +321,6 @@ def _clear(path: Path) -> None:
     for folder in _FOLDERS:
         for file in (path / folder).glob("*.safetensors"):
             file.unlink()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a directory against other processes; the lock dies with the process, however it dies."""
-    holder = path / _HOLDER
-    lock = FileLock(path / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
-        raise StorageError(f"{path}: {who} is writing this run; wait for it, or choose another directory") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be locked ({error.strerror or error})") from None
-    try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
