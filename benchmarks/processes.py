@@ -1,9 +1,10 @@
 """Whole processes, measured from outside by the operating system's own accounting."""
 
-import os
+import json
 import shlex
+import shutil
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -20,6 +21,18 @@ class Usage:
     rss_mib: float
 
 
+# A child's peak memory begins with that of the process it was forked from: so fork from a small one.
+_LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=null)
+_, status, used = os.wait4(pid, 0)
+print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+sys.exit(os.waitstatus_to_exitcode(status) and 1)
+"""
+
+
 def run(command: Sequence[str]) -> Usage:
     """Run a command to its end, its output thrown away.
 
@@ -30,19 +43,12 @@ def run(command: Sequence[str]) -> Usage:
     StorageError
         It exited with something else than 0.
     """
-    began = time.perf_counter()
-    try:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    except FileNotFoundError:
-        raise MissingInputError(f"{command[0]} is not installed") from None
-    assert process.stderr
-    message = process.stderr.read().decode(errors="replace").strip()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise StorageError(f"{shlex.join(command)}: exit {process.returncode}: {message[-300:]}")
-    return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    if shutil.which(command[0]) is None:
+        raise MissingInputError(f"{command[0]} is not installed")
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", _LAUNCHER, *command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise StorageError(f"{shlex.join(command)}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
+    return Usage(*json.loads(done.stdout))
 
 
 def interleaved(tasks: Mapping[str, Callable[[], Usage]], runs: int) -> dict[str, list[Usage]]:

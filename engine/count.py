@@ -8,6 +8,7 @@ up at the end, so the order of counting does not matter and nothing held grows w
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from deepchrome.engine.formats import (
     Target,
     detect,
 )
-from deepchrome.engine.reads import Block, ByteStream, Meter, Source, explain, is_cram, open_source, open_stream
+from deepchrome.engine.reads import Block, Meter, Source, explain, is_cram, open_source, open_stream
 from deepchrome.engine.windows import Windows, index_windows
 from deepchrome.errors import BadDataError, UsageError
 
@@ -168,21 +169,20 @@ def tally_reads(
     sequences = Sequences([*windows.genome.sizes], index)
     target = Target(sequences, index, windows.n_bins, windows.bin_size, options)
     name = str(path)
-    opened: ByteStream | None = None
-    try:
-        opened = CramStream(name) if (cram := is_cram(name)) else open_stream(name)
-        meter = Meter(opened, hashed and not cram)
-        counting = _Counting(open_source(meter, options.allow_no_eof), target, meter, progress)
-        counting.run(threads)
-        if cram:  # pysam reads the file by itself: its bytes did not pass here
-            meter = Meter(open_stream(name), hashed)
-            meter.drain()
-        return _tally(counting, windows, options, meter, cram, time.perf_counter() - began)
-    except Exception as error:
-        raise explain(error, name) from error
-    finally:
-        if opened:
-            opened.close()
+    with ExitStack() as resources:
+        try:
+            cram = is_cram(name)
+            stream = resources.enter_context(closing(CramStream(name) if cram else open_stream(name)))
+            meter = resources.enter_context(closing(Meter(stream, hashed and not cram)))
+            counting = _Counting(open_source(meter, options.allow_no_eof), target, meter, progress)
+            counting.run(threads)
+            if cram:  # pysam reads the file by itself: its bytes did not pass here
+                stream = resources.enter_context(closing(open_stream(name)))
+                meter = resources.enter_context(closing(Meter(stream, hashed)))
+                meter.drain()
+            return _tally(counting, windows, options, meter, cram, time.perf_counter() - began)
+        except Exception as error:
+            raise explain(error, name) from error
 
 
 class _Counting:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from deepchrome.engine.genome import Genome, read_genome
 from deepchrome.engine.machine import usable_cores
 from deepchrome.engine.outputs import exclusive, replacing
 from deepchrome.engine.samples import Sample, check_name, find_samples, read_samples
-from deepchrome.engine.store import write_features
 from deepchrome.engine.windows import Windows, tss_windows
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
+from deepchrome.version import VERSION
 
 # Fewer reads than this share on the genes' chromosomes means the wrong genome, or the wrong genes.
 LEAST_ON_GENE_CHROMS = 0.01
@@ -220,6 +219,9 @@ def _count_all(
 
     with ThreadPoolExecutor(jobs) as pool:
         waiting: set[Future[Outcome]] = {pool.submit(count, sample) for sample in samples}
+        # Arrow takes a moment to import; by now there is something else to do meanwhile.
+        from deepchrome.engine.store import write_features  # noqa: F401
+
         try:
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -257,6 +259,8 @@ def _write_if_complete(
     of_mark = {s.mark: outcome for s, outcome in done.items() if s.epigenome == epigenome}
     if len(of_mark) < len(columns[epigenome]):
         return
+    from deepchrome.engine.store import write_features
+
     tallies = {mark: tally for mark in columns[epigenome] if (tally := of_mark[mark].tally)}
     for mark, tally in tallies.items():
         light = replace(tally, counts=tally.counts[:0])
@@ -276,7 +280,7 @@ def _write_if_complete(
         "genes_off_genome": [genes.gene_id[i] for i in np.flatnonzero(windows.chrom_id < 0)],
         "options": vars(options),
         "sources": {mark: _source(of_mark[mark].sample, tally) for mark, tally in tallies.items()},
-        "engine_version": version("deepchrome"),
+        "engine_version": VERSION,
     }
     write_features(
         out / f"{epigenome}.parquet", genes, {mark: tally.counts for mark, tally in tallies.items()}, metadata

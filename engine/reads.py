@@ -9,8 +9,10 @@ Each thread owns one ``Block`` and reuses it: the bytes stay in its core's cache
 import gzip
 import hashlib
 import io
+import queue
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -75,7 +77,7 @@ class Meter(io.RawIOBase):
     def __init__(self, stream: ByteStream, hashed: bool) -> None:
         super().__init__()
         self._stream = stream
-        self._digest = hashlib.sha256() if hashed else None
+        self._hasher = _Hasher() if hashed else None
         self.bytes_read = 0
 
     def readable(self) -> bool:  # noqa: D102 - inherited
@@ -84,8 +86,8 @@ class Meter(io.RawIOBase):
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # noqa: D102 - inherited
         n = self._stream.readinto(buffer) or 0
         self.bytes_read += n
-        if self._digest:
-            self._digest.update(memoryview(buffer)[:n])
+        if self._hasher and n:
+            self._hasher.chunks.put(bytes(buffer[:n]))
         return n
 
     def drain(self) -> None:
@@ -95,8 +97,35 @@ class Meter(io.RawIOBase):
             pass
 
     def sha256(self) -> str | None:
-        """Return the hash of all bytes read so far, if asked for."""
-        return self._digest.hexdigest() if self._digest else None
+        """Return the hash of all bytes, if asked for; nothing more can be read then."""
+        return self._hasher.finish() if self._hasher else None
+
+    def close(self) -> None:
+        """End the hashing; the stream stays open."""
+        if self._hasher:
+            self._hasher.finish()
+        super().close()
+
+
+class _Hasher:
+    """SHA-256 in a thread of its own: inflating has to be done in order, and must not wait for it."""
+
+    def __init__(self) -> None:
+        self.chunks: queue.Queue[bytes] = queue.Queue(32)
+        self._digest = hashlib.sha256()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while chunk := self.chunks.get():
+            self._digest.update(chunk)
+
+    def finish(self) -> str:
+        """Hash what is waiting, end the thread, and return the hash."""
+        if self._thread.is_alive():
+            self.chunks.put(b"")
+            self._thread.join()
+        return self._digest.hexdigest()
 
 
 class SerialSource:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepchrome.engine.store import GENE_COLUMNS
+from deepchrome.engine.genes import COLUMNS
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
@@ -139,7 +139,7 @@ def _checked(samples: list[Sample]) -> list[Sample]:
         key = (sample.epigenome, sample.mark)
         if key in seen:
             raise UsageError(f"{sample.epigenome} {sample.mark} is given twice: {seen[key]} and {sample.path}")
-        if sample.mark in GENE_COLUMNS:
+        if sample.mark in COLUMNS:
             raise UsageError(f"{sample.path}: a mark cannot be called {sample.mark}: a column of the output is")
         seen[key] = sample.path
     if sum(sample.path == "-" for sample in samples) > 1:

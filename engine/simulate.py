@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +27,7 @@ from deepchrome.engine.simulate_reads import (
     write_reads,
 )
 from deepchrome.errors import StorageError, UsageError
+from deepchrome.version import VERSION
 
 MANIFEST = "truth/simulation.json"
 _OWN_FILE = re.compile(r"(truth/)?[A-Za-z0-9]+(-[A-Za-z0-9]+)?(\.[A-Za-z]+){1,2}")
@@ -272,7 +272,7 @@ def _write_profiles(path: Path, marks: Sequence[str]) -> None:
 def _write_manifest(directory: Path, run: Mapping[str, object]) -> None:
     files = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     document = {
-        "deepchrome_version": version("deepchrome"),
+        "deepchrome_version": VERSION,
         **run,
         "near_tss_fraction": NEAR_TSS_FRACTION,
         "chrm_fraction": CHRM_FRACTION,

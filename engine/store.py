@@ -11,13 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepchrome.engine.genes import Genes
+from deepchrome.engine.genes import COLUMNS, Genes
 from deepchrome.engine.outputs import replacing
 from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"deepchrome"
-GENE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     if absent := [mark for mark in wanted if mark not in stored]:
         raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
     try:
-        table = file.read(columns=[*GENE_COLUMNS, *wanted])
+        table = file.read(columns=[*COLUMNS, *wanted])
     except (OSError, pa.ArrowInvalid) as error:
         raise BadDataError(f"{path}: damaged ({error}); make it anew with dc featurize") from None
     n_bins = document["n_bins"]
@@ -179,6 +178,6 @@ def _document(path: Path, schema: pa.Schema) -> dict[str, Any]:
         raise BadDataError(f"{path}: its 'deepchrome' metadata is damaged; make it anew with dc featurize") from None
     if version != FORMAT_VERSION:
         raise BadDataError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
-    if missing := [name for name in (*GENE_COLUMNS, *document["marks"]) if name not in schema.names]:
+    if missing := [name for name in (*COLUMNS, *document["marks"]) if name not in schema.names]:
         raise BadDataError(f"{path}: no column {', '.join(missing)}")
     return document

@@ -5,8 +5,9 @@ Names are imported on first use, so that ``import deepchrome`` costs nothing.
 """
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
+
+from deepchrome.version import VERSION
 
 if TYPE_CHECKING:
     from deepchrome.engine.count import ReadTally as ReadTally
@@ -35,7 +36,7 @@ _HOME = {
     "tss_windows": "deepchrome.engine.windows",
 }
 
-__version__ = _version("deepchrome")
+__version__ = VERSION
 __all__ = [
     "Features",
     "Genes",

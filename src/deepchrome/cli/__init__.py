@@ -3,33 +3,68 @@
 Importing this package must stay cheap: numba, torch, polars and pyarrow are imported inside commands.
 """
 
+import gc
 import sys
+from typing import Annotated
 
 import typer
 
 from deepchrome.cli.demo import register as register_demo
 from deepchrome.cli.engine import register as register_engine
 from deepchrome.cli.train import register as register_train
-from deepchrome.errors import DeepchromeError
+from deepchrome.errors import DeepchromeError, StorageError
+from deepchrome.version import VERSION
 
+_SOFTWARE_FAULT = 70  # of sysexits.h, as the codes in errors.py
 app = typer.Typer(
     name="dc",
-    help="Predict gene expression from histone marks, from the raw reads up.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deepchrome {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error came from.")] = False,
+) -> None:
+    """Predict gene expression from histone marks, from the raw reads up."""
+
+
 register_demo(app)
 register_engine(app)
 register_train(app)
 
 
 def main() -> None:
-    """Run the command line; errors meant for the user become one line and an exit code."""
+    """Run the command line; whatever goes wrong becomes one line and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
-    except DeepchromeError as error:
-        typer.echo(f"dc: {error}", err=True)
-        sys.exit(error.exit_code)
+        app(arguments)
+    except Exception as error:
+        if len(arguments) < len(sys.argv) - 1:
+            raise
+        message, code = _explain(error)
+        typer.echo(f"dc: {message}", err=True)
+        sys.exit(code)
+    finally:
+        gc.freeze()  # or the interpreter, ending, looks for garbage among all that numba and torch hold
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    if isinstance(error, DeepchromeError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        return str(error), StorageError.exit_code
+    return f"a fault of the program ({type(error).__name__}: {error}); --debug shows where", _SOFTWARE_FAULT

@@ -19,12 +19,13 @@ def demo(
     ] = Path("demo"),
 ) -> None:
     """Run the whole main job on simulated data: reads, counts, labels, models, and how well they do."""
-    from deepchrome.cli.show import compile_message
+    from deepchrome.cli.startup import load_kernels
+
+    load_kernels()
     from deepchrome.demo import run_demo
     from deepchrome.engine.featurize import SUMMARY_COLUMNS
 
-    with compile_message():
-        done = run_demo(out, lambda line: typer.echo(f"dc demo: {line}", err=True))
+    done = run_demo(out, lambda line: typer.echo(f"dc demo: {line}", err=True))
     _head("Reads: what was counted (dc featurize)")
     columns = SUMMARY_COLUMNS[:-1]
     print_table(columns, [tuple(outcome.row()[name] for name in columns) for outcome in done.outcomes])

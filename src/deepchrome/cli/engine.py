@@ -76,12 +76,15 @@ def featurize(
     as_json: Annotated[bool, typer.Option("--json", help="The closing table as JSON.")] = False,
 ) -> None:
     """Count reads in bins around every TSS: one Parquet file per epigenome, exactly bedtools' counts."""
-    from deepchrome.cli.show import FeaturizeProgress, compile_message, show_outcomes
-    from deepchrome.engine.featurize import featurize as run
-    from deepchrome.engine.formats import ReadOptions
+    from deepchrome.cli.startup import load_kernels
 
     if same_strand and opposite_strand:
         raise UsageError("-s and -S exclude each other")
+    load_kernels()
+    from deepchrome.cli.show import FeaturizeProgress, show_outcomes
+    from deepchrome.engine.featurize import featurize as run
+    from deepchrome.engine.formats import ReadOptions
+
     options = ReadOptions(
         unknown_chrom=unknown_chrom,
         allow_empty=allow_empty,
@@ -91,7 +94,7 @@ def featurize(
         include_duplicates=include_duplicates,
         include_qc_fail=include_qc_fail,
     )
-    with compile_message(), FeaturizeProgress() as progress:
+    with FeaturizeProgress() as progress:
         outcomes = run(
             reads or (),
             genes=genes,

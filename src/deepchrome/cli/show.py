@@ -1,37 +1,23 @@
 """What the engine's commands show: progress on a terminal, tables at the end."""
 
 import json
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from deepchrome.cli.tables import print_table
 from deepchrome.engine.featurize import SUMMARY_COLUMNS, Observer, Outcome
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.windows import Windows
 
-
-@contextmanager
-def compile_message() -> Iterator[None]:
-    """Say why nothing happens, should the kernels have to be compiled first."""
-    from deepchrome.engine import kernels
-
-    timer = threading.Timer(
-        1.0, lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True)
-    )
-    timer.start()
-    try:
-        kernels.warm_up()
-    finally:
-        timer.cancel()
-    yield
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class FeaturizeProgress(Observer):
@@ -39,51 +25,50 @@ class FeaturizeProgress(Observer):
 
     def __init__(self) -> None:
         self.windows: Windows | None = None
-        console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
         self._lock = threading.Lock()
         self._began = time.perf_counter()
         self._bytes: dict[Sample, int] = {}
         self._lines: dict[Sample, int] = {}
-        self._task: TaskID | None = None
 
     def __enter__(self) -> "FeaturizeProgress":
-        self._bars.start()
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+            text = TextColumn("{task.description}")
+            columns = (text, BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._bars:
+            self._bars.stop()
 
     def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Set the bar to the bytes of all files; without a total if one of them is a stream."""
         self.windows = windows
         paths = [Path(sample.path) for sample in samples]
         total = sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
-        self._task = self._bars.add_task(f"0 of {len(samples)} files", total=total, rate="")
+        if self._bars:
+            self._task = self._bars.add_task("counting", total=total)
 
     def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
         """Move the bar."""
+        if not self._bars or self._task is None:
+            return
         with self._lock:
             self._bytes[sample], self._lines[sample] = bytes_read, lines
             rate = sum(self._lines.values()) / (time.perf_counter() - self._began) / 1e6
-            if self._task is not None:
-                self._bars.update(
-                    self._task, completed=sum(self._bytes.values()), rate=f"{rate:.1f} million reads a second"
-                )
+            done = sum(self._bytes.values())
+        self._bars.update(self._task, completed=done, description=f"{rate:.1f} million reads a second")
 
     def finished(self, outcome: Outcome) -> None:
         """Say at once which file is bad."""
         if outcome.error:
-            self._bars.console.print(f"dc: {outcome.error}", style="red", markup=False, highlight=False)
+            typer.echo(f"dc: {outcome.error}", err=True)
 
 
 def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Path, as_json: bool) -> None:
