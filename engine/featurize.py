@@ -303,14 +303,15 @@ def _source(sample: Sample, tally: ReadTally) -> dict[str, Any]:
 
 
 def _write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(summary_table(outcomes), encoding="utf-8")
-
-
-def summary_table(outcomes: Sequence[Outcome]) -> str:
-    """Return summary.tsv: tab-separated, a row per file."""
-    lines = ["\t".join(SUMMARY_COLUMNS)]
+    """Write summary.tsv; rows of epigenomes that an earlier run wrote, and this one did not touch, stay."""
+    header = "\t".join(SUMMARY_COLUMNS)
+    lines = [header]
     for outcome in outcomes:
         cells = ("" if value is None else str(value) for value in outcome.row().values())
         lines.append("\t".join(" ".join(cell.split()) for cell in cells))
-    return "\n".join(lines) + "\n"
+    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else [""]
+    if earlier[0] == header:
+        ours = {outcome.sample.epigenome for outcome in outcomes}
+        lines += [line for line in earlier[1:] if line.split("\t", 1)[0] not in ours]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join([header, *sorted(lines[1:])]) + "\n", encoding="utf-8")

@@ -193,6 +193,8 @@ class Text(Format):
             raise BadPieceError(0, "line", _WRONG[kernels.BAD_LONG])
         if not self.columns:
             self.columns = kernels.count_columns(buffer, begin, last)
+            if self.columns < 0:
+                raise BadDataError("lines end in a lone carriage return, as on old Macs; convert them: tr '\\r' '\\n'")
             if self.target.options.strand and 0 < self.columns < 6:
                 raise BadDataError(f"no strand in {self.columns} columns; -s and -S need six")
         return begin, last

@@ -387,18 +387,35 @@ def _careful_line(text, at, end, columns):
 
 
 @_kernel
+def _end_of_line(text, at):
+    """Return where the line at ``at`` has its newline, and the number of tabs before that."""
+    n_tabs = 0
+    newlines, tabs = _newlines64(text, at), _tabs64(text, at)
+    while newlines == 0:
+        n_tabs += _ones(tabs)
+        at += 64
+        newlines, tabs = _newlines64(text, at), _tabs64(text, at)
+    before = (newlines & (~newlines + _ONE)) - _ONE
+    return at + _lowest(newlines), n_tabs + _ones(tabs & before)
+
+
+@_kernel
 def count_columns(buffer, begin, end):
-    """Return the number of fields of the first line in [begin, end) that is a read; 0 if there is none."""
+    """Return the number of fields of the first line in [begin, end) that is a read.
+
+    0 if there is none; -1 if that line has a carriage return inside: many lines, ended as on old Macs.
+    """
     text = _bytes_of(buffer)
-    fields, at = 1, begin
-    for i in range(begin, end):
-        if _load8(text, i) == _TAB:
-            fields += 1
-        elif _load8(text, i) == _NEWLINE:
-            length = i - at - (1 if i > at and _load8(text, i - 1) == _RETURN else 0)
-            if length > 0 and not _is_header(text, at):
-                return fields - (_load8(text, at + length - 1) == _TAB)
-            fields, at = 1, i + 1
+    at = begin
+    while at < end:
+        newline, n_tabs = _end_of_line(text, at)
+        last = newline - 1 if newline > at and _load8(text, newline - 1) == _RETURN else newline
+        if last > at and not _is_header(text, at):
+            for i in range(at, last):
+                if _load8(text, i) == _RETURN:
+                    return -1
+            return n_tabs + 1 - (_load8(text, last - 1) == _TAB)
+        at = newline + 1
     return 0
 
 
@@ -410,19 +427,6 @@ def last_newline(buffer, begin, end):
     while i >= begin and _load8(text, i) != _NEWLINE:
         i -= 1
     return i
-
-
-@_kernel
-def _end_of_line(text, at):
-    """Return where the line at ``at`` has its newline, and the number of tabs before that."""
-    n_tabs = 0
-    newlines, tabs = _newlines64(text, at), _tabs64(text, at)
-    while newlines == 0:
-        n_tabs += _ones(tabs)
-        at += 64
-        newlines, tabs = _newlines64(text, at), _tabs64(text, at)
-    before = (newlines & (~newlines + _ONE)) - _ONE
-    return at + _lowest(newlines), n_tabs + _ones(tabs & before)
 
 
 @_kernel
@@ -462,6 +466,7 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
             # As many fields as there must be, the last of them not empty; the first three soon enough to be seen.
             if (
                 (n_tabs + 1 == columns)
+                & (newline - at <= MAX_LINE_BYTES)
                 & (_load8(text, newline - 1) != _TAB)
                 & (third < 64)
                 & (first > 0)

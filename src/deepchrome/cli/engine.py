@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from deepchrome.errors import UsageError
+from deepchrome.errors import BadDataError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -116,7 +116,7 @@ def featurize(
     show_outcomes(outcomes, progress.windows, out, as_json)
     failures = [outcome.error for outcome in outcomes if outcome.error]
     if failures:
-        raise typer.Exit(max(error.exit_code for error in failures) if len(failures) == 1 else 65)
+        raise typer.Exit(failures[0].exit_code if len(outcomes) == 1 else BadDataError.exit_code)
 
 
 def verify(
@@ -139,7 +139,6 @@ def verify(
 
     from deepchrome.engine.samples import find_samples, read_samples
     from deepchrome.engine.verify import verify as run
-    from deepchrome.errors import BadDataError
 
     if bool(reads) == bool(samples):
         raise UsageError("give either files of reads or a table of samples")
