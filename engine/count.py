@@ -331,7 +331,7 @@ def _counts(counting: _Counting, windows: Windows) -> npt.NDArray[np.uint32]:
     index = counting.target.index
     totals = np.zeros((len(index.starts), windows.n_bins), np.int64)
     for counter in counting.counters:
-        kernels.fold(counter.difference, totals)
+        counter.add_to(totals)
     if totals.max() > np.iinfo(np.uint32).max:
         raise BadDataError(f"a bin with {totals.max()} reads: more than the 4,294,967,295 that a count can hold")
     counts = np.zeros((len(windows.genes), windows.n_bins), np.uint32)

@@ -18,6 +18,8 @@ from deepchrome.errors import BadDataError
 UNKNOWN_CHROM = ("error", "skip", "bedtools")
 STRANDS = (None, "same", "opposite")
 
+# A bin gets at most one mark a read: folded this often, 32 bits cannot overflow.
+READS_PER_FOLD = 1 << 30
 # More names than any assembly has, and few enough that a file that is not BED cannot eat the memory.
 MAX_NAMES = 1 << 20
 MAX_RECORD_BYTES = 1 << 28
@@ -104,7 +106,7 @@ class Counter(ABC):
     Attributes
     ----------
     difference
-        int64 (windows, bins + 1).
+        int32 (windows, bins + 1): what has been counted since it was last folded.
     tally
         int64 (N_TALLY).
     sites
@@ -118,7 +120,9 @@ class Counter(ABC):
     def __init__(self, index: WindowIndex, n_bins: int, bin_size: int) -> None:
         self.index = index
         self.bin_size = bin_size
-        self.difference = np.zeros((len(index.starts), n_bins + 1), np.int64)
+        self.difference = np.zeros((len(index.starts), n_bins + 1), np.int32)
+        self._folded: Integers | None = None
+        self._reads_since_fold = 0
         self.tally = np.zeros(kernels.N_TALLY, np.int64)
         self.tally[kernels.MIN_LENGTH] = kernels.FAR
         self.sites = np.empty((0, 3), np.int64)
@@ -143,7 +147,21 @@ class Counter(ABC):
         except BadPieceError as error:
             error.before = int(self.tally[kernels.LINES]) - before
             raise
-        return int(self.tally[kernels.LINES]) - before
+        done = int(self.tally[kernels.LINES]) - before
+        self._reads_since_fold += done
+        if self._reads_since_fold > READS_PER_FOLD:
+            if self._folded is None:
+                self._folded = np.zeros((self.difference.shape[0], self.difference.shape[1] - 1), np.int64)
+            self.add_to(self._folded)
+            self.difference[:] = 0
+            self._reads_since_fold = 0
+        return done
+
+    def add_to(self, counts: Integers) -> None:
+        """Add what has been counted to ``counts``, int64 (windows, bins)."""
+        if self._folded is not None and counts is not self._folded:
+            counts += self._folded
+        kernels.fold(self.difference, counts)
 
     @abstractmethod
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:

@@ -589,7 +589,7 @@ def count_text(
     bin_size
         In bp.
     difference
-        int64 (windows, bins + 1), added to.
+        int32 (windows, bins + 1), added to.
     reads_on
         int64 (ids): reads per sequence, added to.
     tally
@@ -738,7 +738,7 @@ def warm_up() -> None:
     add_name(names, blob, 0, 1, 0)
     sites, reads_on = np.zeros((1, 3), np.int64), np.zeros(1, np.int64)
     windows = np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8)
-    difference, tally = np.zeros((1, 2), np.int64), np.zeros(N_TALLY, np.int64)
+    difference, tally = np.zeros((1, 2), np.int32), np.zeros(N_TALLY, np.int64)
     end = last_newline(text, 64, 64 + len(line)) + 1
     columns = count_columns(text, 64, end)
     count_text(text, 64, end, columns, names, blob, sites, *windows, False, 1, difference, reads_on, tally)
