@@ -1,15 +1,23 @@
 """Random genomes, genes, reads and files: what hypothesis tries the counters with."""
 
+import os
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from naive import Gene
 
 T = TypeVar("T")
+
+
+def examples(n: int) -> settings:
+    """Try ``n`` cases; DEEPCHROME_CASES=10 makes it ten times as many."""
+    return settings(max_examples=n * int(os.environ.get("DEEPCHROME_CASES", "1")))
+
 
 # Alike at the beginning, at the end, in all but the middle; of 1, 8, 9, 16, 17 and more bytes; not ASCII.
 KNOWN = (

@@ -66,6 +66,9 @@ SAME_WAY = {
     "tabs only": Row(READ + "\t\n", REFUSED, "line 2: fewer than three"),
     "comment after a blank": Row(" # x\n" + READ, REFUSED, "line 1: fewer than three"),
     "ragged rows": Row(READ + "chr1\t10\t20\ta\t0\n", REFUSED, "line 2: 5 columns where the lines before have 6"),
+    "ragged, but as long": Row(
+        READ + "chr1\t10\t20\ta\t00+\n", REFUSED, "line 2: 5 columns where the lines before have 6"
+    ),
     "empty last field": Row(
         READ + "chr1\t10\t20\ta\t0\t\n", REFUSED, "line 2: 5 columns where the lines before have 6"
     ),

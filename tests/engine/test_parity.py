@@ -13,10 +13,10 @@ import bedtools
 import naive
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ours import blocks_of, windows, windows_of
-from strategies import CUTS, KINDS, Case, cases, packed
+from strategies import CUTS, KINDS, Case, cases, examples, packed
 
 from deepchrome.engine.count import ReadTally, count_reads, tally_reads
 from deepchrome.engine.formats import ReadOptions
@@ -32,7 +32,7 @@ BLOCK_BYTES = st.sampled_from([1 << 20, 64, 65, 100, 257, 1000])
 
 
 @pytest.mark.bedtools
-@settings(max_examples=200)
+@examples(200)
 @given(case=cases(for_bedtools=True))
 def test_naive_counter_equals_live_bedtools(case: Case) -> None:
     layout = case.layout
@@ -45,7 +45,7 @@ def test_naive_counter_equals_live_bedtools(case: Case) -> None:
     assert naive.count(reads, *shape) == expected
 
 
-@settings(max_examples=2000)
+@examples(2000)
 @given(
     case=cases(),
     copies=st.sampled_from([1, 1, 1, 50]),
@@ -95,7 +95,7 @@ def test_engine_equals_naive_counter(
     assert tally.off_genome == {name: copies * sum(read.chrom == name for read in reads) for name in unknown}
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(case=cases(max_reads=60), seed=st.integers(0, 2**32), columns=st.sampled_from(["same", "opposite"]))
 def test_order_does_not_matter_and_strand_does(
     tmp_path_factory: pytest.TempPathFactory, case: Case, seed: int, columns: str

@@ -11,10 +11,10 @@ import bedtools
 import naive
 import pytest
 from bam import write_bam
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ours import blocks_of, windows, windows_of
-from strategies import CUTS, BamCase, Case, Record, bam_cases, cases, packed
+from strategies import CUTS, BamCase, Case, Record, bam_cases, cases, examples, packed
 
 from deepchrome.engine.count import count_reads
 from deepchrome.errors import BadDataError
@@ -35,7 +35,7 @@ def letters(filters: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.bedtools
-@settings(max_examples=100)
+@examples(100)
 @given(case=bam_cases(), filters=FILTERS, strand=STRANDS)
 def test_naive_counter_equals_live_multicov(case: BamCase, filters: dict[str, Any], strand: str | None) -> None:
     layout = case.layout
@@ -50,7 +50,7 @@ def test_naive_counter_equals_live_multicov(case: BamCase, filters: dict[str, An
 
 
 @pytest.mark.bedtools
-@settings(max_examples=50)
+@examples(50)
 @given(case=cases(for_bedtools=True), strand=STRANDS, threads=st.sampled_from([1, 2]))
 def test_engine_equals_live_multicov_on_what_bedtobam_wrote(case: Case, strand: str | None, threads: int) -> None:
     layout = case.layout
@@ -63,7 +63,7 @@ def test_engine_equals_live_multicov_on_what_bedtobam_wrote(case: Case, strand: 
     assert counts.tolist() == expected
 
 
-@settings(max_examples=600)
+@examples(600)
 @given(
     case=bam_cases(),
     filters=FILTERS,
@@ -118,7 +118,7 @@ def with_bases(record: Record) -> Record:
     return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(case=bam_cases(strangers=False), filters=FILTERS, strand=STRANDS)
 def test_engine_equals_naive_counter_on_cram(
     tmp_path_factory: pytest.TempPathFactory, case: BamCase, filters: dict[str, Any], strand: str | None
