@@ -173,7 +173,9 @@ def begin(path: Path, config: RunConfig, *, force: bool = False, resume: bool = 
     StorageError
         Another process holds the directory, or it cannot be written.
     """
+    check_free(path, force=force, resume=resume)
     with exclusive(path):
+        # Again, now that nobody else can write: another run may have come first.
         check_free(path, force=force, resume=resume)
         if resume and (path / "config.json").is_file():
             _check_same(path, read_config(path), config)

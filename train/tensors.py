@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from deepchrome.engine.outputs import replacing
@@ -29,10 +29,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[s
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(whole), **document})
     with replacing(path) as temporary:
-        try:
-            save_file(whole, temporary, {_KEY: text})
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+        # Not save_file, which makes a temporary file of its own that outlives a killed process.
+        temporary.write_bytes(save(whole, {_KEY: text}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
