@@ -24,7 +24,7 @@ from isal.isal_zlib import IsalError, _GzipReader
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
 # Large enough that the threads seldom meet, small enough to stay in a second-level cache.
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 3 << 20
 COMPRESSED_BYTES = 1 << 18
 HEADROOM_BYTES = 1 << 17
 MARGIN_BYTES = 64  # kernels may look this far past either end

@@ -157,30 +157,37 @@ def index_windows(windows: Windows, strand: str | None = None) -> WindowIndex:
         ``order[k]`` is the gene of the k-th slot, -1 for the sentinel that closes each chromosome.
     """
     width = 2 * windows.flank
+    by_strand = _ACCEPTS[strand]
+    of_gene = np.array([*map(by_strand.__getitem__, windows.genes.strand), 0], np.int8)
+    by_chrom = np.lexsort((windows.start, windows.chrom_id))
+    bounds = np.searchsorted(windows.chrom_id[by_chrom], np.arange(len(windows.genome.sizes) + 1))
     orders: list[Integers] = []
     starts: list[Integers] = []
     tiles: list[Integers] = []
     sites = np.empty((len(windows.genome.sizes), 3), np.int64)
     n_slots = n_tiles = 0
     for chrom, size in enumerate(windows.genome.sizes.values()):
-        rows = np.flatnonzero(windows.chrom_id == chrom)
-        rows = rows[np.argsort(windows.start[rows], kind="stable")]
+        rows = by_chrom[bounds[chrom] : bounds[chrom + 1]]
         first = windows.start[rows]
+        # The first tile that begins at or after a window's end can do without it, and so can all that follow.
         # One tile more than the last window needs: from there on it is the sentinel.
-        count = (max(int(first[-1]) + width, 0) >> TILE_BITS) + 2 if len(rows) else 1
-        tile_start = np.arange(count, dtype=np.int64) << TILE_BITS
-        tiles.append(n_slots + np.searchsorted(first + width, tile_start, side="right"))
-        sites[chrom] = n_tiles, count - 1, size
+        free_from = np.maximum(first + width + (1 << TILE_BITS) - 1, 0) >> TILE_BITS
+        over = np.cumsum(np.bincount(free_from, minlength=1))
+        tiles.append(n_slots + over)
+        sites[chrom] = n_tiles, len(over) - 1, size
         orders += [rows, np.array([-1])]
         starts += [first, np.array([FAR])]
         n_slots += len(rows) + 1
-        n_tiles += count
+        n_tiles += len(over)
     # And one sequence of no windows at all, for names the genome does not know.
     tiles.append(np.array([n_slots]))
     orders.append(np.array([-1]))
     starts.append(np.array([FAR]))
-    order = np.concatenate(orders).astype(np.int64)
-    accepts = np.array([0 if row < 0 else _ACCEPTS[strand][windows.genes.strand[row]] for row in order], np.int8)
+    order = np.concatenate(orders)
     return WindowIndex(
-        order, np.concatenate(starts).astype(np.int32), accepts, np.concatenate(tiles).astype(np.int32), sites
+        order,
+        np.concatenate(starts).astype(np.int32),
+        of_gene[order],
+        np.concatenate(tiles).astype(np.int32),
+        sites,
     )
