@@ -91,7 +91,8 @@ def test_engine_equals_naive_counter(
     reads = naive.bam_reads(path, **filters)
     if written in ("cut anew", "gzip"):
         kind = "gzip" if written == "gzip" else "bgzip"
-        path.write_bytes(packed(gzip.decompress(path.read_bytes()), kind, cuts, min(block_bytes, 60_000)))
+        # Any first block holds the four bytes that tell BAM: real blocks hold sixteen bgzip members.
+        path.write_bytes(packed(gzip.decompress(path.read_bytes()), kind, cuts, min(block_bytes - 4, 60_000)))
     else:
         block_bytes = 1 << 20  # htslib's own blocks are as large as it likes
 
