@@ -1,6 +1,7 @@
 """Feature files: one Parquet file per epigenome, written whole or not at all. See docs/format.md."""
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"deepchrome"
+# Page checksums protect the pages; what Parquet says of them, and our own document, have none.
+CHECKSUM_KEY = b"deepchrome_crc32"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def write_features(
     counts
         Per mark, in the order of the columns: uint32 (n, bins), in genomic order.
     metadata
-        Stored as JSON under the key ``deepchrome``; ``format_version`` and ``marks`` are added.
+        Stored as JSON under the key ``deepchrome``; ``format_version``, ``marks`` and ``crc32``, the
+        checksums of the columns, are added.
     """
     columns: dict[str, pa.Array] = {
         "gene_id": pa.array(genes.gene_id, pa.string()),
@@ -71,10 +75,12 @@ def write_features(
     for mark, reads in counts.items():
         values = pa.array(np.ascontiguousarray(reads, dtype=np.uint32).reshape(-1))
         columns[mark] = pa.FixedSizeListArray.from_arrays(values, reads.shape[1])
-    document = {"format_version": FORMAT_VERSION, "marks": list(counts), **metadata}
+    checksums = _checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in counts.items()}
+    document = {"format_version": FORMAT_VERSION, "marks": list(counts), "crc32": checksums, **metadata}
+    text = json.dumps(document, sort_keys=True).encode()
     schema = pa.schema(
         [pa.field(name, column.type, nullable=False) for name, column in columns.items()],
-        metadata={METADATA_KEY: json.dumps(document, sort_keys=True).encode()},
+        metadata={METADATA_KEY: text, CHECKSUM_KEY: b"%d" % zlib.crc32(text)},
     )
     table = pa.Table.from_arrays(list(columns.values()), schema=schema)
     with replacing(path) as temporary:
@@ -107,7 +113,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     MissingInputError, BadDataError
         As :func:`read_features`.
     """
-    return _document(path, _open(path).schema_arrow)
+    return _open(path)[1]
 
 
 def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Features:
@@ -116,7 +122,7 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     Parameters
     ----------
     path
-        A file that ``dc featurize`` wrote. Its page checksums are verified.
+        A file that ``dc featurize`` wrote. Its checksums, of pages and of columns, are verified.
     marks
         The marks wanted, in this order; by default all, in the file's order.
 
@@ -134,50 +140,84 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         Not a feature file, one of another format version, a damaged one, or a mark is not in it.
     """
     path = Path(path)
-    file = _open(path)
-    document = _document(path, file.schema_arrow)
+    file, document = _open(path)
     stored = tuple(document["marks"])
     wanted = stored if marks is None else tuple(marks)
     if absent := [mark for mark in wanted if mark not in stored]:
         raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
+    n_bins = document["n_bins"]
     try:
         table = file.read(columns=[*COLUMNS, *wanted])
-    except (OSError, pa.ArrowInvalid) as error:
+        counts = np.empty((len(wanted), table.num_rows, n_bins), np.uint32)
+        for mark, out in zip(wanted, counts, strict=True):
+            out[:] = table[mark].combine_chunks().flatten().to_numpy().reshape(-1, n_bins)
+        texts = {name: tuple(table[name].to_pylist()) for name in COLUMNS if name != "tss"}
+        genes = Genes(tss=table["tss"].to_numpy(), **texts)
+        found = _checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)}
+    except _DAMAGE as error:
         raise BadDataError(f"{path}: damaged ({error}); make it anew with dc featurize") from None
-    n_bins = document["n_bins"]
-    counts = np.empty((len(wanted), table.num_rows, n_bins), np.uint32)
-    for mark, out in zip(wanted, counts, strict=True):
-        column = table[mark].combine_chunks()
-        if column.type != pa.list_(pa.uint32(), n_bins) or column.null_count:
-            raise BadDataError(f"{path}: column {mark} is {column.type}, expected {n_bins} uint32 a gene, never null")
-        out[:] = column.flatten().to_numpy().reshape(-1, n_bins)
-    gene_id, symbol, chrom, strand = (
-        tuple(table[name].to_pylist()) for name in ("gene_id", "symbol", "chrom", "strand")
-    )
-    genes = Genes(gene_id, symbol, chrom, table["tss"].to_numpy(), strand)
+    if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:
+        raise BadDataError(
+            f"{path}: damaged (column {wrong[0]} is not what was written); make it anew with dc featurize"
+        )
     return Features(path.stem, genes, wanted, np.moveaxis(counts, 0, -1), document)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+# What Arrow raises on damaged data is as manifold as the damage.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+
+
+def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        schema = file.schema_arrow
+        types: dict[str, list[pa.DataType]] = {}
+        for column in schema:
+            types.setdefault(column.name, []).append(column.type)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file; make it with dc featurize") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except _DAMAGE as error:
         raise BadDataError(f"{path}: not a readable Parquet file ({error})") from None
+    document = _document(path, schema.metadata or {})
+    expected = {name: pa.int64() if name == "tss" else pa.string() for name in COLUMNS}
+    expected |= {mark: pa.list_(pa.uint32(), document["n_bins"]) for mark in document["marks"]}
+    for name, kind in expected.items():
+        found = types.get(name, [])
+        if found != [kind]:
+            what = " and ".join(map(str, found)) or "not there"
+            raise BadDataError(f"{path}: column {name} is {what}; expected {kind}")
+    return file, document
 
 
-def _document(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    text = (schema.metadata or {}).get(METADATA_KEY)
-    if text is None:
+def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return what the file says of its own making, if nothing is wrong with it."""
+    if METADATA_KEY not in metadata:
         raise BadDataError(f"{path}: a Parquet file, but not one of dc featurize (no 'deepchrome' metadata)")
+    text = metadata[METADATA_KEY]
+    damaged = BadDataError(f"{path}: its 'deepchrome' metadata is damaged; make it anew with dc featurize")
     try:
         document: dict[str, Any] = json.loads(text)
         version = document["format_version"]
-    except (ValueError, KeyError, TypeError):
-        raise BadDataError(f"{path}: its 'deepchrome' metadata is damaged; make it anew with dc featurize") from None
+    except _DAMAGE:
+        raise damaged from None
     if version != FORMAT_VERSION:
         raise BadDataError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
-    if missing := [name for name in (*COLUMNS, *document["marks"]) if name not in schema.names]:
-        raise BadDataError(f"{path}: no column {', '.join(missing)}")
+    if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):
+        raise damaged
+    # Whoever wrote it, it is used as it stands: what is needed below must be there.
+    marks, n_bins, sums = (document.get(name) for name in ("marks", "n_bins", "crc32"))
+    if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(sums, dict):
+        raise damaged
+    if not all(isinstance(mark, str) for mark in marks) or not 0 < n_bins < 2**31:
+        raise damaged
     return document
+
+
+def _checksums(genes: Genes) -> dict[str, int]:
+    texts = {"gene_id": genes.gene_id, "symbol": genes.symbol, "chrom": genes.chrom, "strand": genes.strand}
+    sums = {name: zlib.crc32("\n".join(values).encode()) for name, values in texts.items()}
+    return sums | {"tss": _checksum(genes.tss, "<i8")}
+
+
+def _checksum(values: npt.NDArray[Any], kind: str) -> int:
+    return zlib.crc32(np.ascontiguousarray(values, kind).data)
