@@ -52,7 +52,8 @@ class Outcome:
         row: dict[str, Any] = dict.fromkeys(SUMMARY_COLUMNS)
         row |= {"epigenome": self.sample.epigenome, "mark": self.sample.mark, "status": "done"}
         if self.error:
-            row["status"] = f"failed: {self.error}"
+            # The name of a file need not be text.
+            row["status"] = f"failed: {self.error}".encode("utf-8", "backslashreplace").decode()
         if self.tally:
             row |= {
                 "reads": self.tally.reads,
@@ -160,12 +161,12 @@ def featurize(
             f"the genome {next(iter(where.sizes))!r}"
         )
     out = Path(out)
-    existing = [path for epigenome in columns if (path := out / f"{epigenome}.parquet").exists()]
-    if existing and not force:
-        raise UsageError(f"{existing[0]} exists already; say --force to replace it")
     threads = threads or usable_cores()
     jobs = min(jobs or threads, len(chosen))
-    with exclusive(out):
+    with exclusive(out):  # from here on, or another run could write them after this one has looked
+        existing = [path for epigenome in columns if (path := out / f"{epigenome}.parquet").exists()]
+        if existing and not force:
+            raise UsageError(f"{existing[0]} exists already; say --force to replace it")
         observer.planned(chosen, windows)
         outcomes = _count_all(chosen, columns, windows, options, jobs, max(1, threads // jobs), out, observer)
         _write_summary(out / "summary.tsv", outcomes)

@@ -22,6 +22,7 @@ STRANDS = (None, "same", "opposite")
 READS_PER_FOLD = 1 << 30
 # More names than any assembly has, and few enough that a file that is not BED cannot eat the memory.
 MAX_NAMES = 1 << 20
+MAX_NAMES_BYTES = 1 << 25
 MAX_RECORD_BYTES = 1 << 28
 _DUPLICATE, _QC_FAIL = 0x400, 0x200
 _BAM_MAGIC = b"BAM\1"
@@ -78,14 +79,18 @@ class Sequences:
         self.n_known = len(self.names)
         self._index = index
         self._ids = {name: i for i, name in enumerate(self.names)}
+        self._n_bytes = 0
         self._lock = threading.Lock()
 
     def identity(self, name: bytes) -> int:
         """Return the id of a name; a new one if it has none yet."""
         with self._lock:
             if name not in self._ids:
-                if len(self.names) >= MAX_NAMES:
-                    raise BadDataError(f"more than {MAX_NAMES} different chromosome names: is this a file of reads?")
+                self._n_bytes += len(name)
+                if len(self.names) >= MAX_NAMES or self._n_bytes > MAX_NAMES_BYTES:
+                    raise BadDataError(
+                        f"more than {len(self.names):,} different chromosome names: is this a file of reads?"
+                    )
                 self._ids[name] = len(self.names)
                 self.names.append(name)
             return self._ids[name]

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from deepchrome.errors import StorageError
 
+_SUFFIX = ".part"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -25,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         # Beside the target: os.replace is atomic only within one file system.
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=_SUFFIX, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -49,7 +51,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def exclusive(directory: Path) -> Iterator[None]:
     """Make a directory if need be, and keep other runs from writing into it meanwhile.
 
-    The lock is the operating system's: it ends with the process, however that ends.
+    The lock is the operating system's: it ends with the process, however that ends. What a killed
+    process has left half-written is removed.
 
     Raises
     ------
@@ -61,9 +64,16 @@ def exclusive(directory: Path) -> Iterator[None]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        holder.write_text(f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}", encoding="utf-8")
+        holder.write_text(f"process {os.getpid()} of {_user()} on {socket.gethostname()}", encoding="utf-8")
+        for stale in directory.glob(f".*.????????{_SUFFIX}"):  # the names that mkstemp makes
+            if stale.is_file():
+                stale.unlink()
     except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+        try:
+            who = holder.read_text(encoding="utf-8")
+        except OSError:  # it holds the lock, but has not yet said so, or no longer does
+            who = ""
+        who = who or "another process"
         raise StorageError(f"{directory}: {who} is writing there; wait for it, or choose another --out") from None
     except OSError as error:
         lock.release()
@@ -73,3 +83,10 @@ def exclusive(directory: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container the user may have a number and no name
+        return "an unnamed user"

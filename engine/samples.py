@@ -12,6 +12,8 @@ NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 # Histone variants are the marks whose own name has a dot.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
+# What lies beside reads under their name: indexes, check sums, and downloads that have not ended.
+_COMPANIONS = (".bai", ".csi", ".crai", ".tbi", ".gzi", ".md5", ".sha256", ".part", ".tmp", "~")
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,15 @@ def read_samples(table: str | Path) -> list[Sample]:
     Raises
     ------
     MissingInputError
-        The table, or a file it names, does not exist.
+        The table, or a file it names, does not exist or cannot be opened.
     BadDataError
         A column is missing, a row is short, a name cannot be one.
     """
     table = Path(table)
     try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise MissingInputError(f"{table}: no such file") from None
+        lines = table.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark in front
+    except OSError as error:
+        raise MissingInputError(f"{table}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise BadDataError(f"{table}: not a table of samples (it is not text)") from None
     header = lines[0].split("\t") if lines else []
@@ -118,7 +120,9 @@ def read_samples(table: str | Path) -> list[Sample]:
 
 
 def _holds_reads(name: str) -> bool:
-    return _FILE_NAME.fullmatch(name) is not None and any(suffix in name.lower() for suffix in _SUFFIXES)
+    low = name.lower()
+    hidden = low.startswith(".") or low.endswith(_COMPANIONS)
+    return not hidden and _FILE_NAME.fullmatch(name) is not None and any(suffix in low for suffix in _SUFFIXES)
 
 
 def _named(name: str, path: str, where: str) -> Sample:

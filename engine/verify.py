@@ -2,11 +2,12 @@
 
 import gzip
 import io
-import sys
+import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy.typing as npt
 
 from deepchrome.engine.formats import ReadOptions
 from deepchrome.engine.genome import BUNDLED, read_genome
-from deepchrome.engine.reads import GZIP_MAGIC, explain
+from deepchrome.engine.kernels import MAX_LINE_BYTES
+from deepchrome.engine.reads import GZIP_MAGIC, explain, open_stream
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.store import Features, read_features
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
@@ -180,7 +182,7 @@ def _accepted(gene_strand: str, wanted: str | None) -> str:
 
 def _reads(path: str, options: ReadOptions) -> Iterator[Read]:
     """Yield the reads that count, one by one."""
-    stream: Any = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 - closed below
+    stream: Any = open_stream(path)
     with stream:
         buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
         packed = buffered.peek(2)[:2] == GZIP_MAGIC
@@ -195,11 +197,19 @@ def _reads(path: str, options: ReadOptions) -> Iterator[Read]:
 
 
 def _lines(lines: Any) -> Iterator[Read]:
-    for raw in lines:
+    for number in count(1):
+        try:
+            raw = lines.readline(MAX_LINE_BYTES + 3)
+        except zlib.error as error:
+            raise BadDataError(f"the compressed data are damaged ({error}); get the file again") from None
         line = raw.rstrip(b"\r\n")
+        if not raw:
+            return
         if not line or line.startswith((b"#", b"track", b"browser")):
             continue
-        fields = line.split(b"\t")
+        fields = line.split(b"\t", 6)
+        if len(line) > MAX_LINE_BYTES or len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit()):
+            raise BadDataError(f"line {number}: not a read: {line[:100].decode('utf-8', 'backslashreplace')!r}")
         start, end = int(fields[1]), int(fields[2])
         if start == end:
             start, end = start - 1, end + 1

@@ -53,7 +53,9 @@ def featurize(
     allow_no_eof: Annotated[
         bool, typer.Option("--allow-no-eof", help="Accept bgzip and BAM without their end-of-file block.")
     ] = False,
-    min_mapq: Annotated[int, typer.Option("-q", "--min-mapq", help="BAM: leave out reads of lower quality.")] = 0,
+    min_mapq: Annotated[
+        int, typer.Option("-q", "--min-mapq", min=0, max=255, help="BAM: leave out reads of lower quality.")
+    ] = 0,
     include_duplicates: Annotated[
         bool, typer.Option("-D", "--include-duplicates", help="BAM: count duplicates too.")
     ] = False,
