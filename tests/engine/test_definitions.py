@@ -97,6 +97,7 @@ OUR_WAY = {
     "NUL in a number": Row(READ + "chr1\t10\0005\t20\ta\t0\t+\n", TWO, "line 2: the start is not a whole number"),
     "above 2^32": Row("chr1\t4294967306\t4294967316\ta\n", ONE, "line 1: a position beyond 2\\^29 - 1"),
     "of 2^28 bp": Row("chr1\t0\t268435456\ta\n", NONE, [1] * 4 + [0] * 4 + [1, 1, 0, 0]),
+    "carriage returns alone": Row(READ.replace("\n", "\r") * 2, ONE, "lines end in a lone carriage return"),
     "empty": Row("", NONE, "not a single read"),
     "empty, allowed": Row("", NONE, NONE, ("allow_empty", True)),
     "only comments": Row("# x\n", NONE, "not a single read"),
@@ -148,6 +149,16 @@ def test_bins_that_bedtools_refuses_or_counts_past_the_end(tmp_path: Path) -> No
         (tmp_path / "before.bed").write_text(before)
         with pytest.raises(RuntimeError, match="Start Coordinate detected that is < 0"):
             bedtools.run("bedtools", "multicov", "-bams", bam, "-bed", tmp_path / "before.bed")
+
+
+def test_read_names_may_be_long_but_lines_end_somewhere(tmp_path: Path) -> None:
+    """From 252 bytes on a name breaks the BAM that bedtools writes, so there is nothing to compare with."""
+    path, shape = tmp_path / "reads.bed", windows(GENES, SIZES, *SHAPE)
+    path.write_text("chr1\t10\t20\t" + "x" * 60_000 + "\n")
+    assert count_reads(path, shape).ravel().tolist() == ONE
+    path.write_text(READ + "chr1\t10\t20\t" + "x" * 70_000 + "\t0\t+\n")
+    with pytest.raises(BadDataError, match="line 2: a line of more than 65536 bytes"):
+        count_reads(path, shape)
 
 
 def test_edges_of_the_chromosome() -> None:
