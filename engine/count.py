@@ -7,6 +7,7 @@ up at the end, so the order of counting does not matter and nothing held grows w
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -186,7 +187,11 @@ def tally_reads(
 
 
 class _Counting:
-    """The passage of one file: what its threads share."""
+    """The passage of one file: what its threads share.
+
+    A thread either takes the next block, one thread at a time, or counts one that was taken. Who has taken a
+    block goes on taking while there are blocks to fill: the stream never waits for a thread to wake up.
+    """
 
     def __init__(self, source: Source, target: Target, meter: Meter, progress: Progress | None) -> None:
         self.target = target
@@ -196,8 +201,10 @@ class _Counting:
         self._meter = meter
         self._progress = progress
         self._carry = b""
-        self._taking = threading.Lock()
-        self._cutting = threading.Condition()
+        self._changed = threading.Condition()
+        self._free: list[Block] = []
+        self._taken: deque[tuple[int, Block, bytes]] = deque()
+        self._is_taking = False
         self._n_taken = 0
         self._n_cut = 0
         self._ended = False
@@ -210,6 +217,7 @@ class _Counting:
 
     def run(self, threads: int) -> None:
         """Count everything, in this thread and ``threads - 1`` others."""
+        self._free = [Block() for _ in range(1 if threads == 1 else threads + 1)]
         others = [threading.Thread(target=self._work) for _ in range(threads - 1)]
         for thread in others:
             thread.start()
@@ -228,26 +236,25 @@ class _Counting:
             raise failure
 
     def _work(self) -> None:
-        block = Block()
         counter: Counter | None = None
-        while True:
-            number = -1
-            try:
-                with self._taking:
-                    if self._ended or self._failures:
+        number = -1
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(self._has_work)
+                    if self._failures or (self._ended and not self._taken):
                         return
-                    number = self._n_taken
-                    self._n_taken += 1
-                    members = self._source.take(block)
-                    self._ended = block.is_last
+                    if take := self._may_take():
+                        block = self._free.pop()
+                        self._is_taking = True
+                        number, self._n_taken = self._n_taken, self._n_taken + 1
+                    else:
+                        number, block, members = self._taken.popleft()
+                if take:
+                    self._take(number, block)
+                    continue
                 self._source.finish(members, block)
-                with self._cutting:
-                    self._cutting.wait_for(partial(self._may_cut, number))
-                    if self._failed_before(number):
-                        return
-                    first, last = self._cut(block)
-                    self._n_cut += 1
-                    self._cutting.notify_all()
+                first, last = self._cut(number, block)
                 lines = 0
                 if first < last:
                     if counter is None:  # not before: a BAM header may be longer than a block
@@ -255,27 +262,38 @@ class _Counting:
                         counter = self.format.counter()
                         self.counters.append(counter)
                     lines = counter.count(block.buffer, first, last)
-                self._report(number, lines)
-            except BaseException as error:  # an interrupt too: no thread may wait for this one's block
-                self._fail(number, error)
-                return
+                self._report(number, lines, block)
+        except BaseException as error:  # an interrupt too: no thread may wait for this one's block
+            self._fail(number, error)
 
-    def _cut(self, block: Block) -> tuple[int, int]:
-        begin = block.put_before(self._carry)
-        if self.format is None:
-            self.format = detect(block.buffer[begin : begin + 8].tobytes(), self.target)
-        first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
-        self._carry = block.buffer[last : block.end].tobytes()
+    def _may_take(self) -> bool:
+        return bool(self._free) and not self._is_taking and not self._ended
+
+    def _has_work(self) -> bool:
+        return bool(self._failures or self._taken or self._ended) or self._may_take()
+
+    def _take(self, number: int, block: Block) -> None:
+        members = self._source.take(block)
+        with self._changed:
+            self._is_taking = False
+            self._ended = block.is_last
+            self._taken.append((number, block, members))
+            self._changed.notify_all()
+
+    def _cut(self, number: int, block: Block) -> tuple[int, int]:
+        """Say what of the block can be counted, and keep the rest for the next one; in the order of the file."""
+        with self._changed:
+            self._changed.wait_for(partial(self._may_cut, number))
+            if self._failed_before(number):
+                return 0, 0
+            begin = block.put_before(self._carry)
+            if self.format is None:
+                self.format = detect(block.buffer[begin : begin + 8].tobytes(), self.target)
+            first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
+            self._carry = block.buffer[last : block.end].tobytes()
+            self._n_cut += 1
+            self._changed.notify_all()
         return first, last
-
-    def _report(self, number: int, lines: int) -> None:
-        with self._cutting:
-            self._lines[number] = lines
-            while self._n_counted in self._lines:
-                self._lines_before += self._lines.pop(self._n_counted)
-                self._n_counted += 1
-            if self._progress:
-                self._progress(self._meter.bytes_read, self._lines_before)
 
     def _may_cut(self, number: int) -> bool:
         return self._n_cut == number or self._failed_before(number)
@@ -283,10 +301,21 @@ class _Counting:
     def _failed_before(self, number: int) -> bool:
         return any(failed < number for failed in self._failures)
 
+    def _report(self, number: int, lines: int, block: Block) -> None:
+        with self._changed:
+            self._free.append(block)
+            self._lines[number] = lines
+            while self._n_counted in self._lines:
+                self._lines_before += self._lines.pop(self._n_counted)
+                self._n_counted += 1
+            if self._progress:
+                self._progress(self._meter.bytes_read, self._lines_before)
+            self._changed.notify_all()
+
     def _fail(self, number: int, error: BaseException) -> None:
-        with self._cutting:
+        with self._changed:
             self._failures[number] = error
-            self._cutting.notify_all()
+            self._changed.notify_all()
 
 
 def _tally(
