@@ -1,0 +1,232 @@
+"""Training speed: many models in lockstep beside a plain PyTorch loop, on simulated data of the paper's size.
+
+    python -m deepchrome.benchmarks.train_speed                    # CPU: samples a second, in turns
+    python -m deepchrome.benchmarks.train_speed --device cuda      # all models, all epochs, once
+
+The plain loop is what one would write for one model: Conv1d, MaxPool1d, Linear and Dropout modules, a
+loop over mini-batches, an optimizer, a validation pass and scikit-learn's AUROC after every epoch;
+PyTorch's own choice of threads, then one thread. Both sides do the same work on the same data.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+# Waiting threads that spin take cores from whatever else runs, and so from both sides at random.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from deepchrome.train.config import FitConfig, Fitted, Placement
+from deepchrome.train.dataset import Dataset
+from deepchrome.train.fit import fit
+from deepchrome.train.models import score_genes
+from deepchrome.train.splits import TEST, TRAIN, VALID
+
+MARKS, BINS, GENES = 5, 100, 6601
+# Compute, weight traffic and launches of all 56 models and 100 epochs on one H100, in seconds, by batch size.
+H100_FLOOR = {64: 4.3, 512: 1.2}
+FLOP_PER_GENE = 4.76e6
+
+
+def simulated(name: str, seed: int, genes: int = GENES) -> Dataset:
+    """Simulate an epigenome: ``genes`` genes a part, of which one mark tells with errors which are on."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 3 * genes).astype(np.uint8)
+    x = rng.integers(0, 6, (3 * genes, BINS, MARKS), dtype=np.uint8).astype(np.float32)
+    x[:, 45:55, 3] += rng.poisson(0.25 + 0.25 * y[:, None], (3 * genes, 10))
+    split = np.repeat(np.arange(3, dtype=np.int8), genes)
+    gene_id = tuple(map(str, range(3 * genes)))
+    return Dataset(name, tuple(f"mark{i}" for i in range(MARKS)), gene_id, np.log1p(x, out=x), y, split)
+
+
+class PlainDeepChrome(nn.Module):
+    """The layers of 2016 as PyTorch has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv1d(MARKS, 50, 10), nn.ReLU(), nn.MaxPool1d(5), nn.Flatten())
+        self.classifier = nn.Sequential(
+            *(nn.Dropout(0.5), nn.Linear(900, 625), nn.ReLU(), nn.Linear(625, 125), nn.ReLU(), nn.Linear(125, 2))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (genes, marks, bins) to logits (genes, 2)."""
+        logits: torch.Tensor = self.classifier(self.features(x))
+        return logits
+
+
+def plain_loop(data: Dataset, config: FitConfig) -> None:
+    """Train one model for ``config.epochs`` epochs the ordinary way."""
+    x = torch.from_numpy(np.ascontiguousarray(data.x.transpose(0, 2, 1)))
+    y = torch.from_numpy(data.y.astype(np.int64))
+    train, valid = np.flatnonzero(data.split == TRAIN), np.flatnonzero(data.split == VALID)
+    rows, valid_x = torch.from_numpy(train), x[torch.from_numpy(valid)]
+    model = PlainDeepChrome()
+    if config.optimizer == "sgd":
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), config.lr, config.momentum)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), config.lr)
+    for _ in range(config.epochs):
+        model.train()
+        order = rows[torch.randperm(rows.numel())]
+        for start in range(0, order.numel(), config.batch_size):
+            genes = order[start : start + config.batch_size]
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[genes]), y[genes])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            scores = torch.cat([model(part)[:, 1] for part in torch.split(valid_x, 1024)])
+        roc_auc_score(data.y[valid], scores.numpy())
+
+
+def compare_on_cpu(datasets: list[Dataset], config: FitConfig, rounds: int, plain_models: int) -> dict[str, Any]:
+    """Time lockstep and plain training in turns; a list of turns per side.
+
+    ``genes_per_second`` is of wall time. ``cpu_us_per_gene`` is what all threads together took: on a
+    machine that does other work too it is the steadier figure.
+    """
+    genes = int(np.sum(datasets[0].split == TRAIN)) * config.epochs
+    default = torch.get_num_threads()
+    sides: dict[str, tuple[int, int]] = {"plain": (plain_models, default), "plain, 1 thread": (plain_models, 1)}
+    sides["lockstep"] = (len(datasets), Placement("cpu").usable_threads())
+    speeds: dict[str, list[float]] = {name: [] for name in sides}
+    cpu: dict[str, list[float]] = {name: [] for name in sides}
+    plain_loop(datasets[0], replace(config, epochs=1))
+    for _ in range(rounds):
+        for name, (models, threads) in sides.items():
+            began, cpu_began = time.perf_counter(), time.process_time()
+            if name == "lockstep":
+                fit(datasets, config, Placement("cpu", threads))
+            else:
+                torch.set_num_threads(threads)
+                for data in datasets[:models]:
+                    plain_loop(data, config)
+                torch.set_num_threads(default)
+            speeds[name].append(genes * models / (time.perf_counter() - began))
+            cpu[name].append((time.process_time() - cpu_began) / (genes * models) * 1e6)
+    return {
+        "genes_per_second": speeds,
+        "cpu_us_per_gene": cpu,
+        "threads": {name: threads for name, (_, threads) in sides.items()},
+        "ratio_to_plain": _median_ratio(speeds["lockstep"], speeds["plain"]),
+        "ratio_to_plain_1_thread": _median_ratio(speeds["lockstep"], speeds["plain, 1 thread"]),
+    }
+
+
+def test_auroc(data: Dataset, model: Fitted) -> float:
+    """Score the test genes, on the CPU."""
+    test = data.split == TEST
+    return float(roc_auc_score(data.y[test], score_genes("deepchrome", model.weights, data.x[test])))
+
+
+def measure_on_gpu(datasets: list[Dataset], config: FitConfig, cpu_models: int) -> dict[str, Any]:
+    """Time all models on the GPU, whole, and compare some of them with the CPU's."""
+    device = torch.device("cuda")
+    fit(datasets, replace(config, epochs=1), Placement("cuda"))
+    torch.cuda.reset_peak_memory_stats(device)
+    began = time.perf_counter()
+    on_gpu = fit(datasets, config, Placement("cuda"))
+    seconds = time.perf_counter() - began
+    peak = torch.cuda.max_memory_allocated(device)
+    few = datasets[:cpu_models]
+    on_cpu = fit(few, config, Placement("cpu")) if few else []
+    differences = [
+        abs(test_auroc(data, one) - test_auroc(data, other))
+        for data, one, other in zip(few, on_gpu, on_cpu, strict=False)
+    ]
+    genes = len(datasets) * int(np.sum(datasets[0].split == TRAIN)) * config.epochs
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "seconds": seconds,
+        "genes_per_second": genes / seconds,
+        "tflop_per_second": genes * FLOP_PER_GENE / seconds / 1e12,
+        "peak_memory_mb": peak / 1e6,
+        "floor_seconds_h100": H100_FLOOR.get(config.batch_size),
+        "test_auroc_difference_to_cpu": max(differences, default=None),
+        "mean_test_auroc": statistics.fmean(map(test_auroc, datasets, on_gpu)),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print a table, and write the figures as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--models", type=int, default=56)
+    parser.add_argument("--genes", type=int, default=GENES, help="training genes, and as many to validate and test")
+    parser.add_argument("--epochs", type=int, help="default: 1 on a CPU, 100 on a GPU")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
+    parser.add_argument("--precision", choices=("auto", "fp32", "tf32", "bf16"), default="auto")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each side, on a CPU")
+    parser.add_argument("--plain-models", type=int, default=4, help="models that the plain loop trains a turn")
+    parser.add_argument("--cpu-models", type=int, default=2, help="models to train on the CPU too, for their AUROC")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args(arguments)
+    on_gpu = options.device == "cuda"
+    config = FitConfig(
+        epochs=options.epochs or (100 if on_gpu else 1),
+        batch_size=options.batch_size,
+        optimizer=options.optimizer,
+        lr=0.01 if options.optimizer == "sgd" else 3e-4,
+        precision=options.precision,
+    )
+    Placement(options.device).resolve()
+    datasets = [simulated(f"E{i:03d}", i, options.genes) for i in range(options.models)]
+    if on_gpu:
+        figures = measure_on_gpu(datasets, config, options.cpu_models)
+    else:
+        figures = compare_on_cpu(datasets, config, options.rounds, options.plain_models)
+    figures |= {
+        "models": options.models,
+        "training_genes": options.genes,
+        "config": asdict(config),
+        "torch": torch.__version__,
+        "machine": platform.platform(),
+    }
+    console = Console()
+    title = (
+        f"{options.models} models, {options.genes} training genes, {config.epochs} epochs, batch {config.batch_size}"
+    )
+    table = Table("what", "figure", title=f"{title}, {config.optimizer}")
+    if on_gpu:
+        for name in ("gpu", "seconds", "floor_seconds_h100", "genes_per_second", "tflop_per_second"):
+            table.add_row(name, _text(figures[name]))
+        for name in ("peak_memory_mb", "mean_test_auroc", "test_auroc_difference_to_cpu"):
+            table.add_row(name, _text(figures[name]))
+    else:
+        for name, speeds in figures["genes_per_second"].items():
+            cpu = statistics.median(figures["cpu_us_per_gene"][name])
+            speed = f"{statistics.median(speeds):,.0f} (best {max(speeds):,.0f}), CPU {cpu:.0f} µs a gene"
+            table.add_row(f"{name}: genes a second", speed)
+        table.add_row("lockstep / plain", _text(figures["ratio_to_plain"]))
+        table.add_row("lockstep / plain, 1 thread", _text(figures["ratio_to_plain_1_thread"]))
+    console.print(table)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _median_ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def _text(figure: object) -> str:
+    return f"{figure:,.4g}" if isinstance(figure, float) else str(figure)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
