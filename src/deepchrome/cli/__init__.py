@@ -12,6 +12,7 @@ import typer
 from deepchrome.cli.demo import register as register_demo
 from deepchrome.cli.engine import register as register_engine
 from deepchrome.cli.train import register as register_train
+from deepchrome.cli.visualize import register as register_visualize
 from deepchrome.errors import DeepchromeError, StorageError
 from deepchrome.version import VERSION
 
@@ -45,6 +46,7 @@ def _options(
 register_demo(app)
 register_engine(app)
 register_train(app)
+register_visualize(app)
 
 
 def main() -> None:
