@@ -79,7 +79,10 @@ def split_genes(
     rng = np.random.default_rng(seed)
     if method == "random":
         group = _joined(_window_clusters(genes, flank), genes)
-        part = _fill(np.bincount(group), rng.permutation(group.max() + 1), wanted)
+        for _ in range(_ORDERS):  # the first order will do, unless a group is so large that it ends the genes early
+            part = _fill(np.bincount(group), rng.permutation(group.max() + 1), wanted)
+            if len(np.unique(part)) == len(SPLIT_NAMES):
+                break
     else:
         group = _joined(np.unique(np.array(genes.chrom), return_inverse=True)[1], genes)
         sizes = np.bincount(group)
