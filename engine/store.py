@@ -148,6 +148,8 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     n_bins = document["n_bins"]
     try:
         table = file.read(columns=[*COLUMNS, *wanted])
+        if any(column.null_count for column in table.columns):
+            raise ValueError("a value is null")
         counts = np.empty((len(wanted), table.num_rows, n_bins), np.uint32)
         for mark, out in zip(wanted, counts, strict=True):
             out[:] = table[mark].combine_chunks().flatten().to_numpy().reshape(-1, n_bins)
@@ -155,7 +157,7 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         genes = Genes(tss=table["tss"].to_numpy(), **texts)
         found = _checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)}
     except _DAMAGE as error:
-        raise BadDataError(f"{path}: damaged ({error}); make it anew with dc featurize") from None
+        raise BadDataError(f"{path}: damaged ({_line(error)}); make it anew with dc featurize") from None
     if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:
         raise BadDataError(
             f"{path}: damaged (column {wrong[0]} is not what was written); make it anew with dc featurize"
@@ -177,7 +179,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file; make it with dc featurize") from None
     except _DAMAGE as error:
-        raise BadDataError(f"{path}: not a readable Parquet file ({error})") from None
+        raise BadDataError(f"{path}: not a readable Parquet file ({_line(error)})") from None
     document = _document(path, schema.metadata or {})
     expected = {name: pa.int64() if name == "tss" else pa.string() for name in COLUMNS}
     expected |= {mark: pa.list_(pa.uint32(), document["n_bins"]) for mark in document["marks"]}
@@ -211,6 +213,10 @@ def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     if not all(isinstance(mark, str) for mark in marks) or not 0 < n_bins < 2**31:
         raise damaged
     return document
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())  # Arrow's messages run over several
 
 
 def _checksums(genes: Genes) -> dict[str, int]:

@@ -25,6 +25,8 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 Read = tuple[str, int, int, str]
 """Chromosome, start, end (0-based half-open, the zero-length rule applied) and strand."""
 
+_NEEDED = ("genome", "flank", "bin_size", "options", "sources")
+
 
 @dataclass(frozen=True)
 class Verified:
@@ -97,6 +99,8 @@ def verify(
         stored = read_features(path)
         if stored.epigenome != epigenome:
             raise BadDataError(f"{path}: these are the features of {stored.epigenome}, not of {epigenome}")
+        if absent := [key for key in _NEEDED if key not in stored.metadata]:
+            raise BadDataError(f"{path}: does not say how it was counted ({', '.join(absent)}): not from reads")
         sizes = _sizes(stored, genome)
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(stored.genes))[:n_genes])
