@@ -79,10 +79,7 @@ def split_genes(
     rng = np.random.default_rng(seed)
     if method == "random":
         group = _joined(_window_clusters(genes, flank), genes)
-        for _ in range(_ORDERS):  # the first order will do, unless a group is so large that it ends the genes early
-            part = _fill(np.bincount(group), rng.permutation(group.max() + 1), wanted)
-            if len(np.unique(part)) == len(SPLIT_NAMES):
-                break
+        part = _fill(np.bincount(group), rng.permutation(group.max() + 1), wanted)
     else:
         group = _joined(np.unique(np.array(genes.chrom), return_inverse=True)[1], genes)
         sizes = np.bincount(group)
@@ -159,7 +156,10 @@ def _joined(group: NDArray[np.int64], genes: Genes) -> NDArray[np.int64]:
 
 
 def _fill(sizes: NDArray[np.int64], order: NDArray[np.int64], wanted: tuple[int, int, int]) -> NDArray[np.int8]:
-    """Put each group into the first part that has room for it, or the one with most room: int8 (groups,)."""
+    """Put each group into the first part that has room for it, or the one with most room: int8 (groups,).
+
+    A part left empty, since one group took the genes meant for it, gets the smallest group another can spare.
+    """
     room = list(wanted)
     part = np.empty(sizes.size, np.int8)
     for group in order:
@@ -167,6 +167,10 @@ def _fill(sizes: NDArray[np.int64], order: NDArray[np.int64], wanted: tuple[int,
         chosen = next((i for i in range(3) if room[i] >= size), max(range(3), key=room.__getitem__))
         part[group] = chosen
         room[chosen] -= size
+    for empty in np.flatnonzero(np.bincount(part, minlength=3) == 0):
+        spare = np.flatnonzero(np.bincount(part, minlength=3)[part] > 1)
+        if spare.size:
+            part[spare[np.argmin(sizes[spare])]] = empty
     return part
 
 
