@@ -65,6 +65,9 @@ def draw_figures(
                 with replacing(path) as temporary:
                     figure.savefig(temporary, format=form, dpi=160, metadata={"Date": None} if form == "svg" else {})
                 written.append(path)
+    # Of an earlier report with other epigenomes.
+    for stale in {*folder.glob("patterns_*"), *folder.glob("observed_*")}.difference(written):
+        stale.unlink()
     return tuple(written)
 
 
@@ -127,10 +130,11 @@ def map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style:
             bars.annotate(str(count), (rows.mean(1)[mark], mark), (3, 0), textcoords="offset points", va="center")
         bars.margins(x=0.3)
     grid[1, 0].set_xlabel(label)
-    grid[1, 1].set_xlabel("row mean, active bins")
+    grid[1, 1].set_xlabel("row mean")
+    grid[0, 1].set_title("active bins", loc="left", fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     assert image is not None
-    figure.colorbar(image, ax=grid[:, 0], label="value", fraction=0.03, pad=0.01)
+    figure.colorbar(image, ax=grid[:, 0], label="value", fraction=0.03, pad=0.01, aspect=30)
     return figure
 
 

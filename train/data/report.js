@@ -101,7 +101,9 @@ function figure(target, title, drawing, file, rows, scroll) {
   target.replaceChildren(caption, scroll ? el("div", { class: "scroll" }, drawing) : drawing);
 }
 function canvas(width, height, cssClass) {
-  return svg("svg", { xmlns: SVG, viewBox: `0 0 ${width} ${height}`, role: "img", class: cssClass, "font-family": "system-ui, Arial, sans-serif", "font-size": 12, fill: INK });
+  const drawing = svg("svg", { xmlns: SVG, viewBox: `0 0 ${width} ${height}`, role: "img", class: cssClass, "font-family": "system-ui, Arial, sans-serif", "font-size": 12, fill: INK });
+  drawing.style.maxWidth = `${Math.round(1.15 * width)}px`;
+  return drawing;
 }
 const text = (x, y, content, attributes) => svg("text", { x, y, ...attributes }, content);
 const line = (x1, y1, x2, y2, attributes) => svg("line", { x1, y1, x2, y2, stroke: GREY, ...attributes });
@@ -171,8 +173,8 @@ function cells(e, kind, source) {
   };
   return { t: values.map(one => one.map(v => v / top)), values, diverging, top, say };
 }
-function drawMap(target, e) {
-  const map = cells(e, state.class, state.source);
+function drawMap(target, e, kind) {
+  const map = cells(e, kind, state.source);
   const left = 82, width = 400, right = 128, h = 30, top = 8, height = h * marks.length, w = width / bins;
   const drawing = canvas(left + width + right, height + top + 66, "map");
   marks.forEach((mark, m) => {
@@ -195,21 +197,27 @@ function drawMap(target, e) {
     drawing.append(svg("rect", { x: left + i * 3, y, width: 3.3, height: 8, fill: colour(map.diverging ? 2 * t - 1 : t, map.diverging) }));
   }
   const scale = state.source === "pattern" ? epis[e].scale : 1;
-  const reads = state.class !== "difference" && scale && (state.source === "pattern" || state.source === "observed");
+  const reads = kind !== "difference" && scale && (state.source === "pattern" || state.source === "observed");
   const name = reads ? value => `${fixed(toReads(value * scale), 1)} reads` : value => fixed(value, Math.abs(value) < 0.1 ? 3 : 2);
   drawing.append(text(left - 8, y + 8, map.diverging ? fixed(-map.top, 2) : "0", { "text-anchor": "end", fill: SOFT, "font-size": 11 }),
     text(left + n * 3 + 6, y + 8, name(map.top), { fill: SOFT, "font-size": 11 }));
   explore(drawing, { x: left, y: top, w: width, h: height }, marks.length, bins, (m, b) => `${marks[m]}, ${place(b)}\n${map.say(m, b)}`);
-  const title = `${title_of(e)}: genes ${state.class === "difference" ? "on \u2212 off" : state.class}, ${SOURCES[state.source]}`;
-  figure(target, title, drawing, `${epis[e].id}_${state.class}_${state.source}`, () =>
-    [["epigenome", "class", "mark", "bin", "value"], ...marks.flatMap((mark, m) => map.values[m].map((v, b) => [epis[e].id, state.class, mark, b + 1, +v.toPrecision(5)]))]);
+  const title = `${title_of(e)}: genes ${kind === "difference" ? "on \u2212 off" : kind}, ${SOURCES[state.source]}`;
+  figure(target, title, drawing, `${epis[e].id}_${kind}_${state.source}`, () =>
+    [["epigenome", "class", "mark", "bin", "value"], ...marks.flatMap((mark, m) => map.values[m].map((v, b) => [epis[e].id, kind, mark, b + 1, +v.toPrecision(5)]))]);
+}
+function attended() {
+  const weights = epis[state.epigenome].mark_attention;
+  if (state.source !== "attention" || !weights) return "";
+  return ` Over marks, in ${CLASSES.map((name, c) => `genes ${name}: ${marks.map((mark, m) => `${mark} ${fixed(weights[c][m], 2)}`).join(", ")}`).join("; ")}.`;
 }
 const title_of = e => epis[e].name ? `${epis[e].id} ${epis[e].name}` : epis[e].id;
 function drawMaps() {
   const pair = $("pair");
   if (!state.source) return;
-  $("explain").textContent = state.class === "difference" ? "Genes on minus genes off: orange where on has more, blue where off has more." : EXPLAIN[state.source]();
-  pair.replaceChildren(...[state.epigenome, state.other].filter(e => e >= 0).map(e => { const one = el("figure"); drawMap(one, e); return one; }));
+  $("explain").textContent = state.class === "difference" ? "Genes on minus genes off: orange where on has more, blue where off has more." : EXPLAIN[state.source]() + attended();
+  const second = state.other >= 0 ? [state.other, state.class] : state.class === "difference" ? null : [state.epigenome, state.class === "on" ? "off" : "on"];
+  pair.replaceChildren(...[[state.epigenome, state.class], second].filter(one => one).map(([e, kind]) => { const one = el("figure"); drawMap(one, e, kind); return one; }));
 }
 
 // ---- Profiles: observed means with the middle half of the genes, optimized patterns dashed
@@ -272,7 +280,7 @@ function drawTable() {
 function drawBars() {
   const list = epis.map((_, i) => i).filter(i => typeof epis[i].auroc === "number").sort((a, b) => epis[b].auroc - epis[a].auroc);
   if (!list.length) return;
-  const left = 40, step = Math.min(60, 1060 / list.length), width = Math.max(560, left + step * list.length + 10), h = 190, y0 = 26;
+  const left = 40, step = Math.min(60, 1060 / list.length), width = Math.max(420, left + step * list.length + 10), h = 190, y0 = 26;
   const low = Math.min(0.5, ...list.map(i => epis[i].auroc_low ?? epis[i].auroc)), y = v => y0 + h * (1 - (v - low) / (1 - low));
   const drawing = canvas(width, h + 82, list.length > 12 ? "wide" : "");
   for (let v = Math.ceil(low * 10) / 10; v <= 1.001; v += 0.1) drawing.append(line(left, y(v), width - 6, y(v), { stroke: "#e6ebef" }), text(left - 6, y(v) + 4, fixed(v, 1), { "text-anchor": "end", fill: SOFT, "font-size": 11 }));
@@ -317,10 +325,10 @@ function drawTraining() {
   if (!curves || !curves.train_loss.length) { target.replaceChildren(el("p", null, "A model without epochs has no training curve.")); return; }
   const n = curves.train_loss.length, top = Math.max(1, ...curves.train_loss, ...curves.valid_loss.filter(v => v !== null && v < 3));
   const box = { x: 44, y: 26, w: 400, h: 270 };
-  const drawing = frame(460, 340, box, [[0, "1"], [1, String(n)]], [0, 0.25, 0.5, 0.75, 1].map(t => [t, fixed(t * top, 2)]), "epoch", "loss, AUROC");
+  const drawing = frame(460, 340, box, [[0, "1"], [1, String(n)]], [0, 0.25, 0.5, 0.75, 1].map(t => [t, fixed(t * top, 2)]), "epoch", "");
   const x = i => box.x + (n > 1 ? i / (n - 1) : 0.5) * box.w, y = v => box.y + box.h * (1 - Math.min(v, top) / top);
   [["train_loss", "training loss", OFF], ["valid_loss", "validation loss", ON], ["valid_auroc", "validation AUROC", "#007a5a"]].forEach(([key, name, paint], k) => {
-    drawing.append(path(curves[key].map((v, i) => [x(i), y(v)]).filter(p => Number.isFinite(p[1])), { stroke: paint }), text(box.x + box.w - 4, box.y + box.h * 0.5 + 16 * k, name, { "text-anchor": "end", fill: paint, "font-weight": 600 }));
+    drawing.append(path(curves[key].map((v, i) => [x(i), y(v)]).filter(p => Number.isFinite(p[1])), { stroke: paint }), text(box.x + box.w - 4 - 125 * (2 - k), box.y - 8, name, { "text-anchor": "end", fill: paint, "font-weight": 600 }));
   });
   if (own.best_epoch) drawing.append(line(x(own.best_epoch - 1), box.y, x(own.best_epoch - 1), box.y + box.h, { stroke: SOFT, "stroke-dasharray": "2 3" }), text(x(own.best_epoch - 1) + 4, box.y + 12, `kept: epoch ${own.best_epoch}`, { fill: SOFT, "font-size": 11 }));
   figure(target, `${own.id}: training`, drawing, `${own.id}_training`, () => [["epoch", "train_loss", "valid_loss", "valid_auroc"], ...curves.train_loss.map((v, i) => [i + 1, v, curves.valid_loss[i], curves.valid_auroc[i]])]);
@@ -383,7 +391,7 @@ function start() {
   const sources = Object.entries(SOURCES).filter(([name]) => name in arrays);
   state.source = sources.length ? sources[0][0] : "";
   const names = epis.map((_, i) => [String(i), title_of(i)]);
-  options("epigenome", names, "0"); options("other", [["-1", "nothing"], ...names], "-1");
+  options("epigenome", names, "0"); options("other", [["-1", "its other class"], ...names], "-1");
   options("class", [["on", "on"], ["off", "off"], ["difference", "on \u2212 off"]], "on");
   options("source", sources, state.source); options("style", [["default", "default"], ["published", "as published, four levels"]], state.style);
   $("epigenome").addEventListener("change", event => choose(+event.target.value));
