@@ -13,6 +13,7 @@ import queue
 import struct
 import sys
 import threading
+import zlib
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -312,7 +313,7 @@ def explain(error: Exception, path: str) -> DeepchromeError:
         return type(error)(f"{path}: {error}")
     if isinstance(error, EOFError):
         return BadDataError(f"{path}: the data end too early: the file is truncated; get it again")
-    if isinstance(error, gzip.BadGzipFile | IsalError):
+    if isinstance(error, gzip.BadGzipFile | IsalError | zlib.error):
         return BadDataError(f"{path}: the compressed data are damaged ({error}); get the file again")
     if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read ({error.strerror or error})")

@@ -60,6 +60,8 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
     if name is not None:
         if len(reads) != 1:
             raise UsageError(f"--name goes with one file of reads, not {len(reads)}")
+        if reads[0] != "-" and not Path(reads[0]).exists():
+            raise MissingInputError(f"{reads[0]}: no such file")
         return _checked([_named(f"{name}.reads", reads[0], "--name")])
     samples = []
     for item in reads:

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -202,10 +201,7 @@ def _reads(path: str, options: ReadOptions) -> Iterator[Read]:
 
 def _lines(lines: Any) -> Iterator[Read]:
     for number in count(1):
-        try:
-            raw = lines.readline(MAX_LINE_BYTES + 3)
-        except zlib.error as error:
-            raise BadDataError(f"the compressed data are damaged ({error}); get the file again") from None
+        raw = lines.readline(MAX_LINE_BYTES + 3)
         line = raw.rstrip(b"\r\n")
         if not raw:
             return
