@@ -2,10 +2,10 @@
 
 What makes them fast, and what they assume
 ------------------------------------------
-*Text.* A line is taken apart from its first 64 bytes: one compare per separator gives a bit mask of
-the tabs and of the newlines, and from there every field is a matter of bit positions. Numbers are
-read eight digits at a time. Nothing depends on what the line before looked like, except that its
-chromosome is tried first. Whatever the fast path does not recognise, ``_careful_line`` decides.
+*Text.* One compare per separator over the next 64 bytes gives bit masks of the tabs and of the newlines: the
+shape of a line. While lines keep the shape and the chromosome of the one before, each field is where it was,
+no position depends on the bytes of the line before it, and numbers are read eight digits at a time; every byte
+that matters is still checked. Another shape is learned from the masks; what has none, ``_careful_line`` decides.
 
 *Counting.* Windows are sorted by chromosome and start; a table of tiles says for a position which
 window can be the first to hold it. A read adds 1 at its first bin and takes 1 away after its last one, so
@@ -430,6 +430,23 @@ def last_newline(buffer, begin, end):
 
 
 @_kernel
+def _has_columns(text, at, newline, n_tabs, columns):
+    """Tell whether a line has as many fields as there must be, the last not empty, and is not too long."""
+    return (n_tabs + 1 == columns) & (_load8(text, newline - 1) != _TAB) & (newline - at <= MAX_LINE_BYTES)
+
+
+@_kernel
+def _same_beyond_eight(text, a, b, length):
+    """Compare two names of more than eight bytes, whose first eight are known to be equal."""
+    if _load64(text, a + length - 8) != _load64(text, b + length - 8):
+        return False
+    for k in range(8, length - 8):  # noqa: SIM110 - numba has no generators
+        if _load8(text, a + k) != _load8(text, b + k):
+            return False
+    return True
+
+
+@_kernel
 def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, reads_on, tally):
     """Parse whole lines from ``at`` on, at most a batch of reads.
 
@@ -441,21 +458,58 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
         What :func:`count_text` returns, and the number of reads in the batch.
     """
     status, n = DONE, np.uint64(0)
-    lines, past_end, run = np.int64(0), np.int64(0), np.int64(0)
+    lines, odd, past_end, run = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     shortest, longest, total = tally[MIN_LENGTH], tally[MAX_LENGTH], tally[SUM_LENGTH]
     # The sequence of the line before: its id, its name, its place in the table of sequences.
-    identity, length = np.int64(-1), np.int64(0)
-    head, tail, head_mask = np.uint64(0), np.uint64(0), np.uint64(0)
+    identity, length, name_at = np.int64(-1), np.int64(0), np.int64(0)
+    head, head_mask = np.uint64(0), np.uint64(0)
     tile_first, tile_last, size = np.int64(0), np.int64(0), np.int64(0)
     # The shape of the line before: where its separators are, and what follows from that. Most lines have it.
-    within, shape_tabs, shape_newline = np.uint64(0), np.uint64(0), np.uint64(1)
-    tab1, tab2, tab3, line_bytes = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    within, shape_tabs, shape_newline = np.uint64(0), np.uint64(0), _ONE
+    tab1, tab2, tab3, step, exact = np.int64(0), np.int64(0), np.int64(0), np.int64(0), True
     start_mask, end_mask, nine_start, nine_end = np.uint64(0), np.uint64(0), False, False
-    while at < end and n < BATCH_READS:
-        tabs, newlines = _tabs64(text, at), _newlines64(text, at)
-        shaped = (tabs & within == shape_tabs) & (newlines & within == shape_newline)
-        if not shaped:
-            newline, n_tabs = _end_of_line(text, at)
+    tried = np.int64(-1)
+    while True:
+        # Lines of one shape, on one sequence, one after the other. Anything else ends the loop.
+        while at < end and n < BATCH_READS:
+            if (_tabs64(text, at) & within != shape_tabs) | (_newlines64(text, at) & within != shape_newline):
+                break
+            if _load64(text, at) & head_mask != head:
+                break
+            if length > 8 and not _same_beyond_eight(text, at, name_at, length):
+                break
+            if not exact:
+                newline, n_tabs = _end_of_line(text, at)
+                step = newline + 1 - at
+                if not _has_columns(text, at, newline, n_tabs, columns):
+                    break
+            start, wrong_start = _digits(text, at + tab2, start_mask)
+            stop, wrong_stop = _digits(text, at + tab3, end_mask)
+            if nine_start:
+                top = _load8(text, at + tab1 + 1) - _ZERO
+                start += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
+            if nine_end:
+                top = _load8(text, at + tab2 + 1) - _ZERO
+                stop += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
+            if (wrong_start | wrong_stop != 0) | (stop <= start) | (stop > _MAX_POSITION):
+                break
+            span = stop - start
+            shortest, longest, total = min(shortest, span), max(longest, span), total + span
+            past_end += stop > size
+            batch[_TILE, n] = tile_first + min(start >> TILE_BITS, tile_last)
+            batch[_START, n] = start
+            batch[_END, n] = stop
+            if stranded:
+                batch[_STRAND, n] = _text_strand(text, at)
+            n += _ONE
+            run += 1
+            at += step
+        if at >= end or n == BATCH_READS:
+            break
+        newline, n_tabs = _end_of_line(text, at)
+        if at != tried and not _is_header(text, at):
+            # Another shape or another sequence: learn both from this line, and try again.
+            newlines, tabs = _newlines64(text, at), _tabs64(text, at)
             separators = tabs | newlines
             first = _lowest(separators)
             separators &= separators - _ONE
@@ -463,85 +517,65 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
             separators &= separators - _ONE
             third = _lowest(separators)
             start_digits, end_digits = second - first - 1, third - second - 1
-            # As many fields as there must be, the last of them not empty; the first three soon enough to be seen.
+            # The first three fields must lie within the 64 bytes that are looked at.
             if (
-                (n_tabs + 1 == columns)
-                & (newline - at <= MAX_LINE_BYTES)
-                & (_load8(text, newline - 1) != _TAB)
+                _has_columns(text, at, newline, n_tabs, columns)
                 & (third < 64)
                 & (first > 0)
                 & (0 < start_digits <= 9)
                 & (0 < end_digits <= 9)
             ):
-                tab1, tab2, tab3, line_bytes = first, second, third, newline + 1 - at
+                found = np.int64(names[_find_name(text, at, first, names, blob), _ID]) - 1
+                if found < 0:
+                    status = NEW_NAME
+                    break
+                if identity >= 0:
+                    reads_on[identity] += run
+                identity, run, length, name_at = found, np.int64(0), first, at
+                head, head_mask = _first_bytes(text, at, first), _ALL >> np.uint64(8 * (8 - min(first, 8)))
+                tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
+                # Where lines are long, or begin alike and end differently, each one's end is looked for.
+                alike = (first == tab1) & (second == tab2) & (third == tab3)
+                differs = (tabs & within != shape_tabs) | (newlines & within != shape_newline)
+                if newline - at >= 64 or (columns > 3 and alike and differs):
+                    exact = False
+                tab1, tab2, tab3, step = first, second, third, newline + 1 - at
                 start_mask, end_mask = _digit_mask(start_digits), _digit_mask(end_digits)
                 nine_start, nine_end = start_digits == 9, end_digits == 9
-                within, shape_newline = np.uint64(0), _ONE  # the shape of a long line is not kept
-                if line_bytes <= 64:
-                    shape_newline = newlines & (~newlines + _ONE)
-                    within = shape_newline | (shape_newline - _ONE)
-                    shape_tabs = tabs & within
-                shaped = True
-        name_length, next_line = tab1, at + line_bytes
-        start, stop = np.int64(0), np.int64(-1)
-        if shaped:
-            start, wrong_start = _digits(text, at + tab2, start_mask)
-            stop, wrong_stop = _digits(text, at + tab3, end_mask)
-            if nine_start:
-                top = _load8(text, at + tab1 + 1) - _ZERO
-                start += top * 100_000_000 if 0 <= top <= 9 else -_TOO_FAR
-            if nine_end:
-                top = _load8(text, at + tab2 + 1) - _ZERO
-                stop += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
-            if wrong_start | wrong_stop:
-                stop = np.int64(-1)
-        if start < 0 or stop < start or stop > _MAX_POSITION:
-            # Long lines, headers, blanks, odd numbers, and everything that is wrong.
-            newline, _ = _end_of_line(text, at)
-            next_line = newline + 1
-            status, name_length, start, stop = _careful_line(text, at, newline, columns)
-            if status == _SKIP:
-                status = DONE
-                lines += 1
-                at = next_line
+                last = newline - at if exact else third
+                within = _ALL >> np.uint64(63 - last)
+                shape_tabs, shape_newline = tabs & within, newlines & within
+                tried = at
                 continue
-            if status != DONE:
-                break
-        same = (name_length == length) & (_load64(text, at) & head_mask == head)
-        if length > 8:
-            same &= (length <= 16) & (_load64(text, at + length - 8) == tail)
-        if not same:
-            if _is_header(text, at):
-                lines += 1
-                at = next_line
-                continue
+        # Headers, blanks, reads of no length, odd numbers, and everything that is wrong.
+        code, name_length, start, stop = _careful_line(text, at, newline, columns)
+        if code == DONE:
             found = np.int64(names[_find_name(text, at, name_length, names, blob), _ID]) - 1
             if found < 0:
                 status = NEW_NAME
                 break
-            if identity >= 0:
-                reads_on[identity] += run
-            identity, run = found, np.int64(0)
-            length, head, tail = name_length, _first_bytes(text, at, name_length), _last_bytes(text, at, name_length)
-            head_mask = _ALL >> np.uint64(8 * (8 - min(length, 8)))
-            tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
-        span = stop - start
-        shortest, longest, total = min(shortest, span), max(longest, span), total + span
-        past_end += stop > size
-        if span == 0:  # bedtools' rule for reads of no length
-            start, stop = start - 1, stop + 1
-        batch[_TILE, n] = tile_first + min(max(start, 0) >> TILE_BITS, tile_last)
-        batch[_START, n] = start
-        batch[_END, n] = stop
-        if stranded:
-            batch[_STRAND, n] = _text_strand(text, at)
-        n += _ONE
-        run += 1
+            reads_on[found] += 1
+            span = stop - start
+            shortest, longest, total = min(shortest, span), max(longest, span), total + span
+            past_end += stop > sites[found, SIZE]
+            if span == 0:  # bedtools' rule for reads of no length
+                start, stop = start - 1, stop + 1
+            tile = min(max(start, 0) >> TILE_BITS, sites[found, TILE_LAST])
+            batch[_TILE, n] = sites[found, TILE_FIRST] + tile
+            batch[_START, n] = start
+            batch[_END, n] = stop
+            if stranded:
+                batch[_STRAND, n] = _text_strand(text, at)
+            n += _ONE
+            odd += 1
+        elif code != _SKIP:
+            status = code
+            break
         lines += 1
-        at = next_line
+        at = newline + 1
     if identity >= 0:
         reads_on[identity] += run
-    tally[LINES] += lines
+    tally[LINES] += lines + np.int64(n) - odd
     tally[PAST_END] += past_end
     tally[MIN_LENGTH], tally[MAX_LENGTH], tally[SUM_LENGTH] = shortest, longest, total
     tally[CURSOR] = at
