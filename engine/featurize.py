@@ -220,10 +220,10 @@ def _count_all(
 
     with ThreadPoolExecutor(jobs) as pool:
         waiting: set[Future[Outcome]] = {pool.submit(count, sample) for sample in samples}
-        # Arrow takes a moment to import; by now there is something else to do meanwhile.
-        from deepchrome.engine.store import write_features  # noqa: F401
-
         try:
+            # Arrow takes a moment to import; by now there is something else to do meanwhile.
+            from deepchrome.engine.store import write_features  # noqa: F401
+
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for outcome in (future.result() for future in ready):

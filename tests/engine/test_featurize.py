@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from small import GENES, PACK, counts_of, place, reads_text
+from tiny import GENES, PACK, counts_of, place, reads_text
 
 from deepchrome.engine import store
 from deepchrome.engine.featurize import SUMMARY_COLUMNS, Observer, Outcome, featurize

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from bam import write_bam
 from ours import blocks_of
-from small import BGZF_END, PACK, bgzf_member, bgzip, counts_of, reads_text, windows
 from strategies import Record
+from tiny import BGZF_END, PACK, bgzf_member, bgzip, counts_of, reads_text, windows
 
 from deepchrome.engine import formats
 from deepchrome.engine.count import count_reads, tally_reads

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bam import write_bam
-from small import BGZF_END, PACK, SIZES, featurize, place, reads_text
 from strategies import Record
+from tiny import BGZF_END, PACK, SIZES, featurize, place, reads_text
 
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.store import read_features, write_features
