@@ -16,7 +16,7 @@ from deepchrome.train.patterns import reads_per_bin
 from deepchrome.train.splits import TEST
 
 # Points of the path from no reads to the gene.
-PATH_STEPS: Final = 64
+PATH_STEPS: Final = 32
 # The sum of the attributions may miss the change of the score by this share, or this much, on the average gene.
 COMPLETENESS: Final = 0.02
 _GENES_AT_ONCE: Final = 8

@@ -36,7 +36,7 @@ from deepchrome.train.splits import SPLIT_NAMES, TRAIN
 # Genes times epigenomes whose tracks go into a report; 3,000 make some 3 MB before compression.
 GENE_TRACKS: Final = 3000
 MOST_GENES: Final = 300
-ATTRIBUTED_GENES: Final = 200
+ATTRIBUTED_GENES: Final = 100
 ROC_POINTS: Final = 101
 
 
