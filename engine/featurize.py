@@ -219,8 +219,10 @@ def _count_all(
         return Outcome(sample, tally, None)
 
     with ThreadPoolExecutor(jobs) as pool:
-        waiting: set[Future[Outcome]] = {pool.submit(count, sample) for sample in samples}
+        waiting: set[Future[Outcome]] = set()
         try:
+            for sample in samples:
+                waiting.add(pool.submit(count, sample))
             # Arrow takes a moment to import; by now there is something else to do meanwhile.
             from deepchrome.engine.store import write_features  # noqa: F401
 
