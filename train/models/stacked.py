@@ -7,10 +7,12 @@ models, so a model's gradients and weights are what they would be if it were alo
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Block(nn.Module):
@@ -88,6 +90,33 @@ class StackedModel(nn.Module, ABC):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of one model's weights, by name."""
         return {name: tuple(parameter.shape[1:]) for name, parameter in self.named_parameters()}
+
+
+class _LargestOf(torch.autograd.Function):
+    """The maximum over axis 1, with the gradient of :func:`torch.amax`: equal values share it equally.
+
+    PyTorch's own gradient converts masks to numbers and back, a sixth of a training step on a CPU.
+    This one is written over ``x``, so it can be taken once only.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        largest = x.amax(1)
+        ctx.save_for_backward(x, largest)
+        return largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x, largest = ctx.saved_tensors
+        share = x.eq_(largest.unsqueeze(1))
+        return cast(Tensor, share.mul_((gradient / share.sum(1)).unsqueeze(1)))
+
+
+def largest_of(x: Tensor) -> Tensor:
+    """Return the maximum over axis 1 of values that nobody else uses: the gradient overwrites them."""
+    largest: Tensor = _LargestOf.apply(x)  # type: ignore[no-untyped-call]
+    return largest
 
 
 def dropout(x: Tensor, keep: Tensor | None) -> Tensor:
