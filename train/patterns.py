@@ -208,7 +208,7 @@ def pattern_maps(
             on_done(2 * len(group))
         return made
 
-    with _threads(max(1, threads // workers)), ThreadPoolExecutor(workers) as pool:
+    with torch_threads(max(1, threads // workers)), ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(one, groups))
     return _scaled(epigenomes, inputs.marks, recipe, *(np.concatenate([part[i] for part in parts]) for i in range(2)))
 
@@ -311,7 +311,7 @@ def _pair(prior: Prior) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """Set PyTorch's threads within an operation for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

@@ -1,6 +1,6 @@
 """The data that a run was trained on, read again from where they were, and checked to be the same."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from deepchrome.engine.store import feature_files, read_features
@@ -52,24 +52,23 @@ class RunData:
         genes = read_features(feature_files(self.features)[0]).genes
         return dict(zip(genes.gene_id, genes.symbol, strict=True))
 
-    def __iter__(self) -> Iterator[Dataset]:
-        """Read every epigenome that has a model, in the order of the run.
+    def load(self, epigenome: str) -> Dataset:
+        """Read the data of one epigenome.
 
         Raises
         ------
         BadDataError
-            The data are not those that the run was trained on.
+            They are not those that the run was trained on.
         """
-        for epigenome in self.run.epigenomes:
-            data = self._load(epigenome)
-            if describe([data])[data.epigenome]["sha256"] != self.run.config.data[epigenome]["sha256"]:
-                raise BadDataError(
-                    f"{self._csv or self.features}: the data of {epigenome} are not those that {self.run.path} was "
-                    "trained on; train anew, or use --maps-only"
-                )
-            yield data
+        data = self._read(epigenome)
+        if describe([data])[data.epigenome]["sha256"] != self.run.config.data[epigenome]["sha256"]:
+            raise BadDataError(
+                f"{self._csv or self.features}: the data of {epigenome} are not those that {self.run.path} was "
+                "trained on; train anew, or use --maps-only"
+            )
+        return data
 
-    def _load(self, epigenome: str) -> Dataset:
+    def _read(self, epigenome: str) -> Dataset:
         inputs, origin = self.run.config.inputs, self.run.config.origin
         if self._csv:
             return load_csv(self._csv, transform=inputs.transform)[0][0]

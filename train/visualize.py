@@ -1,6 +1,7 @@
 """From a run to its report: pattern maps, evidence, figures, report.html. What ``dc visualize`` calls."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -10,7 +11,7 @@ from deepchrome.errors import UsageError
 from deepchrome.train.config import Placement
 from deepchrome.train.figures import draw_figures, figures_possible
 from deepchrome.train.models import NETWORKS
-from deepchrome.train.patterns import CLASSES, STABLE, Patterns, Recipe, pattern_maps, write_patterns
+from deepchrome.train.patterns import CLASSES, STABLE, Patterns, Recipe, pattern_maps, torch_threads, write_patterns
 from deepchrome.train.report import write_report
 from deepchrome.train.report_data import Evidence, choose_genes, gather_evidence, report_document
 from deepchrome.train.run_data import RunData
@@ -116,9 +117,7 @@ def visualize(
         chosen: list[int] = []
         if data is not None:
             chosen = choose_genes(run, data, genes)
-            for one in data:
-                tell(f"{one.epigenome}: reads and attributions ({len(evidence) + 1} of {len(run.epigenomes)})")
-                evidence[one.epigenome] = gather_evidence(run, one, chosen)
+            evidence = _evidence(run, data, chosen, placement or Placement(), tell)
             if loose := [name for name, own in evidence.items() if not own.complete]:
                 notes.append(f"attributions of {', '.join(loose)} do not add up to the scores within 2 %")
         patterns = None
@@ -139,6 +138,17 @@ def visualize(
             notes.append("no figures: they need matplotlib (pip install 'deepchrome[figures]')")
     rows = _rows(patterns, document["epigenomes"])
     return Visualized(out / "report.html", size, figures, patterns, rows, tuple(notes))
+
+
+def _evidence(run: Run, data: RunData, genes: Sequence[int], placement: Placement, tell: Say) -> dict[str, Evidence]:
+    """Gather the evidence of all epigenomes, one on each core at a time: more threads on one are no faster."""
+    found: dict[str, Evidence] = {}
+    with torch_threads(1), ThreadPoolExecutor(placement.usable_threads()) as pool:
+        gathered = pool.map(lambda name: gather_evidence(run, data.load(name), genes), run.epigenomes)
+        for name, one in zip(run.epigenomes, gathered, strict=True):
+            found[name] = one
+            tell(f"{name}: reads and attributions ({len(found)} of {len(run.epigenomes)})")
+    return found
 
 
 def _rows(
