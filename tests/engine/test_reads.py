@@ -106,14 +106,17 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(
 
 
 def test_the_last_member_of_a_full_block_is_checked(put: Put, shape: Windows) -> None:
-    """Its checksum stands behind the last byte that there was room for."""
+    """Its checksum, or data that it should not have, stand behind the last byte that there was room for."""
     members = [bgzf_member(TEXT[i : i + 6000]) for i in (0, 6000)]
     wrong_sum = members[1][:-8] + struct.pack("<I", zlib.crc32(TEXT[6000:12000]) ^ 1) + members[1][-4:]
+    too_long = bgzf_member(TEXT[6000:12_300])[:-8] + members[1][-8:]
+    too_long = too_long[:16] + struct.pack("<H", len(too_long) - 1) + too_long[18:]
     rest = bgzip(TEXT[12_000:], 6000)
     with blocks_of(12_000):
         assert (count_reads(put(b"".join(members) + rest), shape) == COUNTS).all()
-        with pytest.raises(BadDataError, match="damaged"):
-            count_reads(put(members[0] + wrong_sum + rest), shape)
+        for wrong in (wrong_sum, too_long):
+            with pytest.raises(BadDataError, match="damaged"):
+                count_reads(put(members[0] + wrong + rest), shape)
 
 
 @pytest.mark.parametrize("size", [0, 10, 24])
