@@ -15,6 +15,7 @@ from deepchrome.train.labels import LabelAudit, audit_labels
 from deepchrome.train.protocols import BEST
 from deepchrome.train.runs import Run
 from deepchrome.train.trainer import train_run
+from deepchrome.train.visualize import Visualized, visualize
 
 EPIGENOMES, GENES, READS, EPOCHS = 3, 3000, 300_000, 25
 
@@ -35,6 +36,8 @@ class Demo:
         Per epigenome, its labels.
     evaluations
         Per epigenome, how its model does on test genes.
+    seen
+        The report, and what is in it.
     """
 
     data: Path
@@ -44,10 +47,11 @@ class Demo:
     outcomes: Sequence[Outcome]
     audits: Sequence[LabelAudit]
     evaluations: Sequence[Evaluation]
+    seen: Visualized
 
 
 def run_demo(out: Path, say: Callable[[str], None]) -> Demo:
-    """Simulate, featurize, label, train and evaluate.
+    """Simulate, featurize, label, train, evaluate and visualize.
 
     Parameters
     ----------
@@ -73,4 +77,6 @@ def run_demo(out: Path, say: Callable[[str], None]) -> Demo:
     train_run(run, datasets, report.inputs, config, origin=origin, force=True)
     say("testing them on genes they have not seen")
     evaluations = evaluate(own_test(Run(run)))
-    return Demo(data, features, run, simulated, outcomes, audits, evaluations)
+    say("asking the models which patterns of marks say on and off")
+    seen = visualize(run, out / "report", force=True)
+    return Demo(data, features, run, simulated, outcomes, audits, evaluations, seen)

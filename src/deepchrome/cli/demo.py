@@ -43,6 +43,9 @@ def demo(
     typer.echo(f"\nreads, genes, expression and the truth: {done.data}")
     typer.echo(f"features: {done.features}")
     typer.echo(f"models and scores: {done.run}")
+    for note in done.seen.notes:
+        typer.echo(f"dc demo: {note}", err=True)
+    typer.echo(f"report, to open in a browser: {done.seen.report}")
 
 
 def _head(title: str) -> None:
