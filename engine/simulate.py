@@ -32,6 +32,11 @@ from deepchrome.version import VERSION
 MANIFEST = "truth/simulation.json"
 _OWN_FILE = re.compile(r"(truth/)?[A-Za-z0-9]+(-[A-Za-z0-9]+)?(\.[A-Za-z]+){1,2}")
 
+# Of Roadmap's epigenomes, E001 to E129, the first two have no expression; from E003 on many have, and published
+# results with it, which must not turn up beside simulated ones of the same name.
+_UNPUBLISHED, _ROADMAP_LAST = 2, 129
+_MOST_EPIGENOMES = 999 - _ROADMAP_LAST + _UNPUBLISHED
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -87,7 +92,7 @@ def simulate(
         Directory, made if absent. It receives ``<epigenome>-<mark>.tagAlign.gz``, ``genes.tsv``,
         ``expression.tsv`` and ``truth/``, when all of them are complete.
     epigenomes
-        How many, named E001, E002, …; one does not depend on how many there are.
+        How many, named E001, E002, E130, E131, …; one does not depend on how many there are.
     genes
         Number of genes.
     reads
@@ -136,7 +141,7 @@ def simulate(
         write_genes(directory / "genes.tsv", table)
         expression = {"gene_id": pl.Series(table.gene_id)}
         for number in range(1, epigenomes + 1):
-            epigenome = f"E{number:03d}"
+            epigenome = _epigenome(number)
             own = _rng(seed, epigenome, "activity").standard_normal(genes)
             activity = np.sqrt(model.SHARED_ACTIVITY) * shared + np.sqrt(1 - model.SHARED_ACTIVITY) * own
             rpkm = model.expression(activity)
@@ -169,8 +174,8 @@ def _check(counts: Mapping[str, int], seed: int, marks: Sequence[str], container
     for name, value in counts.items():
         if value < 1:
             raise UsageError(f"--{name} {value}: at least 1")
-    if counts["epigenomes"] > 999:
-        raise UsageError(f"--epigenomes {counts['epigenomes']}: at most 999, named E001 to E999")
+    if counts["epigenomes"] > _MOST_EPIGENOMES:
+        raise UsageError(f"--epigenomes {counts['epigenomes']}: at most {_MOST_EPIGENOMES}")
     if seed < 0:
         raise UsageError(f"--seed {seed}: not a whole number from 0 on")
     known = ", ".join(model.MARKS)
@@ -180,6 +185,10 @@ def _check(counts: Mapping[str, int], seed: int, marks: Sequence[str], container
         raise UsageError(f"--marks {','.join(marks)}: name one or more, each once, from {known}")
     if container not in get_args(Container):
         raise UsageError(f"--format {container}: choose from {', '.join(get_args(Container))}")
+
+
+def _epigenome(number: int) -> str:
+    return f"E{number if number <= _UNPUBLISHED else _ROADMAP_LAST + number - _UNPUBLISHED:03d}"
 
 
 def _check_directory(out: Path, force: bool) -> None:

@@ -375,7 +375,7 @@ def test_lines_are_formatted_as_python_would(table: list[tuple[int, int, bool]])
     ("options", "words"),
     [
         ({"epigenomes": 0}, "--epigenomes 0: at least 1"),
-        ({"epigenomes": 1000}, "at most 999"),
+        ({"epigenomes": 1000}, "at most 872"),
         ({"genes": 0}, "--genes 0: at least 1"),
         ({"reads": 0}, "--reads 0: at least 1"),
         ({"seed": -1}, "--seed -1"),

@@ -202,7 +202,7 @@ def export(
 
 def simulate(
     out: Annotated[Path, typer.Option(help="Directory for the reads, genes.tsv, expression.tsv and truth/.")],
-    epigenomes: Annotated[int, typer.Option(help="How many, named E001, E002, ...")] = 2,
+    epigenomes: Annotated[int, typer.Option(help="How many, named E001, E002, E130, ...")] = 2,
     genes: Annotated[int, typer.Option(help="How many, on hg19.")] = 600,
     reads: Annotated[int, typer.Option(help="Reads in each file, exactly.")] = 200_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
