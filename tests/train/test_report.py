@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from epigenomes import BINS, MARKS
 from reports import ENDING, HOSTILE, hostile_run
-from small import dc
+from tiny import dc
 
 from deepchrome.engine.outputs import exclusive
 from deepchrome.train.report import report_html, serve_report
