@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Event
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -108,12 +108,15 @@ def _train_group(
     for i, data in enumerate(datasets):
         stack.start(i, resume.get(data.epigenome))
     first = len(stack.history[0]) + 1
+    plan = stack.plan(first)
     for epoch in range(first, config.epochs + 1):
         if stop.is_set() or all(_ended(history, config) for history in stack.history):
             break
         began = time.perf_counter()
-        train_loss = stack.train(epoch)
-        valid_loss, valid_auroc = stack.validate()
+        measured = (stack.train(plan), *stack.validate())
+        # A GPU is still at work on these; meanwhile the host prepares the next epoch.
+        plan = stack.plan(epoch + 1)
+        train_loss, valid_loss, valid_auroc = (values.tolist() for values in measured)
         seconds = time.perf_counter() - began
         for i, data in enumerate(datasets):
             if _ended(stack.history[i], config):
@@ -125,6 +128,15 @@ def _train_group(
             if on_epoch:
                 on_epoch(data.epigenome, record, lambda i=i: stack.checkpoint(i))  # type: ignore[misc]
     return {data.epigenome: stack.fitted(i) for i, data in enumerate(datasets)}
+
+
+class _Plan(NamedTuple):
+    """One epoch's batches: rows and weights (steps, models, batch), dropout bits (steps, models, batch, bytes)."""
+
+    epoch: int
+    rows: Tensor
+    weights: Tensor
+    bits: Tensor
 
 
 class _Stack:
@@ -147,6 +159,7 @@ class _Stack:
         self.x = torch.from_numpy(x).to(device)
         self.y = torch.from_numpy(y.astype(np.int64)).to(device)
         self.train_rows = [np.flatnonzero((parts == TRAIN) & (owner == i)) for i in range(models)]
+        self.genes = torch.tensor([rows.size for rows in self.train_rows], device=device)
         self.steps = -(-self.train_rows[0].size // config.batch_size)
         valid_rows = [np.flatnonzero((parts == VALID) & (owner == i)) for i in range(models)]
         rows, counted = _padded(valid_rows, max(rows.size for rows in valid_rows))
@@ -212,37 +225,40 @@ class _Stack:
             else:
                 state.copy_(checkpoint.optimizer[name])
 
-    def train(self, epoch: int) -> list[float]:
-        """Train for one epoch; return the mean loss a gene of every model."""
-        batch, bits = self.config.batch_size, self.bits.shape[2]
-        rows, counted, random_bits = [], [], []
-        for name, own_rows in zip(self.names, self.train_rows, strict=True):
+    def plan(self, epoch: int) -> _Plan:
+        """Draw the order of genes and the dropout of one epoch, on the host."""
+        models, batch, bits = self.bits.shape
+        rows = np.empty((self.steps, models, batch), np.int64)
+        weights = np.empty((self.steps, models, batch), np.float32)
+        random_bits = np.empty((self.steps, models, batch, bits), np.uint8)
+        for i, (name, own_rows) in enumerate(zip(self.names, self.train_rows, strict=True)):
             rng = random_source(self.config.seed, name, epoch)
             order, real = _padded([rng.permutation(own_rows)], self.steps * batch)
-            rows.append(order.reshape(self.steps, 1, batch))
-            counted.append(real.reshape(self.steps, 1, batch))
+            rows[:, i] = order.reshape(self.steps, batch)
+            weights[:, i] = real.reshape(self.steps, batch)
             drawn = np.frombuffer(rng.bytes(order.size * bits), np.uint8)
-            random_bits.append(drawn.reshape(self.steps, 1, batch, bits))
-        all_rows = torch.from_numpy(np.concatenate(rows, 1)).to(self.device)
-        all_weights = torch.from_numpy(np.concatenate(counted, 1).astype(np.float32)).to(self.device)
-        all_bits = torch.from_numpy(np.concatenate(random_bits, 1)).to(self.device)
+            random_bits[:, i] = drawn.reshape(self.steps, batch, bits)
+        return _Plan(epoch, torch.from_numpy(rows), torch.from_numpy(weights), torch.from_numpy(random_bits))
+
+    def train(self, plan: _Plan) -> Tensor:
+        """Train for one epoch; return the mean loss a gene, float64 (models,)."""
+        rows, weights, bits = (part.to(self.device) for part in plan[1:])
         self.loss.zero_()
         for step in range(self.steps):
-            self.rows.copy_(all_rows[step])
-            self.weight.copy_(all_weights[step])
-            self.bits.copy_(all_bits[step])
+            self.rows.copy_(rows[step])
+            self.weight.copy_(weights[step])
+            self.bits.copy_(bits[step])
             if self.config.lr_decay:
-                self._set_lr((epoch - 1) * self.steps + step)
+                self._set_lr((plan.epoch - 1) * self.steps + step)
             if self.graph is None:
                 self._step()
             else:
                 self.graph.replay()
-        genes = torch.tensor([rows.size for rows in self.train_rows], device=self.device)
-        return [float(loss) for loss in (self.loss / genes).cpu()]
+        return self.loss / self.genes
 
     @torch.no_grad()
-    def validate(self) -> tuple[list[float], list[float]]:
-        """Score the validation genes; return the mean loss a gene and the AUROC of every model."""
+    def validate(self) -> tuple[Tensor, Tensor]:
+        """Score the validation genes; return the mean loss a gene and the AUROC, float64 (models,) each."""
         models = len(self.names)
         at_once = max(1, (1024 if self.device.type == "cpu" else 16384) // models)
         logits = []
@@ -253,8 +269,7 @@ class _Stack:
         scored, y = torch.cat(logits, 1), self.y[self.valid_rows]
         losses = cross_entropy(scored.flatten(0, 1), y.view(-1), reduction="none").view_as(y)
         loss = (losses.double() * self.valid_counted).sum(1) / self.valid_counted.sum(1)
-        area = stacked_auroc(on_probability(scored), y == 1, self.valid_counted)
-        return [float(value) for value in loss.cpu()], [float(value) for value in area.cpu()]
+        return loss, stacked_auroc(on_probability(scored), y == 1, self.valid_counted)
 
     def keep_as_best(self, i: int) -> None:
         """Keep a copy of the weights of model ``i``."""
