@@ -241,15 +241,15 @@ class _Counting:
         try:
             while True:
                 with self._changed:
-                    self._changed.wait_for(self._has_work)
-                    if self._failures or (self._ended and not self._taken):
-                        return
+                    self._changed.wait_for(lambda: self._may_take() or self._may_count() or self._is_over())
                     if take := self._may_take():
                         block = self._free.pop()
                         self._is_taking = True
                         number, self._n_taken = self._n_taken, self._n_taken + 1
-                    else:
+                    elif self._may_count():
                         number, block, members = self._taken.popleft()
+                    else:
+                        return
                 if take:
                     self._take(number, block)
                     continue
@@ -267,10 +267,14 @@ class _Counting:
             self._fail(number, error)
 
     def _may_take(self) -> bool:
-        return bool(self._free) and not self._is_taking and not self._ended
+        return bool(self._free) and not self._is_taking and not self._is_over()
 
-    def _has_work(self) -> bool:
-        return bool(self._failures or self._taken or self._ended) or self._may_take()
+    def _may_count(self) -> bool:
+        # Blocks before the one that failed are counted still: what is wrong in them is to be told first.
+        return bool(self._taken) and not self._failed_before(self._taken[0][0])
+
+    def _is_over(self) -> bool:
+        return self._ended or bool(self._failures)
 
     def _take(self, number: int, block: Block) -> None:
         members = self._source.take(block)

@@ -312,8 +312,8 @@ def _write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         cells = ("" if value is None else str(value) for value in outcome.row().values())
         lines.append("\t".join(" ".join(cell.split()) for cell in cells))
-    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else [""]
-    if earlier[0] == header:
+    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if earlier[:1] == [header]:
         ours = {outcome.sample.epigenome for outcome in outcomes}
         lines += [line for line in earlier[1:] if line.split("\t", 1)[0] not in ours]
     with replacing(path) as temporary:
