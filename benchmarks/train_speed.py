@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-# Waiting threads that spin take cores from whatever else runs, and so from both sides at random.
+# As deepchrome.train sets it, for both sides alike; it must stand before PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
