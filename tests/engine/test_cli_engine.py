@@ -59,7 +59,8 @@ def test_a_run(folder: Path) -> None:
     rows = [line.split("\t") for line in ran.out.splitlines()]
     assert tuple(rows[0]) == SUMMARY_COLUMNS
     assert [row[:3] + row[-1:] for row in rows[1:]] == [["E1", "A", "1000", "done"], ["E1", "B", "1000", "done"]]
-    assert ran.err == f"{folder / 'out'}: 1 of 1 epigenomes written, and summary.tsv\n"
+    said = [line for line in ran.err.splitlines() if not line.startswith("compiling")]  # as the first run ever does
+    assert said == [f"{folder / 'out'}: 1 of 1 epigenomes written, and summary.tsv"]
     counts = read_features(folder / "out" / "E1.parquet").counts
     assert (counts[:, :, 0] == counts_of(TEXT)).all()
     assert (counts[:, :, 1] == counts_of(TEXT)).all()
