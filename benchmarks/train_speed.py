@@ -5,7 +5,8 @@
 
 The plain loop is what one would write for one model: Conv1d, MaxPool1d, Linear and Dropout modules, a
 loop over mini-batches, an optimizer, a validation pass and scikit-learn's AUROC after every epoch;
-PyTorch's own choice of threads, then one thread. Both sides do the same work on the same data.
+in a process of its own with PyTorch's own choice of threads, then with one. Both sides do the same work
+on the same data. Lockstep figures hold all that ``fit`` does.
 """
 
 import argparse
@@ -13,14 +14,12 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-# As deepchrome.train sets it, for both sides alike; it must stand before PyTorch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ MARKS, BINS, GENES = 5, 100, 6601
 # Compute, weight traffic and launches of all 56 models and 100 epochs on one H100, in seconds, by batch size.
 H100_FLOOR = {64: 4.3, 512: 1.2}
 FLOP_PER_GENE = 4.76e6
+_PLAIN = "import sys; from deepchrome.benchmarks.train_speed import time_plain; time_plain(sys.argv[1])"
 
 
 def simulated(name: str, seed: int, genes: int = GENES) -> Dataset:
@@ -94,35 +94,61 @@ def plain_loop(data: Dataset, config: FitConfig) -> None:
         roc_auc_score(data.y[valid], scores.numpy())
 
 
-def compare_on_cpu(datasets: list[Dataset], config: FitConfig, rounds: int, plain_models: int) -> dict[str, Any]:
+def plain_side(models: int, genes: int, config: FitConfig, threads: int | None) -> tuple[float, float]:
+    """Time the plain loop on ``models`` models in a process of its own, under PyTorch's own defaults.
+
+    Returns
+    -------
+    seconds, cpu_seconds
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    given = json.dumps([models, genes, asdict(config), threads])
+    command = [sys.executable, "-c", _PLAIN, given]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    wall, cpu = json.loads(done.stdout)
+    return wall, cpu
+
+
+def time_plain(given: str) -> None:
+    """Print what :func:`plain_side` returns; runs in its process."""
+    models, genes, config, threads = json.loads(given)
+    if threads:
+        torch.set_num_threads(threads)
+    datasets = [simulated(f"E{i:03d}", i, genes) for i in range(models)]
+    plain_loop(datasets[0], FitConfig(**{**config, "epochs": 1}))
+    wall, cpu = time.perf_counter(), time.process_time()
+    for data in datasets:
+        plain_loop(data, FitConfig(**config))
+    sys.stdout.write(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
+
+
+def compare_on_cpu(models: int, genes: int, config: FitConfig, rounds: int, plain_models: int) -> dict[str, Any]:
     """Time lockstep and plain training in turns; a list of turns per side.
 
     ``genes_per_second`` is of wall time. ``cpu_us_per_gene`` is what all threads together took: on a
     machine that does other work too it is the steadier figure.
     """
-    genes = int(np.sum(datasets[0].split == TRAIN)) * config.epochs
-    default = torch.get_num_threads()
-    sides: dict[str, tuple[int, int]] = {"plain": (plain_models, default), "plain, 1 thread": (plain_models, 1)}
-    sides["lockstep"] = (len(datasets), Placement("cpu").usable_threads())
-    speeds: dict[str, list[float]] = {name: [] for name in sides}
-    cpu: dict[str, list[float]] = {name: [] for name in sides}
-    plain_loop(datasets[0], replace(config, epochs=1))
+    datasets = [simulated(f"E{i:03d}", i, genes) for i in range(models)]
+    threads = Placement("cpu").usable_threads()
+    speeds: dict[str, list[float]] = {"plain": [], "plain, 1 thread": [], "lockstep": []}
+    cpu: dict[str, list[float]] = {name: [] for name in speeds}
+    fit(datasets[:threads], replace(config, epochs=1), Placement("cpu"))
     for _ in range(rounds):
-        for name, (models, threads) in sides.items():
-            began, cpu_began = time.perf_counter(), time.process_time()
+        for name in speeds:
+            trained = models if name == "lockstep" else plain_models
             if name == "lockstep":
-                fit(datasets, config, Placement("cpu", threads))
+                began, cpu_began = time.perf_counter(), time.process_time()
+                fit(datasets, config, Placement("cpu"))
+                seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
             else:
-                torch.set_num_threads(threads)
-                for data in datasets[:models]:
-                    plain_loop(data, config)
-                torch.set_num_threads(default)
-            speeds[name].append(genes * models / (time.perf_counter() - began))
-            cpu[name].append((time.process_time() - cpu_began) / (genes * models) * 1e6)
+                seconds, cpu_seconds = plain_side(plain_models, genes, config, None if name == "plain" else 1)
+            work = trained * genes * config.epochs
+            speeds[name].append(work / seconds)
+            cpu[name].append(cpu_seconds / work * 1e6)
     return {
         "genes_per_second": speeds,
         "cpu_us_per_gene": cpu,
-        "threads": {name: threads for name, (_, threads) in sides.items()},
+        "threads": threads,
         "ratio_to_plain": _median_ratio(speeds["lockstep"], speeds["plain"]),
         "ratio_to_plain_1_thread": _median_ratio(speeds["lockstep"], speeds["plain, 1 thread"]),
     }
@@ -134,8 +160,9 @@ def test_auroc(data: Dataset, model: Fitted) -> float:
     return float(roc_auc_score(data.y[test], score_genes("deepchrome", model.weights, data.x[test])))
 
 
-def measure_on_gpu(datasets: list[Dataset], config: FitConfig, cpu_models: int) -> dict[str, Any]:
+def measure_on_gpu(models: int, genes: int, config: FitConfig, cpu_models: int) -> dict[str, Any]:
     """Time all models on the GPU, whole, and compare some of them with the CPU's."""
+    datasets = [simulated(f"E{i:03d}", i, genes) for i in range(models)]
     device = torch.device("cuda")
     fit(datasets, replace(config, epochs=1), Placement("cuda"))
     torch.cuda.reset_peak_memory_stats(device)
@@ -149,12 +176,12 @@ def measure_on_gpu(datasets: list[Dataset], config: FitConfig, cpu_models: int) 
         abs(test_auroc(data, one) - test_auroc(data, other))
         for data, one, other in zip(few, on_gpu, on_cpu, strict=False)
     ]
-    genes = len(datasets) * int(np.sum(datasets[0].split == TRAIN)) * config.epochs
+    trained = models * genes * config.epochs
     return {
         "gpu": torch.cuda.get_device_name(device),
         "seconds": seconds,
-        "genes_per_second": genes / seconds,
-        "tflop_per_second": genes * FLOP_PER_GENE / seconds / 1e12,
+        "genes_per_second": trained / seconds,
+        "tflop_per_second": trained * FLOP_PER_GENE / seconds / 1e12,
         "peak_memory_mb": peak / 1e6,
         "floor_seconds_h100": H100_FLOOR.get(config.batch_size),
         "test_auroc_difference_to_cpu": max(differences, default=None),
@@ -186,11 +213,10 @@ def main(arguments: list[str] | None = None) -> None:
         precision=options.precision,
     )
     Placement(options.device).resolve()
-    datasets = [simulated(f"E{i:03d}", i, options.genes) for i in range(options.models)]
     if on_gpu:
-        figures = measure_on_gpu(datasets, config, options.cpu_models)
+        figures = measure_on_gpu(options.models, options.genes, config, options.cpu_models)
     else:
-        figures = compare_on_cpu(datasets, config, options.rounds, options.plain_models)
+        figures = compare_on_cpu(options.models, options.genes, config, options.rounds, options.plain_models)
     figures |= {
         "models": options.models,
         "training_genes": options.genes,
