@@ -16,6 +16,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from deepchrome.engine.tables import check_names
 from deepchrome.errors import StorageError, UsageError
 from deepchrome.train.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement
 from deepchrome.train.dataset import Dataset
@@ -77,10 +78,13 @@ def train_run(
 
     Raises
     ------
-    UsageError, BadDataError, StorageError
+    BadDataError
+        An epigenome's name cannot be a file's; or see :func:`~deepchrome.train.fit.fit`.
+    UsageError, StorageError
         See :func:`~deepchrome.train.fit.fit` and :func:`~deepchrome.train.runs.begin`.
     """
     placement = placement or Placement()
+    check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
     device = placement.resolve()
     made_with = {**software(), "device": device.type, "threads": placement.usable_threads()}
     if device.type == "cuda":

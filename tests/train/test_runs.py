@@ -138,6 +138,13 @@ def test_a_directory_of_other_files_is_no_place_for_a_run(tmp_path) -> None:
         train(tmp_path / "thesis.tex")
 
 
+@pytest.mark.parametrize("name", ["../escape", "..", "a/b", "", "x" * 65, "E 3"])
+def test_a_name_that_is_no_file_s_is_refused_before_anything_is_written(tmp_path, name) -> None:
+    with pytest.raises(BadDataError, match="cannot name an epigenome"):
+        train(tmp_path / "run", datasets=[random_dataset(name)])
+    assert not (tmp_path / "run").exists()
+
+
 def test_resuming_with_another_config_or_other_data_is_refused_by_name(finished) -> None:
     with pytest.raises(UsageError, match=r"fit.lr was 0.01, is 0.02; fit.seed was 1, is 2"):
         train(finished, replace(CONFIG, lr=0.02, seed=2), resume=True)
