@@ -60,7 +60,15 @@ class Evaluation:
 
 
 def own_test(run: Run) -> list[Scored]:
-    """Take the test genes of a run, as scored when it was trained."""
+    """Take the test genes of a run, as scored when it was trained.
+
+    Raises
+    ------
+    BadDataError
+        No model of the run was trained to an end, or the predictions are damaged.
+    """
+    if not run.epigenomes:
+        raise BadDataError(f"{run.path}: no model in this run; {run.path}/summary.tsv says why")
     test = run.predictions().filter(pl.col("split") == "test")
     parts = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
     return [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import typer
 from epigenomes import write_random_features
 from sklearn.metrics import roc_auc_score
 
@@ -172,6 +173,10 @@ def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> 
     assert code == 65
     assert "E001, E002: training diverged at once, no model" in err
     assert "diverged in epoch 1: try a smaller --lr" in out
+    assert "E002: diverged in epoch 1: try a smaller --lr" in err
+    code, out, err = dc("evaluate", tmp_path / "run")
+    assert (code, out) == (65, "")
+    assert "no model in this run" in err
 
 
 @pytest.mark.parametrize(
@@ -215,6 +220,17 @@ def test_evaluate_prints_areas_and_writes_curves(dc, run, tmp_path) -> None:
     code, _, err = dc("evaluate", run, "--roc", tmp_path / "roc.tsv")
     assert code == 2
     assert "roc.tsv exists; --force replaces it" in err
+
+
+def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> None:
+    monkeypatch.setattr("deepchrome.cli.train.sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = dc("evaluate", run, "--bootstrap", "20")
+    assert code == 0
+    assert "auroc_low" in out
+    assert "auprc_low" not in out
+    assert max(map(len, typer.unstyle(out).splitlines())) <= 80
+    assert "…" not in out
 
 
 def test_evaluate_tests_across_epigenomes(dc, data, run) -> None:

@@ -1,7 +1,8 @@
 """Commands of the trainer: labels, train, evaluate, predict."""
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
@@ -13,6 +14,8 @@ from deepchrome.cli.tables import print_table
 from deepchrome.errors import BadDataError, UsageError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from deepchrome.train.config import EpochRecord
     from deepchrome.train.trainer import Progress
 
@@ -157,7 +160,7 @@ def train(
     from deepchrome.train.dataset import load_datasets
     from deepchrome.train.deepchrome_csv import load_csv
     from deepchrome.train.protocols import PROTOCOLS
-    from deepchrome.train.runs import Summary, check_free
+    from deepchrome.train.runs import check_free
     from deepchrome.train.trainer import train_run
 
     of_fit = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr}
@@ -208,7 +211,10 @@ def train(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in summary], indent=1))
     else:
-        print_table([field.name for field in fields(Summary)], [astuple(row) for row in summary])
+        _print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "published_auroc"))
+    for row in summary:
+        if row.note:
+            typer.echo(f"dc train: {row.epigenome}: {row.note}", err=True)
     areas = [row.test_auroc for row in summary if row.test_auroc is not None]
     if len(areas) > 1:
         typer.echo(f"dc train: mean test AUROC {sum(areas) / len(areas):.4f} over {len(areas)} epigenomes", err=True)
@@ -280,7 +286,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        print_table([field.name for field in fields(evaluation.Evaluation)], [astuple(row) for row in rows])
+        _print_rows(rows, ("epigenome", "model", "genes", "auroc", "auroc_low", "auroc_high", "auprc"))
     for row in rows:
         if row.auroc is None:
             typer.echo(f"dc evaluate: {row.epigenome}: {row.on} of {row.genes} genes are on: no AUROC", err=True)
@@ -346,6 +352,12 @@ def _progress(epochs: int) -> "Iterator[Progress]":
             )
 
         yield on_epoch
+
+
+def _print_rows(rows: "Sequence[DataclassInstance]", narrow: tuple[str, ...]) -> None:
+    """Print dataclasses as a table: all columns, or on a terminal those that fit in 80 characters."""
+    names = narrow if sys.stdout.isatty() else tuple(field.name for field in fields(rows[0]))
+    print_table(names, [[getattr(row, name) for name in names] for row in rows])
 
 
 def _check_free_file(path: Path | None, force: bool) -> None:
