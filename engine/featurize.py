@@ -147,7 +147,7 @@ def featurize(
     if options.unknown_chrom not in UNKNOWN_CHROM:
         raise UsageError(f"unknown_chrom={options.unknown_chrom!r}: choose one of {', '.join(UNKNOWN_CHROM)}")
     if bool(reads) == bool(samples):
-        raise UsageError("give either files of reads or a table of samples")
+        raise UsageError("give READS (files or directories), or --samples TABLE; one of the two")
     chosen = read_samples(samples) if samples else find_samples([str(item) for item in reads], name)
     chosen, columns = _choose_marks(chosen, marks)
     table = genes if isinstance(genes, Genes) else read_genes(genes)

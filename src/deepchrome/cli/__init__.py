@@ -5,6 +5,7 @@ Importing this package must stay cheap: numba, torch, polars and pyarrow are imp
 
 import gc
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -56,7 +57,7 @@ def main() -> None:
         app(arguments)
     except Exception as error:
         if len(arguments) < len(sys.argv) - 1:
-            raise
+            traceback.print_exc()
         message, code = _explain(error)
         typer.echo(f"dc: {message}", err=True)
         sys.exit(code)

@@ -143,7 +143,7 @@ def verify(
     from deepchrome.engine.verify import verify as run
 
     if bool(reads) == bool(samples):
-        raise UsageError("give either files of reads or a table of samples")
+        raise UsageError("give READS (files or directories), or --samples TABLE")
     chosen = read_samples(samples) if samples else find_samples(reads or [], name)
     results = run(features, chosen, n_genes=genes, seed=seed, genome=genome)
     if as_json:

@@ -80,9 +80,25 @@ def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Pat
         print_table(SUMMARY_COLUMNS, [tuple(row.values()) for row in rows])
     if windows:
         _tell_of_genes(windows)
+        _tell_of_place(outcomes, windows)
     written = {o.sample.epigenome for o in outcomes} - {o.sample.epigenome for o in outcomes if o.error}
     total = len({o.sample.epigenome for o in outcomes})
     typer.echo(f"{out}: {len(written)} of {total} epigenomes written, and summary.tsv", err=True)
+
+
+# Real files have a few such reads in millions; the wrong build has hundreds of times as many.
+_SUSPICIOUS_PAST_END = 1e-4
+
+
+def _tell_of_place(outcomes: Sequence[Outcome], windows: Windows) -> None:
+    """Say it where reads lie as if they were of another genome build."""
+    for outcome in outcomes:
+        if outcome.tally and outcome.tally.past_end > 10 + _SUSPICIOUS_PAST_END * outcome.tally.reads:
+            typer.echo(
+                f"{outcome.sample.path}: {outcome.tally.past_end:,} of {outcome.tally.reads:,} reads end beyond their "
+                f"chromosome: is {windows.genome.name} the genome they were aligned to?",
+                err=True,
+            )
 
 
 def _tell_of_genes(windows: Windows) -> None:
