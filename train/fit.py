@@ -68,7 +68,8 @@ def fit(
     Raises
     ------
     BadDataError
-        Training or validation genes of a data set are missing or of one class; two data sets have one name.
+        Training or validation genes of a data set are missing or of one class; data sets differ in marks
+        or bins, or have one name; an input is not finite.
     UsageError
         No data set; no such network; a GPU was asked for and there is none.
     """
@@ -314,6 +315,11 @@ def _check(datasets: Sequence[Dataset]) -> None:
     if len(set(names)) < len(names):
         raise BadDataError("two data sets have the same epigenome name")
     for data in datasets:
+        if data.x.shape[1:] != datasets[0].x.shape[1:] or data.marks != datasets[0].marks:
+            raise BadDataError(
+                f"{data.epigenome}: {data.x.shape[1]} bins of {', '.join(data.marks)}, but {datasets[0].epigenome} has "
+                f"{datasets[0].x.shape[1]} bins of {', '.join(datasets[0].marks)}; train them apart"
+            )
         single = [part for part in data.one_class_parts() if not part.startswith("test")]
         if single:
             raise BadDataError(

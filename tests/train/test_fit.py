@@ -213,6 +213,9 @@ def test_bad_data_are_refused_by_name() -> None:
     holed.x[3, 2, 1] = np.nan
     with pytest.raises(BadDataError, match="E000: an input value is not a finite number"):
         fit([holed], SHORT, CPU)
+    shorter = replace(data[1], x=data[1].x[:, :20])
+    with pytest.raises(BadDataError, match="E001: 20 bins of H3K27me3, H3K4me3, H3K9me3, but E000 has 24 bins"):
+        fit([data[0], shorter], SHORT, CPU)
     with pytest.raises(BadDataError, match="same epigenome name"):
         fit([data[0], data[0]], SHORT, CPU)
     with pytest.raises(UsageError, match="no data set"):
