@@ -253,7 +253,7 @@ def test_what_is_checked_before_work_starts(folder: Path) -> None:
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"genes": folder / "absent"}, MissingInputError, "absent"),
         ({"genome": folder / "absent"}, MissingInputError, "no such genome"),
-        ({"samples": folder / "genes.tsv"}, UsageError, "either files of reads or a table"),
+        ({"samples": folder / "genes.tsv"}, UsageError, "or --samples TABLE"),
         ({"bin_size": 300}, UsageError, "must divide"),
         ({"edge": "cut"}, UsageError, "choose one of"),
         ({"edge": "error", "flank": 30_000}, BadDataError, "windows reach beyond"),
