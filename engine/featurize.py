@@ -1,21 +1,26 @@
 """Many files of reads to one feature file per epigenome: what ``dc featurize`` does."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from deepchrome.engine.count import ReadTally, tally_reads
+from deepchrome.engine.count import Progress, ReadTally, tally_reads
 from deepchrome.engine.formats import UNKNOWN_CHROM, ReadOptions
 from deepchrome.engine.genes import Genes, read_genes, unique
 from deepchrome.engine.genome import Genome, read_genome
 from deepchrome.engine.machine import usable_cores
-from deepchrome.engine.outputs import exclusive, replacing
+from deepchrome.engine.outputs import exclusive
+from deepchrome.engine.pools import Pool, cluster_pool, local_pool
+from deepchrome.engine.resume import Hashes, Verdict, counted_how, judge, stamp
 from deepchrome.engine.samples import Sample, check_name, find_samples, read_samples
+from deepchrome.engine.summary import Outcome, write_summary
 from deepchrome.engine.windows import Windows, tss_windows
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.version import VERSION
@@ -25,46 +30,6 @@ LEAST_ON_GENE_CHROMS = 0.01
 COORDINATES = (
     "bins of [tss - flank, tss + flank), 0-based half-open, tss 1-based and used as it stands, in genomic order"
 )
-SUMMARY_COLUMNS = (
-    "epigenome",
-    "mark",
-    "reads",
-    "reads_in_windows",
-    "fraction_in_windows",
-    "reads_off_genome",
-    "reads_past_end",
-    "seconds",
-    "reads_per_second",
-    "status",
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file of reads: its tally, or the error that ended it."""
-
-    sample: Sample
-    tally: ReadTally | None
-    error: DeepchromeError | None
-
-    def row(self) -> dict[str, Any]:
-        """Return the row of summary.tsv; numbers are None where the file failed."""
-        row: dict[str, Any] = dict.fromkeys(SUMMARY_COLUMNS)
-        row |= {"epigenome": self.sample.epigenome, "mark": self.sample.mark, "status": "done"}
-        if self.error:
-            # The name of a file need not be text.
-            row["status"] = f"failed: {self.error}".encode("utf-8", "backslashreplace").decode()
-        if self.tally:
-            row |= {
-                "reads": self.tally.reads,
-                "reads_in_windows": self.tally.in_windows,
-                "fraction_in_windows": round(self.tally.in_windows / max(self.tally.reads, 1), 6),
-                "reads_off_genome": sum(self.tally.off_genome.values()),
-                "reads_past_end": self.tally.past_end,
-                "seconds": round(self.tally.seconds, 3),
-                "reads_per_second": round(self.tally.reads / self.tally.seconds),
-            }
-        return row
 
 
 class Observer:
@@ -78,6 +43,9 @@ class Observer:
 
     def finished(self, outcome: Outcome) -> None:
         """Take note that a file is done, or has failed."""
+
+    def judged(self, verdict: Verdict) -> None:
+        """Take note of what is to be done about an epigenome, and why."""
 
 
 def featurize(
@@ -96,6 +64,8 @@ def featurize(
     options: ReadOptions | None = None,
     jobs: int | None = None,
     threads: int | None = None,
+    scheduler: str | None = None,
+    shard: tuple[int, int] | None = None,
     force: bool = False,
     observer: Observer | None = None,
 ) -> list[Outcome]:
@@ -125,8 +95,15 @@ def featurize(
         Files at a time; by default as many as there are threads.
     threads
         Threads in all; by default the usable cores.
+    scheduler
+        Address of a running Dask scheduler, whose workers count instead of this process; they must see the
+        files of reads under the same paths.
+    shard
+        (i, n): do the i-th of n parts of the epigenomes, i from 1 on; every part may be done by a process of
+        its own, on any machine that shares the file system.
     force
-        Replace feature files that exist.
+        Count all again and replace the feature files that exist. Otherwise those that still hold are kept, and
+        those made from reads that have changed since are made anew.
     observer
         Told how it goes.
 
@@ -139,9 +116,10 @@ def featurize(
     Raises
     ------
     UsageError, MissingInputError, BadDataError
-        What is asked for cannot be done; found before any work starts.
+        What is asked for cannot be done, or a file in ``out`` is no product of this call; found before any work
+        starts.
     StorageError
-        ``out`` cannot be written, or another run is writing there.
+        ``out`` cannot be written, another run is writing the same there, or no scheduler answers.
     """
     options, observer = options or ReadOptions(), observer or Observer()
     if options.unknown_chrom not in UNKNOWN_CHROM:
@@ -160,17 +138,46 @@ def featurize(
             f"no gene lies on a chromosome of {where.name}: the genes have {table.chrom[0]!r}, "
             f"the genome {next(iter(where.sizes))!r}"
         )
+    if shard:
+        columns = _part(columns, *shard)
+        chosen = [sample for sample in chosen if sample.epigenome in columns]
+    if not chosen:
+        return []
+    if scheduler and any(sample.path == "-" for sample in chosen):
+        raise UsageError("the workers of a cluster cannot read this process's standard input; give files")
     out = Path(out)
     threads = threads or usable_cores()
     jobs = min(jobs or threads, len(chosen))
-    with exclusive(out):  # from here on, or another run could write them after this one has looked
-        existing = [path for epigenome in columns if (path := out / f"{epigenome}.parquet").exists()]
-        if existing and not force:
-            raise UsageError(f"{existing[0]} exists already; say --force to replace it")
-        observer.planned(chosen, windows)
-        outcomes = _count_all(chosen, columns, windows, options, jobs, max(1, threads // jobs), out, observer)
-        _write_summary(out / "summary.tsv", outcomes)
-    return outcomes
+    # A worker of a cluster has tasks enough for all its threads.
+    each = 1 if scheduler else max(1, threads // jobs)
+    work = _Work(_by_size(chosen), columns, windows, options, each, out, observer)
+    with (
+        exclusive(out, [f"{epigenome}.parquet" for epigenome in columns]),
+        cluster_pool(scheduler) if scheduler else local_pool(jobs) as pool,
+    ):
+        if not force:
+            work.keep_what_holds(threads)
+        outcomes = work.run(pool)
+    return [outcomes[sample] for sample in chosen]
+
+
+def _part(columns: dict[str, tuple[str, ...]], i: int, n: int) -> dict[str, tuple[str, ...]]:
+    """Take every n-th epigenome, from the i-th on: the same parts for whoever sees the same files."""
+    if not 1 <= i <= n:
+        raise UsageError(f"--shard {i}/{n} makes no sense; the parts of 8 are 1/8 to 8/8")
+    return {epigenome: columns[epigenome] for epigenome in [*columns][i - 1 :: n]}
+
+
+def _by_size(samples: Sequence[Sample]) -> list[Sample]:
+    """Put the largest epigenomes first, and in each its largest files: little is left to wait for at the end.
+
+    An epigenome's files stay together, or the counts of many would have to be held at a time.
+    """
+    sizes = {sample: found[0] if (found := stamp(sample.path)) else 0 for sample in samples}
+    totals: Counter[str] = Counter()
+    for sample in samples:
+        totals[sample.epigenome] += sizes[sample]
+    return sorted(samples, key=lambda s: (-totals[s.epigenome], s.epigenome, -sizes[s]))
 
 
 def _choose_marks(
@@ -192,52 +199,141 @@ def _choose_marks(
     return sorted(wanted, key=lambda s: (s.epigenome, order.index(s.mark))), columns
 
 
-def _count_all(
-    samples: Sequence[Sample],
-    columns: Mapping[str, tuple[str, ...]],
-    windows: Windows,
-    options: ReadOptions,
-    jobs: int,
-    threads: int,
-    out: Path,
-    observer: Observer,
-) -> list[Outcome]:
-    done: dict[Sample, Outcome] = {}
-    stop = threading.Event()
+class _Work:
+    """The files of one call, and what has become of them so far."""
 
-    def count(sample: Sample) -> Outcome:
-        def advanced(bytes_read: int, lines: int) -> None:
-            if stop.is_set():
-                raise KeyboardInterrupt
-            observer.advanced(sample, bytes_read, lines)
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        columns: Mapping[str, tuple[str, ...]],
+        windows: Windows,
+        options: ReadOptions,
+        threads: int,
+        out: Path,
+        observer: Observer,
+    ) -> None:
+        self.samples, self.columns, self.windows, self.options = samples, columns, windows, options
+        self.threads, self.out, self.observer = threads, out, observer
+        self.hashes = {epigenome: Hashes(out, epigenome) for epigenome in columns}
+        self.outcomes: dict[Sample, Outcome] = {}
+        self._stop = threading.Event()
 
+    def keep_what_holds(self, threads: int) -> None:
+        """Judge what an earlier run has left, and keep what was made from what is to be counted now."""
+        of = {e: [sample for sample in self.samples if sample.epigenome == e] for e in self.columns}
+
+        def judged(epigenome: str) -> Verdict:
+            columns, hashes = self.columns[epigenome], self.hashes[epigenome]
+            return judge(self.out, epigenome, of[epigenome], columns, self.windows, self.options, hashes)
+
+        with ThreadPoolExecutor(threads) as pool:  # files may have to be hashed
+            verdicts = list(pool.map(judged, self.columns))
+        if refused := [verdict for verdict in verdicts if verdict.action == "refuse"]:
+            more = f" (nor were {len(refused) - 1} more)" if len(refused) > 1 else ""
+            raise UsageError(
+                f"{self.out / refused[0].epigenome}.parquet exists already and was not made by this call{more}: "
+                f"{refused[0].why}; say --force to replace it, or choose another --out"
+            )
+        for verdict in verdicts:
+            self.observer.judged(verdict)
+            if verdict.action == "keep":
+                kept = [Outcome(s, None, None, verdict.sources[s.mark]) for s in of[verdict.epigenome]]
+                self.outcomes |= {outcome.sample: outcome for outcome in kept}
+                self.hashes[verdict.epigenome].save()
+        if self.outcomes:
+            write_summary(self.out, [*self.outcomes.values()])
+
+    def run(self, pool: Pool) -> dict[Sample, Outcome]:
+        """Count what is not kept, and write every epigenome as soon as its last mark is done."""
+        to_count = [sample for sample in self.samples if sample not in self.outcomes]
+        self.observer.planned(to_count, self.windows)
+        stamps = {sample: stamp(sample.path) for sample in to_count}
+        windows, options = pool.share(self.windows), pool.share(self.options)
+        running: dict[Future[ReadTally], Sample] = {}
         try:
-            tally = tally_reads(sample.path, windows, threads, options, hashed=True, progress=advanced)
-            _check_place(sample, tally, windows, options)
-        except DeepchromeError as error:
-            return Outcome(sample, None, error)
-        return Outcome(sample, tally, None)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: set[Future[Outcome]] = set()
-        try:
-            for sample in samples:
-                waiting.add(pool.submit(count, sample))
+            for sample in to_count:
+                there = replace(sample, path=str(Path(sample.path).absolute())) if pool.is_remote else sample
+                progress = None if pool.is_remote else partial(self._advanced, sample)
+                running[pool.submit(count_sample, there, windows, options, self.threads, progress)] = sample
             # Arrow takes a moment to import; by now there is something else to do meanwhile.
             from deepchrome.engine.store import write_features  # noqa: F401
 
-            while waiting:
-                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for outcome in (future.result() for future in ready):
-                    done[outcome.sample] = outcome
-                    observer.finished(outcome)
-                    _write_if_complete(outcome.sample.epigenome, columns, done, windows, options, out)
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    sample = running.pop(future)
+                    self._finish(self._outcome(pool, future, sample), stamps[sample])
         except BaseException:
-            stop.set()
-            for future in waiting:
+            self._stop.set()
+            for future in running:
                 future.cancel()
             raise
-    return [done[sample] for sample in samples]
+        return self.outcomes
+
+    def _advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        self.observer.advanced(sample, bytes_read, lines)
+
+    def _outcome(self, pool: Pool, future: "Future[ReadTally]", sample: Sample) -> Outcome:
+        try:
+            return Outcome(sample, pool.result(future), None)
+        except DeepchromeError as error:
+            return Outcome(sample, None, error)
+
+    def _finish(self, outcome: Outcome, before: list[int] | None) -> None:
+        """Take note of a file, and write its epigenome if it was the last of it and none has failed."""
+        sample = outcome.sample
+        self.outcomes[sample] = outcome
+        if outcome.tally:
+            self.hashes[sample.epigenome].remember(sample.path, before, outcome.tally.sha256)
+        self.observer.finished(outcome)
+        of_mark = {s.mark: done for s, done in self.outcomes.items() if s.epigenome == sample.epigenome}
+        columns = self.columns[sample.epigenome]
+        if len(of_mark) < len(columns):
+            return
+        tallies = {mark: tally for mark in columns if (tally := of_mark[mark].tally)}
+        for done in of_mark.values():  # its counts are let go of, now or when they are written
+            if done.tally:
+                light = replace(done.tally, counts=done.tally.counts[:0])
+                self.outcomes[done.sample] = replace(done, tally=light)
+        if len(tallies) == len(columns):
+            self._write(sample.epigenome, {mark: tally.counts for mark, tally in tallies.items()})
+        write_summary(self.out, [done for s, done in self.outcomes.items() if s.epigenome == sample.epigenome])
+
+    def _write(self, epigenome: str, counts: Mapping[str, npt.NDArray[np.uint32]]) -> None:
+        from deepchrome.engine.store import write_features
+
+        windows, genes = self.windows, self.windows.genes
+        sources = {s.mark: done.source() for s, done in self.outcomes.items() if s.epigenome == epigenome}
+        metadata = {
+            "epigenome": epigenome,
+            "genome": windows.genome.name,
+            "coordinates": COORDINATES,
+            "n_bins": windows.n_bins,
+            "genes_beyond_chromosome": [genes.gene_id[i] for i in windows.outside],
+            "genes_dropped": list(windows.dropped),
+            "genes_off_genome": [genes.gene_id[i] for i in np.flatnonzero(windows.chrom_id < 0)],
+            "sources": sources,
+            "engine_version": VERSION,
+            **counted_how(windows, self.options),
+        }
+        write_features(self.out / f"{epigenome}.parquet", genes, counts, metadata)
+        self.hashes[epigenome].save()
+
+
+def count_sample(
+    sample: Sample, windows: Windows, options: ReadOptions, threads: int, progress: Progress | None = None
+) -> ReadTally:
+    """Count one file of reads; what every worker does.
+
+    Raises
+    ------
+    DeepchromeError
+        As :func:`~deepchrome.engine.count.count_reads`; also where next to no read lies on the genes' chromosomes.
+    """
+    tally = tally_reads(sample.path, windows, threads, options, hashed=True, progress=progress)
+    _check_place(sample, tally, windows, options)
+    return tally
 
 
 def _check_place(sample: Sample, tally: ReadTally, windows: Windows, options: ReadOptions) -> None:
@@ -248,73 +344,3 @@ def _check_place(sample: Sample, tally: ReadTally, windows: Windows, options: Re
             f"{sample.path}: only {tally.on_gene_chroms:,} of {tally.reads:,} reads lie on the genes' chromosomes "
             f"({', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}); are reads, genes and genome of one build?"
         )
-
-
-def _write_if_complete(
-    epigenome: str,
-    columns: Mapping[str, tuple[str, ...]],
-    done: dict[Sample, Outcome],
-    windows: Windows,
-    options: ReadOptions,
-    out: Path,
-) -> None:
-    """Write an epigenome if its last mark is done and none has failed, and let go of its counts."""
-    of_mark = {s.mark: outcome for s, outcome in done.items() if s.epigenome == epigenome}
-    if len(of_mark) < len(columns[epigenome]):
-        return
-    from deepchrome.engine.store import write_features
-
-    tallies = {mark: tally for mark in columns[epigenome] if (tally := of_mark[mark].tally)}
-    for mark, tally in tallies.items():
-        light = replace(tally, counts=tally.counts[:0])
-        done[of_mark[mark].sample] = replace(of_mark[mark], tally=light)
-    if len(tallies) < len(of_mark):
-        return
-    genes = windows.genes
-    metadata = {
-        "epigenome": epigenome,
-        "genome": windows.genome.name,
-        "coordinates": COORDINATES,
-        "flank": windows.flank,
-        "bin_size": windows.bin_size,
-        "n_bins": windows.n_bins,
-        "genes_beyond_chromosome": [genes.gene_id[i] for i in windows.outside],
-        "genes_dropped": list(windows.dropped),
-        "genes_off_genome": [genes.gene_id[i] for i in np.flatnonzero(windows.chrom_id < 0)],
-        "options": vars(options),
-        "sources": {mark: _source(of_mark[mark].sample, tally) for mark, tally in tallies.items()},
-        "engine_version": VERSION,
-    }
-    write_features(
-        out / f"{epigenome}.parquet", genes, {mark: tally.counts for mark, tally in tallies.items()}, metadata
-    )
-
-
-def _source(sample: Sample, tally: ReadTally) -> dict[str, Any]:
-    return {
-        "name": Path(sample.path).name,
-        "format": tally.format,
-        "bytes": tally.bytes_read,
-        "sha256": tally.sha256,
-        "reads": tally.reads,
-        "reads_in_windows": tally.in_windows,
-        "reads_off_genome": dict(tally.off_genome),
-        "reads_past_end": tally.past_end,
-        "reads_filtered": tally.filtered,
-        "read_length_bp": {"min": tally.min_length, "mean": tally.mean_length, "max": tally.max_length},
-    }
-
-
-def _write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write summary.tsv; rows of epigenomes that an earlier run wrote, and this one did not touch, stay."""
-    header = "\t".join(SUMMARY_COLUMNS)
-    lines = [header]
-    for outcome in outcomes:
-        cells = ("" if value is None else str(value) for value in outcome.row().values())
-        lines.append("\t".join(" ".join(cell.split()) for cell in cells))
-    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if earlier[:1] == [header]:
-        ours = {outcome.sample.epigenome for outcome in outcomes}
-        lines += [line for line in earlier[1:] if line.split("\t", 1)[0] not in ours]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join([header, *sorted(lines[1:])]) + "\n", encoding="utf-8")

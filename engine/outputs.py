@@ -4,8 +4,8 @@ import getpass
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from deepchrome.errors import StorageError
 
 _SUFFIX = ".part"
+_REMAINS = f".????????{_SUFFIX}"  # what mkstemp adds to a name
 
 
 @contextmanager
@@ -48,37 +49,66 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Make a directory if need be, and keep other runs from writing into it meanwhile.
+def exclusive(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> Iterator[None]:
+    """Make a directory if need be, and keep other runs from writing the same into it meanwhile.
 
-    The lock is the operating system's: it ends with the process, however that ends. What a killed
+    The locks are the operating system's: they end with the process, however that ends. What a killed
     process has left half-written is removed.
+
+    Parameters
+    ----------
+    directory
+        Where output goes.
+    names
+        The files that are written there, each with a lock of its own: runs that write others may work beside
+        this one. By default one lock holds the whole directory.
+    wait
+        How many seconds to wait for a run that holds it.
 
     Raises
     ------
     StorageError
         Another run holds it (the message says which), or the directory cannot be made or written.
     """
-    holder = directory / ".lock.holder"
-    lock = FileLock(directory / ".lock", timeout=0)
+    with ExitStack() as held:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if not names:
+                held.enter_context(_locked(directory / ".lock", str(directory), directory.glob(f".*{_REMAINS}"), wait))
+            for name in names:
+                state_directory(directory).mkdir(exist_ok=True)
+                lock = state_directory(directory) / f"{name}.lock"
+                remains = directory.glob(f".{name[:100]}{_REMAINS}")
+                held.enter_context(_locked(lock, str(directory / name), remains, wait))
+        except OSError as error:
+            raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
+        yield
+
+
+def state_directory(directory: Path) -> Path:
+    """Return the hidden directory for locks, and for what runs remember of the output in ``directory``."""
+    return directory / ".deepchrome"
+
+
+@contextmanager
+def _locked(path: Path, what: str, remains: Iterable[Path], wait: float) -> Iterator[None]:
+    """Hold one lock, say beside it who does, and clear away what a killed holder has left."""
+    holder = path.with_name(f"{path.name}.holder")
+    lock = FileLock(path, timeout=wait)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        holder.write_text(f"process {os.getpid()} of {_user()} on {socket.gethostname()}", encoding="utf-8")
-        for stale in directory.glob(f".*.????????{_SUFFIX}"):  # the names that mkstemp makes
-            if stale.is_file():
-                stale.unlink()
     except Timeout:
         try:
             who = holder.read_text(encoding="utf-8")
         except OSError:  # it holds the lock, but has not yet said so, or no longer does
             who = ""
         who = who or "another process"
-        raise StorageError(f"{directory}: {who} is writing there; wait for it, or choose another --out") from None
-    except OSError as error:
-        lock.release()
-        raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
+        raise StorageError(f"{what}: {who} is writing there; wait for it, or choose another --out") from None
     try:
+        holder.write_text(f"process {os.getpid()} of {_user()} on {socket.gethostname()}", encoding="utf-8")
+        for stale in remains:
+            if stale.is_file():
+                stale.unlink()
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -22,6 +22,10 @@ METADATA_KEY = b"deepchrome"
 CHECKSUM_KEY = b"deepchrome_crc32"
 
 
+class ForeignFileError(BadDataError):
+    """A sound Parquet file that this version of ``dc featurize`` has not made."""
+
+
 @dataclass(frozen=True)
 class Features:
     """The read counts of one epigenome.
@@ -75,7 +79,7 @@ def write_features(
     for mark, reads in counts.items():
         values = pa.array(np.ascontiguousarray(reads, dtype=np.uint32).reshape(-1))
         columns[mark] = pa.FixedSizeListArray.from_arrays(values, reads.shape[1])
-    checksums = _checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in counts.items()}
+    checksums = gene_checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in counts.items()}
     document = {"format_version": FORMAT_VERSION, "marks": list(counts), "crc32": checksums, **metadata}
     text = json.dumps(document, sort_keys=True).encode()
     schema = pa.schema(
@@ -155,7 +159,9 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
             out[:] = table[mark].combine_chunks().flatten().to_numpy().reshape(-1, n_bins)
         texts = {name: tuple(table[name].to_pylist()) for name in COLUMNS if name != "tss"}
         genes = Genes(tss=table["tss"].to_numpy(), **texts)
-        found = _checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)}
+        found = gene_checksums(genes) | {
+            mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
+        }
     except _DAMAGE as error:
         raise BadDataError(f"{path}: damaged ({_line(error)}); make it anew with dc featurize") from None
     if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:
@@ -163,6 +169,13 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
             f"{path}: damaged (column {wrong[0]} is not what was written); make it anew with dc featurize"
         )
     return Features(path.stem, genes, wanted, np.moveaxis(counts, 0, -1), document)
+
+
+def gene_checksums(genes: Genes) -> dict[str, int]:
+    """Return the CRC-32 of each column that says which genes these are, as a feature file states it."""
+    texts = {"gene_id": genes.gene_id, "symbol": genes.symbol, "chrom": genes.chrom, "strand": genes.strand}
+    sums = {name: zlib.crc32("\n".join(values).encode()) for name, values in texts.items()}
+    return sums | {"tss": _checksum(genes.tss, "<i8")}
 
 
 # What Arrow raises on damaged data is as manifold as the damage.
@@ -194,7 +207,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
 def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     """Return what the file says of its own making, if nothing is wrong with it."""
     if METADATA_KEY not in metadata:
-        raise BadDataError(f"{path}: a Parquet file, but not one of dc featurize (no 'deepchrome' metadata)")
+        raise ForeignFileError(f"{path}: a Parquet file, but not one of dc featurize (no 'deepchrome' metadata)")
     text = metadata[METADATA_KEY]
     damaged = BadDataError(f"{path}: its 'deepchrome' metadata is damaged; make it anew with dc featurize")
     try:
@@ -203,7 +216,7 @@ def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     except _DAMAGE:
         raise damaged from None
     if version != FORMAT_VERSION:
-        raise BadDataError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
+        raise ForeignFileError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
     if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):
         raise damaged
     # Whoever wrote it, it is used as it stands: what is needed below must be there.
@@ -217,12 +230,6 @@ def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())  # Arrow's messages run over several
-
-
-def _checksums(genes: Genes) -> dict[str, int]:
-    texts = {"gene_id": genes.gene_id, "symbol": genes.symbol, "chrom": genes.chrom, "strand": genes.strand}
-    sums = {name: zlib.crc32("\n".join(values).encode()) for name, values in texts.items()}
-    return sums | {"tss": _checksum(genes.tss, "<i8")}
 
 
 def _checksum(values: npt.NDArray[Any], kind: str) -> int:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.engine.featurize import Outcome, featurize
+from deepchrome.engine.featurize import featurize
 from deepchrome.engine.simulate import Simulated, simulate
+from deepchrome.engine.summary import Outcome
 from deepchrome.train.config import FitConfig
 from deepchrome.train.dataset import load_datasets
 from deepchrome.train.evaluate import Evaluation, evaluate, own_test

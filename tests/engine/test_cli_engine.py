@@ -19,9 +19,9 @@ from unittest.mock import patch
 import pytest
 from tiny import PACK, counts_of, dc, featurize, place, reads_text
 
-from deepchrome.engine.featurize import SUMMARY_COLUMNS
 from deepchrome.engine.outputs import exclusive
 from deepchrome.engine.store import read_features
+from deepchrome.engine.summary import SUMMARY_COLUMNS
 
 TEXT = reads_text(1000)
 COMMAND = (sys.executable, "-m", "deepchrome")
@@ -60,7 +60,10 @@ def test_a_run(folder: Path) -> None:
     assert tuple(rows[0]) == SUMMARY_COLUMNS
     assert [row[:3] + row[-1:] for row in rows[1:]] == [["E1", "A", "1000", "done"], ["E1", "B", "1000", "done"]]
     said = [line for line in ran.err.splitlines() if not line.startswith("compiling")]  # as the first run ever does
-    assert said == [f"{folder / 'out'}: 1 of 1 epigenomes written, and summary.tsv"]
+    assert said.pop() == f"{folder / 'out'}: 1 of 1 epigenomes written, and summary.tsv"
+    assert len(said) == 2
+    for i, line in enumerate(said, 1):
+        assert re.match(rf"E1 [AB]: 1,000 reads in \d+\.\d s; {i} of 2 files, \d+\.\d million reads a second", line)
     counts = read_features(folder / "out" / "E1.parquet").counts
     assert (counts[:, :, 0] == counts_of(TEXT)).all()
     assert (counts[:, :, 1] == counts_of(TEXT)).all()
@@ -191,9 +194,10 @@ def test_other_exit_codes(folder: Path) -> None:
         assert (ran.code, "Traceback" in ran.err) == (2, False)
     assert not out.exists()
     assert featurize(folder, folder).code == 0
-    ran = featurize(folder, folder)
+    ran = featurize(folder, folder, "--bin-size", "50")
     assert ran.code == 2
-    assert "E1.parquet exists already; say --force to replace it" in one_line(ran.err)
+    wanted = "E1.parquet exists already and was not made by this call: bin_size was 100, is 50; say --force to replace"
+    assert wanted in one_line(ran.err)
 
 
 def test_a_single_missing_file_says_so(folder: Path) -> None:
@@ -230,7 +234,7 @@ def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
 
 
 def test_another_process_is_writing_there(folder: Path) -> None:
-    with exclusive(folder / "out"):
+    with exclusive(folder / "out", ["E1.parquet"]):
         process = start("featurize", folder, *given(folder))
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (74, "")
@@ -245,7 +249,7 @@ def test_an_interrupt(folder: Path) -> None:
     process = start("featurize", "-", "--name", "E1-A", *given(folder), "--force", stdin=subprocess.PIPE)
     assert process.stdin
     with contextlib.suppress(BrokenPipeError):
-        while not (folder / "out" / ".lock.holder").exists():
+        while not (folder / "out" / ".deepchrome" / "E1.parquet.lock.holder").exists():
             process.stdin.write(TEXT.decode())
             process.stdin.flush()
         process.send_signal(signal.SIGINT)
@@ -260,7 +264,7 @@ def test_an_interrupt(folder: Path) -> None:
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert (folder / "out" / "E1.parquet").read_bytes() == old
-    assert sorted(path.name for path in (folder / "out").iterdir()) == [".lock", "E1.parquet", "summary.tsv"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [".deepchrome", "E1.parquet", "summary.tsv"]
     assert featurize(folder, folder, "--force").code == 0
 
 

@@ -13,11 +13,13 @@ import pytest
 from tiny import GENES, PACK, counts_of, place, reads_text
 
 from deepchrome.engine import store
-from deepchrome.engine.featurize import SUMMARY_COLUMNS, Observer, Outcome, featurize
+from deepchrome.engine.featurize import Observer, featurize
 from deepchrome.engine.formats import ReadOptions
 from deepchrome.engine.outputs import exclusive
+from deepchrome.engine.resume import Verdict
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.store import read_features
+from deepchrome.engine.summary import SUMMARY_COLUMNS, Outcome
 from deepchrome.engine.windows import Windows
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 
@@ -217,36 +219,31 @@ def test_no_reads(folder: Path) -> None:
     assert features.metadata["sources"]["A"]["read_length_bp"] == {"min": 0, "mean": 0, "max": 0}
 
 
-def test_output_that_exists(folder: Path) -> None:
-    run(folder)
-    old = {path.name: path.read_bytes() for path in (folder / "out").glob("E*")}
-    (folder / "E1-A.tagAlign").write_bytes(TEXT["E1-B"])
-    with pytest.raises(UsageError, match=r"E1\.parquet exists already; say --force to replace it"):
-        run(folder)
-    assert {path.name: path.read_bytes() for path in (folder / "out").glob("E*")} == old
-    run(folder, force=True)
-    assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT["E1-B"])).all()
-
-
 def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
     """Looking for it comes after the lock, or both would find nothing and the second would replace the first's."""
     seen = []
 
-    def enter(out: Path) -> Any:
+    def enter(out: Path, names: Sequence[str]) -> Any:
         seen.append((out / "E1.parquet").exists())
         out.mkdir()
         (out / "E1.parquet").touch()
-        return exclusive(out)
+        return exclusive(out, names)
 
-    with patch("deepchrome.engine.featurize.exclusive", enter), pytest.raises(UsageError, match="exists already"):
-        run(folder)
+    heard: list[Verdict] = []
+    listener = Observer()
+    with patch("deepchrome.engine.featurize.exclusive", enter), patch.object(listener, "judged", heard.append):
+        run(folder, observer=listener)
     assert seen == [False]
+    assert [verdict.action for verdict in heard] == ["redo", "make"]
 
 
 def test_two_runs_on_one_output(folder: Path) -> None:
-    with exclusive(folder / "out"), pytest.raises(StorageError, match=r"process \d+ of .* is writing there"):
-        run(folder)
-    assert run(folder)
+    """Whoever would write the same file is refused; who writes another, or has another directory, is not."""
+    with exclusive(folder / "out", ["E1.parquet"]):
+        with pytest.raises(StorageError, match=r"out/E1\.parquet: process \d+ of .* is writing there"):
+            run(folder)
+        assert len(run(folder, "E2-A.tagAlign", "E2-B.tagAlign")) == 2
+    assert len(run(folder)) == 4
 
 
 def test_what_is_checked_before_work_starts(folder: Path) -> None:
@@ -340,7 +337,7 @@ def test_a_disk_that_is_full(folder: Path) -> None:
     ):
         run(folder, force=True)
     assert {path.name: path.read_bytes() for path in (folder / "out").glob("E*")} == old
-    assert {path.name for path in (folder / "out").glob(".*")} <= {".lock"}
+    assert {path.name for path in (folder / "out").glob(".*")} <= {".deepchrome"}
     assert len(run(folder, force=True)) == 4
 
 

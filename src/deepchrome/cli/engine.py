@@ -74,7 +74,15 @@ def featurize(
     threads: Annotated[
         int | None, typer.Option("-t", "--threads", min=1, help="Threads in all; default: the usable cores.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace feature files that exist.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Count on a running Dask cluster: tcp://host:port, or a scheduler file.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="i/n: only the i-th of n parts of the epigenomes, for job arrays.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Count all again and replace what is there; else what holds is kept.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The closing table as JSON.")] = False,
 ) -> None:
     """Count reads in bins around every TSS: one Parquet file per epigenome, exactly bedtools' counts."""
@@ -82,6 +90,9 @@ def featurize(
 
     if same_strand and opposite_strand:
         raise UsageError("-s and -S exclude each other")
+    if scheduler and (jobs or threads):
+        raise UsageError("--jobs and --threads are for this machine; how much runs on a cluster, its workers decide")
+    part = _shard(shard) if shard else None
     load_kernels()
     from deepchrome.cli.show import FeaturizeProgress, show_outcomes
     from deepchrome.engine.featurize import featurize as run
@@ -112,6 +123,8 @@ def featurize(
             options=options,
             jobs=jobs,
             threads=threads,
+            scheduler=scheduler,
+            shard=part,
             force=force,
             observer=progress,
         )
@@ -119,6 +132,13 @@ def featurize(
     failures = [outcome.error for outcome in outcomes if outcome.error]
     if failures:
         raise typer.Exit(failures[0].exit_code if len(outcomes) == 1 else BadDataError.exit_code)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal()):
+        raise UsageError(f"--shard {text}: say which part of how many, like 1/8")
+    return int(i), int(n)
 
 
 def verify(

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from deepchrome.cli.tables import print_table
-from deepchrome.engine.featurize import SUMMARY_COLUMNS, Observer, Outcome
+from deepchrome.engine.featurize import Observer
+from deepchrome.engine.resume import Verdict
 from deepchrome.engine.samples import Sample
+from deepchrome.engine.summary import SUMMARY_COLUMNS, Outcome
 from deepchrome.engine.windows import Windows
 
 if TYPE_CHECKING:
@@ -21,23 +23,26 @@ if TYPE_CHECKING:
 
 
 class FeaturizeProgress(Observer):
-    """One bar over the bytes of all files, with reads a second; on a terminal only."""
+    """How far the work is: on a terminal a bar over all files and one for each that is being counted, else lines."""
 
     def __init__(self) -> None:
         self.windows: Windows | None = None
         self._bars: Progress | None = None
-        self._task: TaskID | None = None
+        self._all: TaskID | None = None
+        self._each: dict[Sample, TaskID] = {}
         self._lock = threading.Lock()
         self._began = time.perf_counter()
+        self._sizes: dict[Sample, int] = {}
         self._bytes: dict[Sample, int] = {}
         self._lines: dict[Sample, int] = {}
+        self._n_done = 0
 
     def __enter__(self) -> "FeaturizeProgress":
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text = TextColumn("{task.description}")
+            text = TextColumn("{task.description}", markup=False)
             columns = (text, BarColumn(), DownloadColumn(), TimeRemainingColumn())
             self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bars.start()
@@ -47,28 +52,70 @@ class FeaturizeProgress(Observer):
         if self._bars:
             self._bars.stop()
 
+    def judged(self, verdict: Verdict) -> None:
+        """Say what is kept, what is made anew, and why."""
+        if verdict.action == "keep":
+            self._say(f"{verdict.epigenome}: {verdict.why}, kept")
+        elif verdict.action == "redo":
+            self._say(f"{verdict.epigenome}: counted again: {verdict.why}")
+
     def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Set the bar to the bytes of all files; without a total if one of them is a stream."""
         self.windows = windows
-        paths = [Path(sample.path) for sample in samples]
-        total = sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
-        if self._bars:
-            self._task = self._bars.add_task("counting", total=total)
+        self._began = time.perf_counter()
+        self._sizes = {sample: path.stat().st_size for sample in samples if (path := Path(sample.path)).is_file()}
+        self._lines = dict.fromkeys(samples, 0)
+        total = sum(self._sizes.values()) if len(self._sizes) == len(samples) else None
+        if self._bars and samples:
+            self._all = self._bars.add_task("counting", total=total)
 
     def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
-        """Move the bar."""
-        if not self._bars or self._task is None:
+        """Move the bars."""
+        if not self._bars or self._all is None:
             return
         with self._lock:
             self._bytes[sample], self._lines[sample] = bytes_read, lines
-            rate = sum(self._lines.values()) / (time.perf_counter() - self._began) / 1e6
             done = sum(self._bytes.values())
-        self._bars.update(self._task, completed=done, description=f"{rate:.1f} million reads a second")
+            if sample not in self._each:
+                name = f"  {sample.epigenome} {sample.mark}"
+                self._each[sample] = self._bars.add_task(name, total=self._sizes.get(sample))
+        self._bars.update(self._each[sample], completed=bytes_read)
+        self._bars.update(self._all, completed=done, description=f"{self._rate():.1f} million reads a second")
 
     def finished(self, outcome: Outcome) -> None:
-        """Say at once which file is bad."""
+        """Say at once which file is bad; how far the work is where no bar shows it."""
+        sample = outcome.sample
+        with self._lock:
+            self._n_done += 1
+            self._bytes[sample] = self._sizes.get(sample, 0)
+            if outcome.tally:
+                self._lines[sample] = outcome.tally.reads
+            if self._bars and sample in self._each:
+                self._bars.remove_task(self._each.pop(sample))
+        if self._bars and self._all is not None:
+            self._bars.update(self._all, completed=sum(self._bytes.values()))
         if outcome.error:
             typer.echo(f"dc: {outcome.error}", err=True)
+        elif outcome.tally and len(self._lines) > 1:
+            self._say(
+                f"{sample.epigenome} {sample.mark}: {outcome.tally.reads:,} reads in {outcome.tally.seconds:.1f} s; "
+                f"{self._n_done} of {len(self._lines)} files, {self._rate():.1f} million reads a second{self._left()}"
+            )
+
+    def _rate(self) -> float:
+        return sum(self._lines.values()) / (time.perf_counter() - self._began) / 1e6
+
+    def _left(self) -> str:
+        """Estimate from the bytes done what is left, as a clause; nothing where there is nothing to go by."""
+        done, total = sum(self._bytes.values()), sum(self._sizes.values())
+        if self._n_done == len(self._lines) or not done or len(self._sizes) < len(self._lines):
+            return ""
+        seconds = (time.perf_counter() - self._began) * (total - done) / done
+        return f", {seconds / 60:.0f} minutes left" if seconds > 90 else f", {seconds:.0f} seconds left"
+
+    def _say(self, line: str) -> None:
+        if not self._bars:
+            typer.echo(line, err=True)
 
 
 def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Path, as_json: bool) -> None:
@@ -81,9 +128,12 @@ def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Pat
     if windows:
         _tell_of_genes(windows)
         _tell_of_place(outcomes, windows)
-    written = {o.sample.epigenome for o in outcomes} - {o.sample.epigenome for o in outcomes if o.error}
-    total = len({o.sample.epigenome for o in outcomes})
-    typer.echo(f"{out}: {len(written)} of {total} epigenomes written, and summary.tsv", err=True)
+    failed = {outcome.sample.epigenome for outcome in outcomes if outcome.error}
+    kept = {outcome.sample.epigenome for outcome in outcomes if outcome.kept}
+    everything = {outcome.sample.epigenome for outcome in outcomes}
+    had = f", {len(kept)} kept as they were" if kept else ""
+    written = len(everything - failed - kept)
+    typer.echo(f"{out}: {written} of {len(everything)} epigenomes written{had}, and summary.tsv", err=True)
 
 
 # Real files have a few such reads in millions; the wrong build has hundreds of times as many.

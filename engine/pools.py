@@ -1,0 +1,172 @@
+"""Where files are counted and models trained: the threads of this process, or the workers of a Dask cluster."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from deepchrome.errors import BadDataError, DeepchromeError, StorageError, UsageError
+from deepchrome.version import VERSION
+
+T = TypeVar("T")
+
+# How often a task that could not read or write its files is tried again, on whichever worker is free.
+RETRIES = 2
+_CONNECT_SECONDS = 30
+
+
+class Pool(Protocol):
+    """Runs functions elsewhere.
+
+    Attributes
+    ----------
+    is_remote
+        Whether what is handed over leaves this process: then it must not be changed, and no callback comes back.
+    """
+
+    is_remote: bool
+
+    def share(self, value: T) -> T:
+        """Hand over a value that many tasks need; pass what this returns to :meth:`submit`."""
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Run a function of a module on shared and other arguments."""
+
+    def result(self, future: Future[T]) -> T:
+        """Return what a task that has ended came to.
+
+        Raises
+        ------
+        StorageError
+            The task itself was lost: its worker died again and again, or the cluster is gone.
+        """
+
+    def workers(self) -> int:
+        """Return how many tasks can run at a time; 0 if there is no worker yet."""
+
+
+class LocalPool:
+    """Threads of this process."""
+
+    is_remote = False
+
+    def __init__(self, executor: ThreadPoolExecutor, slots: int) -> None:
+        self._executor = executor
+        self._slots = slots
+
+    def share(self, value: T) -> T:  # noqa: D102 - of the protocol
+        return value
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
+        return self._executor.submit(function, *arguments)
+
+    def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
+        return future.result()
+
+    def workers(self) -> int:  # noqa: D102 - of the protocol
+        return self._slots
+
+
+class ClusterPool:
+    """The workers of a running Dask cluster; what a lost one did not finish is done by another."""
+
+    is_remote = True
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client = client
+        self._executor = client.get_executor(pure=False, retries=RETRIES)
+        self._address = address
+
+    def share(self, value: T) -> T:
+        """Hand over a value once; each worker that needs it fetches it, and a lost copy is made again."""
+        shared: T = self._client.submit(_same, value, pure=False)
+        return shared
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
+        future: Future[T] = self._executor.submit(_run_there, VERSION, function, *arguments)
+        return future
+
+    def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
+        try:
+            found = future.result()
+        except DeepchromeError:
+            raise
+        except CancelledError:
+            raise StorageError(f"the cluster at {self._address} is gone, and this task with it") from None
+        except Exception as error:
+            # KilledWorker, or a worker on which deepchrome cannot be imported: Dask's words say which.
+            reason = " ".join(str(error).split())[:300]
+            raise StorageError(f"lost on the cluster at {self._address}: {type(error).__name__}: {reason}") from error
+        if isinstance(found, _Hopeless):
+            raise found.error
+        return found
+
+    def workers(self) -> int:  # noqa: D102 - of the protocol
+        return int(sum(self._client.nthreads().values()))
+
+
+@contextmanager
+def local_pool(slots: int) -> Iterator[LocalPool]:
+    """Use ``slots`` threads; on an error what has not begun is dropped."""
+    with ThreadPoolExecutor(slots) as executor:
+        try:
+            yield LocalPool(executor, slots)
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def cluster_pool(address: str) -> Iterator[ClusterPool]:
+    """Connect to a running Dask scheduler; on an error what has not ended is cancelled.
+
+    Parameters
+    ----------
+    address
+        As ``tcp://host:8786`` or ``tls://host:8786``, or the path of a scheduler file.
+
+    Raises
+    ------
+    UsageError
+        Dask is not installed, or this is no address.
+    StorageError
+        No scheduler answers there.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError("--scheduler needs Dask: pip install 'deepchrome[cluster]'") from None
+    where = {"address": address} if "://" in address else {"scheduler_file": address}
+    try:
+        client = Client(**where, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(f"--scheduler {address}: not the address of a scheduler ({error})") from None
+    except OSError as error:  # Dask's time-outs are of this kind
+        raise StorageError(f"{address}: no Dask scheduler answers there ({error}); is it running?") from None
+    with client:
+        pool = ClusterPool(client, address)
+        try:
+            yield pool
+        finally:
+            pool._executor.shutdown(wait=False)  # cancels what an error has left
+
+
+class _Hopeless:
+    """An error that no other worker would be spared: returned, since what is raised is tried again."""
+
+    def __init__(self, error: DeepchromeError) -> None:
+        self.error = error
+
+
+def _same(value: T) -> T:
+    return value
+
+
+def _run_there(version: str, function: Callable[..., T], *arguments: Any) -> T | _Hopeless:
+    """Run a task on a worker, which must have the same deepchrome: another could count by another rule."""
+    if version != VERSION:
+        raise UsageError(f"a worker has deepchrome {VERSION}, this is {version}: install the same on all")
+    try:
+        return function(*arguments)
+    except BadDataError as error:
+        return _Hopeless(error)
