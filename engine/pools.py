@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from deepchrome.errors import BadDataError, DeepchromeError, StorageError, UsageError
@@ -76,6 +77,7 @@ class ClusterPool:
         self._client = client
         self._executor = client.get_executor(pure=False, retries=RETRIES)
         self._address = address
+        self._n_submitted = 0
 
     def share(self, value: T) -> T:
         """Hand over a value once; each worker that needs it fetches it, and a lost copy is made again."""
@@ -83,7 +85,10 @@ class ClusterPool:
         return shared
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
-        future: Future[T] = self._executor.submit(_run_there, VERSION, function, *arguments)
+        self._n_submitted += 1  # first come, first served; Dask by itself keeps no order
+        future: Future[T] = self._executor.submit(
+            _run_there, VERSION, function, *arguments, priority=-self._n_submitted
+        )
         return future
 
     def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
@@ -137,9 +142,11 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
     except ImportError:
         raise UsageError("--scheduler needs Dask: pip install 'deepchrome[cluster]'") from None
     where = {"address": address} if "://" in address else {"scheduler_file": address}
+    if "scheduler_file" in where and not Path(address).is_file():  # Dask would wait for it for ever
+        raise UsageError(f"--scheduler {address}: neither an address like tcp://host:8786 nor a scheduler file")
     try:
         client = Client(**where, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         raise UsageError(f"--scheduler {address}: not the address of a scheduler ({error})") from None
     except OSError as error:  # Dask's time-outs are of this kind
         raise StorageError(f"{address}: no Dask scheduler answers there ({error}); is it running?") from None
