@@ -111,7 +111,7 @@ def _train_group(
     first = len(stack.history[0]) + 1
     plan = stack.plan(first)
     for epoch in range(first, config.epochs + 1):
-        if stop.is_set() or all(_ended(history, config) for history in stack.history):
+        if stop.is_set() or all(ended(history, config) for history in stack.history):
             break
         began = time.perf_counter()
         measured = (stack.train(plan), *stack.validate())
@@ -120,7 +120,7 @@ def _train_group(
         train_loss, valid_loss, valid_auroc = (values.tolist() for values in measured)
         seconds = time.perf_counter() - began
         for i, data in enumerate(datasets):
-            if _ended(stack.history[i], config):
+            if ended(stack.history[i], config):
                 continue
             record = EpochRecord(epoch, train_loss[i], valid_loss[i], valid_auroc[i], seconds)
             stack.history[i].append(record)
@@ -365,8 +365,8 @@ def _optimizer(config: FitConfig, model: torch.nn.Module, device: torch.device) 
     return kind(model.parameters(), lr=lr, weight_decay=config.weight_decay, fused=True, capturable=on_gpu)
 
 
-def _ended(history: Sequence[EpochRecord], config: FitConfig) -> bool:
-    """Whether a model trains no more: it diverged, or has not become better for too long."""
+def ended(history: Sequence[EpochRecord], config: FitConfig) -> bool:
+    """Tell whether a model trains no more: it diverged, or has not become better for too long."""
     if not history:
         return False
     best = best_epoch(history)

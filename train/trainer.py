@@ -16,6 +16,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from deepchrome.engine.pools import cluster_pool
 from deepchrome.engine.tables import check_names
 from deepchrome.errors import StorageError, UsageError
 from deepchrome.train.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement
@@ -28,6 +29,7 @@ from deepchrome.train.models import BASELINES, score_genes
 from deepchrome.train.run_config import RunConfig, describe, software
 from deepchrome.train.runs import Run, Summary, begin, finish, read_checkpoints, write_checkpoint, write_model
 from deepchrome.train.splits import SPLIT_NAMES, TEST, TRAIN, VALID
+from deepchrome.train.spread import TrainedGroup, fit_spread
 
 # Checkpoints of all models on a GPU take longer to write than an epoch does to train.
 GPU_CHECKPOINT_SECONDS = 60.0
@@ -48,6 +50,7 @@ def train_run(
     checkpoint_seconds: float | None = None,
     log: Path | None = None,
     on_epoch: Progress | None = None,
+    scheduler: str | None = None,
 ) -> list[Summary]:
     """Train a model per data set, and leave a run behind.
 
@@ -70,6 +73,9 @@ def train_run(
         A file to append a JSON object to for every epoch of every model.
     on_epoch
         Called with the epigenome and what happened, from the thread that trains it.
+    scheduler
+        Address of a running Dask scheduler, whose workers train; see :func:`~deepchrome.train.spread.fit_spread`.
+        A model's epochs are then told, and its checkpoint written, when it is done.
 
     Returns
     -------
@@ -83,10 +89,16 @@ def train_run(
     UsageError, StorageError
         See :func:`~deepchrome.train.fit.fit` and :func:`~deepchrome.train.runs.begin`.
     """
-    placement = placement or Placement()
+    there = placement or Placement()
+    # With a cluster the models are trained on its devices, and only scored here.
+    placement = Placement("cpu", there.threads) if scheduler else there
+    if scheduler and config.model in BASELINES:
+        raise UsageError(f"--scheduler is for networks; {config.model} takes seconds on this machine")
     check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
     device = placement.resolve()
     made_with = {**software(), "device": device.type, "threads": placement.usable_threads()}
+    if scheduler:
+        made_with |= {"device": f"{there.device}, on a cluster", "threads": 1}
     if device.type == "cuda":
         made_with["gpu"] = torch.cuda.get_device_name(device)
     run = RunConfig(config, inputs, origin or {}, describe(datasets), made_with)
@@ -104,7 +116,12 @@ def train_run(
             watch = _Watch(out, checkpoint_seconds, on_epoch)
             if log is not None:
                 watch.open_log(log, files, add=resume)
-            fitted = fit(datasets, config, placement, resume=read_checkpoints(out, run), on_epoch=watch)
+            known = read_checkpoints(out, run)
+            if scheduler:
+                with cluster_pool(scheduler) as pool:
+                    fitted = fit_spread(pool, datasets, config, there, resume=known, on_group=watch.take_group)
+            else:
+                fitted = fit(datasets, config, placement, resume=known, on_epoch=watch)
         for model in fitted:
             if model.weights:
                 write_model(out, run, model)
@@ -137,6 +154,16 @@ class _Watch:
         if now - self.written.setdefault(epigenome, now) >= self.checkpoint_seconds:
             write_checkpoint(self.out, epigenome, checkpoint())
             self.written[epigenome] = now
+        self._tell(epigenome, record)
+
+    def take_group(self, done: TrainedGroup) -> None:
+        """Take what a worker of a cluster has trained."""
+        for model in done.fitted:
+            write_checkpoint(self.out, model.epigenome, done.checkpoints[model.epigenome])
+            for record in model.history:
+                self._tell(model.epigenome, record)
+
+    def _tell(self, epigenome: str, record: EpochRecord) -> None:
         if self.log is not None:
             # JSON has no NaN.
             values = {key: value if math.isfinite(value) else None for key, value in asdict(record).items()}

@@ -136,6 +136,9 @@ def train(
         float | None,
         typer.Option(help="Least time between checkpoints of a model.", show_default="0 on a CPU, 60 on a GPU"),
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Train on a running Dask cluster: tcp://host:port, or a scheduler file.")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="A JSON line for every epoch of every model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, if one is there.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
@@ -207,6 +210,7 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             log=log,
             on_epoch=on_epoch,
+            scheduler=scheduler,
         )
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in summary], indent=1))
