@@ -294,7 +294,8 @@ class _Work:
         tallies = {mark: tally for mark in columns if (tally := of_mark[mark].tally)}
         for done in of_mark.values():  # its counts are let go of, now or when they are written
             if done.tally:
-                light = replace(done.tally, counts=done.tally.counts[:0])
+                # A copy: what is only a view of the counts would hold on to them.
+                light = replace(done.tally, counts=done.tally.counts[:0].copy())
                 self.outcomes[done.sample] = replace(done, tally=light)
         if len(tallies) == len(columns):
             self._write(sample.epigenome, {mark: tally.counts for mark, tally in tallies.items()})
