@@ -419,13 +419,34 @@ def _add_reads(batch, n, tiles, starts, accepts, bin_size, difference):
 
 
 @_kernel
-def fold(difference, counts):
-    """Turn differences (windows, bins + 1) into counts (windows, bins), added to ``counts``."""
-    for window in range(difference.shape[0]):
-        running = np.int64(0)
+def fold(difference, order, counts):
+    """Turn differences into counts and add them to those of the genes.
+
+    Parameters
+    ----------
+    difference
+        int32 (windows, bins + 1).
+    order
+        int64 (windows): the gene of each window, -1 for none.
+    counts
+        uint32 (genes, bins), added to.
+
+    Returns
+    -------
+    int
+        The largest count; beyond 32 bits ``counts`` cannot be trusted.
+    """
+    largest = np.int64(0)
+    for window in range(len(order)):
+        if order[window] < 0:
+            continue
+        gene, running = np.uint64(order[window]), np.int64(0)
         for b in range(counts.shape[1]):
             running += difference[window, b]
-            counts[window, b] += running
+            count = counts[gene, b] + running
+            largest = max(largest, count)
+            counts[gene, b] = count
+    return largest
 
 
 # --- text ---
@@ -980,4 +1001,4 @@ def warm_up() -> None:
     count_text(text, 64, end, columns, names, blob, sites, *windows, False, 1, difference, reads_on, tally)
     whole_records(text, 64, 64)
     count_bam(text, 64, 64, sites, *windows, False, 0, 0, 1, difference, reads_on, tally)
-    fold(difference, np.zeros((1, 1), np.int64))
+    fold(difference, np.full(1, -1), np.zeros((1, 1), np.uint32))
