@@ -133,6 +133,10 @@ def _load_eight(text: Any, i: int, step: int) -> Any:
     return np.array([_load64(text, i + k * step) for k in range(8)], np.uint64)
 
 
+def _store64(buffer: Any, i: int, value: int) -> None:
+    buffer[i : i + 8] = np.frombuffer(np.int64(value).tobytes(), np.uint8)
+
+
 def _put_eight(batch: Any, row: int, i: int, values: Any) -> None:
     """Store eight numbers in a row of a batch."""
     batch[row, i : i + 8] = values
@@ -146,21 +150,21 @@ def _newlines64(text: Any, i: int) -> np.uint64:
     return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _NEWLINE))
 
 
-def _fits(text: Any, i: int, pattern: Any) -> bool:
+def _fits(text: Any, i: int, pattern: Any, at: int) -> bool:
     """Tell whether 64 bytes fit a pattern: the least that each may be, then how much more at most."""
-    return all((int(text[i + k]) - int(pattern[k])) % 256 <= pattern[64 + k] for k in range(64))
+    return all((int(text[i + k]) - int(pattern[at + k])) % 256 <= pattern[at + 64 + k] for k in range(64))
 
 
-def _fit_eight(text: Any, i: int, step: int, pattern: Any) -> bool:
-    return all(_fits(text, i + k * step, pattern) for k in range(8))
+def _fit_eight(text: Any, i: int, step: int, pattern: Any, at: int) -> bool:
+    return all(_fits(text, i + k * step, pattern, at) for k in range(8))
 
 
-def _learn(pattern: Any, text: Any, i: int, same: np.uint64, digits: np.uint64, free: np.uint64) -> None:
+def _write_pattern(pattern: Any, at: int, text: Any, i: int, same: Any, digits: Any, free: Any) -> None:
     """Make a pattern: which bytes must be as here, which digits, which no separators; the others may be anything."""
     for k in range(64):
         is_same, is_digit, is_free = (int(mask) >> k & 1 for mask in (same, digits, free))
         least_most = (text[i + k], 0) if is_same else (_ZERO, 9) if is_digit else _NO_SEPARATOR if is_free else (0, 255)
-        pattern[k], pattern[64 + k] = least_most
+        pattern[at + k], pattern[at + 64 + k] = least_most
 
 
 # All but 9 and 10, tab and newline: from 11 on, past 255, up to 8.
@@ -230,6 +234,10 @@ def _strided(builder: Any, text: Any, i: Any, step: Any) -> Any:
     return values
 
 
+def _word_stored(builder: Any, buffer: Any, i: Any, value: Any) -> None:
+    builder.store(value, _at(builder, buffer, i, _INT64), align=1)
+
+
 def _stored(builder: Any, batch: Any, row: Any, i: Any, values: Any) -> None:
     narrow = ir.VectorType(_INT32, 8)
     place = builder.add(builder.mul(row, _constant(_INT64, BATCH_READS)), i)
@@ -237,8 +245,9 @@ def _stored(builder: Any, batch: Any, row: Any, i: Any, values: Any) -> None:
     builder.store(builder.trunc(values, narrow), pointer, align=1)
 
 
-def _fitting(builder: Any, text: Any, i: Any, step: Any, pattern: Any, lines: int) -> Any:
-    least, most = (_loaded(builder, pattern, _constant(_INT64, half), _BYTES) for half in (0, 64))
+def _fitting(builder: Any, text: Any, i: Any, step: Any, pattern: Any, at: Any, lines: int) -> Any:
+    least = _loaded(builder, pattern, at, _BYTES)
+    most = _loaded(builder, pattern, builder.add(at, _constant(_INT64, 64)), _BYTES)
     fitting = _constant(_FLAGS, 1)
     for _ in range(lines):
         above = builder.sub(_loaded(builder, text, i, _BYTES), least)
@@ -247,13 +256,13 @@ def _fitting(builder: Any, text: Any, i: Any, step: Any, pattern: Any, lines: in
     return builder.icmp_unsigned("==", builder.bitcast(fitting, _INT64), _constant(_INT64, -1))
 
 
-def _pattern(builder: Any, pattern: Any, text: Any, i: Any, *masks: Any) -> None:
+def _pattern(builder: Any, pattern: Any, at: Any, text: Any, i: Any, *masks: Any) -> None:
     same, digits, free = (builder.bitcast(mask, _FLAGS) for mask in masks)
     here = _loaded(builder, text, i, _BYTES)
     for half, if_same in enumerate((here, _constant(_BYTES, 0))):
         of_digit, of_free, of_other = (_constant(_BYTES, pair[half]) for pair in ((_ZERO, 9), _NO_SEPARATOR, (0, 255)))
         value = builder.select(digits, of_digit, builder.select(free, of_free, of_other))
-        pointer = _at(builder, pattern, _constant(_INT64, 64 * half), _BYTES)
+        pointer = _at(builder, pattern, builder.add(at, _constant(_INT64, 64 * half)), _BYTES)
         builder.store(builder.select(same, if_same, value), pointer, align=1)
 
 
@@ -298,9 +307,15 @@ _compiled(_load_eight, _strided, _eight, (*_place, types.intp))
 _compiled(_put_eight, _stored, types.void, (types.intp, types.intp, types.uint64, _eight))
 _compiled(_tabs64, lambda b, text, i: _places(b, text, i, _TAB), types.uint64, _place)
 _compiled(_newlines64, lambda b, text, i: _places(b, text, i, _NEWLINE), types.uint64, _place)
-_compiled(_fits, lambda b, text, i, p: _fitting(b, text, i, i, p, 1), types.boolean, (*_place, types.intp))
-_compiled(_fit_eight, lambda b, text, i, step, p: _fitting(b, text, i, step, p, 8), types.boolean, (types.intp,) * 4)
-_compiled(_learn, _pattern, types.void, (types.intp, *_place, *_one * 3))
+_compiled(_fits, lambda b, text, i, p, at: _fitting(b, text, i, i, p, at, 1), types.boolean, _place * 2)
+_compiled(
+    _fit_eight,
+    lambda b, text, i, step, p, at: _fitting(b, text, i, step, p, at, 8),
+    types.boolean,
+    (*_place, types.intp, *_place),
+)
+_compiled(_write_pattern, _pattern, types.void, (*_place, *_place, *_one * 3))
+_compiled(_store64, _word_stored, types.void, (*_place, types.int64))
 _compiled(_lowest, lambda b, mask: b.cttz(mask, _constant(ir.IntType(1), 0)), types.intp, _one)
 _compiled(_ones, lambda b, mask: b.ctpop(mask), types.intp, _one)
 _compiled(_eight_of, _eight_alike, _eight, _one)
@@ -450,6 +465,13 @@ def fold(difference, order, counts):
 
 
 # --- text ---
+
+# A table of the shapes of lines. A shape is a pattern and, in words behind it, what follows from that.
+_SEQUENCE, _SEPARATORS, _STEP, _START_AT, _END_AT, _STRAND_AT = range(128, 128 + 6 * 8, 8)
+_START_MASK, _END_MASK, _START_TOP, _END_TOP, _KIND = range(128 + 6 * 8, 128 + 11 * 8, 8)
+_SHAPE_BYTES, _SHAPE_BITS = 256, 8
+# What a shape covers: nothing, for it is a free place; a line whole; or what comes before its fourth field.
+_FREE, _WHOLE, _BEGINNING = 0, 1, 2
 
 
 @_kernel
@@ -627,8 +649,88 @@ def _has_columns(text, at, newline, n_tabs, columns):
 
 
 @_kernel
+def _separators(text, at):
+    """Return the mask of the tabs and the newline of the line at ``at``, as far as 64 bytes go, and the first three."""
+    ends = _newlines64(text, at)
+    separators = (_tabs64(text, at) | ends) & (ends ^ (ends - _ONE))
+    second = separators & (separators - _ONE)
+    third = second & (second - _ONE)
+    return separators, _lowest(separators), _lowest(second), _lowest(third)
+
+
+@_kernel
+def _place_of_shape(text, at):
+    """Return where in the table of shapes that of the line at ``at`` is, or would be."""
+    separators, tab1, tab2, _ = _separators(text, at)
+    top = np.uint64(_load8(text, at + min(tab1, 62) + 1) * (tab2 - tab1 == 10))
+    key = (_first_bytes(text, at, max(tab1, 1)) ^ separators ^ top << _THIRTY_TWO) * _MIX
+    return np.int64(key >> np.uint64(64 - _SHAPE_BITS)) * _SHAPE_BYTES
+
+
+@_kernel
+def _fact(shapes, i):
+    """Return a word of the table of shapes as a number."""
+    return np.int64(_load64(shapes, i))
+
+
+@_kernel
+def _learn_shape(text, at, columns, names, blob, kind, before, shapes, shape):
+    """Enter the shape of a line in the table.
+
+    ``kind`` is that of the shapes so far, ``before`` the separators of the line before.
+
+    Returns
+    -------
+    tuple of int
+        DONE, NEW_NAME, or _SKIP if there is no pattern for this line; and the kind of shapes from now on.
+    """
+    newline, n_tabs = _end_of_line(text, at)
+    separators, tab1, tab2, tab3 = _separators(text, at)
+    n_start, n_end = tab2 - tab1 - 1, tab3 - tab2 - 1
+    # The first three fields must lie within the 64 bytes that are looked at.
+    if (
+        _is_header(text, at)
+        | (not _has_columns(text, at, newline, n_tabs, columns))
+        | (tab3 >= 64)
+        | (tab1 == 0)
+        | (not 0 < n_start <= 9)
+        | (not 0 < n_end <= 9)
+    ):
+        return _SKIP, kind
+    start_top, end_top = _ninth_digit(text, at + tab1 + 1, n_start), _ninth_digit(text, at + tab2 + 1, n_end)
+    if start_top < 0 or end_top < 0:
+        return _SKIP, kind
+    sequence = np.int64(names[_find_name(text, at, tab1, names, blob), _ID]) - 1
+    if sequence < 0:
+        return NEW_NAME, kind
+    # Where lines are long, or begin alike and end differently, each one's end is looked for.
+    begins_alike = (separators ^ before) & _below(tab3 + 1) == 0
+    if newline - at >= 64 or (columns > 3 and begins_alike and separators != before):
+        kind = _BEGINNING
+    last = newline - at if kind == _WHOLE else tab3
+    digits = _below(tab2) & ~_below(max(tab1 + 1, tab2 - 8))
+    digits |= _below(tab3) & ~_below(max(tab2 + 1, tab3 - 8))
+    free = _below(last) & ~_below(tab3) & ~separators
+    _write_pattern(shapes, shape, text, at, _below(last + 1) & ~digits & ~free, digits, free)
+    after_fifth = separators & ~_below(tab3 + 1)
+    after_fifth &= after_fifth - _ONE
+    _store64(shapes, shape + _SEQUENCE, sequence)
+    _store64(shapes, shape + _SEPARATORS, np.int64(separators))
+    _store64(shapes, shape + _STEP, newline + 1 - at)
+    _store64(shapes, shape + _START_AT, tab2 - 8)
+    _store64(shapes, shape + _END_AT, tab3 - 8)
+    _store64(shapes, shape + _STRAND_AT, _lowest(after_fifth) + 1)
+    _store64(shapes, shape + _START_MASK, np.int64(_digit_mask(n_start)))
+    _store64(shapes, shape + _END_MASK, np.int64(_digit_mask(n_end)))
+    _store64(shapes, shape + _START_TOP, start_top)
+    _store64(shapes, shape + _END_TOP, end_top)
+    _store64(shapes, shape + _KIND, kind)
+    return DONE, kind
+
+
+@_kernel
 def _parse_lines(
-    text, at, end, columns, names, blob, sites, tiles, starts, width, stranded, pattern, batch, reads_on, tally
+    text, at, end, columns, names, blob, sites, tiles, starts, width, stranded, kind, shapes, batch, reads_on, tally
 ):
     """Parse whole lines from ``at`` on, until a batch is full of reads that may lie in a window.
 
@@ -637,7 +739,7 @@ def _parse_lines(
     Returns
     -------
     tuple
-        What :func:`count_text` returns, and the number of reads in the batch.
+        What :func:`count_text` returns, the number of reads in the batch, and the kind of shapes from now on.
     """
     status, n, rows = DONE, np.uint64(0), _bytes_of(batch)
     lines, past_end, run = np.int64(0), np.int64(0), np.int64(0)
@@ -645,19 +747,19 @@ def _parse_lines(
     shortest_of, longest_of, total_of = _eight_of(FAR), _eight_of(0), _eight_of(0)
     # The sequence of the line before: its id and its place in the table of sequences; -1 before the first.
     identity, tile_first, tile_last, size = np.int64(-1), np.int64(0), np.int64(0), np.int64(0)
-    # The shape of the line before: where its separators are, and what follows from that. Most lines have it.
-    shape, tab1, tab2, tab3, step = np.uint64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    # The shape of the line before. Most lines have it.
+    shape, step, start_at, end_at, strand_at = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     start_mask, end_mask, start_top, end_top = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    strand_at, exact, alike, tried = np.int64(0), True, 0, np.int64(-1)
+    separators, alike, tried = np.uint64(0), 0, np.int64(-1)
     # The gap of the last read: no window overlaps [gap_begin, gap_end).
     gap_begin, gap_end = np.uint64(FAR), np.uint64(0)
     while True:
         # After eight lines of one shape on one sequence, eight at once as long as they have it too.
-        while alike == 8 and exact and at + 8 * step <= end and n + _EIGHT <= BATCH_READS:
-            if not _fit_eight(text, at, step, pattern):
+        while alike == 8 and kind == _WHOLE and at + 8 * step <= end and n + _EIGHT <= BATCH_READS:
+            if not _fit_eight(text, at, step, shapes, shape):
                 break
-            begins = _number(_load_eight(text, at + tab2 - 8, step), start_mask) + start_top
-            ends = _number(_load_eight(text, at + tab3 - 8, step), end_mask) + end_top
+            begins = _number(_load_eight(text, at + start_at, step), start_mask) + start_top
+            ends = _number(_load_eight(text, at + end_at, step), end_mask) + end_top
             if not (_all_below(begins, ends) and _all_below(ends, np.uint64(min(size, _MAX_POSITION) + 1))):
                 break
             spans = ends - begins
@@ -680,15 +782,15 @@ def _parse_lines(
         alike = 0
         # Lines of one shape on one sequence, one after the other. Anything else ends the loop.
         while identity >= 0 and alike < 8 and at < end and n < BATCH_READS:
-            if not _fits(text, at, pattern):
+            if not _fits(text, at, shapes, shape):
                 break
-            if not exact:
+            if kind == _BEGINNING:
                 newline, n_tabs = _end_of_line(text, at)
                 step = newline + 1 - at
                 if not _has_columns(text, at, newline, n_tabs, columns):
                     break
-            start = np.int64(_number(_load64(text, at + tab2 - 8), start_mask) + start_top)
-            stop = np.int64(_number(_load64(text, at + tab3 - 8), end_mask) + end_top)
+            start = np.int64(_number(_load64(text, at + start_at), start_mask) + start_top)
+            stop = np.int64(_number(_load64(text, at + end_at), end_mask) + end_top)
             if (stop <= start) | (stop > _MAX_POSITION):
                 break
             span = stop - start
@@ -705,55 +807,30 @@ def _parse_lines(
             break
         if alike == 8:
             continue
-        newline, n_tabs = _end_of_line(text, at)
-        if at != tried and not _is_header(text, at):
-            # Another shape or another sequence: learn both from this line, and try again.
-            length = newline - at
-            separators = (_tabs64(text, at) | _newlines64(text, at)) & _below(min(length + 1, 64))
-            first = _lowest(separators)
-            rest = separators & (separators - _ONE)
-            second = _lowest(rest)
-            rest &= rest - _ONE
-            third = _lowest(rest)
-            rest &= rest - _ONE
-            rest &= rest - _ONE
-            n_start, n_end = second - first - 1, third - second - 1
-            top_start, top_end = _ninth_digit(text, at + first + 1, n_start), _ninth_digit(text, at + second + 1, n_end)
-            # The first three fields must lie within the 64 bytes that are looked at.
-            if (
-                _has_columns(text, at, newline, n_tabs, columns)
-                & (third < 64)
-                & (first > 0)
-                & (0 < n_start <= 9)
-                & (0 < n_end <= 9)
-                & (top_start >= 0)
-                & (top_end >= 0)
-            ):
-                found = np.int64(names[_find_name(text, at, first, names, blob), _ID]) - 1
-                if found < 0:
+        if at != tried:
+            # Another shape or another sequence: one of those in the table, or it is learned from this line.
+            tried = at
+            place, code = _place_of_shape(text, at), DONE
+            if _fact(shapes, place + _KIND) != kind or not _fits(text, at, shapes, place):
+                code, kind = _learn_shape(text, at, columns, names, blob, kind, separators, shapes, place)
+                if code == NEW_NAME:
                     status = NEW_NAME
                     break
-                if identity >= 0:
-                    reads_on[identity] += run
+            if code == DONE:
+                shape, found = place, _fact(shapes, place + _SEQUENCE)
                 if found != identity:
+                    if identity >= 0:
+                        reads_on[identity] += run
+                    identity, run = found, np.int64(0)
+                    tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
                     gap_begin, gap_end = np.uint64(FAR), np.uint64(0)
-                identity, run = found, np.int64(0)
-                tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
-                # Where lines are long, or begin alike and end differently, each one's end is looked for.
-                begin_alike = (first == tab1) & (second == tab2) & (third == tab3)
-                if length >= 64 or (columns > 3 and begin_alike and separators != shape):
-                    exact = False
-                shape, tab1, tab2, tab3, step = separators, first, second, third, length + 1
-                strand_at = _lowest(rest) + 1
-                # Of nine digits the first belongs to the shape.
-                start_mask, start_top = _digit_mask(n_start), np.uint64(top_start)
-                end_mask, end_top = _digit_mask(n_end), np.uint64(top_end)
-                digits = _below(tab2) & ~_below(max(tab1 + 1, tab2 - 8))
-                digits |= _below(tab3) & ~_below(max(tab2 + 1, tab3 - 8))
-                free = _below(length if exact else tab3) & ~_below(tab3) & ~separators
-                _learn(pattern, text, at, _below((length if exact else tab3) + 1) & ~digits & ~free, digits, free)
-                tried = at
+                separators, step = _load64(shapes, shape + _SEPARATORS), _fact(shapes, shape + _STEP)
+                start_at, end_at = _fact(shapes, shape + _START_AT), _fact(shapes, shape + _END_AT)
+                strand_at = _fact(shapes, shape + _STRAND_AT)
+                start_mask, end_mask = _load64(shapes, shape + _START_MASK), _load64(shapes, shape + _END_MASK)
+                start_top, end_top = _load64(shapes, shape + _START_TOP), _load64(shapes, shape + _END_TOP)
                 continue
+        newline, _ = _end_of_line(text, at)
         # Headers, blanks, reads of no length, odd numbers, and everything that is wrong.
         code, name_length, start, stop = _careful_line(text, at, newline, columns)
         if code == DONE:
@@ -787,7 +864,7 @@ def _parse_lines(
     tally[MAX_LENGTH] = max(longest, _most(longest_of))
     tally[SUM_LENGTH] = total + _sum(total_of)
     tally[CURSOR] = at
-    return status, n
+    return status, n, kind
 
 
 @_kernel
@@ -844,12 +921,12 @@ def count_text(
         LINES counts the lines before CURSOR.
     """
     text, name_bytes = _bytes_of(buffer), _bytes_of(blob)
-    batch, pattern = np.zeros((4, BATCH_READS), np.int32), np.zeros(2 * 64, np.uint8)
+    batch, shapes, kind = np.zeros((4, BATCH_READS), np.int32), np.zeros(_SHAPE_BYTES << _SHAPE_BITS, np.uint8), _WHOLE
     width = np.int64((difference.shape[1] - 1) * bin_size)
     tally[CURSOR] = begin
     status = DONE
     while status == DONE and tally[CURSOR] < end:
-        status, n = _parse_lines(
+        status, n, kind = _parse_lines(
             text,
             tally[CURSOR],
             end,
@@ -861,7 +938,8 @@ def count_text(
             starts,
             width,
             stranded,
-            _bytes_of(pattern),
+            kind,
+            _bytes_of(shapes),
             batch,
             reads_on,
             tally,
