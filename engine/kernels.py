@@ -397,7 +397,7 @@ def add_name(names, blob, place, length, identity):
 
 # Rows of a batch of reads, int32: the tile of the start, [start, end) in bp, PLUS or MINUS (0: any).
 _TILE, _START, _END, _STRAND = range(4)
-BATCH_READS = 512
+BATCH_READS = 1024
 
 
 @_kernel
