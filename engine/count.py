@@ -31,7 +31,7 @@ from deepchrome.engine.formats import (
     detect,
 )
 from deepchrome.engine.reads import Block, Meter, Source, explain, is_cram, open_source, open_stream
-from deepchrome.engine.windows import Windows, index_windows
+from deepchrome.engine.windows import Windows, index_of
 from deepchrome.errors import BadDataError, UsageError
 
 Progress = Callable[[int, int], None]
@@ -166,7 +166,7 @@ def tally_reads(
     if threads < 1:
         raise UsageError(f"threads={threads}: at least 1 is needed")
     began = time.perf_counter()
-    index = index_windows(windows, options.strand)
+    index = index_of(windows, options.strand)
     sequences = Sequences([*windows.genome.sizes], index)
     target = Target(sequences, index, windows.n_bins, windows.bin_size, options)
     name = str(path)
@@ -203,7 +203,7 @@ class _Counting:
         self._carry = b""
         self._changed = threading.Condition()
         self._free: list[Block] = []
-        self._taken: deque[tuple[int, Block, bytes]] = deque()
+        self._taken: deque[tuple[int, Block, memoryview]] = deque()
         self._is_taking = False
         self._n_taken = 0
         self._n_cut = 0
@@ -361,15 +361,9 @@ def _tally(
 
 
 def _counts(counting: _Counting, windows: Windows) -> npt.NDArray[np.uint32]:
-    index = counting.target.index
-    totals = np.zeros((len(index.starts), windows.n_bins), np.int64)
-    for counter in counting.counters:
-        counter.add_to(totals)
-    if totals.max() > np.iinfo(np.uint32).max:
-        raise BadDataError(f"a bin with {totals.max()} reads: more than the 4,294,967,295 that a count can hold")
     counts = np.zeros((len(windows.genes), windows.n_bins), np.uint32)
-    is_gene = index.order >= 0
-    counts[index.order[is_gene]] = totals[is_gene]
+    for counter in counting.counters:
+        counter.add_to(counts)
     if len(windows.outside):
         counts[windows.outside] *= ~windows.outside_bins()
     return counts

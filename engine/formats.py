@@ -29,6 +29,7 @@ _BAM_MAGIC = b"BAM\1"
 
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Counter(ABC):
         self.index = index
         self.bin_size = bin_size
         self.difference = np.zeros((len(index.starts), n_bins + 1), np.int32)
-        self._folded: Integers | None = None
+        self._folded: Counts | None = None
         self._reads_since_fold = 0
         self.tally = np.zeros(kernels.N_TALLY, np.int64)
         self.tally[kernels.MIN_LENGTH] = kernels.FAR
@@ -156,21 +157,29 @@ class Counter(ABC):
         self._reads_since_fold += done
         if self._reads_since_fold > READS_PER_FOLD:
             if self._folded is None:
-                self._folded = np.zeros((self.difference.shape[0], self.difference.shape[1] - 1), np.int64)
-            self.add_to(self._folded)
+                n_genes = int(self.index.order.max()) + 1
+                self._folded = np.zeros((n_genes, self.difference.shape[1] - 1), np.uint32)
+            _check_largest(kernels.fold(self.difference, self.index.order, self._folded))
             self.difference[:] = 0
             self._reads_since_fold = 0
         return done
 
-    def add_to(self, counts: Integers) -> None:
-        """Add what has been counted to ``counts``, int64 (windows, bins)."""
-        if self._folded is not None and counts is not self._folded:
-            counts += self._folded
-        kernels.fold(self.difference, counts)
+    def add_to(self, counts: Counts) -> None:
+        """Add what has been counted to ``counts``, uint32 (genes, bins)."""
+        if self._folded is not None:
+            sums = counts[: len(self._folded)] + self._folded.astype(np.int64)
+            _check_largest(int(sums.max(initial=0)))
+            counts[: len(self._folded)] = sums
+        _check_largest(kernels.fold(self.difference, self.index.order, counts))
 
     @abstractmethod
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
         """Count, or raise BadPieceError with the kernel's LINES standing before the culprit."""
+
+
+def _check_largest(count: int) -> None:
+    if count > np.iinfo(np.uint32).max:
+        raise BadDataError(f"a bin with {count} reads: more than the 4,294,967,295 that a count can hold")
 
 
 class Format(ABC):

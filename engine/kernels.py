@@ -2,14 +2,16 @@
 
 What makes them fast, and what they assume
 ------------------------------------------
-*Text.* One compare per separator over the next 64 bytes gives bit masks of the tabs and of the newlines: the
-shape of a line. While lines keep the shape and the chromosome of the one before, each field is where it was,
-no position depends on the bytes of the line before it, and numbers are read eight digits at a time; every byte
-that matters is still checked. Another shape is learned from the masks; what has none, ``_careful_line`` decides.
+*Text.* Lines are alike: the same chromosome, the separators in the same places. The first of them is learned as a
+pattern, which says of each of 64 bytes what it may be: this name, a digit, this separator, anything but a separator.
+One subtraction and one compare, of 64 bytes each, check a line whole; where it fits, each field is where it was, and
+no position depends on the bytes of the line before it. So eight lines are checked, and their numbers read, at once.
+Bit masks of the tabs and the newlines give the pattern of another line; what has none, ``_careful_line`` decides.
 
 *Counting.* Windows are sorted by chromosome and start; a table of tiles says for a position which
 window can be the first to hold it. A read adds 1 at its first bin and takes 1 away after its last one, so
 its cost depends neither on its length nor on the bin size; the running sum along a window gives the counts.
+Eight reads that all lie in the gap between the same two windows are left out together.
 
 Assumptions, kept by ``count.py``: a buffer may be read 64 bytes before ``begin`` and 64 bytes past
 ``end``; text in [begin, end) ends with a newline, records in [begin, end) are whole.
@@ -17,13 +19,15 @@ Assumptions, kept by ``count.py``: a buffer may be read 64 bytes before ``begin`
 All kernels and their helpers live in this one file: numba's cache does not notice a change elsewhere.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, overload, register_model
 
 
 def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,32 +57,63 @@ MAX_LINE_BYTES = 1 << 16
 # The start of a sentinel: beyond any read.
 FAR = (1 << 31) - 1
 _MAX_POSITION = (1 << 29) - 1
-_TOO_FAR = 1 << 40
 
 _TAB, _NEWLINE, _RETURN, _HASH, _MINUS_SIGN, _ZERO = 9, 10, 13, 35, 45, 48
 _ONE = np.uint64(1)
 _SIXTY_FOUR = np.uint64(64)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZEROS = np.uint64(0x3030303030303030)
-_ABOVE_NINE = np.uint64(0x7676767676767676)
-_HIGH_BITS = np.uint64(0x8080808080808080)
-_LOW_NIBBLES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _PAIRS, _PAIR_WEIGHTS = np.uint64(0x00FF00FF00FF00FF), np.uint64(2561)
 _QUADS, _QUAD_WEIGHTS = np.uint64(0x0000FFFF0000FFFF), np.uint64(6553601)
 _OCTET_WEIGHTS = np.uint64(42949672960001)
 _EIGHT, _SIXTEEN, _THIRTY_TWO = np.uint64(8), np.uint64(16), np.uint64(32)
+_BYTE = np.uint64(255)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-# --- unaligned loads and bit counts: one or two instructions when compiled ---
+# --- what a processor can do that Python has no word for: one or a few instructions each when compiled ---
+#
+# Each is written twice: as plain Python, which says what it means, and as what builds its instructions.
 #
 # Compiled code sees a buffer as its address: passing arrays from function to function would cost two atomic
 # operations on a reference count each time. As plain Python the same code sees the array, and indexing checks
 # the bounds.
+#
+# Eight numbers at once are, compiled, one vector, in as many registers as the processor needs for it; as plain
+# Python, an array. What is written with operators is the same code for one number and for eight.
+
+
+class _EightType(types.Type):
+    """Eight uint64."""
+
+    def __init__(self) -> None:
+        super().__init__("eight uint64")
+
+
+_INT64, _INT32, _INT8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+_NUMBERS, _BYTES, _FLAGS = ir.VectorType(_INT64, 8), ir.VectorType(_INT8, 64), ir.VectorType(ir.IntType(1), 64)
+_eight = _EightType()
+
+
+@register_model(_EightType)
+class _EightModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, _NUMBERS)
+
+
+def _compiled(function: Any, build: Callable[..., Any], result: types.Type, *signatures: Any) -> None:
+    """Have compiled code use the instructions that ``build`` makes, of a builder and the arguments, for a function."""
+    cases = [signature(result, *kinds) for kinds in signatures]
+    infer_global(function)(type("Template", (ConcreteTemplate,), {"cases": cases}))
+    for kinds in signatures:
+        lower_builtin(function, *kinds)(lambda context, builder, signature, args: build(builder, *args))
 
 
 def _bytes_of(buffer: Any) -> Any:
     return buffer
+
+
+overload(_bytes_of)(lambda buffer: lambda buffer: buffer.ctypes.data)
 
 
 def _load8(text: Any, i: int) -> int:
@@ -93,12 +128,47 @@ def _load64(text: Any, i: int) -> np.uint64:
     return np.uint64(int.from_bytes(text[i : i + 8].tobytes(), "little"))
 
 
+def _load_eight(text: Any, i: int, step: int) -> Any:
+    """Load eight words, ``step`` bytes from one to the next."""
+    return np.array([_load64(text, i + k * step) for k in range(8)], np.uint64)
+
+
+def _store64(buffer: Any, i: int, value: int) -> None:
+    buffer[i : i + 8] = np.frombuffer(np.int64(value).tobytes(), np.uint8)
+
+
+def _put_eight(batch: Any, row: int, i: int, values: Any) -> None:
+    """Store eight numbers in a row of a batch."""
+    batch[row, i : i + 8] = values
+
+
 def _tabs64(text: Any, i: int) -> np.uint64:
     return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _TAB))
 
 
 def _newlines64(text: Any, i: int) -> np.uint64:
     return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _NEWLINE))
+
+
+def _fits(text: Any, i: int, pattern: Any, at: int) -> bool:
+    """Tell whether 64 bytes fit a pattern: the least that each may be, then how much more at most."""
+    return all((int(text[i + k]) - int(pattern[at + k])) % 256 <= pattern[at + 64 + k] for k in range(64))
+
+
+def _fit_eight(text: Any, i: int, step: int, pattern: Any, at: int) -> bool:
+    return all(_fits(text, i + k * step, pattern, at) for k in range(8))
+
+
+def _write_pattern(pattern: Any, at: int, text: Any, i: int, same: Any, digits: Any, free: Any) -> None:
+    """Make a pattern: which bytes must be as here, which digits, which no separators; the others may be anything."""
+    for k in range(64):
+        is_same, is_digit, is_free = (int(mask) >> k & 1 for mask in (same, digits, free))
+        least_most = (text[i + k], 0) if is_same else (_ZERO, 9) if is_digit else _NO_SEPARATOR if is_free else (0, 255)
+        pattern[at + k], pattern[at + 64 + k] = least_most
+
+
+# All but 9 and 10, tab and newline: from 11 on, past 255, up to 8.
+_NO_SEPARATOR = _NEWLINE + 1, 253
 
 
 def _lowest(mask: np.uint64) -> int:
@@ -110,65 +180,157 @@ def _ones(mask: np.uint64) -> int:
     return int(mask).bit_count()
 
 
-def _at_address(builder: Any, args: Any, kind: ir.Type) -> Any:
-    address = builder.add(args[0], args[1])
-    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=1)
+def _eight_of(value: Any) -> Any:
+    return np.full(8, value, np.uint64)
 
 
-def _load_instruction(bits: int, result: types.Type) -> Any:
-    @intrinsic
-    def load(typingctx: Any, text: Any, i: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return _at_address(builder, args, ir.IntType(bits))
-
-        return result(types.intp, types.intp), codegen
-
-    return load
+def _lesser(a: Any, b: Any) -> Any:
+    return np.minimum(a, b)
 
 
-def _mask_instruction(byte: int) -> Any:
-    @intrinsic
-    def mask(typingctx: Any, text: Any, i: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            lanes = ir.VectorType(ir.IntType(8), 64)
-            equal = builder.icmp_unsigned("==", _at_address(builder, args, lanes), ir.Constant(lanes, [byte] * 64))
-            return builder.bitcast(equal, ir.IntType(64))
-
-        return types.uint64(types.intp, types.intp), codegen
-
-    return mask
+def _greater(a: Any, b: Any) -> Any:
+    return np.maximum(a, b)
 
 
-@intrinsic
-def _cttz(typingctx: Any, mask: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.intp(types.uint64), codegen
+def _all_below(a: Any, b: Any) -> bool:
+    """Tell whether each of eight numbers is less than the other, or than each of eight others."""
+    return bool(np.all(a < b))
 
 
-@intrinsic
-def _ctpop(typingctx: Any, mask: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.intp(types.uint64), codegen
+def _least(eight: Any) -> np.int64:
+    return np.int64(eight.min())
 
 
-_load8_instruction = _load_instruction(8, types.uint8)
-_load32_instruction = _load_instruction(32, types.int32)
-_load64_instruction = _load_instruction(64, types.uint64)
-_tabs64_instruction = _mask_instruction(_TAB)
-_newlines64_instruction = _mask_instruction(_NEWLINE)
+def _most(eight: Any) -> np.int64:
+    return np.int64(eight.max())
 
-overload(_bytes_of)(lambda buffer: lambda buffer: buffer.ctypes.data)
-overload(_load8)(lambda text, i: lambda text, i: np.int64(_load8_instruction(text, i)))
-overload(_load32)(lambda text, i: lambda text, i: np.int64(_load32_instruction(text, i)))
-overload(_load64)(lambda text, i: lambda text, i: _load64_instruction(text, i))
-overload(_tabs64)(lambda text, i: lambda text, i: _tabs64_instruction(text, i))
-overload(_newlines64)(lambda text, i: lambda text, i: _newlines64_instruction(text, i))
-overload(_lowest)(lambda mask: lambda mask: _cttz(mask))  # type: ignore[call-arg]
-overload(_ones)(lambda mask: lambda mask: _ctpop(mask))  # type: ignore[call-arg]
+
+def _sum(eight: Any) -> np.int64:
+    return np.int64(eight.sum())
+
+
+def _at(builder: Any, buffer: Any, i: Any, kind: ir.Type) -> Any:
+    return builder.inttoptr(builder.add(buffer, i), kind.as_pointer())
+
+
+def _loaded(builder: Any, text: Any, i: Any, kind: ir.Type) -> Any:
+    return builder.load(_at(builder, text, i, kind), align=1)
+
+
+def _constant(kind: ir.Type, value: int) -> Any:
+    return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
+
+
+def _places(builder: Any, text: Any, i: Any, byte: int) -> Any:
+    equal = builder.icmp_unsigned("==", _loaded(builder, text, i, _BYTES), _constant(_BYTES, byte))
+    return builder.bitcast(equal, _INT64)
+
+
+def _strided(builder: Any, text: Any, i: Any, step: Any) -> Any:
+    values = ir.Constant(_NUMBERS, ir.Undefined)
+    for k in range(8):
+        values = builder.insert_element(values, _loaded(builder, text, i, _INT64), _constant(_INT32, k))
+        i = builder.add(i, step)
+    return values
+
+
+def _word_stored(builder: Any, buffer: Any, i: Any, value: Any) -> None:
+    builder.store(value, _at(builder, buffer, i, _INT64), align=1)
+
+
+def _stored(builder: Any, batch: Any, row: Any, i: Any, values: Any) -> None:
+    narrow = ir.VectorType(_INT32, 8)
+    place = builder.add(builder.mul(row, _constant(_INT64, BATCH_READS)), i)
+    pointer = _at(builder, batch, builder.mul(place, _constant(_INT64, 4)), narrow)
+    builder.store(builder.trunc(values, narrow), pointer, align=1)
+
+
+def _fitting(builder: Any, text: Any, i: Any, step: Any, pattern: Any, at: Any, lines: int) -> Any:
+    least = _loaded(builder, pattern, at, _BYTES)
+    most = _loaded(builder, pattern, builder.add(at, _constant(_INT64, 64)), _BYTES)
+    fitting = _constant(_FLAGS, 1)
+    for _ in range(lines):
+        above = builder.sub(_loaded(builder, text, i, _BYTES), least)
+        fitting = builder.and_(fitting, builder.icmp_unsigned("<=", above, most))
+        i = builder.add(i, step)
+    return builder.icmp_unsigned("==", builder.bitcast(fitting, _INT64), _constant(_INT64, -1))
+
+
+def _pattern(builder: Any, pattern: Any, at: Any, text: Any, i: Any, *masks: Any) -> None:
+    same, digits, free = (builder.bitcast(mask, _FLAGS) for mask in masks)
+    here = _loaded(builder, text, i, _BYTES)
+    for half, if_same in enumerate((here, _constant(_BYTES, 0))):
+        of_digit, of_free, of_other = (_constant(_BYTES, pair[half]) for pair in ((_ZERO, 9), _NO_SEPARATOR, (0, 255)))
+        value = builder.select(digits, of_digit, builder.select(free, of_free, of_other))
+        pointer = _at(builder, pattern, builder.add(at, _constant(_INT64, 64 * half)), _BYTES)
+        builder.store(builder.select(same, if_same, value), pointer, align=1)
+
+
+def _eight_alike(builder: Any, value: Any) -> Any:
+    if value.type == _NUMBERS:
+        return value
+    first = builder.insert_element(ir.Constant(_NUMBERS, ir.Undefined), value, _constant(_INT32, 0))
+    return builder.shuffle_vector(first, first, _constant(ir.VectorType(_INT32, 8), 0))
+
+
+def _less(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
+
+
+def _more(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_unsigned(">", a, b), a, b)
+
+
+def _each_less(builder: Any, a: Any, b: Any) -> Any:
+    return builder.icmp_unsigned("==", builder.bitcast(builder.icmp_unsigned("<", a, b), _INT8), _constant(_INT8, -1))
+
+
+def _between_lanes(combine: Callable[..., Any]) -> Callable[..., Any]:
+    def build(builder: Any, eight: Any) -> Any:
+        values = [builder.extract_element(eight, _constant(_INT32, k)) for k in range(8)]
+        while len(values) > 1:
+            values = [combine(builder, a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
+        return values[0]
+
+    return build
+
+
+def _lane_by_lane(combine: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda builder, *args: combine(builder, *(_eight_alike(builder, value) for value in args))
+
+
+_place, _one, _pair = (types.intp, types.intp), (types.uint64,), ((_eight, _eight), (_eight, types.uint64))
+_compiled(_load8, lambda b, text, i: b.zext(_loaded(b, text, i, _INT8), _INT64), types.int64, _place)
+_compiled(_load32, lambda b, text, i: b.sext(_loaded(b, text, i, _INT32), _INT64), types.int64, _place)
+_compiled(_load64, lambda b, text, i: _loaded(b, text, i, _INT64), types.uint64, _place)
+_compiled(_load_eight, _strided, _eight, (*_place, types.intp))
+_compiled(_put_eight, _stored, types.void, (types.intp, types.intp, types.uint64, _eight))
+_compiled(_tabs64, lambda b, text, i: _places(b, text, i, _TAB), types.uint64, _place)
+_compiled(_newlines64, lambda b, text, i: _places(b, text, i, _NEWLINE), types.uint64, _place)
+_compiled(_fits, lambda b, text, i, p, at: _fitting(b, text, i, i, p, at, 1), types.boolean, _place * 2)
+_compiled(
+    _fit_eight,
+    lambda b, text, i, step, p, at: _fitting(b, text, i, step, p, at, 8),
+    types.boolean,
+    (*_place, types.intp, *_place),
+)
+_compiled(_write_pattern, _pattern, types.void, (*_place, *_place, *_one * 3))
+_compiled(_store64, _word_stored, types.void, (*_place, types.int64))
+_compiled(_lowest, lambda b, mask: b.cttz(mask, _constant(ir.IntType(1), 0)), types.intp, _one)
+_compiled(_ones, lambda b, mask: b.ctpop(mask), types.intp, _one)
+_compiled(_eight_of, _eight_alike, _eight, _one)
+_compiled(operator.add, _lane_by_lane(ir.IRBuilder.add), _eight, *_pair)
+_compiled(operator.sub, _lane_by_lane(ir.IRBuilder.sub), _eight, *_pair)
+_compiled(operator.mul, _lane_by_lane(ir.IRBuilder.mul), _eight, *_pair)
+_compiled(operator.and_, _lane_by_lane(ir.IRBuilder.and_), _eight, *_pair)
+_compiled(operator.xor, _lane_by_lane(ir.IRBuilder.xor), _eight, *_pair)
+_compiled(operator.rshift, _lane_by_lane(ir.IRBuilder.lshr), _eight, *_pair)
+_compiled(_lesser, _lane_by_lane(_less), _eight, *_pair)
+_compiled(_greater, _lane_by_lane(_more), _eight, *_pair)
+_compiled(_all_below, _lane_by_lane(_each_less), types.boolean, *_pair, (types.uint64, _eight))
+_compiled(_least, _between_lanes(_less), types.int64, (_eight,))
+_compiled(_most, _between_lanes(_more), types.int64, (_eight,))
+_compiled(_sum, _between_lanes(ir.IRBuilder.add), types.int64, (_eight,))
 
 
 # --- names of sequences: an open-addressed table, one per worker ---
@@ -235,7 +397,7 @@ def add_name(names, blob, place, length, identity):
 
 # Rows of a batch of reads, int32: the tile of the start, [start, end) in bp, PLUS or MINUS (0: any).
 _TILE, _START, _END, _STRAND = range(4)
-BATCH_READS = 512
+BATCH_READS = 1024
 
 
 @_kernel
@@ -272,16 +434,44 @@ def _add_reads(batch, n, tiles, starts, accepts, bin_size, difference):
 
 
 @_kernel
-def fold(difference, counts):
-    """Turn differences (windows, bins + 1) into counts (windows, bins), added to ``counts``."""
-    for window in range(difference.shape[0]):
-        running = np.int64(0)
+def fold(difference, order, counts):
+    """Turn differences into counts and add them to those of the genes.
+
+    Parameters
+    ----------
+    difference
+        int32 (windows, bins + 1).
+    order
+        int64 (windows): the gene of each window, -1 for none.
+    counts
+        uint32 (genes, bins), added to.
+
+    Returns
+    -------
+    int
+        The largest count; beyond 32 bits ``counts`` cannot be trusted.
+    """
+    largest = np.int64(0)
+    for window in range(len(order)):
+        if order[window] < 0:
+            continue
+        gene, running = np.uint64(order[window]), np.int64(0)
         for b in range(counts.shape[1]):
             running += difference[window, b]
-            counts[window, b] += running
+            count = counts[gene, b] + running
+            largest = max(largest, count)
+            counts[gene, b] = count
+    return largest
 
 
 # --- text ---
+
+# A table of the shapes of lines. A shape is a pattern and, in words behind it, what follows from that.
+_SEQUENCE, _SEPARATORS, _STEP, _START_AT, _END_AT, _STRAND_AT = range(128, 128 + 6 * 8, 8)
+_START_MASK, _END_MASK, _START_TOP, _END_TOP, _KIND = range(128 + 6 * 8, 128 + 11 * 8, 8)
+_SHAPE_BYTES, _SHAPE_BITS = 256, 8
+# What a shape covers: nothing, for it is a free place; a line whole; or what comes before its fourth field.
+_FREE, _WHOLE, _BEGINNING = 0, 1, 2
 
 
 @_kernel
@@ -291,13 +481,36 @@ def _digit_mask(n):
 
 
 @_kernel
-def _digits(text, last, mask):
-    """Read the up to eight digits that end before ``last``; return their value, and nonzero if one is no digit."""
-    x = (_load64(text, last - 8) ^ _ZEROS) & mask
-    wrong = ((x + _ABOVE_NINE) | x) & _HIGH_BITS
-    x = ((x & _LOW_NIBBLES) * _PAIR_WEIGHTS) >> _EIGHT
+def _below(k):
+    """Return the mask of the lowest ``k`` bits of 64."""
+    return _ALL >> np.uint64(64 - k) if k > 0 else np.uint64(0)
+
+
+@_kernel
+def _number(word, mask):
+    """Return the number that the digits under the mask of a word, or of each of eight words, say."""
+    x = (word ^ _ZEROS) & mask
+    x = (x * _PAIR_WEIGHTS) >> _EIGHT
     x = ((x & _PAIRS) * _QUAD_WEIGHTS) >> _SIXTEEN
-    return np.int64(((x & _QUADS) * _OCTET_WEIGHTS) >> _THIRTY_TWO), wrong
+    return ((x & _QUADS) * _OCTET_WEIGHTS) >> _THIRTY_TWO
+
+
+@_kernel
+def _ninth_digit(text, first, n):
+    """Return what the first of ``n`` digits at ``first`` adds if there are nine, -1 if it is none; else 0."""
+    digit = _load8(text, first) - _ZERO if n == 9 else np.int64(0)
+    return digit * 100_000_000 if 0 <= digit <= 9 else np.int64(-1)
+
+
+@_kernel
+def _gap(start, window, starts, width):
+    """Return the end of the gap between windows that ``start`` lies in, 0 or more; ``start`` or less if in none.
+
+    ``window`` is the first that can be there. From ``start`` to the end of the gap there is no window.
+    """
+    while np.int64(starts[window]) + width <= start:
+        window += _ONE
+    return max(np.int64(starts[window]), 0)
 
 
 @_kernel
@@ -436,62 +649,149 @@ def _has_columns(text, at, newline, n_tabs, columns):
 
 
 @_kernel
-def _same_beyond_eight(text, a, b, length):
-    """Compare two names of more than eight bytes, whose first eight are known to be equal."""
-    if _load64(text, a + length - 8) != _load64(text, b + length - 8):
-        return False
-    for k in range(8, length - 8):  # noqa: SIM110 - numba has no generators
-        if _load8(text, a + k) != _load8(text, b + k):
-            return False
-    return True
+def _separators(text, at):
+    """Return the mask of the tabs and the newline of the line at ``at``, as far as 64 bytes go, and the first three."""
+    ends = _newlines64(text, at)
+    separators = (_tabs64(text, at) | ends) & (ends ^ (ends - _ONE))
+    second = separators & (separators - _ONE)
+    third = second & (second - _ONE)
+    return separators, _lowest(separators), _lowest(second), _lowest(third)
 
 
 @_kernel
-def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, reads_on, tally):
-    """Parse whole lines from ``at`` on, at most a batch of reads.
+def _place_of_shape(text, at):
+    """Return where in the table of shapes that of the line at ``at`` is, or would be."""
+    separators, tab1, tab2, _ = _separators(text, at)
+    top = np.uint64(_load8(text, at + min(tab1, 62) + 1) * (tab2 - tab1 == 10))
+    key = (_first_bytes(text, at, max(tab1, 1)) ^ separators ^ top << _THIRTY_TWO) * _MIX
+    return np.int64(key >> np.uint64(64 - _SHAPE_BITS)) * _SHAPE_BYTES
+
+
+@_kernel
+def _fact(shapes, i):
+    """Return a word of the table of shapes as a number."""
+    return np.int64(_load64(shapes, i))
+
+
+@_kernel
+def _learn_shape(text, at, columns, names, blob, kind, before, shapes, shape):
+    """Enter the shape of a line in the table.
+
+    ``kind`` is that of the shapes so far, ``before`` the separators of the line before.
+
+    Returns
+    -------
+    tuple of int
+        DONE, NEW_NAME, or _SKIP if there is no pattern for this line; and the kind of shapes from now on.
+    """
+    newline, n_tabs = _end_of_line(text, at)
+    separators, tab1, tab2, tab3 = _separators(text, at)
+    n_start, n_end = tab2 - tab1 - 1, tab3 - tab2 - 1
+    # The first three fields must lie within the 64 bytes that are looked at.
+    if (
+        _is_header(text, at)
+        | (not _has_columns(text, at, newline, n_tabs, columns))
+        | (tab3 >= 64)
+        | (tab1 == 0)
+        | (not 0 < n_start <= 9)
+        | (not 0 < n_end <= 9)
+    ):
+        return _SKIP, kind
+    start_top, end_top = _ninth_digit(text, at + tab1 + 1, n_start), _ninth_digit(text, at + tab2 + 1, n_end)
+    if start_top < 0 or end_top < 0:
+        return _SKIP, kind
+    sequence = np.int64(names[_find_name(text, at, tab1, names, blob), _ID]) - 1
+    if sequence < 0:
+        return NEW_NAME, kind
+    # Where lines are long, or begin alike and end differently, each one's end is looked for.
+    begins_alike = (separators ^ before) & _below(tab3 + 1) == 0
+    if newline - at >= 64 or (columns > 3 and begins_alike and separators != before):
+        kind = _BEGINNING
+    last = newline - at if kind == _WHOLE else tab3
+    digits = _below(tab2) & ~_below(max(tab1 + 1, tab2 - 8))
+    digits |= _below(tab3) & ~_below(max(tab2 + 1, tab3 - 8))
+    free = _below(last) & ~_below(tab3) & ~separators
+    _write_pattern(shapes, shape, text, at, _below(last + 1) & ~digits & ~free, digits, free)
+    after_fifth = separators & ~_below(tab3 + 1)
+    after_fifth &= after_fifth - _ONE
+    _store64(shapes, shape + _SEQUENCE, sequence)
+    _store64(shapes, shape + _SEPARATORS, np.int64(separators))
+    _store64(shapes, shape + _STEP, newline + 1 - at)
+    _store64(shapes, shape + _START_AT, tab2 - 8)
+    _store64(shapes, shape + _END_AT, tab3 - 8)
+    _store64(shapes, shape + _STRAND_AT, _lowest(after_fifth) + 1)
+    _store64(shapes, shape + _START_MASK, np.int64(_digit_mask(n_start)))
+    _store64(shapes, shape + _END_MASK, np.int64(_digit_mask(n_end)))
+    _store64(shapes, shape + _START_TOP, start_top)
+    _store64(shapes, shape + _END_TOP, end_top)
+    _store64(shapes, shape + _KIND, kind)
+    return DONE, kind
+
+
+@_kernel
+def _parse_lines(
+    text, at, end, columns, names, blob, sites, tiles, starts, width, stranded, kind, shapes, batch, reads_on, tally
+):
+    """Parse whole lines from ``at`` on, until a batch is full of reads that may lie in a window.
 
     The tally is kept but for IN_WINDOWS; CURSOR is where parsing stopped.
 
     Returns
     -------
     tuple
-        What :func:`count_text` returns, and the number of reads in the batch.
+        What :func:`count_text` returns, the number of reads in the batch, and the kind of shapes from now on.
     """
-    status, n = DONE, np.uint64(0)
-    lines, odd, past_end, run = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    status, n, rows = DONE, np.uint64(0), _bytes_of(batch)
+    lines, past_end, run = np.int64(0), np.int64(0), np.int64(0)
     shortest, longest, total = tally[MIN_LENGTH], tally[MAX_LENGTH], tally[SUM_LENGTH]
-    # The sequence of the line before: its id, its name, its place in the table of sequences.
-    identity, length, name_at = np.int64(-1), np.int64(0), np.int64(0)
-    head, head_mask = np.uint64(0), np.uint64(0)
-    tile_first, tile_last, size = np.int64(0), np.int64(0), np.int64(0)
-    # The shape of the line before: where its separators are, and what follows from that. Most lines have it.
-    within, shape_tabs, shape_newline = np.uint64(0), np.uint64(0), _ONE
-    tab1, tab2, tab3, step, exact = np.int64(0), np.int64(0), np.int64(0), np.int64(0), True
-    start_mask, end_mask, nine_start, nine_end = np.uint64(0), np.uint64(0), False, False
-    tried = np.int64(-1)
+    shortest_of, longest_of, total_of = _eight_of(FAR), _eight_of(0), _eight_of(0)
+    # The sequence of the line before: its id and its place in the table of sequences; -1 before the first.
+    identity, tile_first, tile_last, size = np.int64(-1), np.int64(0), np.int64(0), np.int64(0)
+    # The shape of the line before. Most lines have it.
+    shape, step, start_at, end_at, strand_at = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    start_mask, end_mask, start_top, end_top = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    separators, alike, tried = np.uint64(0), 0, np.int64(-1)
+    # The gap of the last read: no window overlaps [gap_begin, gap_end).
+    gap_begin, gap_end = np.uint64(FAR), np.uint64(0)
     while True:
-        # Lines of one shape, on one sequence, one after the other. Anything else ends the loop.
-        while at < end and n < BATCH_READS:
-            if (_tabs64(text, at) & within != shape_tabs) | (_newlines64(text, at) & within != shape_newline):
+        # After eight lines of one shape on one sequence, eight at once as long as they have it too.
+        while alike == 8 and kind == _WHOLE and at + 8 * step <= end and n + _EIGHT <= BATCH_READS:
+            if not _fit_eight(text, at, step, shapes, shape):
                 break
-            if _load64(text, at) & head_mask != head:
+            begins = _number(_load_eight(text, at + start_at, step), start_mask) + start_top
+            ends = _number(_load_eight(text, at + end_at, step), end_mask) + end_top
+            if not (_all_below(begins, ends) and _all_below(ends, np.uint64(min(size, _MAX_POSITION) + 1))):
                 break
-            if length > 8 and not _same_beyond_eight(text, at, name_at, length):
+            spans = ends - begins
+            shortest_of, longest_of = _lesser(shortest_of, spans), _greater(longest_of, spans)
+            total_of = total_of + spans
+            if not (_all_below(gap_begin, begins + _ONE) and _all_below(ends, gap_end + _ONE)):
+                tile = _lesser(begins >> np.uint64(TILE_BITS), np.uint64(tile_last)) + np.uint64(tile_first)
+                _put_eight(rows, _TILE, n, tile)
+                _put_eight(rows, _START, n, begins)
+                _put_eight(rows, _END, n, ends)
+                if stranded:
+                    signs = _load_eight(text, at + strand_at, step) & _BYTE
+                    is_plus = _lesser(signs ^ np.uint64(_MINUS_SIGN), _ONE)
+                    _put_eight(rows, _STRAND, n, _eight_of(MINUS) - is_plus)
+                n += _EIGHT
+                start = np.int64(batch[_START, n - _ONE])
+                gap_begin = np.uint64(start)
+                gap_end = np.uint64(_gap(start, np.uint64(tiles[np.uint64(batch[_TILE, n - _ONE])]), starts, width))
+            lines, run, at = lines + 8, run + 8, at + 8 * step
+        alike = 0
+        # Lines of one shape on one sequence, one after the other. Anything else ends the loop.
+        while identity >= 0 and alike < 8 and at < end and n < BATCH_READS:
+            if not _fits(text, at, shapes, shape):
                 break
-            if not exact:
+            if kind == _BEGINNING:
                 newline, n_tabs = _end_of_line(text, at)
                 step = newline + 1 - at
                 if not _has_columns(text, at, newline, n_tabs, columns):
                     break
-            start, wrong_start = _digits(text, at + tab2, start_mask)
-            stop, wrong_stop = _digits(text, at + tab3, end_mask)
-            if nine_start:
-                top = _load8(text, at + tab1 + 1) - _ZERO
-                start += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
-            if nine_end:
-                top = _load8(text, at + tab2 + 1) - _ZERO
-                stop += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
-            if (wrong_start | wrong_stop != 0) | (stop <= start) | (stop > _MAX_POSITION):
+            start = np.int64(_number(_load64(text, at + start_at), start_mask) + start_top)
+            stop = np.int64(_number(_load64(text, at + end_at), end_mask) + end_top)
+            if (stop <= start) | (stop > _MAX_POSITION):
                 break
             span = stop - start
             shortest, longest, total = min(shortest, span), max(longest, span), total + span
@@ -502,51 +802,35 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
             if stranded:
                 batch[_STRAND, n] = _text_strand(text, at)
             n += _ONE
-            run += 1
-            at += step
+            lines, run, alike, at = lines + 1, run + 1, alike + 1, at + step
         if at >= end or n == BATCH_READS:
             break
-        newline, n_tabs = _end_of_line(text, at)
-        if at != tried and not _is_header(text, at):
-            # Another shape or another sequence: learn both from this line, and try again.
-            newlines, tabs = _newlines64(text, at), _tabs64(text, at)
-            separators = tabs | newlines
-            first = _lowest(separators)
-            separators &= separators - _ONE
-            second = _lowest(separators)
-            separators &= separators - _ONE
-            third = _lowest(separators)
-            start_digits, end_digits = second - first - 1, third - second - 1
-            # The first three fields must lie within the 64 bytes that are looked at.
-            if (
-                _has_columns(text, at, newline, n_tabs, columns)
-                & (third < 64)
-                & (first > 0)
-                & (0 < start_digits <= 9)
-                & (0 < end_digits <= 9)
-            ):
-                found = np.int64(names[_find_name(text, at, first, names, blob), _ID]) - 1
-                if found < 0:
+        if alike == 8:
+            continue
+        if at != tried:
+            # Another shape or another sequence: one of those in the table, or it is learned from this line.
+            tried = at
+            place, code = _place_of_shape(text, at), DONE
+            if _fact(shapes, place + _KIND) != kind or not _fits(text, at, shapes, place):
+                code, kind = _learn_shape(text, at, columns, names, blob, kind, separators, shapes, place)
+                if code == NEW_NAME:
                     status = NEW_NAME
                     break
-                if identity >= 0:
-                    reads_on[identity] += run
-                identity, run, length, name_at = found, np.int64(0), first, at
-                head, head_mask = _first_bytes(text, at, first), _ALL >> np.uint64(8 * (8 - min(first, 8)))
-                tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
-                # Where lines are long, or begin alike and end differently, each one's end is looked for.
-                alike = (first == tab1) & (second == tab2) & (third == tab3)
-                differs = (tabs & within != shape_tabs) | (newlines & within != shape_newline)
-                if newline - at >= 64 or (columns > 3 and alike and differs):
-                    exact = False
-                tab1, tab2, tab3, step = first, second, third, newline + 1 - at
-                start_mask, end_mask = _digit_mask(start_digits), _digit_mask(end_digits)
-                nine_start, nine_end = start_digits == 9, end_digits == 9
-                last = newline - at if exact else third
-                within = _ALL >> np.uint64(63 - last)
-                shape_tabs, shape_newline = tabs & within, newlines & within
-                tried = at
+            if code == DONE:
+                shape, found = place, _fact(shapes, place + _SEQUENCE)
+                if found != identity:
+                    if identity >= 0:
+                        reads_on[identity] += run
+                    identity, run = found, np.int64(0)
+                    tile_first, tile_last, size = sites[found, TILE_FIRST], sites[found, TILE_LAST], sites[found, SIZE]
+                    gap_begin, gap_end = np.uint64(FAR), np.uint64(0)
+                separators, step = _load64(shapes, shape + _SEPARATORS), _fact(shapes, shape + _STEP)
+                start_at, end_at = _fact(shapes, shape + _START_AT), _fact(shapes, shape + _END_AT)
+                strand_at = _fact(shapes, shape + _STRAND_AT)
+                start_mask, end_mask = _load64(shapes, shape + _START_MASK), _load64(shapes, shape + _END_MASK)
+                start_top, end_top = _load64(shapes, shape + _START_TOP), _load64(shapes, shape + _END_TOP)
                 continue
+        newline, _ = _end_of_line(text, at)
         # Headers, blanks, reads of no length, odd numbers, and everything that is wrong.
         code, name_length, start, stop = _careful_line(text, at, newline, columns)
         if code == DONE:
@@ -567,7 +851,6 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
             if stranded:
                 batch[_STRAND, n] = _text_strand(text, at)
             n += _ONE
-            odd += 1
         elif code != _SKIP:
             status = code
             break
@@ -575,11 +858,13 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
         at = newline + 1
     if identity >= 0:
         reads_on[identity] += run
-    tally[LINES] += lines + np.int64(n) - odd
+    tally[LINES] += lines
     tally[PAST_END] += past_end
-    tally[MIN_LENGTH], tally[MAX_LENGTH], tally[SUM_LENGTH] = shortest, longest, total
+    tally[MIN_LENGTH] = min(shortest, _least(shortest_of))
+    tally[MAX_LENGTH] = max(longest, _most(longest_of))
+    tally[SUM_LENGTH] = total + _sum(total_of)
     tally[CURSOR] = at
-    return status, n
+    return status, n, kind
 
 
 @_kernel
@@ -636,12 +921,28 @@ def count_text(
         LINES counts the lines before CURSOR.
     """
     text, name_bytes = _bytes_of(buffer), _bytes_of(blob)
-    batch = np.zeros((4, BATCH_READS), np.int32)
+    batch, shapes, kind = np.zeros((4, BATCH_READS), np.int32), np.zeros(_SHAPE_BYTES << _SHAPE_BITS, np.uint8), _WHOLE
+    width = np.int64((difference.shape[1] - 1) * bin_size)
     tally[CURSOR] = begin
     status = DONE
     while status == DONE and tally[CURSOR] < end:
-        status, n = _parse_lines(
-            text, tally[CURSOR], end, columns, names, name_bytes, sites, stranded, batch, reads_on, tally
+        status, n, kind = _parse_lines(
+            text,
+            tally[CURSOR],
+            end,
+            columns,
+            names,
+            name_bytes,
+            sites,
+            tiles,
+            starts,
+            width,
+            stranded,
+            kind,
+            _bytes_of(shapes),
+            batch,
+            reads_on,
+            tally,
         )
         tally[IN_WINDOWS] += _add_reads(batch, n, tiles, starts, accepts, bin_size, difference)
     return status
@@ -778,4 +1079,4 @@ def warm_up() -> None:
     count_text(text, 64, end, columns, names, blob, sites, *windows, False, 1, difference, reads_on, tally)
     whole_records(text, 64, 64)
     count_bam(text, 64, 64, sites, *windows, False, 0, 0, 1, difference, reads_on, tally)
-    fold(difference, np.zeros((1, 1), np.int64))
+    fold(difference, np.full(1, -1), np.zeros((1, 1), np.uint32))

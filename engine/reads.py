@@ -39,10 +39,11 @@ GzipReader: Any = _GzipReader
 
 
 class Block:
-    """A reusable buffer: room for what the block before left over, then the block's own bytes."""
+    """Reusable buffers: room for what the block before left over, then the block's own bytes; and its bgzip members."""
 
     def __init__(self) -> None:
         self.buffer = np.zeros(HEADROOM_BYTES + BLOCK_BYTES + MARGIN_BYTES, np.uint8)
+        self.packed = bytearray(4 * COMPRESSED_BYTES)
         self.first = HEADROOM_BYTES
         self.end = self.first
         self.is_last = False
@@ -135,7 +136,7 @@ class SerialSource:
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
 
-    def take(self, block: Block) -> bytes:
+    def take(self, block: Block) -> memoryview:
         """Fill the block; it is the last one if the stream ends in it."""
         room, filled = block.room(), 0
         while filled < len(room):
@@ -145,9 +146,9 @@ class SerialSource:
                 break
             filled += n
         block.end = block.first + filled
-        return b""
+        return memoryview(b"")
 
-    def finish(self, members: bytes, block: Block) -> None:
+    def finish(self, members: memoryview, block: Block) -> None:
         """Do nothing: the block is complete."""
 
 
@@ -157,21 +158,24 @@ class GzipSource:
     def __init__(self, stream: "Prefixed", allow_no_eof: bool) -> None:
         self._stream = stream
         self._allow_no_eof = allow_no_eof
-        self._data = b""
-        self._at = 0
+        # The members of a block stand one after another in its own buffer; what was read beyond, in [at, end).
+        self._data = bytearray()
+        self._at = self._end = 0
         self._must_end_empty = False
         self._ordinary: SerialSource | None = None
 
-    def take(self, block: Block) -> bytes:
+    def take(self, block: Block) -> memoryview:
         """Return the whole compressed members that fill one block; ordinary gzip is inflated right here."""
         if self._ordinary:
             return self._ordinary.take(block)
-        members: list[bytes] = []
+        if len(block.packed) < self._end - self._at:
+            block.packed = bytearray(len(self._data))
+        self._move_to(block.packed, self._at)
         inflated = 0
         while (size := self._next_member()) is not None:
             if size == 0:
-                if not members:  # no bgzip from here on
-                    unread = Prefixed(self._data[self._at :], self._stream)
+                if not self._at:  # no bgzip from here on
+                    unread = Prefixed(bytes(self._data[: self._end]), self._stream)
                     self._ordinary = SerialSource(GzipReader(unread, COMPRESSED_BYTES))
                     return self._ordinary.take(block)
                 break
@@ -180,7 +184,6 @@ class GzipSource:
                 raise BadDataError("a bgzip block claims to unpack to more than 64 KiB: the file is damaged")
             if inflated + length > len(block.room()):
                 break
-            members.append(self._data[self._at : self._at + size])
             inflated += length
             self._at += size
             self._must_end_empty = length > 0
@@ -191,14 +194,14 @@ class GzipSource:
                     "the bgzip end-of-file block is missing: the file was probably cut; "
                     "get it again, or say --allow-no-eof if you know it is whole"
                 )
-        block.end = block.first + inflated
-        return b"".join(members)
+        block.end, block.packed = block.first + inflated, self._data
+        return memoryview(self._data)[: self._at]
 
-    def finish(self, members: bytes, block: Block) -> None:
+    def finish(self, members: memoryview, block: Block) -> None:
         """Inflate bgzip members into the block."""
         if not members:
             return
-        reader, room, filled = GzipReader(members), block.room(), 0
+        reader, room, filled = GzipReader(members, COMPRESSED_BYTES), block.room(), 0
         while n := reader.readinto(room[filled:]):
             filled += n
         # Past a full block, too, the reader must get to the end: only there it checks the last member.
@@ -207,10 +210,8 @@ class GzipSource:
 
     def _next_member(self) -> int | None:
         """Return the size of the next bgzip member, all of it in memory; 0 if it is none; None at the end."""
-        if not self._have(1):
-            return None
         if not self._have(12):
-            return 0
+            return 0 if self._have(1) else None
         magic, flags, extra = struct.unpack_from("<3sB6xH", self._data, self._at)
         if magic != b"\x1f\x8b\x08" or flags != 4 or not self._have(12 + extra):
             return 0
@@ -228,13 +229,20 @@ class GzipSource:
 
     def _have(self, n: int) -> bool:
         """Read on until ``n`` bytes are at hand; tell whether the stream has that many."""
-        while len(self._data) - self._at < n:
-            more = self._stream.read(COMPRESSED_BYTES)
+        while self._end - self._at < n:
+            if len(self._data) < self._end + COMPRESSED_BYTES:
+                self._move_to(bytearray(2 * len(self._data) + COMPRESSED_BYTES), 0)
+            more = self._stream.readinto(memoryview(self._data)[self._end : self._end + COMPRESSED_BYTES])
             if not more:
                 return False
-            self._data = self._data[self._at :] + more
-            self._at = 0
+            self._end += more
         return True
+
+    def _move_to(self, data: bytearray, first: int) -> None:
+        """Go on in another buffer, with what was read from ``first`` on; the two may be one."""
+        n = self._end - first
+        memoryview(data)[:n] = memoryview(self._data)[first : self._end]
+        self._data, self._at, self._end = data, self._at - first, n
 
 
 class Prefixed(io.RawIOBase):

@@ -1,5 +1,6 @@
 """Windows of bins around transcription start sites, and the index that finds them. See docs/definitions.md."""
 
+import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -191,3 +192,17 @@ def index_windows(windows: Windows, strand: str | None = None) -> WindowIndex:
         np.concatenate(tiles).astype(np.int32),
         sites,
     )
+
+
+# By the windows' identity, as long as they live: many files are counted in the same windows.
+_indexes: dict[tuple[int, str | None], WindowIndex] = {}
+
+
+def index_of(windows: Windows, strand: str | None = None) -> WindowIndex:
+    """Return what :func:`index_windows` makes, made once; from any thread."""
+    key = id(windows), strand
+    index = _indexes.get(key)
+    if index is None:
+        index = _indexes[key] = index_windows(windows, strand)
+        weakref.finalize(windows, _indexes.pop, key, None)
+    return index

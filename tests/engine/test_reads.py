@@ -221,6 +221,13 @@ def test_memory_that_is_not_there(put: Put, shape: Windows) -> None:
         count_reads(put(TEXT), shape)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_reads_than_32_bits_could_add_up(threads: int, put: Put, shape: Windows) -> None:
+    path = put(TEXT)
+    with blocks_of(1000), patch.object(formats, "READS_PER_FOLD", 100):
+        assert (count_reads(path, shape, threads) == COUNTS).all()
+
+
 def test_reading_that_fails(put: Put, shape: Windows) -> None:
     path = put(TEXT)
     with (

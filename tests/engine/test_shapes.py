@@ -9,6 +9,7 @@ from naive import Gene
 
 from deepchrome.engine.count import tally_reads
 from deepchrome.engine.formats import ReadOptions
+from deepchrome.errors import BadDataError
 
 # Around the lengths at which names are compared in another way: eight, sixteen and more bytes.
 NAMES = [
@@ -60,3 +61,40 @@ def test_mixed_shapes(tmp_path, tail, seed, strand):
         any(naive.in_a_window(read, [gene], 50) and naive.strand_counts(gene, read, strand) for gene in genes)
         for read in reads
     )
+
+
+def breaks_a_rule(line: bytes) -> bool:
+    fields = line.split(b"\t")
+    fields = fields[: len(fields) - (fields[-1] == b"")]  # an empty last field is no field
+    if len(fields) != 6 or fields[0] != b"chr1" or not (fields[1].isdigit() and fields[2].isdigit()):
+        return True
+    return not int(fields[1]) <= int(fields[2]) < 2**29
+
+
+@pytest.mark.parametrize("strand", [None, "same"])
+@pytest.mark.parametrize("start", [1234, 12_345_678, 99_999_990, 123_456_789])
+def test_every_byte_of_lines_alike_is_checked(tmp_path, start, strand):
+    """Lines are checked and read eight at a time: whatever is changed in one of them must show."""
+    sizes = {"chr1": 250_000_000}
+    genes = [Gene("chr1", start + 30, "-"), Gene("chr1", start + 50, "+"), Gene("chr1", start // 10, "+")]
+    windows = ours.windows(genes, sizes, 60, 10)
+    lines = [f"chr1\t{start + i}\t{start + i + 36}\tN\t1000\t{'+-'[i % 2]}".encode() for i in range(40)]
+    path = tmp_path / "reads.bed"
+    refused = counted = 0
+    for at in range(len(lines[0])):
+        for byte in b"\t\n\r :/019-+.x\0\xff":
+            changed = list(lines)
+            row = 16 + (at + byte) % 24
+            changed[row] = bytes([*lines[row][:at], byte, *lines[row][at + 1 :]])
+            text = b"\n".join(changed)
+            path.write_bytes(text)
+            if any(breaks_a_rule(line) for line in text.split(b"\n") if line):
+                refused += 1
+                with pytest.raises(BadDataError):
+                    tally_reads(path, windows, options=ReadOptions(strand=strand))
+            else:
+                counted += 1
+                counts = tally_reads(path, windows, options=ReadOptions(strand=strand)).counts
+                assert counts.tolist() == naive.count(naive.text_reads(text), genes, sizes, 60, 10, strand), text
+    assert refused > 200
+    assert counted > 100

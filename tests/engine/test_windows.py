@@ -1,12 +1,15 @@
 """Windows of bins around a TSS: where they lie, what happens at a chromosome's ends, what is refused."""
 
+import gc
+import pickle
+
 import numpy as np
 import pytest
 
 from deepchrome.engine.genes import Genes
 from deepchrome.engine.genome import Genome
 from deepchrome.engine.kernels import TILE_BITS
-from deepchrome.engine.windows import Windows, index_windows, tss_windows
+from deepchrome.engine.windows import Windows, _indexes, index_of, index_windows, tss_windows
 from deepchrome.errors import BadDataError, UsageError
 
 GENOME = Genome("test", {"chr1": 100_000, "chr2": 8000})
@@ -102,3 +105,16 @@ def test_the_index_finds_every_window() -> None:
         near = (starts <= position) & (position < starts + 10_000) & (windows.chrom_id == 0)
         assert sweep(windows, 0, position) == set(np.flatnonzero(near).tolist()), position
         assert sweep(windows, 1, position) == set()
+
+
+def test_an_index_is_made_once_and_goes_with_its_windows() -> None:
+    windows = tss_windows(genes(("chr1", 50_000), ("chr1", 60_000)), GENOME)
+    before, size = set(_indexes), len(pickle.dumps(windows))
+    index = index_of(windows)
+    assert index_of(windows) is index
+    assert index_of(windows, "same").accepts.tolist() != index.accepts.tolist()
+    assert index.starts.tolist() == index_windows(windows).starts.tolist()
+    assert len(pickle.dumps(windows)) == size
+    del windows
+    gc.collect()
+    assert set(_indexes) == before
