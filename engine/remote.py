@@ -228,8 +228,8 @@ class _Passage:
     def _so_far(self) -> str:
         if not self.identity:
             return ""
-        announced = "" if self.identity.size is None else f"announced {self.identity.size:,} bytes and "
-        return f"the server {announced}sent {self.position:,}"
+        announced = "" if self.identity.size is None else f"the server announced {self.identity.size:,} bytes and "
+        return f"{announced}{self.position:,} arrived"
 
 
 class _Patience:
