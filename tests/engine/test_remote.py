@@ -116,7 +116,7 @@ def test_lengths_that_lie(web: Web) -> None:
             StorageError, match=f"^the server announced {announced:,} bytes, and later 700,000; read it"
         ):
             read(url)
-    with pytest.raises(StorageError, match=r"the server announced 700,100 bytes and [4-7]\d\d,\d+ arrived"):
+    with pytest.raises(StorageError, match=r"the server announced 700,100 bytes and [0-9,]+ arrived"):
         read(web.put("y", NOISE, ranges=False, probes_too=True, always=Fault(announce=700_100)))
     gone = web.put("z", NOISE[:100], faults=[Fault(announce=300), Fault(416)])
     with pytest.raises(StorageError, match=r"announced 300 bytes and \d+ arrived, and says now that there are no more"):
