@@ -8,6 +8,7 @@ object must be the same one from the first request to a last one at the end.
 import asyncio
 import io
 import random
+import time
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from deepchrome.engine.transports import Answer, DropError, Identity, StatusErro
 from deepchrome.errors import DeepchromeError, MissingInputError, StorageError
 
 BLOCK_BYTES = 4 << 20
+BLOCK_SECONDS = 1.0  # a block that takes longer is handed out as far as it is there
 # Fewer bytes than a step in the time of a stall is no progress, and so many tries without are the end.
 STEP_BYTES = 1 << 16
 STALL_SECONDS = 30.0
@@ -44,7 +46,13 @@ def identity(url: str) -> Identity:
     StorageError
         The server does not answer, or not as it should.
     """
-    return _submit(_identity(url)).result()
+    return _result(_submit(_identity(url)))
+
+
+def give_up() -> None:
+    """End all that is being waited for, in whatever thread: an interrupt should not wait for a server."""
+    for waiting in list(_waiting):
+        waiting.cancel()
 
 
 class RemoteStream(io.RawIOBase):
@@ -111,10 +119,7 @@ class RemoteStream(io.RawIOBase):
         """Get the next block, and have the one after it fetched."""
         self._block, self._at = b"", 0
         if self._next:
-            try:
-                self._block = self._next.result()
-            except CancelledError:
-                raise StorageError("reading was given up") from None
+            self._block = _result(self._next)
             self._next = _submit(self._passage.block()) if self._block else None
 
 
@@ -132,11 +137,11 @@ class _Passage:
         self._ended = False
 
     async def block(self) -> bytes:
-        """Return the next bytes: a whole block of them, fewer only before the end, none at the end."""
+        """Return the next bytes: a block of them, or what has come of it in its time; none at the end."""
         block = bytearray()
         patience = _Patience()
-        ended = self._ended
-        while len(block) < BLOCK_BYTES and not ended:
+        ended, began = self._ended, time.monotonic()
+        while not ended and len(block) < BLOCK_BYTES and not (block and time.monotonic() - began > BLOCK_SECONDS):
             try:
                 async with asyncio.timeout(STALL_SECONDS):
                     ended = await self._step(block)
@@ -284,5 +289,18 @@ async def _identity(url: str) -> Identity:
             await patience.wait(error)
 
 
+_waiting: set[Future[Any]] = set()
+
+
 def _submit(work: Coroutine[Any, Any, Result]) -> Future[Result]:
-    return asyncio.run_coroutine_threadsafe(work, io_loop())
+    future = asyncio.run_coroutine_threadsafe(work, io_loop())
+    _waiting.add(future)
+    future.add_done_callback(_waiting.discard)
+    return future
+
+
+def _result(future: Future[Result]) -> Result:
+    try:
+        return future.result()
+    except CancelledError:
+        raise StorageError("given up before it was answered") from None

@@ -93,7 +93,9 @@ def test_a_connection_cut_again_and_again(web: Web) -> None:
     assert read(web.put("x", NOISE, always=Fault(cut_after=150_000))) == NOISE
     assert len(web.ranges("x")) >= 5
     began = time.monotonic()
-    with pytest.raises(StorageError, match=r"^.*; the server announced 700,000 bytes and [0-9,]+ arrived; tried 4 times$"):
+    with pytest.raises(
+        StorageError, match=r"^.*; the server announced 700,000 bytes and [0-9,]+ arrived; tried 4 times$"
+    ):
         read(web.put("y", NOISE, faults=[Fault(cut_after=300_000)], always=Fault(cut_after=10)))
     assert time.monotonic() - began < 20
     assert len(web.ranges("y")) in (4, 5)
