@@ -26,7 +26,7 @@ class DownloadProgress(Observer):
         self._task: TaskID | None = None
         self._lock = threading.Lock()
         self._bytes: dict[str, int] = {}
-        self._left = 0
+        self._left: set[str] = set()
 
     def __enter__(self) -> "DownloadProgress":
         if sys.stderr.isatty():
@@ -47,22 +47,19 @@ class DownloadProgress(Observer):
     def planned(self, files: Sequence[Planned]) -> None:
         """Say how much there is to do; the bar is for bytes that are not there."""
         wanted = [file for file in files if not file.there and not file.error]
-        self._left = len(wanted)
+        self._left = {file.entry.file for file in wanted}
+        self._bytes = {file.entry.file: file.begun for file in wanted}
         self._say(_what_is_missing(files))
         if self._bars:
             known = all(file.size is not None for file in wanted)
-            self._bytes = {file.entry.file: file.begun for file in wanted}
-            total = sum(file.size or 0 for file in wanted) if known else None
-            self._task = self._bars.add_task("", total=total, completed=sum(self._bytes.values()))
+            self._task = self._bars.add_task("", total=sum(file.size or 0 for file in wanted) if known else None)
+            self._show()
 
     def advanced(self, entry: Entry, bytes_there: int) -> None:
         """Move the bar."""
-        if not self._bars or self._task is None:
-            return
         with self._lock:
             self._bytes[entry.file] = bytes_there
-            done = sum(self._bytes.values())
-        self._bars.update(self._task, completed=done, description=f"{self._left} files to go")
+            self._show()
 
     def finished(self, fetched: Fetched) -> None:
         """Say what became of a file."""
@@ -70,7 +67,13 @@ class DownloadProgress(Observer):
         size = f", {row['bytes']:,} bytes" if row["bytes"] is not None else ""
         self._say(f"{row['file']}: {row['status']}{size}")
         with self._lock:
-            self._left -= fetched.entry.file in self._bytes
+            self._left.discard(fetched.entry.file)
+            self._show()
+
+    def _show(self) -> None:
+        if self._bars and self._task is not None:
+            left = f"{len(self._left)} files to go"
+            self._bars.update(self._task, completed=sum(self._bytes.values()), description=left)
 
     def _say(self, line: str) -> None:
         if self._bars:
