@@ -132,6 +132,7 @@ class _Passage:
         self.identity: Identity | None = None
         self._known = known
         self._answer: Answer | None = None
+        self._patience = _Patience()
         self._framed = True
         self._head = b""
         self._ended = False
@@ -139,17 +140,16 @@ class _Passage:
     async def block(self) -> bytes:
         """Return the next bytes: a block of them, or what has come of it in its time; none at the end."""
         block = bytearray()
-        patience = _Patience()
         ended, began = self._ended, time.monotonic()
         while not ended and len(block) < BLOCK_BYTES and not (block and time.monotonic() - began > BLOCK_SECONDS):
             try:
                 async with asyncio.timeout(STALL_SECONDS):
                     ended = await self._step(block)
-                patience.failures = 0
+                self._patience.failures = 0
             except _PASSING as error:
                 self.drop()
-                await patience.wait(error, self._so_far())
-        self._head = self._head or bytes(block[: len(_GZIP_MAGIC)])
+                await self._patience.wait(error, self._so_far())
+        self._head = (self._head + block[:2])[:2]
         if ended and not self._ended:
             await self._check_end()
         self._ended = ended

@@ -202,10 +202,11 @@ async def _ask_s3(url: str, span: str | None) -> Answer:
         await files.set_session()
         client = await files.get_s3(bucket)
         response = await client.get_object(**options)
-    offset, size = 0, response["ContentLength"]
+    offset, size = 0, response.get("ContentLength")
+    framed = size is not None
     if response.get("ContentRange"):
         offset, size = _content_range(response["ContentRange"])
-    return Answer(Identity(size, response.get("ETag")), offset, True, _S3Body(response["Body"]))
+    return Answer(Identity(size, response.get("ETag")), offset, framed, _S3Body(response["Body"]))
 
 
 class _S3Body:
@@ -233,7 +234,7 @@ def _s3_errors() -> Iterator[None]:
     except (s3.HTTPClientError, s3.ConnectionError, s3.IncompleteReadError) as error:
         raise DropError(f"the connection failed ({type(error).__name__})") from None
     except s3.BotoCoreError as error:
-        raise StorageError(f"s3 cannot be asked ({error})") from None
+        raise StorageError(f"s3 cannot be asked ({' '.join(str(error).split())})") from None
 
 
 def _status_error(status: int, headers: Any) -> StatusError:

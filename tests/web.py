@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[sent:end])
             sent = end
             if fault.cut_after == sent:
-                time.sleep(0.05)  # what was sent may arrive before the reset does
+                time.sleep(0.1)  # what was sent may arrive before the reset does
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
                 return

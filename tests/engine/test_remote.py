@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import os
 import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,6 @@ def web() -> Iterator[Web]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults of a network, in the time a test has."""
     monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(remote, "STALL_SECONDS", 0.4)
     monkeypatch.setattr(remote, "BLOCK_BYTES", 200_000)
     monkeypatch.setattr(remote, "TRIES", 4)
 
@@ -170,8 +171,9 @@ def test_a_busy_server(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(web.log) == 5 + 8
 
 
-def test_a_server_that_stalls(web: Web) -> None:
+def test_a_server_that_stalls(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence, and a trickle, are as good as a cut."""
+    monkeypatch.setattr(remote, "STALL_SECONDS", 0.4)
     for slow in (Fault(stall_after=250_000), Fault(stall_after=0), Fault(chunk=1000, pause=0.05)):
         url = web.put("x", NOISE, faults=[slow])
         assert read(url) == NOISE
@@ -245,6 +247,66 @@ def test_who_gives_up_is_not_kept_waiting(web: Web, monkeypatch: pytest.MonkeyPa
     assert time.monotonic() - began < 5
     with pytest.raises(ValueError, match="closed"):
         stream.read(1)
+
+
+def test_closed_while_another_thread_waits(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "STALL_SECONDS", 60.0)
+    for end in (RemoteStream.close, lambda _: remote.give_up()):
+        stream = RemoteStream(web.put("x", NOISE, always=Fault(stall_after=300_000)))
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(stream.read)
+            time.sleep(0.1)
+            assert not reading.done()
+            end(stream)
+            with pytest.raises(StorageError, match="given up"):
+                reading.result(5)
+        stream.close()
+
+
+def test_packed_is_not_unpacked(web: Web) -> None:
+    """Servers take the .gz for an encoding of theirs: it is the file's."""
+    packed = gzip.compress(NOISE)
+    url = web.put("x", packed, always=Fault(headers={"Content-Encoding": "gzip"}))
+    assert read(url) == packed
+
+
+def test_a_slow_server_is_read_as_it_sends(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "BLOCK_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "BLOCK_BYTES", 10**6)
+    url = web.put("x", NOISE, faults=[Fault(chunk=1 << 16, pause=0.05)])
+    with closing(RemoteStream(url)) as stream:
+        first = stream.read(10**6)
+        assert 65_536 <= len(first) < 400_000
+        assert first + stream.read() == NOISE
+
+
+def test_settings_from_outside(web: Web, tmp_path: Path) -> None:
+    """fsspec's for headers and the place of s3; the environment's for proxies."""
+    web.put("x", NOISE)
+    web.put("bucket/x", NOISE)
+    web.things[f"http://far.example:{web.port}/x"] = web.things["/x"]
+    code = (
+        "from deepchrome.engine.remote import RemoteStream\n"
+        f"for url in ('{web.root}/x', 's3://bucket/x', 'http://far.example:{web.port}/x'):\n"
+        "    print(len(RemoteStream(url).read()))"
+    )
+    settings = {
+        "FSSPEC_HTTP": '{"headers": {"X-Token": "t"}}',
+        "FSSPEC_S3_ENDPOINT_URL": web.root,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HOME": str(tmp_path),
+        "http_proxy": web.root,
+        "no_proxy": "127.0.0.1",
+    }
+    kept = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("proxy") and "AWS" not in name
+    }
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=kept | settings)
+    assert (done.stdout, done.stderr) == ("700000\n" * 3, "")
+    http, s3, proxied = (asked for asked in web.log if asked.range is None)
+    assert http.headers["X-Token"] == "t"
+    assert s3.path == "/bucket/x"
+    assert proxied.path == f"http://far.example:{web.port}/x"
 
 
 def test_urls_as_samples(tmp_path: Path) -> None:
@@ -386,7 +448,7 @@ def s3(web: Web, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     transports._filesystem.cache_clear()
 
 
-def test_s3(s3: str, web: Web) -> None:
+def test_s3(s3: str, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same faults, the same answers; without credentials nothing is signed."""
     web.put("bucket/a/x", NOISE, faults=[Fault(503), Fault(cut_after=250_000)])
     assert read(f"{s3}/a/x") == NOISE
@@ -403,11 +465,14 @@ def test_s3(s3: str, web: Web) -> None:
     web.put("bucket/z", NOISE, always=Fault(cut_after=10))
     with pytest.raises(StorageError, match=r"announced 700,000 bytes and \d+ arrived; tried 4 times"):
         read(f"{s3}/z")
+    with closing(RemoteStream(f"{s3}/a/x", 300_000, Identity(700_000, '"1"'))) as stream:
+        assert (stream.start, stream.read()) == (300_000, NOISE[300_000:])
+    with pytest.raises(StorageError, match=r"^s3 cannot be asked \(.*\)$"):
+        read(s3)
+    monkeypatch.setattr(remote, "STALL_SECONDS", 0.4)
     web.put("bucket/stalled", NOISE, always=Fault(stall_after=10))
     with pytest.raises(StorageError, match=r"no data for 0.4 seconds; .*tried 4 times"):
         read(f"{s3}/stalled")
-    with closing(RemoteStream(f"{s3}/a/x", 300_000, Identity(700_000, '"1"'))) as stream:
-        assert (stream.start, stream.read()) == (300_000, NOISE[300_000:])
 
 
 def test_s3_with_credentials(s3: str, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
