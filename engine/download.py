@@ -236,7 +236,8 @@ def _recorded(entry: Entry, out: Path, record: dict[str, Entry]) -> Entry:
     earlier = record.get(entry.file)
     if not earlier or earlier.url != shown(entry.url) or not (out / entry.file).exists():
         return entry
-    return replace(entry, bytes=entry.bytes or earlier.bytes, sha256=entry.sha256 or earlier.sha256)
+    size = earlier.bytes if entry.bytes is None else entry.bytes
+    return replace(entry, bytes=size, sha256=entry.sha256 or earlier.sha256)
 
 
 def _part(out: Path, entry: Entry) -> tuple[Path, Path]:
@@ -298,7 +299,8 @@ def _check_old(planned: Planned, path: Path, allow_no_eof: bool) -> Entry:
     try:
         size = path.stat().st_size
         if planned.size is not None and size != planned.size:
-            raise BadDataError(f"{size:,} bytes where {planned.size:,} are right")
+            whose = "the server has" if planned.entry.bytes is None else "the manifest says"
+            raise BadDataError(f"{size:,} bytes where {whose} {planned.size:,}")
         return _checked(planned.entry, path, planned.entry.sha256 is None, allow_no_eof)
     except Exception as error:
         explained = explain(error, str(path))
@@ -367,7 +369,7 @@ def _checked(entry: Entry, path: Path, unpacked: bool, allow_no_eof: bool) -> En
             meter.drain()
         sha256 = meter.sha256()
     if entry.sha256 and sha256 != entry.sha256:
-        raise BadDataError(f"its SHA-256 is {sha256} where {entry.sha256} is right")
+        raise BadDataError(f"its SHA-256 is {sha256} where the manifest says {entry.sha256}")
     return replace(entry, bytes=size, sha256=sha256)
 
 

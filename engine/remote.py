@@ -190,6 +190,8 @@ class _Passage:
                 answer.body.close()
                 answer = None
         answer = answer or await ask(self.url, 0)
+        if answer.offset not in (0, self.start):
+            raise StorageError("the server sends other bytes than were asked for")
         self.start = self.position = answer.offset
         self.identity, self._framed = answer.identity, answer.framed
         return answer
@@ -279,7 +281,10 @@ async def _identity(url: str) -> Identity:
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 answer = await ask(url, 0, 0)
-            answer.body.close()
+                try:
+                    await answer.body.read(2)  # to the end, or the connection could not be used again
+                finally:
+                    answer.body.close()
             return answer.identity
         except StatusError as error:
             if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and error.size == 0:

@@ -7,13 +7,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from deepchrome.engine.genes import COLUMNS
-from deepchrome.engine.urls import file_name, is_url, shown
+from deepchrome.engine.urls import file_name, is_url, scheme, shown
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 # Histone variants are the marks whose own name has a dot.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
 # What lies beside reads under their name: indexes, check sums, and downloads that have not ended.
 _COMPANIONS = (".bai", ".csi", ".crai", ".tbi", ".gzi", ".md5", ".sha256", ".part", ".tmp", "~")
@@ -114,7 +113,7 @@ def read_samples(table: str | Path) -> list[Sample]:
     samples = []
     for where, row in read_rows(table, "a table of samples", ("epigenome", "mark", "path")):
         path = row["path"]
-        if path != "-" and not _SCHEME.match(path):
+        if path != "-" and not scheme(path):
             path = str(table.parent / path)
         if path != "-" and not _may_exist(path):
             raise MissingInputError(f"{where}: {path}: no such file")
@@ -159,9 +158,8 @@ def _may_exist(path: str) -> bool:
     """Tell whether a file exists; of a URL, that will show when it is read."""
     if is_url(path):
         return True
-    if _SCHEME.match(path) and not Path(path).exists():
-        scheme = path.partition("://")[0]
-        raise UsageError(f"{scheme}:// cannot be read from; http://, https:// and s3:// can")
+    if scheme(path) and not Path(path).exists():
+        raise UsageError(f"{scheme(path)} cannot be read from; http://, https:// and s3:// can")
     return Path(path).exists()
 
 

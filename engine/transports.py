@@ -229,8 +229,8 @@ def _s3_errors() -> Iterator[None]:
     try:
         yield
     except s3.ClientError as error:
-        reply = error.response["ResponseMetadata"]
-        raise _status_error(reply["HTTPStatusCode"], reply["HTTPHeaders"]) from None
+        reply = error.response.get("ResponseMetadata", {})
+        raise _status_error(reply.get("HTTPStatusCode", 500), reply.get("HTTPHeaders", {})) from None
     except (s3.HTTPClientError, s3.ConnectionError, s3.IncompleteReadError) as error:
         raise DropError(f"the connection failed ({type(error).__name__})") from None
     except s3.BotoCoreError as error:

@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote
 
 _URL = re.compile(r"(?:https?|s3)://", re.IGNORECASE)
+_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def is_url(path: str) -> bool:
@@ -11,13 +12,19 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
+def scheme(path: str) -> str:
+    """Return the scheme of a URL of any kind, with its ``://``; nothing for a path."""
+    match = _ANY_URL.match(path)
+    return match[0] if match else ""
+
+
 def shown(path: str) -> str:
-    """Return a URL without user, password, query and fragment, which may be secrets; any other path as it is."""
-    if not is_url(path):
+    """Return a URL without user, password, query and fragment, which may be secrets; a path as it is."""
+    if not (begin := scheme(path)):
         return path
-    scheme, _, rest = re.split("[?#]", path, maxsplit=1)[0].partition("://")
+    rest = re.split("[?#]", path.removeprefix(begin), maxsplit=1)[0]
     host, slash, place = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{place}"
+    return f"{begin}{host.rpartition('@')[2]}{slash}{place}"
 
 
 def file_name(url: str) -> str:

@@ -64,6 +64,7 @@ def test_what_a_url_is() -> None:
     assert (
         shown("https://me:pw@host:8/a%20b/E1-A.bed.gz?X-Amz-Signature=abc#part") == "https://host:8/a%20b/E1-A.bed.gz"
     )
+    assert shown("ftp://me:pw@host/x") == "ftp://host/x"
     assert shown("https://host?token=abc") == "https://host"
     assert file_name("https://host/a/E1-A%2Bb.bed.gz?x=/y-z.bed#/w-v.bed") == "E1-A+b.bed.gz"
     assert file_name("s3://bucket/a/E1-A.bed.gz") == "E1-A.bed.gz"

@@ -55,6 +55,8 @@ def download(
         tables=not no_tables,
         by_rule=manifest is None,
     )
+    if any(entry.bytes is None for entry in entries):
+        typer.echo("asking for the sizes that the manifest does not have", err=True)
     if dry_run:
         show_plan(plan(out, entries, jobs), as_json)
         return
