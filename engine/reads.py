@@ -1,4 +1,4 @@
-"""Byte blocks of reads: plain, gzip, bgzip, from a file, standard input or any other byte stream.
+"""Byte blocks of reads: plain, gzip, bgzip, from a file, a URL, standard input or any other byte stream.
 
 A source hands out blocks in two steps, so that several threads can share it. ``take`` is called by one
 thread at a time and moves through the stream: for plain and gzip input that is all the work. ``finish``
@@ -22,6 +22,7 @@ import numpy as np
 # The reader inside isal's own GzipFile: all members, all checks, into our buffer, without the GIL.
 from isal.isal_zlib import IsalError, _GzipReader
 
+from deepchrome.engine.urls import is_url, shown
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
 # The best of 0.25 to 4 MiB: larger, threads meet less often; smaller, a block stays closer to its core.
@@ -269,13 +270,21 @@ Source = SerialSource | GzipSource
 
 
 def open_stream(path: str) -> ByteStream:
-    """Open a file, or standard input for ``-``, as raw bytes.
+    """Open a file, a URL, or standard input for ``-``, as raw bytes.
 
     Raises
     ------
     MissingInputError
         No such file, or it may not be read, or standard input is closed.
+    StorageError
+        The server does not answer, or not as it should.
+    UsageError
+        A URL, and what it takes to read one is not installed.
     """
+    if is_url(path):
+        from deepchrome.engine.remote import RemoteStream
+
+        return cast(ByteStream, RemoteStream(path))
     if path == "-":
         if sys.stdin is None:
             raise MissingInputError("standard input is closed")
@@ -317,6 +326,7 @@ def is_cram(path: str) -> bool:
 
 def explain(error: Exception, path: str) -> DeepchromeError:
     """Say what a failure while reading ``path`` means to the user."""
+    path = shown(path)
     if isinstance(error, DeepchromeError):
         return type(error)(f"{path}: {error}")
     if isinstance(error, EOFError):

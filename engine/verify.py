@@ -2,9 +2,11 @@
 
 import gzip
 import io
+import tempfile
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -16,9 +18,10 @@ import numpy.typing as npt
 from deepchrome.engine.formats import ReadOptions
 from deepchrome.engine.genome import BUNDLED, read_genome
 from deepchrome.engine.kernels import MAX_LINE_BYTES
-from deepchrome.engine.reads import GZIP_MAGIC, explain, open_stream
+from deepchrome.engine.reads import COMPRESSED_BYTES, GZIP_MAGIC, explain, open_stream
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.store import Features, read_features
+from deepchrome.engine.urls import is_url
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 Read = tuple[str, int, int, str]
@@ -191,10 +194,13 @@ def _reads(path: str, options: ReadOptions) -> Iterator[Read]:
         packed = buffered.peek(2)[:2] == GZIP_MAGIC
         with gzip.open(buffered) if packed else buffered as lines:
             head = lines.peek(4)[:4]
+            if head == b"CRAM" and is_url(path):
+                raise BadDataError("CRAM can only be read from a file; get it first")
             if head in (b"BAM\1", b"CRAM"):
                 if path == "-":
                     raise DeepchromeError("BAM and CRAM can only be verified from a file")
-                yield from _alignments(path, options)
+                with _as_file(path) as local:
+                    yield from _alignments(local, options)
             else:
                 yield from _lines(lines)
 
@@ -215,6 +221,21 @@ def _lines(lines: Any) -> Iterator[Read]:
             start, end = start - 1, end + 1
         strand = "-" if len(fields) > 5 and fields[5] == b"-" else "+"
         yield fields[0].decode("utf-8", "backslashreplace"), start, end, strand
+
+
+@contextmanager
+def _as_file(path: str) -> Iterator[str]:
+    """Give the path of a file with the same bytes: pysam would read a URL in a way of its own."""
+    if not is_url(path):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        with closing(open_stream(path)) as stream:
+            room = memoryview(bytearray(COMPRESSED_BYTES))
+            while n := stream.readinto(room):
+                copy.write(room[:n])
+        copy.flush()
+        yield copy.name
 
 
 def _alignments(path: str, options: ReadOptions) -> Iterator[Read]:

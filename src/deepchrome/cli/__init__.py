@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from deepchrome.cli.demo import register as register_demo
+from deepchrome.cli.download import register as register_download
 from deepchrome.cli.engine import register as register_engine
 from deepchrome.cli.train import register as register_train
 from deepchrome.cli.visualize import register as register_visualize
@@ -45,6 +46,7 @@ def _options(
 
 
 register_demo(app)
+register_download(app)
 register_engine(app)
 register_train(app)
 register_visualize(app)

@@ -25,7 +25,9 @@ def featurize(
     out: Annotated[Path, typer.Option(help="Directory for one Parquet file per epigenome, and summary.tsv.")],
     reads: Annotated[
         list[str] | None,
-        typer.Argument(help="Files <epigenome>-<mark>.tagAlign.gz (BED, BAM, CRAM), directories of them, or -."),
+        typer.Argument(
+            help="Files <epigenome>-<mark>.tagAlign.gz (BED, BAM, CRAM), URLs or directories of them, or -."
+        ),
     ] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Table with columns epigenome, mark, path, instead of READS.")
@@ -143,7 +145,9 @@ def _shard(text: str) -> tuple[int, int]:
 
 def verify(
     features: Annotated[Path, typer.Argument(help="What dc featurize wrote: the directory, or one file of it.")],
-    reads: Annotated[list[str] | None, typer.Argument(help="The files of reads it was made from.")] = None,
+    reads: Annotated[
+        list[str] | None, typer.Argument(help="The files of reads it was made from, or their URLs.")
+    ] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Table with columns epigenome, mark, path, instead of READS.")
     ] = None,
