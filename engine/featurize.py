@@ -1,15 +1,15 @@
 """Many files of reads to one feature file per epigenome: what ``dc featurize`` does."""
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deepchrome.engine.count import Progress, ReadTally, tally_reads
 from deepchrome.engine.formats import UNKNOWN_CHROM, ReadOptions
@@ -21,6 +21,7 @@ from deepchrome.engine.pools import Pool, cluster_pool, local_pool
 from deepchrome.engine.resume import Hashes, Verdict, counted_how, judge, stamp
 from deepchrome.engine.samples import Sample, check_name, find_samples, read_samples
 from deepchrome.engine.summary import Outcome, write_summary
+from deepchrome.engine.urls import is_url
 from deepchrome.engine.windows import Windows, tss_windows
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.version import VERSION
@@ -216,6 +217,7 @@ class _Work:
         self.threads, self.out, self.observer = threads, out, observer
         self.hashes = {epigenome: Hashes(out, epigenome) for epigenome in columns}
         self.outcomes: dict[Sample, Outcome] = {}
+        self._stamps: dict[Sample, list[int] | None] = {}
         self._stop = threading.Event()
 
     def keep_what_holds(self, threads: int) -> None:
@@ -247,21 +249,26 @@ class _Work:
         """Count what is not kept, and write every epigenome as soon as its last mark is done."""
         to_count = [sample for sample in self.samples if sample not in self.outcomes]
         self.observer.planned(to_count, self.windows)
-        stamps = {sample: stamp(sample.path) for sample in to_count}
         windows, options = pool.share(self.windows), pool.share(self.options)
-        running: dict[Future[ReadTally], Sample] = {}
+        waiting = deque(to_count)
+        running: dict[Future[Any], Sample | None] = {}  # None: an epigenome is being written
         try:
-            for sample in to_count:
-                there = replace(sample, path=str(Path(sample.path).absolute())) if pool.is_remote else sample
-                progress = None if pool.is_remote else partial(self._advanced, sample)
-                running[pool.submit(count_sample, there, windows, options, self.threads, progress)] = sample
-            # Arrow takes a moment to import; by now there is something else to do meanwhile.
-            from deepchrome.engine.store import write_features  # noqa: F401
+            while waiting or running:
+                # No more than keeps everyone busy: what is counted and not yet written is held in memory.
+                while waiting and len(running) < pool.room():
+                    sample = waiting.popleft()
+                    self._stamps[sample] = stamp(sample.path)
+                    there = replace(sample, path=_anywhere(sample.path)) if pool.is_remote else sample
+                    progress = None if pool.is_remote else partial(self._advanced, sample)
+                    running[pool.submit(count_sample, there, windows, options, self.threads, progress)] = sample
+                # Arrow takes a moment to import; by now there is something else to do meanwhile.
+                from deepchrome.engine.store import write_features  # noqa: F401
 
-            while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    sample = running.pop(future)
-                    self._finish(self._outcome(pool, future, sample), stamps[sample])
+                    if (counted := running.pop(future)) is None:
+                        self.outcomes |= pool.result(future)
+                    elif last := self._take(counted, pool, future):
+                        running[pool.submit_here(self._write, counted.epigenome, last)] = None
         except BaseException:
             self._stop.set()
             for future in running:
@@ -274,38 +281,33 @@ class _Work:
             raise KeyboardInterrupt
         self.observer.advanced(sample, bytes_read, lines)
 
-    def _outcome(self, pool: Pool, future: "Future[ReadTally]", sample: Sample) -> Outcome:
+    def _take(self, sample: Sample, pool: Pool, future: Future[ReadTally]) -> dict[str, Outcome]:
+        """Take note of what became of a file; if it was the last of its epigenome, return the outcomes by mark."""
         try:
-            return Outcome(sample, pool.result(future), None)
+            tally = pool.result(future)
+            outcome = Outcome(sample, tally, None)
+            self.hashes[sample.epigenome].remember(sample.path, self._stamps[sample], tally.sha256)
         except DeepchromeError as error:
-            return Outcome(sample, None, error)
-
-    def _finish(self, outcome: Outcome, before: list[int] | None) -> None:
-        """Take note of a file, and write its epigenome if it was the last of it and none has failed."""
-        sample = outcome.sample
+            outcome = Outcome(sample, None, error)
         self.outcomes[sample] = outcome
-        if outcome.tally:
-            self.hashes[sample.epigenome].remember(sample.path, before, outcome.tally.sha256)
         self.observer.finished(outcome)
         of_mark = {s.mark: done for s, done in self.outcomes.items() if s.epigenome == sample.epigenome}
-        columns = self.columns[sample.epigenome]
-        if len(of_mark) < len(columns):
-            return
-        tallies = {mark: tally for mark in columns if (tally := of_mark[mark].tally)}
-        for done in of_mark.values():  # its counts are let go of, now or when they are written
-            if done.tally:
-                # A copy: what is only a view of the counts would hold on to them.
-                light = replace(done.tally, counts=done.tally.counts[:0].copy())
-                self.outcomes[done.sample] = replace(done, tally=light)
-        if len(tallies) == len(columns):
-            self._write(sample.epigenome, {mark: tally.counts for mark, tally in tallies.items()})
-        write_summary(self.out, [done for s, done in self.outcomes.items() if s.epigenome == sample.epigenome])
+        return of_mark if len(of_mark) == len(self.columns[sample.epigenome]) else {}
 
-    def _write(self, epigenome: str, counts: Mapping[str, npt.NDArray[np.uint32]]) -> None:
+    def _write(self, epigenome: str, of_mark: Mapping[str, Outcome]) -> dict[Sample, Outcome]:
+        """Write an epigenome if none of its files has failed, and its summary; return the outcomes without counts."""
+        tallies = {mark: tally for mark in self.columns[epigenome] if (tally := of_mark[mark].tally)}
+        if len(tallies) == len(of_mark):
+            self._write_features(epigenome, tallies, {mark: done.source() for mark, done in of_mark.items()})
+        write_summary(self.out, [*of_mark.values()])
+        # A copy: what is only a view of the counts would hold on to them.
+        light = {mark: replace(tally, counts=tally.counts[:0].copy()) for mark, tally in tallies.items()}
+        return {done.sample: replace(done, tally=light.get(mark)) for mark, done in of_mark.items()}
+
+    def _write_features(self, epigenome: str, tallies: Mapping[str, ReadTally], sources: Mapping[str, Any]) -> None:
         from deepchrome.engine.store import write_features
 
         windows, genes = self.windows, self.windows.genes
-        sources = {s.mark: done.source() for s, done in self.outcomes.items() if s.epigenome == epigenome}
         metadata = {
             "epigenome": epigenome,
             "genome": windows.genome.name,
@@ -318,6 +320,7 @@ class _Work:
             "engine_version": VERSION,
             **counted_how(windows, self.options),
         }
+        counts = {mark: tally.counts for mark, tally in tallies.items()}
         write_features(self.out / f"{epigenome}.parquet", genes, counts, metadata)
         self.hashes[epigenome].save()
 
@@ -335,6 +338,11 @@ def count_sample(
     tally = tally_reads(sample.path, windows, threads, options, hashed=True, progress=progress)
     _check_place(sample, tally, windows, options)
     return tally
+
+
+def _anywhere(path: str) -> str:
+    """Return a path that means the same wherever a worker runs."""
+    return path if is_url(path) else str(Path(path).absolute())
 
 
 def _check_place(sample: Sample, tally: ReadTally, windows: Windows, options: ReadOptions) -> None:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 # How often a task that could not read or write its files is tried again, on whichever worker is free.
 RETRIES = 2
 _CONNECT_SECONDS = 30
+# A cluster that grows with its work must see some, also while it has no worker.
+_LEAST_SUBMITTED = 32
 
 
 class Pool(Protocol):
@@ -33,6 +35,9 @@ class Pool(Protocol):
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Run a function of a module on shared and other arguments."""
 
+    def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Run a function in this process, in its turn: what was submitted to run here before comes first."""
+
     def result(self, future: Future[T]) -> T:
         """Return what a task that has ended came to.
 
@@ -41,6 +46,9 @@ class Pool(Protocol):
         StorageError
             The task itself was lost: its worker died again and again, or the cluster is gone.
         """
+
+    def room(self) -> int:
+        """Return how many tasks to have submitted at a time: enough for every worker to have a next one."""
 
     def workers(self) -> int:
         """Return how many tasks can run at a time; 0 if there is no worker yet."""
@@ -61,8 +69,13 @@ class LocalPool:
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
         return self._executor.submit(function, *arguments)
 
+    submit_here = submit
+
     def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
         return future.result()
+
+    def room(self) -> int:  # noqa: D102 - of the protocol
+        return self._slots + 1
 
     def workers(self) -> int:  # noqa: D102 - of the protocol
         return self._slots
@@ -73,8 +86,9 @@ class ClusterPool:
 
     is_remote = True
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, here: ThreadPoolExecutor) -> None:
         self._client = client
+        self._here = here
         self._executor = client.get_executor(pure=False, retries=RETRIES)
         self._address = address
         self._n_submitted = 0
@@ -106,8 +120,18 @@ class ClusterPool:
             raise found.error
         return found
 
+    def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
+        return self._here.submit(function, *arguments)
+
+    def room(self) -> int:  # noqa: D102 - of the protocol
+        return max(_LEAST_SUBMITTED, 2 * self.workers())
+
     def workers(self) -> int:  # noqa: D102 - of the protocol
         return int(sum(self._client.nthreads().values()))
+
+    def close(self) -> None:
+        """Cancel what has not ended."""
+        self._executor.shutdown(wait=False)
 
 
 @contextmanager
@@ -150,12 +174,12 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
         raise UsageError(f"--scheduler {address}: not the address of a scheduler ({error})") from None
     except OSError as error:  # Dask's time-outs are of this kind
         raise StorageError(f"{address}: no Dask scheduler answers there ({error}); is it running?") from None
-    with client:
-        pool = ClusterPool(client, address)
+    with client, ThreadPoolExecutor(1) as here:
+        pool = ClusterPool(client, address, here)
         try:
             yield pool
         finally:
-            pool._executor.shutdown(wait=False)  # cancels what an error has left
+            pool.close()
 
 
 class _Hopeless:

@@ -77,7 +77,7 @@ class Outcome:
             return self.kept
         tally = self.tally
         return {
-            "name": Path(self.sample.path).name,
+            "name": self.sample.file_name,
             "format": tally.format,
             "bytes": tally.bytes_read,
             "sha256": tally.sha256,

@@ -14,9 +14,6 @@ from deepchrome.train.config import Checkpoint, EpochRecord, FitConfig, Fitted, 
 from deepchrome.train.dataset import Dataset
 from deepchrome.train.fit import ended, fit
 
-# Data sets are sent with their tasks: no more of them at a time than keep every worker busy.
-_AHEAD = 2
-
 
 @dataclass(frozen=True)
 class TrainedGroup:
@@ -76,9 +73,10 @@ def _in_turn(
     placement: Placement,
     resume: Mapping[str, Checkpoint],
 ) -> Iterator[TrainedGroup]:
+    # Data sets are sent with their tasks: no more of them at a time than keep every worker busy.
     waiting, running = list(reversed(groups)), set[Future[TrainedGroup]]()
     while waiting or running:
-        while waiting and len(running) < max(1, _AHEAD * pool.workers()):
+        while waiting and len(running) < pool.room():
             group = waiting.pop()
             known = {data.epigenome: resume[data.epigenome] for data in group if data.epigenome in resume}
             running.add(pool.submit(train_there, list(group), config, placement, known))
