@@ -66,6 +66,8 @@ class ReadTally:
         Size of the input as stored.
     sha256
         Of the input as stored, if it was asked for.
+    etag
+        Of the object at a URL, as its server has it: its ETag, or when it was last modified.
     seconds
         Wall-clock time.
     """
@@ -83,6 +85,7 @@ class ReadTally:
     format: str
     bytes_read: int
     sha256: str | None
+    etag: str | None
     seconds: float
 
 
@@ -356,6 +359,7 @@ def _tally(
         format="CRAM" if cram else counting.format.name if counting.format else "",
         bytes_read=meter.bytes_read,
         sha256=meter.sha256(),
+        etag=meter.etag(),
         seconds=seconds,
     )
 

@@ -103,6 +103,11 @@ class Meter(io.RawIOBase):
         """Return the hash of all bytes, if asked for; nothing more can be read then."""
         return self._hasher.finish() if self._hasher else None
 
+    def etag(self) -> str | None:
+        """Return what tells this state of the object at a URL from others, if its server says."""
+        identity = getattr(self._stream, "identity", None)
+        return identity.etag if identity else None
+
     def close(self) -> None:
         """End the hashing; the stream stays open."""
         if self._hasher:

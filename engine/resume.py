@@ -11,6 +11,7 @@ from deepchrome.engine.formats import ReadOptions
 from deepchrome.engine.outputs import replacing, state_directory
 from deepchrome.engine.reads import explain
 from deepchrome.engine.samples import Sample
+from deepchrome.engine.urls import is_url
 from deepchrome.engine.windows import Windows
 from deepchrome.errors import BadDataError, DeepchromeError, StorageError
 
@@ -181,6 +182,8 @@ def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashe
     """Say why the counts of a file of reads cannot be taken over; nothing if they can."""
     if source is None:
         return "not counted yet"
+    if is_url(sample.path):
+        return _how_changed_there(sample.path, source)
     now = stamp(sample.path)
     if now is None:
         return "cannot be compared with the reads there are now"
@@ -191,6 +194,20 @@ def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashe
     except DeepchromeError:
         return "its reads cannot be read"
     return "" if same else "its reads have changed (another SHA-256)"
+
+
+def _how_changed_there(url: str, source: Mapping[str, Any]) -> str:
+    """Compare the object at a URL, of which only its server knows whether it has changed."""
+    from deepchrome.engine.remote import identity
+
+    try:
+        now = identity(url)
+    except DeepchromeError as error:
+        return f"its reads cannot be compared ({error})"
+    if now.etag is None or now.size is None or "etag" not in source:
+        return "its server does not say whether its reads have changed"
+    same = now.etag == source["etag"] and now.size == source["bytes"]
+    return "" if same else "its reads have changed (another ETag or size)"
 
 
 def _place(path: str) -> str:

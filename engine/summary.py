@@ -87,7 +87,7 @@ class Outcome:
             "reads_past_end": tally.past_end,
             "reads_filtered": tally.filtered,
             "read_length_bp": {"min": tally.min_length, "mean": tally.mean_length, "max": tally.max_length},
-        }
+        } | ({"etag": tally.etag} if tally.etag else {})
 
 
 def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:

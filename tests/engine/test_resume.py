@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny import PACK, Ran, counts_of, dc, place, reads_text
+from web import serving
 
 from deepchrome.engine.featurize import Observer, featurize
 from deepchrome.engine.formats import ReadOptions
@@ -231,6 +232,28 @@ def test_standard_input_is_not_compared(folder: Path) -> None:
         ran = dc("featurize", "-", "--name", "E1-A", *given, *extra, stdin=TEXT["E1-A"])
         assert ran.code == code
     assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["reads"] == 500
+
+
+def test_reads_at_a_url(folder: Path) -> None:
+    """Its server says whether they have changed; where it does not, they are counted again."""
+    with serving() as web:
+        url = web.put("E1-A.bed", TEXT["E1-A"], etag='"1"')
+        given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
+
+        def again() -> str:
+            ran = dc("featurize", url, *given)
+            assert ran.code == 0, ran.err
+            return ran.err
+
+        again()
+        assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["etag"] == '"1"'
+        assert "E1: up to date, kept" in again()
+        web.put("E1-A.bed", TEXT["E1-B"], etag='"2"')
+        assert "E1: counted again: A: its reads have changed (another ETag or size)" in again()
+        assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT["E1-B"])).all()
+        web.put("E1-A.bed", TEXT["E1-B"], etag=None)
+        assert "its server does not say whether its reads have changed" in again()
+        assert "its server does not say" in again()
 
 
 def test_a_bad_file_is_tried_again(folder: Path) -> None:
