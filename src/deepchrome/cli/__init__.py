@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.bench import register as register_bench
 from deepchrome.cli.demo import register as register_demo
 from deepchrome.cli.engine import register as register_engine
 from deepchrome.cli.train import register as register_train
@@ -44,6 +45,7 @@ def _options(
     """Predict gene expression from histone marks, from the raw reads up."""
 
 
+register_bench(app)
 register_demo(app)
 register_engine(app)
 register_train(app)

@@ -1,0 +1,217 @@
+"""The commands ``dc bench ...``: parity first, then speed."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepchrome.errors import BadDataError, UsageError
+
+if TYPE_CHECKING:
+    from deepchrome.benchmarks.results import Results
+
+bench = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Measure: counts compared first, then times, beside the floors and what else one could use.",
+)
+_DATA = typer.Option("--data", help="Keep what is simulated here, or use what is; default: made anew, then removed.")
+_SAVE = typer.Option("--save", help="Keep results, log and plot in a directory of their own in this one.")
+_JSON = typer.Option("--json", help="The results as JSON on stdout, instead of tables.")
+_QUICK = typer.Option("--quick", help="A small run, to see that everything works; its times mean nothing.")
+RESULTS = Path("benchmarks/results")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.add_typer(bench, name="bench")
+
+
+class _Log:
+    """What is told on the way: to stderr, and kept for the log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        typer.echo(f"dc bench: {line}", err=True)
+
+
+@bench.command("featurize")
+def featurize(
+    reads: Annotated[
+        str, typer.Option(help="How many to simulate, one number or several with commas; or a tagAlign.gz or BED.gz.")
+    ] = "1000000,10000000",
+    genes: Annotated[str, typer.Option(help="How many to simulate; or a gene table, for reads from a file.")] = "19802",
+    genome: Annotated[str, typer.Option(help="hg19, hg38, or a chrom.sizes file; for reads from a file.")] = "hg19",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns that every task gets.")] = 5,
+    budget: Annotated[float, typer.Option(help="Seconds after which a task sits later turns out.")] = 20.0,
+    some: Annotated[int, typer.Option(min=1, help="Genes whose bins multicov is given; its time is scaled.")] = 400,
+    full_reference: Annotated[
+        bool, typer.Option("--full-reference", help="Give multicov all bins: minutes, at 10 million reads.")
+    ] = False,
+    threads: Annotated[str, typer.Option("--threads", "-t", help="Of the engine; several with commas.")] = "1,2",
+    peers_up_to: Annotated[
+        int, typer.Option(help="With more reads than this, only the engine and the floors.")
+    ] = 10_000_000,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave out whoever has this word in its name; repeatable.")
+    ] = None,
+    peer_python: Annotated[
+        str,
+        typer.Option(envvar="DEEPCHROME_PEER_PYTHON", help="The Python that has deeptools, polars-bio, pyranges1."),
+    ] = sys.executable,
+    quick: Annotated[bool, _QUICK] = False,
+    data: Annotated[Path | None, _DATA] = None,
+    save: Annotated[Path | None, _SAVE] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Race the engine with the reference path (bedtools multicov), other programs, and igzip, the floor."""
+    from dataclasses import replace
+
+    from deepchrome.benchmarks import inputs
+    from deepchrome.benchmarks.race import QUICK, Plan, race
+
+    sizes = _numbers(reads)
+    if sizes and not genes.isdigit():
+        raise UsageError(f"--genes {genes}: reads that are simulated need a number of genes")
+    if not sizes and genes.isdigit():
+        raise UsageError("--reads FILE goes with --genes FILE")
+    plan = Plan(
+        rounds=rounds,
+        budget=budget,
+        some=some,
+        full_reference=full_reference,
+        threads=_numbers(threads) or _refuse("--threads", threads),
+        peers_up_to=peers_up_to,
+        without=tuple(without or ()),
+        peer_python=peer_python,
+    )
+    words = ["dc bench featurize", f"--reads {reads if sizes else Path(reads).name}"]
+    words += [f"--genes {genes if sizes else Path(genes).name}", f"--rounds {rounds}", f"--threads {threads}"]
+    words += ["--full-reference"] if full_reference else []
+    if quick:
+        few = {name: getattr(QUICK, name) for name in ("rounds", "some", "few", "threads", "startup")}
+        plan, sizes, genes = replace(plan, **few), sizes and (20_000,), "200" if sizes else genes
+        words = ["dc bench featurize --quick"]
+    log = _Log()
+    with _folder(data) as folder:
+        if sizes:
+            files = []
+            for size in sizes:
+                log(f"simulating {size:,} reads")
+                files.append(inputs.simulated(folder, size, int(genes)))
+        else:
+            files = [inputs.given(folder, Path(reads), Path(genes), genome)]
+        settings = {"reads": [one.reads for one in files], "genes": len(files[0].windows.genes)}
+        results = race(files, plan, " ".join(words), settings, log)
+    _finish(results, log, save, as_json)
+
+
+@bench.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(help="Results: a JSON file, or the directory that --save made.")],
+    second: Annotated[Path, typer.Argument(help="Results to hold against them.")],
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 65 if a row fell behind.")] = False,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Compare two results row by row; a row is slower if each median lies outside the other's range."""
+    import json
+    from dataclasses import asdict
+
+    from deepchrome.benchmarks.results import compare as run
+    from deepchrome.benchmarks.results import read_results
+    from deepchrome.benchmarks.show import comparison
+
+    one, other = read_results(first), read_results(second)
+    rows = run(one, other)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        _print([comparison(rows)])
+    if one.machine != other.machine:
+        typer.echo("dc bench: not measured on the same machine: the ratios say little", err=True)
+    slower = [row.name for row in rows if row.verdict == "slower"]
+    if slower and fail:
+        raise BadDataError(f"{second}: {len(slower)} of {len(rows)} rows fell behind: {', '.join(slower[:5])}")
+
+
+@bench.command("readme")
+def readme(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 65 if it is out of date.")] = False,
+    results: Annotated[Path, typer.Option(help="Where --save put them.")] = RESULTS,
+    file: Annotated[Path, typer.Option("--readme", help="The text with the markers.")] = Path("README.md"),
+) -> None:
+    """Write the newest saved results between the markers in README.md."""
+    from deepchrome.benchmarks.readme import update
+
+    changed = update(file, results, write=not check)
+    if changed and check:
+        raise BadDataError(
+            f"{file}: {', '.join(changed)} not as the newest results in {results} say; run dc bench readme"
+        )
+    for kind in changed:
+        typer.echo(f"dc bench: {file}: {kind} written anew", err=True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers in ``1,2,3``; none if it is something else."""
+    parts = text.split(",")
+    return tuple(int(part) for part in parts) if all(part.isdigit() and int(part) > 0 for part in parts) else ()
+
+
+def _refuse(option: str, text: str) -> tuple[int, ...]:
+    raise UsageError(f"{option} {text}: not whole numbers above 0, separated by commas")
+
+
+@contextmanager
+def _folder(given: Path | None) -> Iterator[Path]:
+    import tempfile
+
+    if given:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="dc-bench-") as made:
+        yield Path(made)
+
+
+def _finish(results: "Results", log: _Log, save: Path | None, as_json: bool) -> None:
+    """Print, and keep what is to be kept."""
+    import io
+    import json
+
+    from deepchrome.benchmarks.show import plot, tables
+
+    if as_json:
+        typer.echo(json.dumps(results.document(), indent=1))
+    else:
+        _print(tables(results))
+    if save:
+        from rich.console import Console
+
+        place = results.save(save)
+        text = Console(file=io.StringIO(), width=160)
+        for table in tables(results):
+            text.print(table)
+        lines = [f"{results.command}\n{results.when}", *log.lines, text.file.getvalue()]  # type: ignore[attr-defined]
+        (place / f"{results.kind}.log").write_text("\n".join(lines), encoding="utf-8")
+        if results.kind == "featurize":
+            try:
+                plot(results, place)
+            except UsageError as error:
+                log(f"no plot: {error}")
+        typer.echo(f"dc bench: {place}", err=True)
+
+
+def _print(shown: Iterable[object]) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for table in shown:
+        console.print(table)
