@@ -66,10 +66,10 @@ def seconds(value: float) -> str:
 
 
 def note(row: Row) -> str:
-    """Say what stands behind a row that is scaled from a part of the bins."""
+    """Say what stands behind a row that is scaled from a part of its work."""
     if row.scale == 1:
         return ""
-    return f"x {row.scale:.3g}" if row.group == "step" else f"last step x {row.scale:.3g}"
+    return f"last step x {row.scale:.3g}" if row.group in ("reference", "peer") else f"x {row.scale:.3g}"
 
 
 def _parity(results: Results) -> Table:
@@ -147,9 +147,18 @@ def plot(results: Results, folder: Path) -> list[Path]:
     middles = [row.seconds for row in rows]
     spread = [[row.seconds - min(row.wall) for row in rows], [max(row.wall) - row.seconds for row in rows]]
     places = range(len(rows))
-    axes.barh(places, middles, xerr=spread, color=[_COLOURS[row.group] for row in rows], error_kw={"linewidth": 0.8})
+    places = range(len(rows))
+    # Points, not bars: a logarithmic axis has no zero for a bar to begin at.
+    axes.hlines(places, 0, middles, color="#e0e0e0", linewidth=0.8)
+    for group, colour in _COLOURS.items():
+        members = [i for i, row in enumerate(rows) if row.group == group]
+        if members:
+            at = [middles[i] for i in members]
+            ranges = [[side[i] for i in members] for side in spread]
+            axes.errorbar(at, members, xerr=ranges, fmt="o", color=colour, markersize=5, label=GROUPS[group])
     axes.set_yticks(places, [row.name + (" *" if row.scale != 1 else "") for row in rows], fontsize=8)
     axes.set_xscale("log")
+    axes.legend(fontsize=7, loc="upper right", frameon=False)
     for place, row in zip(places, rows, strict=True):
         axes.annotate(f" {seconds(row.seconds)} s", (max(row.wall), place), va="center", fontsize=7)
     floor = next((row.seconds for row in rows if row.name == FLOOR), None)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -110,6 +110,73 @@ def featurize(
             files = [inputs.given(folder, Path(reads), Path(genes), genome)]
         settings = {"reads": [one.reads for one in files], "genes": len(files[0].windows.genes)}
         results = race(files, plan, " ".join(words), settings, log)
+    _finish(results, log, save, as_json)
+
+
+@bench.command("train")
+def train(
+    models: Annotated[str, typer.Option(help="How many side by side; several with commas.")] = "1,8,56",
+    genes: Annotated[int, typer.Option(min=16, help="Training genes a model, and as many to validate on.")] = 6601,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each turn, on the CPU.")] = 2,
+    gpu_epochs: Annotated[int, typer.Option(min=1, help="On a GPU, if there is one.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each side.")] = 3,
+    plain_models: Annotated[
+        int, typer.Option(min=1, help="Models that the plain loop trains in a turn; its time is scaled to all.")
+    ] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Genes a step.")] = 64,
+    precision: Annotated[
+        Literal["auto", "fp32", "tf32", "bf16"], typer.Option(help="Of matrix products, in lockstep.")
+    ] = "auto",
+    share: Annotated[
+        float, typer.Option(help="Time to a validation AUROC of 0.5 and this share of the way to the best there is.")
+    ] = 0.95,
+    quick: Annotated[bool, _QUICK] = False,
+    save: Annotated[Path | None, _SAVE] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Race many models in lockstep with a plain PyTorch loop, beside what the processor could do."""
+    from deepchrome.benchmarks.train_race import QUICK, Plan, race
+    from deepchrome.train.config import FitConfig
+
+    if not 0 < share < 1:
+        raise UsageError(f"--share {share}: between 0 and 1")
+    numbers = _numbers(models) or _refuse("--models", models)
+    plan = Plan(numbers, genes, epochs, gpu_epochs, rounds, plain_models, share)
+    words = f"dc bench train --models {models} --genes {genes} --epochs {epochs} --rounds {rounds}"
+    words += f" --batch-size {batch_size} --precision {precision}"
+    if quick:
+        plan, words = QUICK, "dc bench train --quick"
+    log = _Log()
+    config = FitConfig(batch_size=batch_size, precision=precision)
+    _finish(race(plan, config, words, log), log, save, as_json)
+
+
+@bench.command("many")
+def many(
+    epigenomes: Annotated[int, typer.Option(min=1, help="Of five marks each.")] = 8,
+    reads: Annotated[int, typer.Option(min=1000, help="In each file.")] = 1_000_000,
+    genes: Annotated[int, typer.Option(min=1, help="Windows to count in.")] = 19_802,
+    cores: Annotated[int | None, typer.Option(min=2, help="To use at most.", show_default="all usable")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 3,
+    quick: Annotated[bool, _QUICK] = False,
+    data: Annotated[Path | None, _DATA] = None,
+    save: Annotated[Path | None, _SAVE] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Count many files on one core and on several: reads a second, efficiency, and all of Roadmap from that."""
+    import os
+
+    from deepchrome.benchmarks.many_files import many as run
+
+    if not hasattr(os, "sched_getaffinity"):
+        raise UsageError("only Linux can pin a process to one core")
+    words = f"dc bench many --epigenomes {epigenomes} --reads {reads} --genes {genes} --rounds {rounds}"
+    if quick:
+        epigenomes, reads, genes, rounds, words = 2, 5000, 200, 1, "dc bench many --quick"
+    usable = sorted(os.sched_getaffinity(0))[:cores]
+    log = _Log()
+    with _folder(data) as folder:
+        results = run(folder, epigenomes, reads, genes, usable, rounds, words, log)
     _finish(results, log, save, as_json)
 
 
