@@ -264,13 +264,22 @@ class Track:
         return (self.bins.few, self.bins.n_few) if which == "few" else (self.bins.every, self.bins.n_every)
 
     def scale(self, step: str) -> float:
-        """Return how many times more bins there are than this step is given."""
-        return self.bins.n_every / self.bins_of(step)[1]
+        """Return how many times more the bins cost if it is all of them, not those a step is given; 1 if it is."""
+        given = self.bins_of(step)[1]
+        if given == self.bins.n_every:
+            return 1.0
+        return (self.bins.n_every - self.bins.n_one) / max(given - self.bins.n_one, 1)
 
     def run(self, step: str) -> Usage:
         """Run one step."""
-        subset, _ = self.bins_of(step)
-        variables = {**self._variables, "SUBSET": str(subset), "OUT": str(self._out(step))}
+        return self._run(step, self.bins_of(step)[0], self._out(step))
+
+    def run_for_one_gene(self, step: str) -> Usage:
+        """Run one step on the bins of one gene; its counts go nowhere."""
+        return self._run(step, self.bins.one, self._work / "one-gene.counts")
+
+    def _run(self, step: str, bins: Path, out: Path) -> Usage:
+        variables = {**self._variables, "SUBSET": str(bins), "OUT": str(out)}
         return shell(STEPS[step].script, variables, name=step)
 
     def sorted_bam(self) -> Path:

@@ -15,6 +15,7 @@ from isal import igzip
 from deepchrome.engine.genes import read_genes
 from deepchrome.engine.genome import read_genome
 from deepchrome.engine.outputs import replacing
+from deepchrome.engine.reads import GZIP_MAGIC
 from deepchrome.engine.simulate import simulate
 from deepchrome.engine.windows import Windows, tss_windows
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
@@ -78,17 +79,14 @@ def given(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
     place = folder / "given"
     place.mkdir(parents=True, exist_ok=True)
     copy = place / f"{SOURCE}.tagAlign.gz"  # dc featurize wants an epigenome and a mark in the name
-    try:
-        with reads_file.open("rb") as file:
-            head = file.read(2)
-        with _opened(reads_file) as text:
-            bam = head == b"\x1f\x8b" and text.read(4) == b"BAM\1"
-    except FileNotFoundError:
-        raise MissingInputError(f"{reads_file}: no such file") from None
-    except OSError as error:
-        raise UsageError(f"{reads_file}: not packed by gzip ({error}); pack it first") from None
-    if bam:
-        raise UsageError(f"{reads_file}: BAM; the race starts from tagAlign or BED packed by gzip")
+    if not reads_file.is_file():
+        raise MissingInputError(f"{reads_file}: no such file")
+    with reads_file.open("rb") as file:
+        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            raise UsageError(f"{reads_file}: not packed by gzip; the race starts from a .gz file, so pack it first")
+    with _opened(reads_file) as text:
+        if text.read(4) == b"BAM\1":
+            raise UsageError(f"{reads_file}: BAM; the race starts from tagAlign or BED packed by gzip")
     copy.unlink(missing_ok=True)
     copy.symlink_to(reads_file.resolve())
     return _inputs(place, copy, genes, genome)
@@ -167,9 +165,10 @@ class Bins:
     ----------
     every, ordered, saf, sizes
         In the order of genes; by chromosome and position; as SAF; and the genome's lengths.
-    some, few
-        The bins of a part of the genes, for programs too slow for all of them.
-    n_some, n_few
+    some, few, one
+        The bins of a part of the genes, for programs too slow for all of them; of one gene, which shows
+        what such a program takes for itself.
+    n_every, n_some, n_few, n_one
         Cells in them.
     """
 
@@ -179,9 +178,11 @@ class Bins:
     sizes: Path
     some: Path
     few: Path
+    one: Path
     n_every: int
     n_some: int
     n_few: int
+    n_one: int
 
 
 def write_bins(inputs: Inputs, some: int, few: int) -> Bins:
@@ -217,13 +218,11 @@ def write_bins(inputs: Inputs, some: int, few: int) -> Bins:
         pl.col("end").alias("End"),
         pl.lit("+").alias("Strand"),
     )
-    counted = frame["gene"].unique().sort()
-    parts = [
-        frame.filter(
-            pl.col("gene").is_in(counted[np.linspace(0, len(counted) - 1, n, dtype=np.int64)].unique().implode())
-        )
-        for n in (some, few)
-    ]
+    genes_there = frame["gene"].unique().sort()
+    parts = []
+    for n in (some, few, 1):
+        evenly = np.unique(np.linspace(0, len(genes_there) - 1, n, dtype=np.int64))
+        parts.append(frame.filter(pl.col("gene").is_in(genes_there[evenly].implode())))
     (folder / "chrom.sizes").write_text(
         "".join(f"{name}\t{length}\n" for name, length in windows.genome.sizes.items()), encoding="utf-8"
     )
@@ -236,7 +235,7 @@ def write_bins(inputs: Inputs, some: int, few: int) -> Bins:
         folder / "chrom.sizes",
         write("bins.some.bed", parts[0].drop("gene")),
         write("bins.few.bed", parts[1].drop("gene")),
+        write("bins.one.bed", parts[2].drop("gene")),
         len(bed),
-        len(parts[0]),
-        len(parts[1]),
+        *map(len, parts),
     )

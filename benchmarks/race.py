@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Plan:
     rounds: int = 5
     budget: float = 20.0
     some: int = 400
-    few: int = 20
+    few: int = 100
     full_reference: bool = False
     threads: tuple[int, ...] = (1, 2)
     peers_up_to: int = 10_000_000
@@ -70,7 +71,7 @@ class Plan:
     peer_python: str = sys.executable
 
 
-QUICK = Plan(rounds=1, some=20, few=2, threads=(2,), startup=False)
+QUICK = Plan(rounds=1, some=20, few=4, threads=(2,), startup=False)
 
 
 def race(files: Sequence[Inputs], plan: Plan, command: str, settings: dict[str, Any], say: Say) -> Results:
@@ -171,6 +172,11 @@ class _Race:
             "engine": self._engine(),
             "process": {f"dc featurize, {_threads(n)}": partial(self._featurize, n) for n in plan.threads},
             "step": {step: partial(self._track.run, step) for step in self._steps},
+            "one gene": {
+                step: partial(self._track.run_for_one_gene, step)
+                for step in self._steps
+                if self._track.scale(step) != 1
+            },
         }
         self._say(f"{one.reads:,} reads: {plan.rounds} rounds of {sum(map(len, groups.values()))} tasks in turn")
         tasks = {(group, name): task for group, members in groups.items() for name, task in members.items()}
@@ -179,7 +185,10 @@ class _Race:
         copy = copy_seconds(copied) * one.text_bytes / copied
         rows = [Row("floor", "copy the text in memory (numpy)", one.reads, [copy], [copy], [0.0])]
         for (group, name), runs in usages.items():
-            rows.append(Row.of(group, name, one.reads, runs, self._track.scale(name) if group == "step" else 1.0))
+            if group == "step" and ("one gene", name) in usages:
+                rows.append(_extrapolated(name, one.reads, runs, usages["one gene", name], self._track.scale(name)))
+            elif group != "one gene":
+                rows.append(Row.of(group, name, one.reads, runs))
         steps = {row.name: row for row in rows if row.group == "step"}
         for contestant in self._racing:
             group = "reference" if contestant is contestants.REFERENCE else "peer"
@@ -216,6 +225,17 @@ def _compared(name: str, counts: Counts, expected: Counts, reason: str) -> Parit
             f"({counts[cell]}, not {expected[cell]}); no time is worth telling before that is settled"
         )
     return Parity(name, int(asked.sum()), len(different), reason)
+
+
+def _extrapolated(step: str, reads: int, runs: list[Usage], one_gene: list[Usage], scale: float) -> Row:
+    """Draw a line through what a part of the bins takes and what those of one gene take, to all bins.
+
+    What the program takes for itself, whatever the bins, is so not multiplied.
+    """
+    own_wall, own_cpu = median(usage.wall for usage in one_gene), median(usage.cpu for usage in one_gene)
+    wall = [own_wall + max(usage.wall - own_wall, 0) * scale for usage in runs]
+    cpu = [own_cpu + max(usage.cpu - own_cpu, 0) * scale for usage in runs]
+    return Row("step", step, reads, wall, cpu, [usage.rss_mib for usage in runs], scale)
 
 
 def _sum(group: str, name: str, steps: Sequence[Row]) -> Row:
@@ -255,7 +275,10 @@ def _sweep(one: Inputs, plan: Plan, say: Say) -> list[Row]:
     say("cost against reads, windows and bin size")
     base = call_of(one, one.reads_file, max(plan.threads))
     genes = len(one.windows.genes)
-    calls = {f"{part:,} windows": replace(base, genes=part) for part in (max(genes // 100, 1), max(genes // 10, 1))}
-    calls |= {f"bins of {bp} bp": replace(base, bin_size=bp) for bp in (10, 25, 50, 100, 500, 2000)}
-    usages = timed(list(calls.values()), plan.rounds)
+    calls = {
+        f"{part:,} windows": replace(base, genes=part) for part in (max(genes // 100, 1), max(genes // 10, 1), genes)
+    }
+    calls |= {f"bins of {bp} bp": replace(base, bin_size=bp) for bp in (10, 25, 50, 200, 1000)}
+    # One process has one peak of memory, which says nothing of one call.
+    usages = [[replace(usage, rss_mib=0.0) for usage in runs] for runs in timed(list(calls.values()), plan.rounds)]
     return [Row.of("sweep", name, one.reads, runs) for name, runs in zip(calls, usages, strict=True)]

@@ -44,7 +44,7 @@ def update(readme: Path, results: Path, *, write: bool) -> list[str]:
     if not parts:
         raise BadDataError(f"{readme}: no <!-- bench:{'|'.join(_PARTS)} --> in it")
     for kind in parts:
-        marked = re.compile(rf"(<!-- bench:{kind} -->\n).*?(\n<!-- /bench:{kind} -->)", re.DOTALL)
+        marked = re.compile(rf"(<!-- bench:{kind} -->\n)(?:.*?\n)?(<!-- /bench:{kind} -->)", re.DOTALL)
         found = newest_results(results, kind)
         if found is None:
             raise MissingInputError(f"{results}: no results of dc bench {kind}; make some with --save {results}")
@@ -55,7 +55,7 @@ def update(readme: Path, results: Path, *, write: bool) -> list[str]:
         root = readme.resolve().parent
         link = where.resolve().relative_to(root) if where.resolve().is_relative_to(root) else where
         body = _PARTS[kind](newest, link.as_posix())
-        fresh = marked.sub(lambda match, body=body: f"{match[1]}{body}{match[2]}", text)  # type: ignore[misc]
+        fresh = marked.sub(lambda match, body=body: f"{match[1]}{body}\n{match[2]}", text)  # type: ignore[misc]
         if fresh != text:
             changed.append(kind)
             text = fresh
@@ -70,8 +70,14 @@ def _featurize(results: Results, where: str) -> str:
     work = max(raced, default=max(row.work for row in results.rows))
     rows = [row for row in results.rows if row.work == work]
     floor = next((row for row in rows if row.name == FLOOR), None)
+    packed = results.figures[f"bytes, {work} reads"] / 1e6
     lines = [
-        _measured(results, f"{work:,} reads, {results.settings['genes']:,} genes, {results.settings['bins']:,} bins"),
+        _measured(
+            results,
+            f"{work:,} reads as `gzip` packs them ({packed:.3g} MB), {results.settings['genes']:,} genes, "
+            f"{results.settings['bins']:,} bins",
+        )
+        + f" The floor is `{FLOOR}`, the fastest program that only unpacks the file.",
         "",
         "| | wall | range | CPU | peak memory | ÷ floor |",
         "|---|---|---|---|---|---|",
@@ -108,7 +114,7 @@ def _notes(results: Results, work: int) -> list[str]:
     if scaled := [row for row in rows if row.scale != 1 and row.group in ("reference", "peer")]:
         steps = {c.name: c.steps[-1] for c in (REFERENCE, *PEERS)}
         said = "; ".join(f"{steps[row.name]}: x {row.scale:.1f}" for row in scaled)
-        notes.append(f"\\* This step ran on a part of the bins, and its time is scaled to all ({said}).")
+        notes.append(f"\\* The last step ran on a part of the bins, and its time is extrapolated to all ({said}).")
     notes.append(
         f"Parsing and counting take {results.figures['parse_and_count_ns_per_read']:.1f} ns a read on one core."
     )

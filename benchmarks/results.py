@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,8 @@ class Row:
     rss_mib
         Peak resident memory of each run in MiB; 0 where it was not measured.
     scale
-        What a part of the work was multiplied by to give these seconds: 1 unless only a part was run.
+        How many times the work that was run would have to be done for all of it: 1 unless the seconds are
+        scaled so from a part.
     """
 
     group: str
@@ -48,10 +49,9 @@ class Row:
     scale: float = 1.0
 
     @classmethod
-    def of(cls, group: str, name: str, work: int, usages: list[Usage], scale: float = 1.0) -> "Row":
-        """Make a row of runs, their seconds scaled."""
-        wall, cpu = [u.wall * scale for u in usages], [u.cpu * scale for u in usages]
-        return cls(group, name, work, wall, cpu, [u.rss_mib for u in usages], scale)
+    def of(cls, group: str, name: str, work: int, usages: Sequence[Usage]) -> "Row":
+        """Make a row of runs."""
+        return cls(group, name, work, [u.wall for u in usages], [u.cpu for u in usages], [u.rss_mib for u in usages])
 
     @property
     def seconds(self) -> float:
