@@ -77,11 +77,13 @@ def many(
     say("each once, to compare counts")
     for task in tasks.values():
         task()
-    parity = [_alone(files, data, folder / out, out) for out in ("one", "all")]
+    parity = [alone(files, data, folder / out, out) for out in ("one", "all")]
     say(f"{rounds} rounds in turn")
     usages = in_turns(tasks, rounds)
     total = len(files) * reads
     rows = [Row.of("many", name, 0 if name.startswith("start-up") else total, runs) for name, runs in usages.items()]
+    one, several, start_one, start_several = (row.seconds for row in rows)
+    figures = figures_of(one, several, start_one, start_several, len(cores), total)
     settings = {
         "epigenomes": epigenomes,
         "files": len(files),
@@ -91,12 +93,10 @@ def many(
         "cores": len(cores),
         "rounds": rounds,
     }
-    return Results.here_and_now(
-        "many", command, {}, settings=settings, rows=rows, parity=parity, figures=_figures(rows, len(cores), total)
-    )
+    return Results.here_and_now("many", command, {}, settings=settings, rows=rows, parity=parity, figures=figures)
 
 
-def _alone(files: list[Path], data: Path, features: Path, name: str) -> Parity:
+def alone(files: list[Path], data: Path, features: Path, name: str) -> Parity:
     """Compare the features with what each file gives when it is counted by itself, in one thread."""
     windows = tss_windows(read_genes(data / "genes.tsv"), read_genome("hg19"))
     cells = different = 0
@@ -111,9 +111,20 @@ def _alone(files: list[Path], data: Path, features: Path, name: str) -> Parity:
     return Parity(f"{len(files)} files, {'one core' if name == 'one' else 'all cores'}", cells, different)
 
 
-def _figures(rows: list[Row], cores: int, total: int) -> dict[str, Any]:
-    """Rates, with and without the start of the process, and what they come to on Roadmap's files."""
-    one, several, start_one, start_several = (row.seconds for row in rows)
+def figures_of(
+    one: float, several: float, start_one: float, start_several: float, cores: int, total: int
+) -> dict[str, Any]:
+    """Return rates, with and without the start of the process, and what they come to on Roadmap's files.
+
+    Parameters
+    ----------
+    one, several
+        Seconds that ``total`` reads take on one core, and on ``cores``.
+    start_one, start_several
+        Seconds of these that starting takes.
+    cores, total
+        Cores; reads.
+    """
     figures: dict[str, Any] = {
         "reads_per_second_one_core": total / one,
         f"reads_per_second_{cores}_cores": total / several,
