@@ -103,9 +103,9 @@ def alone(files: list[Path], data: Path, features: Path, name: str) -> Parity:
     for file in files:
         epigenome, mark = file.name.removesuffix(".tagAlign.gz").split("-")
         stored = read_features(features / f"{epigenome}.parquet", [mark]).counts[:, :, 0]
-        alone = count_reads(file, windows)
-        cells += alone.size
-        different += int(np.count_nonzero(stored != alone))
+        by_itself = count_reads(file, windows)
+        cells += by_itself.size
+        different += int(np.count_nonzero(stored != by_itself))
     if different:
         raise BadDataError(f"{features}: {different:,} of {cells:,} counts are not those of a file counted by itself")
     return Parity(f"{len(files)} files, {'one core' if name == 'one' else 'all cores'}", cells, different)

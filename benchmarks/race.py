@@ -23,6 +23,8 @@ from deepchrome.errors import BadDataError
 
 Task = Callable[[], Usage]
 SORTED = "sorted gzip"
+LOADING, COMPILING = "load the kernels", "compile the kernels, the first run ever"
+KERNELS = "parse_and_count_ns_per_read"
 # More than this, and it is no copy that a race should make twice.
 _LARGEST_COPY = 1 << 30
 _FLOORS = {
@@ -113,7 +115,7 @@ def race(files: Sequence[Inputs], plan: Plan, command: str, settings: dict[str, 
     if plan.sweep:
         rows += _sweep(largest, plan, say)
     say("kernels alone")
-    figures["parse_and_count_ns_per_read"] = kernel_ns(largest, inputs.unpacked(largest), plan.rounds)
+    figures[KERNELS] = kernel_ns(largest, inputs.unpacked(largest), plan.rounds)
     figures |= {f"bytes, {one.reads} reads": one.reads_file.stat().st_size for one in files}
     settings = {**settings, "rounds": plan.rounds, "bins": files[0].cells}
     return Results.here_and_now(
@@ -262,10 +264,10 @@ def _startup(folder: Path, plan: Plan, say: Say) -> list[Row]:
     kernels = [sys.executable, "-c", "from deepchrome.cli.startup import load_kernels; load_kernels()"]
     tasks: dict[str, Task] = {
         "dc --help": partial(run, [sys.executable, "-m", "deepchrome", "--help"]),
-        "load the kernels": partial(run, kernels),
-        "compile the kernels, the first run ever": partial(compile_seconds, folder),
+        LOADING: partial(run, kernels),
+        COMPILING: partial(compile_seconds, folder),
     }
-    for name in ("dc --help", "load the kernels"):
+    for name in ("dc --help", LOADING):
         tasks[name]()
     return [Row.of("start-up", name, 0, runs) for name, runs in in_turns(tasks, plan.rounds, plan.budget).items()]
 

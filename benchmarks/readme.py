@@ -1,13 +1,15 @@
 """The README's figures: written between markers from the newest saved results, never by hand."""
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
 from deepchrome.benchmarks.contestants import PEERS, REFERENCE
+from deepchrome.benchmarks.race import COMPILING, KERNELS, LOADING
 from deepchrome.benchmarks.results import Results, Row, newest_results
-from deepchrome.benchmarks.show import FLOOR, seconds
+from deepchrome.benchmarks.show import FLOOR, seconds, times
 from deepchrome.errors import BadDataError, MissingInputError
 
 
@@ -74,10 +76,10 @@ def _featurize(results: Results, where: str) -> str:
     lines = [
         _measured(
             results,
+            f"The floor is `{FLOOR}`, the fastest program that only unpacks the file.",
             f"{work:,} reads as `gzip` packs them ({packed:.3g} MB), {results.settings['genes']:,} genes, "
             f"{results.settings['bins']:,} bins",
-        )
-        + f" The floor is `{FLOOR}`, the fastest program that only unpacks the file.",
+        ),
         "",
         "| | wall | range | CPU | peak memory | ÷ floor |",
         "|---|---|---|---|---|---|",
@@ -98,7 +100,7 @@ def _line(row: Row, floor: Row | None, results: Results) -> str:
     name += " (not the same counts)" if any(p.name == row.name and p.reason for p in results.parity) else ""
     memory = f"{median(row.rss_mib):,.0f} MiB" if any(row.rss_mib) else ""
     cells = f"{seconds(row.seconds)} s", f"{seconds(min(row.wall))} - {seconds(max(row.wall))}"
-    ratio = f"{row.seconds / floor.seconds:,.2f}" if floor else ""
+    ratio = times(row.seconds / floor.seconds) if floor else ""
     return f"| {name} | {' | '.join(cells)} | {seconds(median(row.cpu))} s | {memory} | {ratio} |"
 
 
@@ -115,38 +117,47 @@ def _notes(results: Results, work: int) -> list[str]:
         steps = {c.name: c.steps[-1] for c in (REFERENCE, *PEERS)}
         said = "; ".join(f"{steps[row.name]}: x {row.scale:.1f}" for row in scaled)
         notes.append(f"\\* The last step ran on a part of the bins, and its time is extrapolated to all ({said}).")
-    notes.append(
-        f"Parsing and counting take {results.figures['parse_and_count_ns_per_read']:.1f} ns a read on one core."
-    )
-    for name, said in (
-        ("load the kernels", "Loading the compiled kernels takes {} s"),
-        ("compile the kernels, the first run ever", "compiling them, which only the first run ever does, {} s."),
-    ):
-        if row := results.row("start-up", name):
-            notes.append(said.format(seconds(row.seconds)))
-    return [_joined(notes)]
+    if reference := next((row for row in rows if row.group == "reference"), None):
+        ours = min((row for row in rows if row.group == "process"), key=lambda row: row.seconds)
+        notes.append(
+            f"The reference path takes {reference.seconds / ours.seconds:,.0f} times as long as `dc featurize`, "
+            "the whole process."
+        )
+    notes.append(f"Parsing and counting take {results.figures[KERNELS]:.1f} ns a read on one core.")
+    loading, compiling = (results.row("start-up", name) for name in (LOADING, COMPILING))
+    if loading and compiling:
+        notes.append(
+            f"Python and the compiled kernels take {seconds(loading.seconds)} s to load; compiling them, which only "
+            f"the first run ever does, takes {seconds(compiling.seconds)} s."
+        )
+    peaks = {row.work: max(row.rss_mib) for row in results.rows if row.group == "process"}
+    if len(peaks) > 1:
+        told = " and ".join(f"{peaks[n]:.0f} MiB with {n:,} reads" for n in (max(peaks), min(peaks)))
+        notes.append(f"`dc featurize` peaks at {told}.")
+    return [_wrapped(" ".join(notes))]
 
 
-def _joined(sentences: list[str]) -> str:
-    """Join sentences, and fragments of which the second goes on where the first ended."""
-    text = " ".join(sentence if sentence.endswith(".") else f"{sentence};" for sentence in sentences)
-    return text.replace("; *", "; ").replace(";;", ";")
+def _wrapped(prose: str) -> str:
+    return textwrap.fill(prose, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _training(results: Results, where: str) -> str:
     """Write the models side by side: lockstep beside the plain loop."""
+    settings = results.settings
     lines = [
-        _measured(results, f"{results.settings['genes']:,} training genes a model, batch {results.settings['batch']}"),
+        _measured(results, "", f"{settings['genes']:,} training genes a model, batch {settings['batch']}"),
         "",
         "| | genes a second | range | seconds per 100 epochs |",
         "|---|---|---|---|",
     ]
     for row in results.rows:
-        if row.group == "training":
-            rates = sorted(row.work / wall for wall in row.wall)
-            span = f"{rates[0]:,.0f} - {rates[-1]:,.0f}"
-            hundred = 100 * row.seconds / results.settings["epochs"]
-            lines.append(f"| {row.name} | {row.work / row.seconds:,.0f} | {span} | {seconds(hundred)} |")
+        rates = sorted(row.work / wall for wall in row.wall)
+        epochs = settings["gpu_epochs"] if row.name.startswith("GPU") else settings["epochs"]
+        name = row.name + (" *" if row.scale != 1 else "")
+        span = f"{rates[0]:,.0f} - {rates[-1]:,.0f}"
+        lines.append(f"| {name} | {row.work / row.seconds:,.0f} | {span} | {seconds(100 * row.seconds / epochs)} |")
+    if any(row.scale != 1 for row in results.rows):
+        lines += ["", f"\\* {settings['plain_models']} models one after another, their time scaled to all."]
     return "\n".join([*lines, "", _again(results, where)])
 
 
@@ -154,7 +165,7 @@ def _many(results: Results, where: str) -> str:
     """Write what many files at a time come to, and the projection."""
     settings = results.settings
     lines = [
-        _measured(results, f"{settings['files']:,} files of {settings['reads']:,} reads"),
+        _measured(results, "", f"{settings['files']:,} files of {settings['reads']:,} reads"),
         "",
         "| | wall | reads a second | peak memory |",
         "|---|---|---|---|",
@@ -163,19 +174,24 @@ def _many(results: Results, where: str) -> str:
         if row.group == "many":
             rate = f"{row.work / row.seconds:,.0f}"
             lines.append(f"| {row.name} | {seconds(row.seconds)} s | {rate} | {max(row.rss_mib):,.0f} MiB |")
-    lines += ["", f"Efficiency on {settings['cores']} cores: {results.figures['efficiency']:.2f}.", ""]
-    return "\n".join([*lines, _again(results, where)])
+    figures, cores = results.figures, settings["cores"]
+    said = f"{cores} cores do {figures['efficiency']:.2f} of what {cores} times one core would"
+    if "efficiency_without_start" in figures:
+        said += (
+            f", {figures['efficiency_without_start']:.2f} without the start of the process. At these rates all of "
+            f"Roadmap, 635 files and 19 billion reads, takes {figures['remc_minutes_2_cores']:.1f} minutes on 2 cores, "
+            f"which its 150 GB must reach at {figures['remc_mb_per_second_2_cores']:,.0f} MB/s"
+        )
+    return "\n".join([*lines, "", _wrapped(f"{said}."), "", _again(results, where)])
 
 
-def _measured(results: Results, what: str) -> str:
-    machine = results.machine
-    tools = ", ".join(
-        f"{name} {results.versions[name]}" for name in ("bedtools", "samtools", "igzip") if name in results.versions
-    )
-    return (
-        f"Measured on {machine['cores']} cores ({machine['processor']}, Python {machine['python']}"
-        f"{', ' + tools if tools and results.kind == 'featurize' else ''}), {results.when[:10]}: {what}; "
-        f"medians of up to {results.settings['rounds']} runs taken in turn."
+def _measured(results: Results, more: str, what: str) -> str:
+    machine, tools = results.machine, ("bedtools", "samtools", "igzip") if results.kind == "featurize" else ()
+    software = [f"Python {machine['python']}"]
+    software += [f"{name} {results.versions[name]}" for name in tools if name in results.versions]
+    return _wrapped(
+        f"Measured on {machine['cores']} cores ({machine['processor']}, {', '.join(software)}), {results.when[:10]}: "
+        f"{what}; medians of up to {results.settings['rounds']} runs taken in turn. {more}"
     )
 
 

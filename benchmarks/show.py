@@ -61,8 +61,15 @@ def _figure(value: object) -> str:
 
 
 def seconds(value: float) -> str:
-    """Write seconds with three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.1 else f"{value:.3f}"
+    """Write seconds with three digits, or to the millisecond."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def times(ratio: float) -> str:
+    """Write a ratio: two decimals, none from 100 on."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2f}"
 
 
 def note(row: Row) -> str:
@@ -111,7 +118,7 @@ def _rows(results: Results, work: int) -> Table:
                 seconds(median(row.cpu)),
                 f"{median(row.rss_mib):,.0f}" if any(row.rss_mib) else "",
                 f"{work / row.seconds:,.3g}" if work and row.seconds else "",
-                f"{row.seconds / floor.seconds:,.2f}" if floor else "",
+                times(row.seconds / floor.seconds) if floor else "",
                 note(row),
             )
     return table

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_what_is_saved(quick: tuple[Results, Path, Path]) -> None:
         text = path.read_text(encoding="utf-8")
         assert str(data.parent) not in text
         assert f'"{socket.gethostname()}"' not in text
+
+
+def test_help_imports_nothing_heavy() -> None:
+    for arguments in (["bench", "--help"], ["bench", "featurize", "--help"]):
+        command = [sys.executable, "-X", "importtime", "-m", "deepchrome", *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "Usage: " in ran.stdout
+        imported = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in ran.stderr.splitlines() if "|" in line}
+        assert "typer" in imported
+        assert not imported & {"numba", "torch", "polars", "pyarrow", "numpy", "pysam", "matplotlib"}
 
 
 def test_missing_tools_are_listed_with_how_to_get_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,12 +6,22 @@ from pathlib import Path
 import pytest
 from tiny import dc
 
-from deepchrome.benchmarks import many_files
+from deepchrome.benchmarks import many_files, show
 from deepchrome.benchmarks.processes import Usage, in_turns, run, shell
 from deepchrome.benchmarks.results import read_results
 from deepchrome.benchmarks.train_race import Plan, race
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 from deepchrome.train.config import FitConfig
+
+
+def readme(folder: Path, kind: str) -> str:
+    """What a README says of the results in ``folder``, once it follows them."""
+    path = folder / "README.md"
+    path.write_text(f"<!-- bench:{kind} -->\n<!-- /bench:{kind} -->\n")
+    given = ("bench", "readme", "--readme", path, "--results", folder / "results")
+    assert dc(*given).code == 0
+    assert dc(*given, "--check").code == 0
+    return path.read_text()
 
 
 def test_many_files(tmp_path: Path) -> None:
@@ -26,6 +36,9 @@ def test_many_files(tmp_path: Path) -> None:
     assert several
     assert one.work == several.work == 50_000
     assert results.figures["efficiency"] == pytest.approx(one.seconds / several.seconds / 2)
+    text = readme(tmp_path, "many")
+    assert f"| one core | {show.seconds(one.seconds)} s |" in text
+    assert "10 files of 5,000 reads" in text
 
 
 def test_counts_that_depend_on_the_company_are_refused(tmp_path: Path) -> None:
@@ -56,13 +69,16 @@ def test_projection() -> None:
 def test_training(tmp_path: Path) -> None:
     plan = Plan((2,), 64, 1, 1, rounds=1, plain_models=1, share=0.3, most_epochs=20, simulated_genes=300)
     results = race(plan, FitConfig(batch_size=32), "dc bench train --so", lambda line: None)
-    saved = results.save(tmp_path)
+    saved = results.save(tmp_path / "results")
     assert read_results(saved) == results
     rows = {row.name: row for row in results.rows}
     lockstep, plain = rows["CPU, lockstep, 2 models"], rows["CPU, plain loop, 2 models"]
     assert lockstep.work == plain.work == 2 * 64
     assert (lockstep.scale, plain.scale) == (1, 2)
     assert results.figures["lockstep / plain, 2 models"] == pytest.approx(plain.wall[0] / lockstep.wall[0])
+    text = readme(tmp_path, "train")
+    assert f"| CPU, lockstep, 2 models | {lockstep.work / lockstep.seconds:,.0f} |" in text
+    assert "CPU, plain loop, 2 models *" in text
     assert 0.5 < results.figures["target_valid_auroc"] < results.figures["attainable_auroc"] < 1
 
 
