@@ -25,6 +25,8 @@ Task = Callable[[], Usage]
 SORTED = "sorted gzip"
 LOADING, COMPILING = "load the kernels", "compile the kernels, the first run ever"
 KERNELS = "parse_and_count_ns_per_read"
+# With more, some peers take minutes and more memory than many machines have.
+_MOST_READS_OF_PEERS = 10_000_000
 # More than this, and it is no copy that a race should make twice.
 _LARGEST_COPY = 1 << 30
 _FLOORS = {
@@ -50,8 +52,8 @@ class Plan:
         Give multicov all of them.
     threads
         Of the engine, one scenario each; the peers that can get as many as the most.
-    peers_up_to
-        Reads above which the reference and the peers do not run.
+    peers_at
+        Numbers of reads at which the reference and the peers run too; by default the largest up to 10 million.
     startup, sweep
         Whether to measure them.
     without
@@ -61,12 +63,12 @@ class Plan:
     """
 
     rounds: int = 5
-    budget: float = 20.0
+    budget: float = 10.0
     some: int = 400
     few: int = 100
     full_reference: bool = False
     threads: tuple[int, ...] = (1, 2)
-    peers_up_to: int = 10_000_000
+    peers_at: tuple[int, ...] = ()
     startup: bool = True
     sweep: bool = True
     without: tuple[str, ...] = ()
@@ -105,8 +107,9 @@ def race(files: Sequence[Inputs], plan: Plan, command: str, settings: dict[str, 
     rows: list[Row] = []
     parity: list[Parity] = []
     figures: dict[str, Any] = {}
+    sizes = plan.peers_at or [max((one.reads for one in files if one.reads <= _MOST_READS_OF_PEERS), default=0)]
     for one in files:
-        race_one = _Race(one, plan, racing if one.reads <= plan.peers_up_to else [], say)
+        race_one = _Race(one, plan, racing if one.reads in sizes else [], say)
         parity += race_one.compare()
         rows += race_one.measure()
     largest = max(files, key=lambda one: one.reads)

@@ -50,21 +50,29 @@ def featurize(
     genes: Annotated[str, typer.Option(help="How many to simulate; or a gene table, for reads from a file.")] = "19802",
     genome: Annotated[str, typer.Option(help="hg19, hg38, or a chrom.sizes file; for reads from a file.")] = "hg19",
     rounds: Annotated[int, typer.Option(min=1, help="Turns that every task gets.")] = 5,
-    budget: Annotated[float, typer.Option(help="Seconds after which a task sits later turns out.")] = 20.0,
+    budget: Annotated[float, typer.Option(help="Seconds after which a task sits later turns out.")] = 10.0,
     some: Annotated[int, typer.Option(min=1, help="Genes whose bins multicov is given; its time is scaled.")] = 400,
     full_reference: Annotated[
         bool, typer.Option("--full-reference", help="Give multicov all bins: minutes, at 10 million reads.")
     ] = False,
     threads: Annotated[str, typer.Option("--threads", "-t", help="Of the engine; several with commas.")] = "1,2",
-    peers_up_to: Annotated[
-        int, typer.Option(help="With more reads than this, only the engine and the floors.")
-    ] = 10_000_000,
+    peers_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers of reads, with commas, at which the reference path and the other programs run too.",
+            show_default="the largest up to 10000000",
+        ),
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="Leave out whoever has this word in its name; repeatable.")
     ] = None,
     peer_python: Annotated[
         str,
-        typer.Option(envvar="DEEPCHROME_PEER_PYTHON", help="The Python that has deeptools, polars-bio, pyranges1."),
+        typer.Option(
+            envvar="DEEPCHROME_PEER_PYTHON",
+            help="The Python that has deeptools, polars-bio, pyranges1.",
+            show_default="this one",
+        ),
     ] = sys.executable,
     quick: Annotated[bool, _QUICK] = False,
     data: Annotated[Path | None, _DATA] = None,
@@ -78,6 +86,7 @@ def featurize(
     from deepchrome.benchmarks.race import QUICK, Plan, race
 
     sizes = _numbers(reads)
+    peers = _numbers(peers_at) or _refuse("--peers-at", peers_at) if peers_at else ()
     if sizes and not genes.isdigit():
         raise UsageError(f"--genes {genes}: reads that are simulated need a number of genes")
     if not sizes and genes.isdigit():
@@ -88,17 +97,21 @@ def featurize(
         some=some,
         full_reference=full_reference,
         threads=_numbers(threads) or _refuse("--threads", threads),
-        peers_up_to=peers_up_to,
+        peers_at=peers,
         without=tuple(without or ()),
         peer_python=peer_python,
     )
-    words = ["dc bench featurize", f"--reads {reads if sizes else Path(reads).name}"]
-    words += [f"--genes {genes if sizes else Path(genes).name}", f"--rounds {rounds}", f"--threads {threads}"]
-    words += ["--full-reference"] if full_reference else []
     if quick:
         few = {name: getattr(QUICK, name) for name in ("rounds", "some", "few", "threads", "startup")}
-        plan, sizes, genes = replace(plan, **few), sizes and (20_000,), "200" if sizes else genes
-        words = ["dc bench featurize --quick"]
+        plan = replace(plan, **few)
+        sizes, genes = ((20_000,), "200") if sizes else ((), genes)
+    words = ["dc bench featurize", "--quick"] if quick else ["dc bench featurize", f"--rounds {rounds}"]
+    if not sizes:
+        words.append(f"--reads {Path(reads).name} --genes {Path(genes).name} --genome {Path(genome).name}")
+    elif not quick:
+        words.append(f"--reads {reads} --genes {genes}")
+    words += [f"--peers-at {peers_at}"] if peers_at else []
+    words += ["--full-reference"] if full_reference else []
     log = _Log()
     with _folder(data) as folder:
         if sizes:
@@ -108,6 +121,7 @@ def featurize(
                 files.append(inputs.simulated(folder, size, int(genes)))
         else:
             files = [inputs.given(folder, Path(reads), Path(genes), genome)]
+            plan = replace(plan, peers_at=(files[0].reads,))
         settings = {"reads": [one.reads for one in files], "genes": len(files[0].windows.genes)}
         results = race(files, plan, " ".join(words), settings, log)
     _finish(results, log, save, as_json)
