@@ -142,7 +142,7 @@ def plot(results: Results, folder: Path) -> list[Path]:
         matplotlib is not installed.
     """
     try:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: F401
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise UsageError("plots need matplotlib: pip install 'deepchrome[figures]'") from None
@@ -179,6 +179,7 @@ def plot(results: Results, folder: Path) -> list[Path]:
         axes.spines[side].set_visible(False)
     axes.margins(x=0.1, y=0.01)
     paths = [folder / "featurize.png", folder / "featurize.svg"]
-    for path in paths:
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": results.kind}):  # text as text; same bytes every time
+        for path in paths:
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths
