@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -76,9 +77,6 @@ def given(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
     UsageError
         It is not BED text packed by gzip, which all contestants can begin with.
     """
-    place = folder / "given"
-    place.mkdir(parents=True, exist_ok=True)
-    copy = place / f"{SOURCE}.tagAlign.gz"  # dc featurize wants an epigenome and a mark in the name
     if not reads_file.is_file():
         raise MissingInputError(f"{reads_file}: no such file")
     with reads_file.open("rb") as file:
@@ -87,9 +85,15 @@ def given(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
     with _opened(reads_file) as text:
         if text.read(4) == b"BAM\1":
             raise UsageError(f"{reads_file}: BAM; the race starts from tagAlign or BED packed by gzip")
-    copy.unlink(missing_ok=True)
-    copy.symlink_to(reads_file.resolve())
-    return _inputs(place, copy, genes, genome)
+    # What is made of a file must not be taken for what is made of another.
+    told = reads_file.stat()
+    key = zlib.crc32(f"{reads_file.resolve()} {told.st_size} {told.st_mtime_ns} {genes.resolve()} {genome}".encode())
+    place = folder / f"given-{key:08x}"
+    place.mkdir(parents=True, exist_ok=True)
+    link = place / f"{SOURCE}.tagAlign.gz"  # dc featurize wants an epigenome and a mark in the name
+    link.unlink(missing_ok=True)
+    link.symlink_to(reads_file.resolve())
+    return _inputs(place, link, genes, genome)
 
 
 def _inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:

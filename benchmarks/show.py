@@ -37,7 +37,7 @@ def tables(results: Results) -> Iterable[Table]:
     """Lay results out: parity first, then the rows by group, then what is missing, then single figures."""
     if results.parity:
         yield _parity(results)
-    for work in sorted({row.work for row in results.rows}):
+    for work in sorted({row.work for row in results.rows}, key=lambda work: (work == 0, work)):
         yield _rows(results, work)
     if results.missing:
         missing = Table("not here", "how to get it", title="Missing")

@@ -214,9 +214,8 @@ def test_given_reads_in_every_form(tmp_path: Path) -> None:
         file.write("edge\tS\tchr1\t4950\t+\nlost\tS\tchrX\t100\t+\n")
     text = reads_text(2000)
     (tmp_path / "reads.bed.gz").write_bytes(PACK["gzip"](text))
-    given = inputs.given(
-        tmp_path / "data", tmp_path / "reads.bed.gz", tmp_path / "genes.tsv", f"{tmp_path}/small.sizes"
-    )
+    genes, sizes = tmp_path / "genes.tsv", str(tmp_path / "small.sizes")
+    given = inputs.given(tmp_path / "data", tmp_path / "reads.bed.gz", genes, sizes)
     assert (given.reads, given.text_bytes, given.cells) == (2000, len(text), 1200)
     assert inputs.unpacked(given).read_bytes() == text
     mixed = inputs.shuffled(given)
@@ -231,6 +230,9 @@ def test_given_reads_in_every_form(tmp_path: Path) -> None:
     assert [int(line[3]) for line in lines] == list(range(1100))
     assert sorted(bins.ordered.read_text().splitlines()) == sorted(bins.every.read_text().splitlines())
     assert SIZES.items() <= given.windows.genome.sizes.items()
+    (tmp_path / "reads.bed.gz").write_bytes(PACK["gzip"](reads_text(100)))
+    other = inputs.given(tmp_path / "data", tmp_path / "reads.bed.gz", genes, sizes)
+    assert inputs.unpacked(other).read_bytes() == reads_text(100)  # not what was made of the file before
 
 
 def test_given_reads_that_cannot_race(tmp_path: Path) -> None:

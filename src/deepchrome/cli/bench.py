@@ -269,6 +269,8 @@ def _finish(results: "Results", log: _Log, save: Path | None, as_json: bool) -> 
 
     from deepchrome.benchmarks.show import plot, tables
 
+    if results.changed:
+        log(f"the code has changed since commit {results.commit}")
     if as_json:
         typer.echo(json.dumps(results.document(), indent=1))
     else:
