@@ -9,7 +9,7 @@ import numpy as np
 
 from deepchrome.benchmarks.processes import Usage, in_turns, run
 from deepchrome.benchmarks.results import Parity, Results, Row, Say
-from deepchrome.engine.count import count_reads
+from deepchrome.engine.count import tally_reads
 from deepchrome.engine.genes import read_genes
 from deepchrome.engine.genome import read_genome
 from deepchrome.engine.simulate import simulate
@@ -99,16 +99,18 @@ def many(
 def alone(files: list[Path], data: Path, features: Path, name: str) -> Parity:
     """Compare the features with what each file gives when it is counted by itself, in one thread."""
     windows = tss_windows(read_genes(data / "genes.tsv"), read_genome("hg19"))
-    cells = different = 0
+    cells = different = reads = 0
     for file in files:
         epigenome, mark = file.name.removesuffix(".tagAlign.gz").split("-")
         stored = read_features(features / f"{epigenome}.parquet", [mark]).counts[:, :, 0]
-        by_itself = count_reads(file, windows)
+        tally = tally_reads(file, windows)
+        by_itself = tally.counts
+        reads += tally.reads
         cells += by_itself.size
         different += int(np.count_nonzero(stored != by_itself))
     if different:
         raise BadDataError(f"{features}: {different:,} of {cells:,} counts are not those of a file counted by itself")
-    return Parity(f"{len(files)} files, {'one core' if name == 'one' else 'all cores'}", cells, different)
+    return Parity(f"{len(files)} files, {'one core' if name == 'one' else 'all cores'}", cells, different, reads)
 
 
 def figures_of(

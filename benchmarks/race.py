@@ -149,7 +149,8 @@ class _Race:
                     self._say(f"  {step}")
                     self._track.run(step)
                     done.add(step)
-            found.append(_compared(contestant.name, self._track.counts(contestant), expected, contestant.reason))
+            counts = self._track.counts(contestant)
+            found.append(_compared(contestant.name, counts, expected, self._inputs.reads, contestant.reason))
         self._say("  the engine, other forms of the same reads")
         self._forms |= {"shuffled gzip": inputs.shuffled(self._inputs), "bgzip": inputs.bgzipped(self._inputs)}
         if "samtools index" in done:
@@ -157,11 +158,11 @@ class _Race:
         saved = self._inputs.folder / "engine.npy"
         for name, task in self._engine(saved).items():
             task()
-            found.append(_compared(name, np.load(saved).astype(np.int64).ravel(), expected, ""))
+            found.append(_compared(name, np.load(saved).astype(np.int64).ravel(), expected, self._inputs.reads))
         self._featurize(max(self._plan.threads))
         (written,) = (self._inputs.folder / "features").glob("*.parquet")
         counts = read_features(written).counts[:, :, 0].astype(np.int64).ravel()
-        found.append(_compared("dc featurize", counts, expected, ""))
+        found.append(_compared("dc featurize", counts, expected, self._inputs.reads))
         return found
 
     def measure(self) -> list[Row]:
@@ -220,7 +221,7 @@ class _Race:
         return run([*command, "--threads", str(threads)])
 
 
-def _compared(name: str, counts: Counts, expected: Counts, reason: str) -> Parity:
+def _compared(name: str, counts: Counts, expected: Counts, reads: int, reason: str = "") -> Parity:
     asked = counts >= 0
     different = np.flatnonzero(asked & (counts != expected))
     if len(different) and not reason:
@@ -229,7 +230,7 @@ def _compared(name: str, counts: Counts, expected: Counts, reason: str) -> Parit
             f"{name}: {len(different):,} of {int(asked.sum()):,} counts differ from the engine's, first in cell {cell} "
             f"({counts[cell]}, not {expected[cell]}); no time is worth telling before that is settled"
         )
-    return Parity(name, int(asked.sum()), len(different), reason)
+    return Parity(name, int(asked.sum()), len(different), reads, reason)
 
 
 def _extrapolated(step: str, reads: int, runs: list[Usage], one_gene: list[Usage], scale: float) -> Row:

@@ -68,12 +68,14 @@ class Row:
 class Parity:
     """How the counts of one contestant compare with the engine's, cell by cell.
 
-    ``reason`` says why a contestant counts otherwise; it is empty where the counts must be equal.
+    ``work`` is the number of reads. ``reason`` says why a contestant counts otherwise; it is empty where
+    the counts must be equal.
     """
 
     name: str
     cells: int
     different: int
+    work: int = 0
     reason: str = ""
 
 

@@ -80,10 +80,12 @@ def note(row: Row) -> str:
 
 
 def _parity(results: Results) -> Table:
-    table = Table("counts of", "bins compared", "different", "", title="Parity, every bin", title_justify="left")
+    table = Table(
+        "counts of", "reads", "bins compared", "different", "", title="Parity, every bin", title_justify="left"
+    )
     for one in results.parity:
         verdict = one.reason and f"counts otherwise: {one.reason}"
-        table.add_row(one.name, f"{one.cells:,}", f"{one.different:,}", verdict or "equal")
+        table.add_row(one.name, f"{one.work:,}", f"{one.cells:,}", f"{one.different:,}", verdict or "equal")
     return table
 
 

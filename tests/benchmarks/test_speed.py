@@ -30,7 +30,7 @@ def test_many_files(tmp_path: Path) -> None:
     (saved,) = (tmp_path / "results").iterdir()
     results = read_results(saved)
     assert json.loads((saved / "many.json").read_text()) == ran.json() == results.document()
-    assert [(one.cells, one.different) for one in results.parity] == [(10 * 200 * 100, 0)] * 2
+    assert [(one.cells, one.different, one.work) for one in results.parity] == [(10 * 200 * 100, 0, 50_000)] * 2
     one, several = results.row("many", "one core"), results.row("many", "2 cores")
     assert one
     assert several
