@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint types
+.PHONY: setup demo test lint types bench bench-kernels
 
 setup: $(VENV)/.installed
 
@@ -26,3 +26,11 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# Counts compared first, then times; results and plot go to benchmarks/results, the README's figures follow.
+bench: setup
+	$(BIN)/dc bench featurize --save benchmarks/results
+	$(BIN)/dc bench readme
+
+bench-kernels: setup
+	$(BIN)/python -m pytest benchmarks/micro --benchmark-columns=min,median,iqr,rounds

@@ -1,30 +1,22 @@
 """Training speed: many models in lockstep beside a plain PyTorch loop, on simulated data of the paper's size.
 
-    python -m deepchrome.benchmarks.train_speed                    # CPU: samples a second, in turns
-    python -m deepchrome.benchmarks.train_speed --device cuda      # all models, all epochs, once
-
 The plain loop is what one would write for one model: Conv1d, MaxPool1d, Linear and Dropout modules, a
 loop over mini-batches, an optimizer, a validation pass and scikit-learn's AUROC after every epoch;
 in a process of its own with PyTorch's own choice of threads, then with one. Both sides do the same work
 on the same data. Lockstep figures hold all that ``fit`` does.
 """
 
-import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -68,8 +60,13 @@ class PlainDeepChrome(nn.Module):
         return logits
 
 
-def plain_loop(data: Dataset, config: FitConfig) -> None:
-    """Train one model for ``config.epochs`` epochs the ordinary way."""
+def plain_loop(data: Dataset, config: FitConfig, enough: float = 1.0) -> float:
+    """Train one model for ``config.epochs`` epochs the ordinary way, or until its validation AUROC is ``enough``.
+
+    Returns
+    -------
+    The last validation AUROC.
+    """
     x = torch.from_numpy(np.ascontiguousarray(data.x.transpose(0, 2, 1)))
     y = torch.from_numpy(data.y.astype(np.int64))
     train, valid = np.flatnonzero(data.split == TRAIN), np.flatnonzero(data.split == VALID)
@@ -79,6 +76,7 @@ def plain_loop(data: Dataset, config: FitConfig) -> None:
         optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), config.lr, config.momentum)
     else:
         optimizer = torch.optim.Adam(model.parameters(), config.lr)
+    auroc = 0.0
     for _ in range(config.epochs):
         model.train()
         order = rows[torch.randperm(rows.numel())]
@@ -91,7 +89,10 @@ def plain_loop(data: Dataset, config: FitConfig) -> None:
         model.eval()
         with torch.no_grad():
             scores = torch.cat([model(part)[:, 1] for part in torch.split(valid_x, 1024)])
-        roc_auc_score(data.y[valid], scores.numpy())
+        auroc = float(roc_auc_score(data.y[valid], scores.numpy()))
+        if auroc >= enough:
+            break
+    return auroc
 
 
 def plain_side(models: int, genes: int, config: FitConfig, threads: int | None) -> tuple[float, float]:
@@ -189,70 +190,5 @@ def measure_on_gpu(models: int, genes: int, config: FitConfig, cpu_models: int) 
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print a table, and write the figures as JSON if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--models", type=int, default=56)
-    parser.add_argument("--genes", type=int, default=GENES, help="training genes, and as many to validate and test")
-    parser.add_argument("--epochs", type=int, help="default: 2 on a CPU, 100 on a GPU")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
-    parser.add_argument("--precision", choices=("auto", "fp32", "tf32", "bf16"), default="auto")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each side, on a CPU")
-    parser.add_argument("--plain-models", type=int, default=4, help="models that the plain loop trains a turn")
-    parser.add_argument("--cpu-models", type=int, default=2, help="models to train on the CPU too, for their AUROC")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args(arguments)
-    on_gpu = options.device == "cuda"
-    config = FitConfig(
-        epochs=options.epochs or (100 if on_gpu else 2),
-        batch_size=options.batch_size,
-        optimizer=options.optimizer,
-        lr=0.01 if options.optimizer == "sgd" else 3e-4,
-        precision=options.precision,
-    )
-    Placement(options.device).resolve()
-    if on_gpu:
-        figures = measure_on_gpu(options.models, options.genes, config, options.cpu_models)
-    else:
-        figures = compare_on_cpu(options.models, options.genes, config, options.rounds, options.plain_models)
-    figures |= {
-        "models": options.models,
-        "training_genes": options.genes,
-        "config": asdict(config),
-        "torch": torch.__version__,
-        "machine": platform.platform(),
-    }
-    console = Console()
-    title = (
-        f"{options.models} models, {options.genes} training genes, {config.epochs} epochs, batch {config.batch_size}"
-    )
-    table = Table("what", "figure", title=f"{title}, {config.optimizer}")
-    if on_gpu:
-        for name in ("gpu", "seconds", "floor_seconds_h100", "genes_per_second", "tflop_per_second"):
-            table.add_row(name, _text(figures[name]))
-        for name in ("peak_memory_mb", "mean_test_auroc", "test_auroc_difference_to_cpu"):
-            table.add_row(name, _text(figures[name]))
-    else:
-        for name, speeds in figures["genes_per_second"].items():
-            cpu = statistics.median(figures["cpu_us_per_gene"][name])
-            speed = f"{statistics.median(speeds):,.0f} (best {max(speeds):,.0f}), CPU {cpu:.0f} µs a gene"
-            table.add_row(f"{name}: genes a second", speed)
-        table.add_row("lockstep / plain", _text(figures["ratio_to_plain"]))
-        table.add_row("lockstep / plain, 1 thread", _text(figures["ratio_to_plain_1_thread"]))
-    console.print(table)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-
-
 def _median_ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
-
-
-def _text(figure: object) -> str:
-    return f"{figure:,.4g}" if isinstance(figure, float) else str(figure)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.bench import register as register_bench
 from deepchrome.cli.demo import register as register_demo
 from deepchrome.cli.download import register as register_download
 from deepchrome.cli.engine import register as register_engine
@@ -45,6 +46,7 @@ def _options(
     """Predict gene expression from histone marks, from the raw reads up."""
 
 
+register_bench(app)
 register_demo(app)
 register_download(app)
 register_engine(app)

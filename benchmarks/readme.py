@@ -1,0 +1,202 @@
+"""The README's figures: written between markers from the newest saved results, never by hand."""
+
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+from deepchrome.benchmarks.contestants import PEERS, REFERENCE
+from deepchrome.benchmarks.race import COMPILING, KERNELS, LOADING
+from deepchrome.benchmarks.results import Results, Row, newest_results
+from deepchrome.benchmarks.show import FLOOR, seconds, times
+from deepchrome.errors import BadDataError, MissingInputError
+
+
+def update(readme: Path, results: Path, *, write: bool) -> list[str]:
+    """Bring every marked part of a text up to date.
+
+    Parameters
+    ----------
+    readme
+        The text; a part begins with ``<!-- bench:KIND -->`` and ends with ``<!-- /bench:KIND -->``.
+    results
+        The directory with the directories of saved results.
+    write
+        Whether to write the text, if anything changed.
+
+    Returns
+    -------
+    list of str
+        The kinds whose part was not up to date.
+
+    Raises
+    ------
+    MissingInputError
+        There is no such text, or there are no results for one of its parts.
+    BadDataError
+        It has no marked part.
+    """
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MissingInputError(f"{readme}: no such file") from None
+    changed = []
+    parts = [kind for kind in _PARTS if f"<!-- bench:{kind} -->" in text]
+    if not parts:
+        raise BadDataError(f"{readme}: no <!-- bench:{'|'.join(_PARTS)} --> in it")
+    for kind in parts:
+        marked = re.compile(rf"(<!-- bench:{kind} -->\n)(?:.*?\n)?(<!-- /bench:{kind} -->)", re.DOTALL)
+        found = newest_results(results, kind)
+        if found is None:
+            raise MissingInputError(f"{results}: no results of dc bench {kind}; make some with --save {results}")
+        where, newest = found
+        if not marked.search(text):
+            raise BadDataError(f"{readme}: <!-- bench:{kind} --> has no end, <!-- /bench:{kind} -->")
+        # Beside the text where it can be, so that links hold; tests keep the two apart.
+        root = readme.resolve().parent
+        link = where.resolve().relative_to(root) if where.resolve().is_relative_to(root) else where
+        body = _PARTS[kind](newest, link.as_posix())
+        fresh = marked.sub(lambda match, body=body: f"{match[1]}{body}\n{match[2]}", text)  # type: ignore[misc]
+        if fresh != text:
+            changed.append(kind)
+            text = fresh
+    if write and changed:
+        readme.write_text(text, encoding="utf-8")
+    return changed
+
+
+def _featurize(results: Results, where: str) -> str:
+    """Write the race at the most reads that the peers ran with."""
+    raced = [row.work for row in results.rows if row.group in ("reference", "peer")]
+    work = max(raced, default=max(row.work for row in results.rows))
+    rows = [row for row in results.rows if row.work == work]
+    floor = next((row for row in rows if row.name == FLOOR), None)
+    packed = results.figures[f"bytes, {work} reads"] / 1e6
+    lines = [
+        _measured(
+            results,
+            f"The floor is `{FLOOR}`, the fastest program that only unpacks the file.",
+            f"{work:,} reads as `gzip` packs them ({packed:.3g} MB), {results.settings['genes']:,} genes, "
+            f"{results.settings['bins']:,} bins",
+        ),
+        "",
+        "| | wall | range | CPU | peak memory | ÷ floor |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in ("floor", "engine", "process", "peer", "reference"):
+        for row in sorted((row for row in rows if row.group == group), key=lambda row: row.seconds):
+            if group == "floor" and row is not floor and row.name != "gzip -dc":
+                continue
+            lines.append(_line(row, floor, results))
+    lines += ["", *_notes(results, work)]
+    lines += ["", f"![Wall-clock time of each]({where}/featurize.svg)", "", _again(results, where)]
+    return "\n".join(lines)
+
+
+def _line(row: Row, floor: Row | None, results: Results) -> str:
+    name = f"**floor: `{FLOOR}`**" if row is floor else f"**{row.name}**" if row.group == "reference" else row.name
+    name += " *" if row.scale != 1 else ""
+    name += " (not the same counts)" if any(p.name == row.name and p.reason for p in results.parity) else ""
+    memory = f"{median(row.rss_mib):,.0f} MiB" if any(row.rss_mib) else ""
+    cells = f"{seconds(row.seconds)} s", f"{seconds(min(row.wall))} - {seconds(max(row.wall))}"
+    ratio = times(row.seconds / floor.seconds) if floor else ""
+    return f"| {name} | {' | '.join(cells)} | {seconds(median(row.cpu))} s | {memory} | {ratio} |"
+
+
+def _notes(results: Results, work: int) -> list[str]:
+    rows = [row for row in results.rows if row.work == work]
+    equal = [one for one in results.parity if not one.reason]
+    notes = [
+        f"Before any time was taken, the counts of {len(equal)} runs were compared with the engine's, bin by bin: "
+        f"{sum(one.cells for one in equal):,} bins, {sum(one.different for one in equal):,} differences."
+    ]
+    inexact = {one.name: one.reason for one in results.parity if one.reason}
+    notes += [f"{name}: {reason}." for name, reason in inexact.items()]
+    if scaled := [row for row in rows if row.scale != 1 and row.group in ("reference", "peer")]:
+        steps = {c.name: c.steps[-1] for c in (REFERENCE, *PEERS)}
+        said = "; ".join(f"{steps[row.name]}: x {row.scale:.1f}" for row in scaled)
+        notes.append(f"\\* The last step ran on a part of the bins, and its time is extrapolated to all ({said}).")
+    if reference := next((row for row in rows if row.group == "reference"), None):
+        ours = min((row for row in rows if row.group == "process"), key=lambda row: row.seconds)
+        notes.append(
+            f"The reference path takes {reference.seconds / ours.seconds:,.0f} times as long as `dc featurize`, "
+            "the whole process."
+        )
+    notes.append(f"Parsing and counting take {results.figures[KERNELS]:.1f} ns a read on one core.")
+    loading, compiling = (results.row("start-up", name) for name in (LOADING, COMPILING))
+    if loading and compiling:
+        notes.append(
+            f"Python and the compiled kernels take {seconds(loading.seconds)} s to load; compiling them, which only "
+            f"the first run ever does, takes {seconds(compiling.seconds)} s."
+        )
+    peaks = {row.work: max(row.rss_mib) for row in results.rows if row.group == "process"}
+    if len(peaks) > 1:
+        told = " and ".join(f"{peaks[n]:.0f} MiB with {n:,} reads" for n in (max(peaks), min(peaks)))
+        notes.append(f"`dc featurize` peaks at {told}.")
+    return [_wrapped(" ".join(notes))]
+
+
+def _wrapped(prose: str) -> str:
+    return textwrap.fill(prose, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _training(results: Results, where: str) -> str:
+    """Write the models side by side: lockstep beside the plain loop."""
+    settings = results.settings
+    lines = [
+        _measured(results, "", f"{settings['genes']:,} training genes a model, batch {settings['batch']}"),
+        "",
+        "| | genes a second | range | seconds per 100 epochs |",
+        "|---|---|---|---|",
+    ]
+    for row in results.rows:
+        rates = sorted(row.work / wall for wall in row.wall)
+        epochs = settings["gpu_epochs"] if row.name.startswith("GPU") else settings["epochs"]
+        name = row.name + (" *" if row.scale != 1 else "")
+        span = f"{rates[0]:,.0f} - {rates[-1]:,.0f}"
+        lines.append(f"| {name} | {row.work / row.seconds:,.0f} | {span} | {seconds(100 * row.seconds / epochs)} |")
+    if any(row.scale != 1 for row in results.rows):
+        lines += ["", f"\\* {settings['plain_models']} models one after another, their time scaled to all."]
+    return "\n".join([*lines, "", _again(results, where)])
+
+
+def _many(results: Results, where: str) -> str:
+    """Write what many files at a time come to, and the projection."""
+    settings = results.settings
+    lines = [
+        _measured(results, "", f"{settings['files']:,} files of {settings['reads']:,} reads"),
+        "",
+        "| | wall | reads a second | peak memory |",
+        "|---|---|---|---|",
+    ]
+    for row in results.rows:
+        if row.group == "many":
+            rate = f"{row.work / row.seconds:,.0f}"
+            lines.append(f"| {row.name} | {seconds(row.seconds)} s | {rate} | {max(row.rss_mib):,.0f} MiB |")
+    figures, cores = results.figures, settings["cores"]
+    said = f"{cores} cores do {figures['efficiency']:.2f} of what {cores} times one core would"
+    if "efficiency_without_start" in figures:
+        said += (
+            f", {figures['efficiency_without_start']:.2f} without the start of the process. At these rates all of "
+            f"Roadmap, 635 files and 19 billion reads, takes {figures['remc_minutes_2_cores']:.1f} minutes on 2 cores, "
+            f"which its 150 GB must reach at {figures['remc_mb_per_second_2_cores']:,.0f} MB/s"
+        )
+    return "\n".join([*lines, "", _wrapped(f"{said}."), "", _again(results, where)])
+
+
+def _measured(results: Results, more: str, what: str) -> str:
+    machine, tools = results.machine, ("bedtools", "samtools", "igzip") if results.kind == "featurize" else ()
+    software = [f"Python {machine['python']}"]
+    software += [f"{name} {results.versions[name]}" for name in tools if name in results.versions]
+    return _wrapped(
+        f"Measured on {machine['cores']} cores ({machine['processor']}, {', '.join(software)}), {results.when[:10]}: "
+        f"{what}; medians of up to {results.settings['rounds']} runs taken in turn. {more}"
+    )
+
+
+def _again(results: Results, where: str) -> str:
+    return f"All figures: [{where}]({where}). Again, on your machine:\n\n```sh\n{results.command}\n```"
+
+
+_PARTS: Mapping[str, Callable[[Results, str], str]] = {"featurize": _featurize, "train": _training, "many": _many}
