@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -208,18 +208,18 @@ def _side_by_side(
 ) -> list[Value]:
     """Do the work for each item, ``jobs`` at a time; an interrupt ends what has not been done."""
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        waiting: set[Future[Value]] = set(futures)
         try:
+            futures = [pool.submit(work, item) for item in items]
+            waiting = set(futures)
             while waiting:
-                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                # Not for longer: an interrupt that reaches another thread does not wake this one.
+                ready, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 for future in ready:
                     future.result()
         except BaseException:
             if stop:
                 stop.set()
-            for future in waiting:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             give_up()
             raise
     return [future.result() for future in futures]
