@@ -73,32 +73,43 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 # --- unaligned loads and bit counts: one or two instructions when compiled ---
 #
 # Compiled code sees a buffer as its address: passing arrays from function to function would cost two atomic
-# operations on a reference count each time. As plain Python the same code sees the array, and indexing checks
-# the bounds.
+# operations on a reference count each time. As plain Python (NUMBA_DISABLE_JIT=1) the same code sees the array,
+# and every look-up checks the bounds.
 
 
 def _bytes_of(buffer: Any) -> Any:
     return buffer
 
 
+def _piece(text: Any, i: int, n: int) -> Any:
+    """Return ``n`` bytes; a slice alone would come out shorter, or from the other end."""
+    if not 0 <= i <= len(text) - n:
+        raise IndexError(f"{n} bytes at {i} of {len(text)}")
+    return text[i : i + n]
+
+
 def _load8(text: Any, i: int) -> int:
-    return int(text[i])
+    return int(_piece(text, i, 1)[0])
 
 
 def _load32(text: Any, i: int) -> int:
-    return int.from_bytes(text[i : i + 4].tobytes(), "little", signed=True)
+    return int.from_bytes(_piece(text, i, 4).tobytes(), "little", signed=True)
 
 
 def _load64(text: Any, i: int) -> np.uint64:
-    return np.uint64(int.from_bytes(text[i : i + 8].tobytes(), "little"))
+    return np.uint64(int.from_bytes(_piece(text, i, 8).tobytes(), "little"))
+
+
+def _mask64(text: Any, i: int, byte: int) -> np.uint64:
+    return np.uint64(int.from_bytes(np.packbits(_piece(text, i, 64) == byte, bitorder="little").tobytes(), "little"))
 
 
 def _tabs64(text: Any, i: int) -> np.uint64:
-    return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _TAB))
+    return _mask64(text, i, _TAB)
 
 
 def _newlines64(text: Any, i: int) -> np.uint64:
-    return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _NEWLINE))
+    return _mask64(text, i, _NEWLINE)
 
 
 def _lowest(mask: np.uint64) -> int:
