@@ -215,11 +215,13 @@ class Text(Format):
         if end - last > kernels.MAX_LINE_BYTES and last == begin:
             raise BadPieceError(0, "line", _WRONG[kernels.BAD_LONG])
         if not self.columns:
-            self.columns = kernels.count_columns(buffer, begin, last)
-            if self.columns < 0:
+            columns = kernels.count_columns(buffer, begin, last)
+            if columns < 0:
                 raise BadDataError("lines end in a lone carriage return, as on old Macs; convert them: tr '\\r' '\\n'")
-            if self.target.options.strand and 0 < self.columns < 6:
-                raise BadDataError(f"no strand in {self.columns} columns; -s and -S need six")
+            if self.target.options.strand and 0 < columns < 6:
+                raise BadDataError(f"no strand in {columns} columns; -s and -S need six")
+            # Kernels look for three fields at least; where the first line has fewer, they refuse it.
+            self.columns = max(columns, 3) if columns else 0
         return begin, last
 
     def counter(self) -> Counter:  # noqa: D102 - inherited
