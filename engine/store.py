@@ -166,7 +166,7 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
 
 
 # What Arrow raises on damaged data is as manifold as the damage.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from campaign.rows import FULL, sized
 
 from deepchrome.engine.genes import Genes
 from deepchrome.engine.store import feature_files, read_features, read_metadata, write_features
@@ -73,6 +74,7 @@ def test_marks_on_request(path: Path) -> None:
         read_features(path, marks=("H2A", "H3K4me3"))
 
 
+@pytest.mark.campaign("features")
 def test_a_flipped_bit_is_an_error_or_changes_nothing(path: Path) -> None:
     """Anywhere, the footer and the metadata too, which Parquet itself does not protect."""
     whole, want = path.read_bytes(), read_features(path)
@@ -97,6 +99,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(path: Path) -> None:
     assert refused > 300
 
 
+@pytest.mark.campaign("features")
 def test_pages_carry_checksums(path: Path) -> None:
     """So that readers that know nothing of ours can find damage too."""
     whole, caught = path.read_bytes(), 0
@@ -189,6 +192,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.campaign("features")
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_file_that_is_not_as_it_was_written(how: str, path: Path) -> None:
     change, message = SPOILT[how]
@@ -197,6 +201,7 @@ def test_a_file_that_is_not_as_it_was_written(how: str, path: Path) -> None:
         read_features(path)
 
 
+@pytest.mark.campaign("features")
 def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"PAR1")

@@ -1,0 +1,92 @@
+"""Run the fault campaign and keep its figures: every test marked ``campaign``, in full.
+
+Usage: run.py [--small]. Writes tests/campaign/results/<date>-<commit>.json, and from it the tables of
+docs/reliability.md (report.py). Exits non-zero if anything fell.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+
+
+class Recorder:
+    """A pytest plugin: what became of each row's tests, and the figures they gave."""
+
+    def __init__(self) -> None:
+        self.rows_of: dict[str, list[str]] = {}
+        self.cases_of: dict[str, int] = {}
+        self.rows: dict[str, dict[str, Any]] = defaultdict(
+            lambda: {"passed": 0, "failed": 0, "skipped": 0, "seconds": 0.0, "tests": {}, "figures": defaultdict(int)}
+        )
+
+    def pytest_itemcollected(self, item: Any) -> None:
+        self.rows_of[item.nodeid] = [row for mark in item.iter_markers("campaign") for row in mark.args]
+        self.cases_of[item.nodeid] = getattr(item.function, "cases", 0)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when != "call" and report.outcome == "passed":
+            return
+        test = report.nodeid.partition("[")[0]
+        for row in map(self.rows.__getitem__, self.rows_of[report.nodeid]):
+            row[report.outcome] += 1
+            row["seconds"] = round(row["seconds"] + report.duration, 1)
+            row["tests"][test] = row["tests"].get(test, 0) + 1
+            if report.outcome == "passed":
+                if cases := self.cases_of[report.nodeid]:
+                    row["figures"]["random files"] += cases
+                for name, value in report.user_properties:
+                    row["figures"][name] += value
+
+
+def commit() -> str:
+    """Name the commit that is tested; a tree with changes says so."""
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=9"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--small", action="store_true", help="as much as the suite tries")
+    small = parser.parse_args().small
+    if not small:
+        # Before pytest imports anything: ten thousand cases where the suite tries two thousand.
+        os.environ |= {"DEEPCHROME_CAMPAIGN": "full", "DEEPCHROME_CASES": "5"}
+    import pytest
+
+    began = datetime.datetime.now(datetime.UTC)
+    recorder, of = Recorder(), commit()
+    words = ["-m", "campaign", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", str(TESTS)]
+    status = pytest.main(words, plugins=[recorder])
+    seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    document = {
+        "date": f"{began:%Y-%m-%d}",
+        "commit": of,
+        "full": not small,
+        "minutes": round(seconds / 60, 1),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "rows": {name: recorder.rows[name] for name in sorted(recorder.rows)},
+    }
+    results = Path(__file__).with_name("results")
+    results.mkdir(exist_ok=True)
+    path = results / f"{began:%Y-%m-%d}-{of}{'-small' if small else ''}.json"
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    if not status and not small:
+        subprocess.run([sys.executable, str(Path(__file__).with_name("report.py")), str(path)], check=True)
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
