@@ -5,7 +5,7 @@ docs/reliability.md (report.py). Exits non-zero if anything fell.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -63,11 +63,11 @@ def main() -> int:
         os.environ |= {"DEEPCHROME_CAMPAIGN": "full", "DEEPCHROME_CASES": "5"}
     import pytest
 
-    began = datetime.datetime.now(datetime.UTC)
+    began = dt.datetime.now(dt.UTC)
     recorder, of = Recorder(), commit()
     words = ["-m", "campaign", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", str(TESTS)]
     status = pytest.main(words, plugins=[recorder])
-    seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    seconds = (dt.datetime.now(dt.UTC) - began).total_seconds()
     document = {
         "date": f"{began:%Y-%m-%d}",
         "commit": of,

@@ -63,9 +63,7 @@ def one_line_a_flush() -> bytes:
 
 @pytest.mark.campaign("truncation")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "gzip flushed", "bam"])
-def test_cut_anywhere_is_an_error(
-    kind: str, put: Put, shape: Windows, tmp_path: Path, record_property: Figure
-) -> None:
+def test_cut_anywhere_is_an_error(kind: str, put: Put, shape: Windows, tmp_path: Path, record_property: Figure) -> None:
     whole = {
         "gzip": lambda: PACK["gzip"](TEXT),
         "bgzip": lambda: PACK["bgzip"](TEXT),
