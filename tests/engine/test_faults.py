@@ -1,8 +1,11 @@
 """The machine fails: full and read-only disks, no permission, kills, races, wrong clocks. Real commands throughout."""
 
+import gzip
 import os
+import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -274,3 +277,58 @@ def test_an_output_directory_that_disappears(folder: Path) -> None:
 def test_permissions_of_output_are_a_new_file_s(folder: Path) -> None:
     assert run(folder, umask=0o027).returncode == 0
     assert stat.S_IMODE((folder / "out" / "E1.parquet").stat().st_mode) == 0o640
+
+
+WITH_PEAK = """
+import sys
+from pathlib import Path
+from deepchrome.cli import main
+try:
+    main()
+finally:
+    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+    print("peak", int(peak) >> 10, file=sys.stderr)
+"""
+
+
+def members(piece: bytes, gigabytes: float) -> bytes:
+    packed = gzip.compress(piece * ((1 << 20) // len(piece)), mtime=0)
+    return packed * int(gigabytes * 1024)
+
+
+def bam_of_zeros(*numbers: int) -> bytes:
+    """What begins as BAM, claims what the numbers say, and goes on with zeros for two gigabytes."""
+    begin = b"BAM\1" + b"".join(struct.pack("<I", number) for number in numbers)
+    return gzip.compress(begin, mtime=0) + members(b"\0", 2)
+
+
+BOMBS = {
+    "a line without end": (lambda: members(b"\0", sized(0.3, 10)), "a line of more than 65536 bytes"),
+    "blank lines": (lambda: members(b"\n", sized(0.1, 1)), "not a single read in it"),
+    "comments": (lambda: members(b"#" + b"x" * 1023 + b"\n", sized(0.3, 10)), "not a single read in it"),
+    "reads": (lambda: members(b"chr1\t20000\t20036\n", sized(0.3, 10)), ""),
+    "a BAM header's text": (lambda: bam_of_zeros(2**31 - 1), "truncated"),
+    "a BAM header beyond all bounds": (lambda: bam_of_zeros(2**31), "makes no sense"),
+    "references without end": (lambda: bam_of_zeros(0, 2**20), "a record's size makes no sense"),
+    "more references than there are": (lambda: bam_of_zeros(0, 2**30), "makes no sense"),
+    "a reference's name": (lambda: bam_of_zeros(0, 1, 2**25), "makes no sense"),
+    "a record": (lambda: bam_of_zeros(0, 0, 2**31 - 1), "a record of more than 33554432 bytes"),
+}
+
+
+@pytest.mark.campaign("memory", "messages")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
+@pytest.mark.parametrize("kind", BOMBS)
+def test_what_unpacks_to_gigabytes_stays_small(kind: str, folder: Path, record_property: Figure) -> None:
+    make, message = BOMBS[kind]
+    for path in folder.glob("E*"):
+        path.unlink()
+    (folder / "E1-A.tagAlign.gz").write_bytes(make())
+    command = [sys.executable, "-c", WITH_PEAK, *words(folder)[3:]]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in ran.stderr
+    assert re.search(message, ran.stderr)
+    assert ran.returncode == (65 if message else 0)
+    peak = int(ran.stderr.rsplit("peak ", 1)[1])
+    assert peak < 400, kind
+    record_property("files that unpack to gigabytes", 1)
