@@ -35,7 +35,7 @@ def run(how: str, folder: Path, *words: str, cases: float = 1) -> subprocess.Com
 
 
 @pytest.mark.campaign("bounds")
-@pytest.mark.parametrize(("how", "cases"), [("compiled", sized(0.1, 1)), ("plain", sized(0.02, 0.25))])
+@pytest.mark.parametrize(("how", "cases"), [("compiled", sized(0.1, 1)), ("plain", sized(0.01, 0.1))])
 def test_parity_with_bounds_checked(
     how: str, cases: float, tmp_path: Path, record_property: Callable[[str, int], None]
 ) -> None:
