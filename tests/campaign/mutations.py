@@ -2,7 +2,7 @@
 
 Usage: mutations.py [NAME...]. Works on a copy of the checkout; there the tests must pass as the code stands, and fail
 with each change. A guard whose tests pass without it is not tested: that, or a text that is no longer in the code,
-exits 1. Compiled kernels are kept apart for every change, since numba's cache does not notice all of them.
+exits 1. Where the kernels themselves are changed they are compiled anew: numba's cache does not notice every change.
 """
 
 import os
@@ -24,6 +24,7 @@ class Mutation:
     guard: str
     instead: str
     tests: tuple[str, ...]
+    seconds: int = 400  # a guard against loops without end needs not be waited for as long
 
 
 READS, FAULTS, NAMES = "tests/engine/test_reads.py", "tests/engine/test_faults.py", "tests/test_names.py"
@@ -59,6 +60,7 @@ MUTATIONS = {
         "self.columns = max(columns, 3) if columns else 0",
         "self.columns = columns",
         ("tests/engine/test_fuzz.py::test_replay[text-found_endless_crlf]",),
+        seconds=45,
     ),
     "lines of any length": Mutation(
         "engine/formats.py",
@@ -195,11 +197,13 @@ MUTATIONS = {
 }
 
 
-def run(copy: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def run(copy: Path, tests: Sequence[str], cache: Path, seconds: int = 1200) -> subprocess.CompletedProcess[str]:
     """Run tests of the copy on the code of the copy."""
-    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "NUMBA_CACHE_DIR": tempfile.mkdtemp(dir=copy)}
+    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "NUMBA_CACHE_DIR": str(cache)}
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    return subprocess.run(words, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(
+        words, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=seconds
+    )
 
 
 def verdict(copy: Path, mutation: Mutation) -> str:
@@ -208,8 +212,11 @@ def verdict(copy: Path, mutation: Mutation) -> str:
     if sound.count(mutation.guard) != 1:
         return f"NOT THERE: the guard occurs {sound.count(mutation.guard)} times"
     path.write_text(sound.replace(mutation.guard, mutation.instead), encoding="utf-8")
+    cache = copy / "compiled"
+    if path.name == "kernels.py":
+        cache = Path(tempfile.mkdtemp(dir=copy))
     try:
-        ran = run(copy, mutation.tests)
+        ran = run(copy, mutation.tests, cache, mutation.seconds)
     except subprocess.TimeoutExpired:
         return "caught (never ends)"
     finally:
@@ -225,7 +232,7 @@ def main() -> int:
         copy = Path(folder) / "checkout"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=LEFT_OUT)
         tests = list(dict.fromkeys(test for mutation in chosen.values() for test in mutation.tests))
-        sound = run(copy, tests)
+        sound = run(copy, tests, copy / "compiled")
         if sound.returncode:
             sys.stdout.write(sound.stdout[-3000:] + "the tests fail as the code stands\n")
             return 1

@@ -45,6 +45,10 @@ ROWS = {
     ),
     "empty": Row("no read at all", "exit 65 unless `--allow-empty`"),
     "parity": Row("a miscount", "bedtools' counts, bin by bin, on random files of every kind"),
+    "cases": Row(
+        "a kind of line or bin that programs differ on",
+        "bedtools' answer or our own, on purpose, as docs/definitions.md lists them one by one",
+    ),
     "bounds": Row(
         "the kernels look beyond their buffer",
         "never: run once with numba's bounds checks, once as plain Python with every look-up checked",
@@ -74,5 +78,8 @@ ROWS = {
         "refused by name and count, or a result that says what it lacks; no NaN becomes a label",
     ),
     "one-bad": Row("one bad file among many", "the others are done; it is named in the summary; exit 65"),
+    "supply": Row(
+        "a dependency that changes under us", "every one is pinned in one lock that tests and demo install from"
+    ),
     "messages": Row("any of these, met on the command line", "one line that says what and where; no traceback"),
 }
