@@ -78,8 +78,6 @@ ROWS = {
         "refused by name and count, or a result that says what it lacks; no NaN becomes a label",
     ),
     "one-bad": Row("one bad file among many", "the others are done; it is named in the summary; exit 65"),
-    "supply": Row(
-        "a dependency that changes under us", "every one is pinned in one lock that tests and demo install from"
-    ),
+    "supply": Row("a dependency that changes under us", "all are pinned in the one lock that tests and demo use"),
     "messages": Row("any of these, met on the command line", "one line that says what and where; no traceback"),
 }

@@ -316,3 +316,15 @@ def test_genes_of_e003() -> None:
     genes = read_genes(path)
     assert len(genes) == 109
     assert rows(genes)[1] == ("ENSG00000020633", "RUNX3", "chr1", 25291612, "-")
+
+
+@pytest.mark.campaign("memory")
+def test_more_genes_than_there_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepchrome.engine.genes._MAX_GENES", 100)
+    for n in (100, 101):
+        (tmp_path / "genes.tsv").write_text("gene_id\tchrom\ttss\n" + "g\tchr1\t5\n" * n)
+        if n == 100:
+            assert len(read_genes(tmp_path / "genes.tsv")) == 100
+        else:
+            with pytest.raises(BadDataError, match=r"genes.tsv:102: more than 100 genes"):
+                read_genes(tmp_path / "genes.tsv")
