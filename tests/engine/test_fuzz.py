@@ -1,6 +1,7 @@
 """The fuzzer's targets: its seeds and all that it ever found, replayed; and a guided run where atheris is installed."""
 
 import importlib.util
+import random
 import re
 import subprocess
 import sys
@@ -19,6 +20,40 @@ CORPUS = sorted((FUZZ / "corpus").glob("*/*"))
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_replay(path: Path) -> None:
     TARGETS[path.parent.name](path.read_bytes())
+
+
+def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
+    """Change, take out, double and join pieces."""
+    new = bytearray(data)
+    for _ in range(dice.choice((1, 1, 2, 5))):
+        at, n = dice.randrange(len(new) + 1), dice.choice((1, 1, 2, 4, 8, 40))
+        how = dice.randrange(5)
+        if how == 0 and at < len(new):
+            new[at] ^= 1 << dice.randrange(8)
+        elif how == 1:
+            del new[at : at + n]
+        elif how == 2:
+            new[at:at] = new[at : at + n] * dice.randrange(4)
+        elif how == 3:
+            new[at : at + n] = dice.randbytes(n)
+        else:
+            new[at:] = other[dice.randrange(len(other) + 1) :]
+    return bytes(new)
+
+
+@pytest.mark.campaign("fuzz")
+@pytest.mark.parametrize("target", TARGETS)
+def test_at_random(target: str, record_property: Callable[[str, int], None]) -> None:
+    """The compiled kernels, which no fuzzer can see into, on seeds changed at random."""
+    seeds = [path.read_bytes() for path in CORPUS if path.parent.name == target]
+    dice, n = random.Random(target), sized(1000, 50_000)
+    for _ in range(n):
+        data = mutated(dice.choice(seeds), dice.choice(seeds), dice)
+        try:
+            TARGETS[target](data)
+        except Exception as error:
+            raise AssertionError(f"on {data!r}") from error
+    record_property("inputs tried on the compiled kernels", n)
 
 
 @pytest.mark.campaign("fuzz")
