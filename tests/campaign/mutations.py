@@ -84,7 +84,19 @@ MUTATIONS = {
         "engine/kernels.py",
         " or cigar + 4 * operations > at + record_size:",
         ":",
-        ("tests/engine/test_fuzz.py::test_replay[bam-bad_cigar]",),
+        ("tests/engine/test_fuzz.py::test_replay[bam-long_cigar]",),
+    ),
+    "less room around a block than kernels look at": Mutation(
+        "engine/reads.py",
+        "MARGIN_BYTES = 64 ",
+        "MARGIN_BYTES = 48 ",
+        ("tests/engine/test_kernels_checked.py::test_parity_with_bounds_checked",),
+    ),
+    "kernels need a place on disk": Mutation(
+        "engine/kernels.py",
+        "    except RuntimeError:  # numba",
+        "    except ZeroDivisionError:  # numba",
+        ("tests/engine/test_cli_engine.py::test_no_place_for_compiled_code",),
     ),
     "differences are never folded": Mutation(
         "engine/formats.py",
