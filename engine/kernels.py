@@ -443,7 +443,9 @@ def last_newline(buffer, begin, end):
 @_kernel
 def _has_columns(text, at, newline, n_tabs, columns):
     """Tell whether a line has as many fields as there must be, the last not empty, and is not too long."""
-    return (n_tabs + 1 == columns) & (_load8(text, newline - 1) != _TAB) & (newline - at <= MAX_LINE_BYTES)
+    last = _load8(text, newline - 1)
+    is_empty = (last == _TAB) | ((last == _RETURN) & (_load8(text, newline - 2) == _TAB))
+    return (n_tabs + 1 == columns) & (not is_empty) & (newline - at <= MAX_LINE_BYTES)
 
 
 @_kernel
@@ -478,6 +480,8 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
     # The shape of the line before: where its separators are, and what follows from that. Most lines have it.
     within, shape_tabs, shape_newline = np.uint64(0), np.uint64(0), _ONE
     tab1, tab2, tab3, step, exact = np.int64(0), np.int64(0), np.int64(0), np.int64(0), True
+    # Where the last field has one byte, a line of this shape can have a carriage return there, and so one field less.
+    not_last = np.int64(-1)
     start_mask, end_mask, nine_start, nine_end = np.uint64(0), np.uint64(0), False, False
     tried = np.int64(-1)
     while True:
@@ -502,7 +506,8 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
             if nine_end:
                 top = _load8(text, at + tab2 + 1) - _ZERO
                 stop += top * 100_000_000 if 0 <= top <= 9 else _TOO_FAR
-            if (wrong_start | wrong_stop != 0) | (stop <= start) | (stop > _MAX_POSITION):
+            lost = _load8(text, at + step - 2) == not_last
+            if (wrong_start | wrong_stop != 0) | (stop <= start) | (stop > _MAX_POSITION) | lost:
                 break
             span = stop - start
             shortest, longest, total = min(shortest, span), max(longest, span), total + span
@@ -551,6 +556,7 @@ def _parse_lines(text, at, end, columns, names, blob, sites, stranded, batch, re
                 if newline - at >= 64 or (columns > 3 and alike and differs):
                     exact = False
                 tab1, tab2, tab3, step = first, second, third, newline + 1 - at
+                not_last = _RETURN if exact and _load8(text, newline - 2) == _TAB else -1
                 start_mask, end_mask = _digit_mask(start_digits), _digit_mask(end_digits)
                 nine_start, nine_end = start_digits == 9, end_digits == 9
                 last = newline - at if exact else third
