@@ -69,6 +69,9 @@ SAME_WAY = {
     "ragged, but as long": Row(
         READ + "chr1\t10\t20\ta\t00+\n", REFUSED, "line 2: 5 columns where the lines before have 6"
     ),
+    "empty last field, CRLF": Row(
+        READ + "chr1\t10\t20\ta\t0\t\r\n", REFUSED, "line 2: 5 columns where the lines before have 6"
+    ),
     "empty last field": Row(
         READ + "chr1\t10\t20\ta\t0\t\n", REFUSED, "line 2: 5 columns where the lines before have 6"
     ),
