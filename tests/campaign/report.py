@@ -37,7 +37,7 @@ def table(results: dict[str, Any]) -> str:
     """Return the account of one campaign: what was promised, tried and found, then the tests by name."""
     lines = [
         f"Run on {results['date']} at commit {results['commit']}: {results['minutes']:.0f} minutes on "
-        f"{results['cores']} cores ({results['system']}, Python {results['python']}).",
+        f"{results['cores']} cores ({results['system']}, Python {results['python']}){results.get('note', '')}.",
         "",
         "| what goes wrong | what we promise | tests | tried |",
         "|---|---|---|---|",

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Recorder:
@@ -55,17 +57,37 @@ def commit() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
-# Guided fuzzing keeps one core busy for ten minutes; the rest runs beside it.
-PARTS = {"fuzzing": "test_guided", "rest": "not test_guided"}
+# Files that take long, apart; each part is a process, as many at a time as there are cores.
+PARTS: dict[str, tuple[str, ...]] = {
+    "fuzzing": ("engine/test_fuzz.py",),
+    "parity": ("engine/test_parity.py", "engine/test_parity_bam.py"),
+    "kernels": ("engine/test_kernels_checked.py", "engine/test_outputs.py"),
+    "machine": ("engine/test_faults.py", "engine/test_reads.py"),
+    "rest": (),
+}
 
 
 def record(part: str) -> tuple[int, dict[str, Any]]:
     """Run one part of the campaign in this process."""
     import pytest
 
+    apart = [f"--ignore={TESTS / file}" for files in PARTS.values() for file in files]
+    where = [str(TESTS / file) for file in PARTS[part]] or [*apart, str(TESTS)]
     recorder = Recorder()
-    words = ["-m", "campaign", "-k", PARTS[part], "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", str(TESTS)]
-    return int(pytest.main(words, plugins=[recorder])), recorder.rows
+    status = pytest.main(
+        ["-m", "campaign", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *where], plugins=[recorder]
+    )
+    return int(status), recorder.rows
+
+
+def run_part(part: str, small: bool, folder: Path) -> tuple[int, dict[str, Any]]:
+    """Run one part in a process of its own; what it printed follows when it has ended."""
+    to = folder / f"{part}.json"
+    command = [sys.executable, __file__, "--part", part, "--to", str(to), *["--small"] * small]
+    ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    sys.stdout.write(f"== {part}\n{ran.stdout}{ran.stderr}")
+    sys.stdout.flush()
+    return ran.returncode, json.loads(to.read_bytes()) if to.exists() else {}
 
 
 def merge(rows: dict[str, Any], more: dict[str, Any]) -> None:
@@ -82,7 +104,7 @@ def merge(rows: dict[str, Any], more: dict[str, Any]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true", help="as much as the suite tries")
-    parser.add_argument("--part", choices=PARTS, help="only this, printed as JSON to --to")
+    parser.add_argument("--part", choices=PARTS, help="only this; its rows as JSON to --to")
     parser.add_argument("--to", type=Path)
     asked = parser.parse_args()
     if not asked.small:
@@ -93,19 +115,18 @@ def main() -> int:
         asked.to.write_text(json.dumps(rows), encoding="utf-8")
         return status
     began, of = dt.datetime.now(dt.UTC), commit()
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--part", "fuzzing", "--to", f"{folder}/rows.json"]
-        fuzzing = subprocess.Popen([*command, *["--small"] * asked.small])
-        status, rows = record("rest")
-        status = fuzzing.wait() or status
-        merge(rows, json.loads(Path(folder, "rows.json").read_bytes()))
+    rows, status = Recorder().rows, 0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CORES) as pool:
+        for ended, found in pool.map(lambda part: run_part(part, asked.small, Path(folder)), PARTS):
+            merge(rows, found)
+            status = status or ended
     seconds = (dt.datetime.now(dt.UTC) - began).total_seconds()
     document = {
         "date": f"{began:%Y-%m-%d}",
         "commit": of,
         "full": not asked.small,
         "minutes": round(seconds / 60, 1),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": CORES,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "rows": {name: rows[name] for name in sorted(rows)},
