@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint types bench bench-kernels
+.PHONY: setup demo test campaign mutations lint types bench bench-kernels
 
 setup: $(VENV)/.installed
 
@@ -19,6 +19,14 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# What can go wrong, in full (docs/reliability.md, whose figures it writes); about an hour. Needs bedtools and samtools.
+campaign: setup
+	$(BIN)/python tests/campaign/run.py
+
+# Every guard taken out in turn, and its tests demanded to fail; about ten minutes.
+mutations: setup
+	$(BIN)/python tests/campaign/mutations.py
 
 lint: setup
 	$(BIN)/ruff check .

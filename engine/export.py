@@ -224,6 +224,7 @@ def _write(
                 **{mark: features.counts[rows, :, features.marks.index(mark)].ravel() for mark in marks},
                 "label": np.repeat(on[of_part], n_bins),
             }
-            pl.DataFrame(columns).write_csv(temporary, include_header=header)
+            # Programs that read this format cut lines at commas, and know nothing of quotes.
+            pl.DataFrame(columns).write_csv(temporary, include_header=header, quote_style="never")
             sizes.append(rows.size)
     return Exported(features.epigenome, directory, (sizes[0], sizes[1], sizes[2]), unlabelled, tuple(marks))

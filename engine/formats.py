@@ -23,7 +23,8 @@ READS_PER_FOLD = 1 << 30
 # More names than any assembly has, and few enough that a file that is not BED cannot eat the memory.
 MAX_NAMES = 1 << 20
 MAX_NAMES_BYTES = 1 << 25
-MAX_RECORD_BYTES = 1 << 28
+# More than any read needs, and few enough to hold in memory.
+MAX_RECORD_BYTES = 1 << 25
 _DUPLICATE, _QC_FAIL = 0x400, 0x200
 _BAM_MAGIC = b"BAM\1"
 
@@ -224,11 +225,13 @@ class Text(Format):
         if end - last > kernels.MAX_LINE_BYTES and last == begin:
             raise BadPieceError(0, "line", _WRONG[kernels.BAD_LONG])
         if not self.columns:
-            self.columns = kernels.count_columns(buffer, begin, last)
-            if self.columns < 0:
+            columns = kernels.count_columns(buffer, begin, last)
+            if columns < 0:
                 raise BadDataError("lines end in a lone carriage return, as on old Macs; convert them: tr '\\r' '\\n'")
-            if self.target.options.strand and 0 < self.columns < 6:
-                raise BadDataError(f"no strand in {self.columns} columns; -s and -S need six")
+            if self.target.options.strand and 0 < columns < 6:
+                raise BadDataError(f"no strand in {columns} columns; -s and -S need six")
+            # Kernels look for three fields at least; where the first line has fewer, they refuse it.
+            self.columns = max(columns, 3) if columns else 0
         return begin, last
 
     def counter(self) -> Counter:  # noqa: D102 - inherited
@@ -325,55 +328,59 @@ class Bam(Format):
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.references: list[bytes] | None = None
+        self.identities: list[int] = []  # of the references, in their order
+        self._text_left: int | None = None
+        self._n_references: int | None = None
 
     def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:  # noqa: D102 - inherited
-        first = begin
-        if self.references is None:
-            first = self._read_header(buffer, begin, end)
-        last = kernels.whole_records(buffer, first, end) if self.references is not None else first
+        first = begin if self._is_known() else self._read_header(buffer, begin, end)
+        last = kernels.whole_records(buffer, first, end) if self._is_known() else first
         if last < 0:
             raise BadPieceError(0, "record", "a record's size makes no sense: the file is damaged")
-        if is_last and (last < end or self.references is None):
+        if is_last and (last < end or not self._is_known()):
             raise EOFError
         if end - last > MAX_RECORD_BYTES:
-            raise BadDataError(f"a header or record of more than {MAX_RECORD_BYTES} bytes: the file is damaged")
+            raise BadDataError(f"a record of more than {MAX_RECORD_BYTES} bytes: no read, or the file is damaged")
         return first, last
 
     def counter(self) -> Counter:  # noqa: D102 - inherited
         return _BamCounter(self)
 
+    def _is_known(self) -> bool:
+        return len(self.identities) == self._n_references
+
     def _read_header(self, buffer: Bytes, begin: int, end: int) -> int:
-        """Read the names of the references; return where the records begin, or ``begin`` if more bytes are needed."""
-        view = memoryview(buffer.data)[begin:end]
-
-        def integer(at: int) -> int:
-            if at + 4 > len(view):
-                raise _NeedMoreError
-            value = int.from_bytes(view[at : at + 4], "little", signed=True)
-            if not 0 <= value <= MAX_RECORD_BYTES:
-                raise BadDataError("the BAM header makes no sense: the file is damaged")
-            return value
-
-        try:
-            at = 8 + integer(4)
-            n = integer(at)
+        """Read on in the header, nothing of which is kept but its names; return what is left for the next block."""
+        at = begin
+        if self._text_left is None:
+            if end - at < 8:
+                return at
+            self._text_left = _size(buffer, at + 4)
+            at += 8
+        skipped = min(self._text_left, end - at)
+        self._text_left -= skipped
+        at += skipped
+        if self._n_references is None:
+            if self._text_left or end - at < 4:
+                return at
+            self._n_references = _size(buffer, at, MAX_NAMES)
             at += 4
-            references = []
-            for _ in range(n):
-                length = integer(at)
-                size_at = at + 4 + length
-                integer(size_at)
-                references.append(bytes(view[at + 4 : size_at]).rstrip(b"\0"))
-                at = size_at + 4
-        except _NeedMoreError:
-            return begin
-        self.references = references
-        return begin + at
+        while not self._is_known() and end - at >= 4:
+            length = _size(buffer, at, MAX_NAMES_BYTES)
+            if end - at < 8 + length:
+                break
+            name = buffer[at + 4 : at + 4 + length].tobytes().rstrip(b"\0")
+            _size(buffer, at + 4 + length)
+            self.identities.append(self.target.sequences.identity(name))
+            at += 8 + length
+        return at
 
 
-class _NeedMoreError(Exception):
-    pass
+def _size(buffer: Bytes, at: int, largest: int = (1 << 31) - 1) -> int:
+    value = int.from_bytes(buffer[at : at + 4].tobytes(), "little")
+    if value > largest:
+        raise BadDataError("the BAM header makes no sense: the file is damaged")
+    return value
 
 
 class _BamCounter(Counter):
@@ -381,8 +388,7 @@ class _BamCounter(Counter):
         target = bam.target
         super().__init__(target.index, target.n_bins, target.bin_size)
         self._options = target.options
-        for name in bam.references or []:
-            identity = target.sequences.identity(name)
+        for identity in bam.identities:
             self.add_site(identity, target.sequences.site(identity, unknown_on_first=False))
         # The kernel refuses references beyond the header's: exactly as many rows as there are.
         self.sites = self.sites[: len(self.identities)].copy()

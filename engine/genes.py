@@ -22,6 +22,8 @@ from deepchrome.errors import BadDataError, MissingInputError, StorageError
 COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
 _ALIASES = {"ens": "gene_id", "sym": "symbol"}
 _MAX_LINE_BYTES = 1 << 16
+# Ten times the transcripts of any annotation: beyond, it is no gene table, and must not fill the memory.
+_MAX_GENES = 1 << 22
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _GFF3_ATTRIBUTE = re.compile(r"\s*[^\s;=\"]+=")
 _GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+("[^"]*"|[^\s;"]+)\s*(?:;|$)')
@@ -135,6 +137,8 @@ def read_genes(path: str | Path) -> Genes:
             else:
                 _check(row)
                 rows.append(row)
+                if len(rows) > _MAX_GENES:
+                    raise _BadRowError(f"more than {_MAX_GENES:,} genes: is this a gene table?")
         except _BadRowError as error:
             raise BadDataError(f"{path}:{number}: {error}; the line is {line[:80]!r}") from None
     if not rows:

@@ -76,8 +76,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 # Each is written twice: as plain Python, which says what it means, and as what builds its instructions.
 #
 # Compiled code sees a buffer as its address: passing arrays from function to function would cost two atomic
-# operations on a reference count each time. As plain Python the same code sees the array, and indexing checks
-# the bounds.
+# operations on a reference count each time. As plain Python (NUMBA_DISABLE_JIT=1) the same code sees the array,
+# and every look-up checks the bounds.
 #
 # Eight numbers at once are, compiled, one vector, in as many registers as the processor needs for it; as plain
 # Python, an array. What is written with operators is the same code for one number and for eight.
@@ -116,16 +116,27 @@ def _bytes_of(buffer: Any) -> Any:
 overload(_bytes_of)(lambda buffer: lambda buffer: buffer.ctypes.data)
 
 
+def _piece(text: Any, i: int, n: int) -> Any:
+    """Return ``n`` bytes; a slice alone would come out shorter, or from the other end."""
+    if not 0 <= i <= len(text) - n:
+        raise IndexError(f"{n} bytes at {i} of {len(text)}")
+    return text[i : i + n]
+
+
 def _load8(text: Any, i: int) -> int:
-    return int(text[i])
+    return int(_piece(text, i, 1)[0])
 
 
 def _load32(text: Any, i: int) -> int:
-    return int.from_bytes(text[i : i + 4].tobytes(), "little", signed=True)
+    return int.from_bytes(_piece(text, i, 4).tobytes(), "little", signed=True)
 
 
 def _load64(text: Any, i: int) -> np.uint64:
-    return np.uint64(int.from_bytes(text[i : i + 8].tobytes(), "little"))
+    return np.uint64(int.from_bytes(_piece(text, i, 8).tobytes(), "little"))
+
+
+def _mask64(text: Any, i: int, byte: int) -> np.uint64:
+    return np.uint64(int.from_bytes(np.packbits(_piece(text, i, 64) == byte, bitorder="little").tobytes(), "little"))
 
 
 def _load_eight(text: Any, i: int, step: int) -> Any:
@@ -143,16 +154,16 @@ def _put_eight(batch: Any, row: int, i: int, values: Any) -> None:
 
 
 def _tabs64(text: Any, i: int) -> np.uint64:
-    return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _TAB))
+    return _mask64(text, i, _TAB)
 
 
 def _newlines64(text: Any, i: int) -> np.uint64:
-    return np.uint64(sum(1 << k for k in range(64) if text[i + k] == _NEWLINE))
+    return _mask64(text, i, _NEWLINE)
 
 
 def _fits(text: Any, i: int, pattern: Any, at: int) -> bool:
     """Tell whether 64 bytes fit a pattern: the least that each may be, then how much more at most."""
-    return all((int(text[i + k]) - int(pattern[at + k])) % 256 <= pattern[at + 64 + k] for k in range(64))
+    return bool(np.all(_piece(text, i, 64) - _piece(pattern, at, 64) <= _piece(pattern, at + 64, 64)))
 
 
 def _fit_eight(text: Any, i: int, step: int, pattern: Any, at: int) -> bool:
@@ -167,8 +178,8 @@ def _write_pattern(pattern: Any, at: int, text: Any, i: int, same: Any, digits: 
         pattern[at + k], pattern[at + 64 + k] = least_most
 
 
-# All but 9 and 10, tab and newline: from 11 on, past 255, up to 8.
-_NO_SEPARATOR = _NEWLINE + 1, 253
+# All but 9 to 13, with tab, newline and carriage return among them: from 14 on, past 255, up to 8.
+_NO_SEPARATOR = _RETURN + 1, 250
 
 
 def _lowest(mask: np.uint64) -> int:
@@ -645,7 +656,9 @@ def last_newline(buffer, begin, end):
 @_kernel
 def _has_columns(text, at, newline, n_tabs, columns):
     """Tell whether a line has as many fields as there must be, the last not empty, and is not too long."""
-    return (n_tabs + 1 == columns) & (_load8(text, newline - 1) != _TAB) & (newline - at <= MAX_LINE_BYTES)
+    last = _load8(text, newline - 1)
+    is_empty = (last == _TAB) | ((last == _RETURN) & (_load8(text, newline - 2) == _TAB))
+    return (n_tabs + 1 == columns) & (not is_empty) & (newline - at <= MAX_LINE_BYTES)
 
 
 @_kernel
@@ -710,7 +723,9 @@ def _learn_shape(text, at, columns, names, blob, kind, before, shapes, shape):
     last = newline - at if kind == _WHOLE else tab3
     digits = _below(tab2) & ~_below(max(tab1 + 1, tab2 - 8))
     digits |= _below(tab3) & ~_below(max(tab2 + 1, tab3 - 8))
-    free = _below(last) & ~_below(tab3) & ~separators
+    # A carriage return before the newline is no part of the last field: all lines of the shape have it, or none.
+    is_crlf = kind == _WHOLE and _load8(text, newline - 1) == _RETURN
+    free = _below(last - 1 if is_crlf else last) & ~_below(tab3) & ~separators
     _write_pattern(shapes, shape, text, at, _below(last + 1) & ~digits & ~free, digits, free)
     after_fifth = separators & ~_below(tab3 + 1)
     after_fifth &= after_fifth - _ONE

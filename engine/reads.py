@@ -322,11 +322,14 @@ def open_source(stream: ByteStream, allow_no_eof: bool = False) -> Source:
 
 
 def is_cram(path: str) -> bool:
-    """Tell whether ``path`` is a CRAM file; standard input is not looked at."""
+    """Tell whether ``path`` is a CRAM file; standard input is not looked at, and what may not be read is none."""
     if path == "-" or not Path(path).is_file():
         return False
-    with open(path, "rb") as file:
-        return file.read(len(CRAM_MAGIC)) == CRAM_MAGIC
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(CRAM_MAGIC)) == CRAM_MAGIC
+    except PermissionError:
+        return False
 
 
 def explain(error: Exception, path: str) -> DeepchromeError:

@@ -179,7 +179,7 @@ def gene_checksums(genes: Genes) -> dict[str, int]:
 
 
 # What Arrow raises on damaged data is as manifold as the damage.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:

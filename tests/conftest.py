@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from campaign.rows import ROWS
 from hypothesis import settings
 
 CI = bool(os.environ.get("CI"))
@@ -25,6 +26,13 @@ if _cache:
 def pytest_unconfigure() -> None:
     if _cache:
         shutil.rmtree(_cache, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("campaign"):
+            if unknown := set(mark.args) - set(ROWS):
+                raise pytest.UsageError(f"{item.nodeid}: no row {unknown} in tests/campaign/rows.py")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -109,7 +109,8 @@ def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric"
     """
     labels = {name: label_genes(expression.column(name), rule) for name in expression.epigenomes}
     with replacing(path) as temporary:
-        pl.DataFrame({"gene_id": expression.gene_id, **labels}).write_csv(temporary, separator="\t")
+        table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
+        table.write_csv(temporary, separator="\t", quote_style="never")  # as all tables here are read
 
 
 @cache

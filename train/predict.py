@@ -150,7 +150,7 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
     check_table_path(path)
     with replacing(path) as temporary:
         if path.suffix == ".tsv":
-            table.write_csv(temporary, separator="\t")
+            table.write_csv(temporary, separator="\t", quote_style="never")  # as all tables here are read
         else:
             pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from deepchrome.engine.outputs import replacing
 from deepchrome.engine.tables import check_names
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.config import FitConfig
@@ -107,13 +108,27 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
+def write_config(path: Path, config: RunConfig) -> None:
+    """Write RUN/config.json, with a checksum, whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    document = config.to_dict()
+    text = json.dumps({**document, "sha256": _digest(document)}, indent=1)
+    with replacing(path / "config.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
 def read_config(path: Path) -> RunConfig:
     """Read RUN/config.json.
 
     Raises
     ------
     MissingInputError, BadDataError
-        No run is there, or its config is damaged.
+        No run is there, or its config is damaged or was edited.
     """
     file = path / "config.json"
     try:
@@ -122,6 +137,13 @@ def read_config(path: Path) -> RunConfig:
         raise MissingInputError(f"{path}: no run here (no config.json); make one with dc train") from None
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadDataError(f"{file}: not JSON ({error})") from None
-    return RunConfig.from_dict(document, str(file))
+    config = RunConfig.from_dict(document, str(file))
+    if document.pop("sha256", None) != _digest(document):
+        raise BadDataError(f"{file}: not as dc train wrote it: damaged or edited (it does not fit its checksum)")
+    return config
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

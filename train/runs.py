@@ -8,7 +8,6 @@ summary.tsv                        a row per epigenome; written last, so it mark
 checkpoints/                       while the run lasts
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -17,8 +16,6 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,8 +23,9 @@ from torch import Tensor
 from deepchrome.engine.outputs import exclusive, replacing
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.config import Checkpoint, EpochRecord, Fitted
+from deepchrome.train.frames import read_frame, write_frame
 from deepchrome.train.models import BASELINES, network, score_genes
-from deepchrome.train.run_config import RunConfig, read_config
+from deepchrome.train.run_config import RunConfig, read_config, write_config
 from deepchrome.train.tensors import read_tensors, write_tensors
 
 # All that a run writes, and so all that --force removes.
@@ -49,6 +47,12 @@ class Summary:
     n_test: int
     published_auroc: float | None
     note: str = ""
+
+
+_SUMMARY_TYPES: Final = {
+    field.name: pl.String if field.type is str else pl.Int64 if field.type in (int, int | None) else pl.Float64
+    for field in fields(Summary)
+}
 
 
 class Run:
@@ -86,18 +90,29 @@ class Run:
         return tuple(name for name in self.config.data if _model_path(self.path, name).is_file())
 
     def summary(self) -> list[Summary]:
-        """Read summary.tsv."""
-        types = {"note": pl.String, "epigenome": pl.String, "best_epoch": pl.Int64}
-        table = pl.read_csv(self.path / "summary.tsv", separator="\t", schema_overrides=types)
+        """Read summary.tsv.
+
+        Raises
+        ------
+        BadDataError
+            It is not what dc train wrote.
+        """
+        file = self.path / "summary.tsv"
+        try:
+            table = pl.read_csv(file, separator="\t", schema_overrides=_SUMMARY_TYPES)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise BadDataError(f"{file}: not the summary of a run ({' '.join(str(error).split())})") from None
+        if table.columns != list(_SUMMARY_TYPES) or tuple(table["epigenome"]) != tuple(self.config.data):
+            raise BadDataError(f"{file}: not the summary of this run (other columns or epigenomes)")
         return [Summary(**{**row, "note": row["note"] or ""}) for row in table.iter_rows(named=True)]
 
     def predictions(self) -> pl.DataFrame:
         """Read predictions.parquet: epigenome, gene_id, split, label, score."""
-        return _read_parquet(self.path / "predictions.parquet")
+        return read_frame(self.path / "predictions.parquet")
 
     def metrics(self) -> pl.DataFrame:
         """Read metrics.parquet: epigenome, epoch, train_loss, valid_loss, valid_auroc, seconds."""
-        return _read_parquet(self.path / "metrics.parquet")
+        return read_frame(self.path / "metrics.parquet")
 
     def weights(self, epigenome: str) -> dict[str, Tensor]:
         """Read the weights of one epigenome's model, checked against the config.
@@ -181,8 +196,7 @@ def begin(path: Path, config: RunConfig, *, force: bool = False, resume: bool = 
             _check_same(path, read_config(path), config)
         else:
             _clear(path)
-            with replacing(path / "config.json") as temporary:
-                temporary.write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+            write_config(path, config)
         for folder in _FOLDERS:
             (path / folder).mkdir(exist_ok=True)
             # Left by a process that was killed while it wrote.
@@ -257,9 +271,8 @@ def finish(path: Path, predictions: pl.DataFrame, fitted: Sequence[Fitted], summ
         field.name: pl.Int64 if field.name == "epoch" else pl.Float64 for field in fields(EpochRecord)
     }
     rows = [{"epigenome": model.epigenome, **asdict(record)} for model in fitted for record in model.history]
-    for name, table in (("predictions", predictions), ("metrics", pl.DataFrame(rows, schema=types))):
-        with replacing(path / f"{name}.parquet") as temporary:
-            pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
+    write_frame(path / "predictions.parquet", predictions)
+    write_frame(path / "metrics.parquet", pl.DataFrame(rows, schema=types))
     with replacing(path / "summary.tsv") as temporary:
         columns = [field.name for field in fields(Summary)]
         pl.DataFrame([asdict(row) for row in summary], schema=columns, infer_schema_length=None).write_csv(
@@ -323,12 +336,3 @@ def _clear(path: Path) -> None:
     for folder in _FOLDERS:
         for file in (path / folder).glob("*.safetensors"):
             file.unlink()
-
-
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        return pl.DataFrame(pq.read_table(path, page_checksum_verification=True))
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: no such file; is the run complete?") from None
-    except (OSError, pa.ArrowException) as error:
-        raise BadDataError(f"{path}: not a readable Parquet file ({error})") from None

@@ -27,7 +27,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[s
         The file cannot be written.
     """
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(whole), **document})
+    text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(whole, document), **document})
     with replacing(path) as temporary:
         # Not save_file, which makes a temporary file of its own that outlives a killed process.
         temporary.write_bytes(save(whole, {_KEY: text}))
@@ -41,27 +41,27 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     MissingInputError
         No such file.
     BadDataError
-        Not such a file, one of another format version, or one whose tensors have changed.
+        Not such a file, one of another format version, or one whose tensors or document have changed.
     """
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         document = json.loads(text or "")
-        version, digest = document["format_version"], document["sha256"]
+        version, digest = document.pop("format_version"), document.pop("sha256")
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadDataError(f"{path}: damaged, or not written by dc train ({error})") from None
     if version != FORMAT_VERSION:
         raise BadDataError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
-    if digest != _digest(tensors):
-        raise BadDataError(f"{path}: damaged (its tensors do not fit its checksum)")
+    if digest != _digest(tensors, document):
+        raise BadDataError(f"{path}: damaged (what it holds does not fit its checksum)")
     return tensors, document
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

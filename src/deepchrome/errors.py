@@ -12,6 +12,10 @@ class DeepchromeError(Exception):
 
     exit_code = 65
 
+    def __str__(self) -> str:
+        """Return the message as one line: names come from data, and a terminal would obey some of them."""
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+
 
 class UsageError(DeepchromeError):
     """The call itself makes no sense: an option's value, or a combination of options."""

@@ -104,6 +104,7 @@ def text(browser: Any, selector: str) -> str:
     return str(browser.execute_script("return document.querySelector(arguments[0]).textContent", selector))
 
 
+@pytest.mark.campaign("names")
 def test_it_opens_without_errors_and_without_the_network(page: Any, report: Path) -> None:
     for control, value in (("class", "off"), ("source", "gradients"), ("style", "published"), ("gene", "GENE61")):
         change(page, control, value)
@@ -167,6 +168,7 @@ def test_a_gene_is_found_by_id_and_symbol(page: Any) -> None:
     assert text(page, "#gene-text").startswith("GENE70 (")
 
 
+@pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", [HOSTILE, ENDING])
 def test_a_hostile_name_creates_no_element(page: Any, name: str) -> None:
     scripts = page.execute_script("return document.scripts.length")

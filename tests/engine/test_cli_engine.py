@@ -139,6 +139,7 @@ BAD = {
 }
 
 
+@pytest.mark.campaign("messages")
 @pytest.mark.parametrize("how", BAD)
 def test_bad_reads(how: str, folder: Path) -> None:
     """Exit 65, one line, no output; and an old output stays to the byte."""
@@ -158,6 +159,7 @@ def test_bad_reads(how: str, folder: Path) -> None:
         assert featurize(folder, folder, option).code == 0
 
 
+@pytest.mark.campaign("messages")
 def test_other_exit_codes(folder: Path) -> None:
     out = folder / "out"
     genes, genome = ("--genes", folder / "genes.tsv"), ("--genome", folder / "small.sizes")
@@ -221,6 +223,7 @@ def test_verify_finds_a_tampered_count(folder: Path) -> None:
     assert "1 of 1 files of reads give other counts than stored" in one_line(ran.err)
 
 
+@pytest.mark.campaign("messages")
 @pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("x"), RecursionError(), AssertionError()])
 def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
     with patch("deepchrome.engine.featurize.tally_reads", side_effect=error):
@@ -233,6 +236,7 @@ def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
         assert "Traceback (most recent call last)" in asked.err
 
 
+@pytest.mark.campaign("races")
 def test_another_process_is_writing_there(folder: Path) -> None:
     with exclusive(folder / "out", ["E1.parquet"]):
         process = start("featurize", folder, *given(folder))
@@ -242,6 +246,7 @@ def test_another_process_is_writing_there(folder: Path) -> None:
     assert "is writing there; wait for it" in err
 
 
+@pytest.mark.campaign("interrupt")
 def test_an_interrupt(folder: Path) -> None:
     """Exit 130, whatever stood there still stands, nothing half done is left, and the next run works."""
     featurize(folder, folder)
@@ -334,6 +339,7 @@ def test_the_engine_imports_no_trainer(folder: Path) -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.campaign("install")
 def test_no_place_for_compiled_code(folder: Path) -> None:
     """Neither beside the program nor at home, as in a container: it compiles, says so, and counts."""
     (folder / "file").touch()
@@ -356,6 +362,7 @@ def test_no_place_for_compiled_code(folder: Path) -> None:
         assert "compiling the kernels for this processor" in ran.stderr
 
 
+@pytest.mark.campaign("disk")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout(folder: Path) -> None:
     with open("/dev/full", "w") as full:

@@ -69,6 +69,9 @@ SAME_WAY = {
     "ragged, but as long": Row(
         READ + "chr1\t10\t20\ta\t00+\n", REFUSED, "line 2: 5 columns where the lines before have 6"
     ),
+    "empty last field, CRLF": Row(
+        READ + "chr1\t10\t20\ta\t0\t\r\n", REFUSED, "line 2: 5 columns where the lines before have 6"
+    ),
     "empty last field": Row(
         READ + "chr1\t10\t20\ta\t0\t\n", REFUSED, "line 2: 5 columns where the lines before have 6"
     ),
@@ -109,6 +112,7 @@ def encoded(row: Row) -> bytes:
     return row.text.encode("utf-8", "surrogateescape")
 
 
+@pytest.mark.campaign("cases")
 @pytest.mark.parametrize("name", ROWS)
 def test_ours(name: str, tmp_path: Path) -> None:
     row, path = ROWS[name], tmp_path / "reads.bed"
@@ -121,6 +125,7 @@ def test_ours(name: str, tmp_path: Path) -> None:
         assert count_reads(path, shape, **options).ravel().tolist() == row.ours
 
 
+@pytest.mark.campaign("cases")
 @pytest.mark.bedtools
 @pytest.mark.parametrize("name", ROWS)
 def test_bedtools(name: str, tmp_path: Path) -> None:
@@ -138,6 +143,7 @@ def test_bedtools(name: str, tmp_path: Path) -> None:
         assert count() == row.bedtools
 
 
+@pytest.mark.campaign("cases")
 @pytest.mark.bedtools
 def test_bins_that_bedtools_refuses_or_counts_past_the_end(tmp_path: Path) -> None:
     """Why bins outside their chromosome are 0 here: multicov stops at the one kind, and counts in the other."""
@@ -161,6 +167,7 @@ def test_read_names_may_be_long_but_lines_end_somewhere(tmp_path: Path) -> None:
         count_reads(path, shape)
 
 
+@pytest.mark.campaign("cases")
 def test_edges_of_the_chromosome() -> None:
     """A bin partly outside is not cut; only one wholly outside is 0, and its gene is named in ``outside``."""
     shape = windows(

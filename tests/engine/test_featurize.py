@@ -103,6 +103,7 @@ def test_the_summary(folder: Path) -> None:
     assert {bad[name] for name in SUMMARY_COLUMNS[2:-1]} == {""}
 
 
+@pytest.mark.campaign("one-bad")
 def test_one_bad_file_among_several(folder: Path) -> None:
     """Its epigenome is not written, an old one of that name stands; the others are."""
     run(folder, "E1-A.tagAlign", "E1-B.tagAlign")
@@ -117,6 +118,7 @@ def test_one_bad_file_among_several(folder: Path) -> None:
     assert [row["status"][:6] for row in table(folder)] == ["failed", "done", "done", "done"]
 
 
+@pytest.mark.campaign("names")
 def test_a_path_that_is_not_text(folder: Path) -> None:
     odd = folder / "odd\udcff"
     odd.mkdir()
@@ -138,6 +140,7 @@ def test_the_order_of_marks(folder: Path) -> None:
     assert read_features(folder / "out" / "E2.parquet").marks == ("A",)
 
 
+@pytest.mark.campaign("names")
 @pytest.mark.parametrize(
     ("marks", "error", "message"),
     [
@@ -159,6 +162,7 @@ def test_a_mark_that_one_epigenome_lacks(folder: Path) -> None:
         run(folder, marks=["A", "B"])
 
 
+@pytest.mark.campaign("naming")
 def test_other_names_than_the_genome_has(folder: Path) -> None:
     """1 for chr1: an error that names them; nothing written unless asked for."""
     text = TEXT["E1-A"].replace(b"chr", b"")
@@ -181,6 +185,7 @@ def test_other_names_than_the_genome_has(folder: Path) -> None:
         run(folder, options=ReadOptions(unknown_chrom="guess"))
 
 
+@pytest.mark.campaign("naming")
 def test_hardly_a_read_on_the_genes_chromosomes(folder: Path) -> None:
     """Under 1 % is refused, 1 % is not."""
     (folder / "small.sizes").write_text("chr1\t250000\nchr2\t240000\nchr3\t9000\n")
@@ -197,6 +202,7 @@ def test_hardly_a_read_on_the_genes_chromosomes(folder: Path) -> None:
     )
 
 
+@pytest.mark.campaign("naming")
 def test_genes_of_another_genome(folder: Path) -> None:
     (folder / "genes.tsv").write_text("gene_id\tchrom\ttss\ng\t1\t20000\n")
     with pytest.raises(
@@ -206,6 +212,7 @@ def test_genes_of_another_genome(folder: Path) -> None:
     assert not (folder / "out").exists()
 
 
+@pytest.mark.campaign("empty")
 def test_no_reads(folder: Path) -> None:
     (folder / "E1-A.tagAlign").write_bytes(b"")
     (outcome,) = run(folder, "E1-A.tagAlign")
@@ -219,6 +226,7 @@ def test_no_reads(folder: Path) -> None:
     assert features.metadata["sources"]["A"]["read_length_bp"] == {"min": 0, "mean": 0, "max": 0}
 
 
+@pytest.mark.campaign("races")
 def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
     """Looking for it comes after the lock, or both would find nothing and the second would replace the first's."""
     seen = []
@@ -237,6 +245,7 @@ def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
     assert [verdict.action for verdict in heard] == ["redo", "make"]
 
 
+@pytest.mark.campaign("races")
 def test_two_runs_on_one_output(folder: Path) -> None:
     """Whoever would write the same file is refused; who writes another, or has another directory, is not."""
     with exclusive(folder / "out", ["E1.parquet"]):
@@ -311,6 +320,7 @@ def test_an_observer_hears_it_all(folder: Path) -> None:
     }
 
 
+@pytest.mark.campaign("interrupt")
 def test_an_interrupt_ends_it(folder: Path) -> None:
     class Impatient(Observer):
         def finished(self, outcome: Outcome) -> None:
@@ -322,6 +332,7 @@ def test_an_interrupt_ends_it(folder: Path) -> None:
     assert len(run(folder)) == 4
 
 
+@pytest.mark.campaign("disk")
 def test_a_disk_that_is_full(folder: Path) -> None:
     """What stood there stands, nothing half written is left, and the lock is free."""
     run(folder)

@@ -130,6 +130,7 @@ G = 'chr1\tx\tgene\t5\t9\t.\t+\t.\tgene_id "E";\n'
 F = "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=E\n"
 
 
+@pytest.mark.campaign("lines")
 @pytest.mark.parametrize(
     ("content", "number", "words"),
     [
@@ -212,6 +213,7 @@ def test_a_file_that_is_no_gene_table(tmp_path: Path, content: bytes, words: str
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.campaign("truncation")
 def test_a_truncated_gzip_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
     data = gzip.compress(TSV.encode())
     for cut in range(len(data)):
@@ -219,6 +221,7 @@ def test_a_truncated_gzip_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
             read_genes(write(tmp_path / "g.gz", data[:cut]))
 
 
+@pytest.mark.campaign("flips")
 def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
     data = gzip.compress(TSV.encode(), mtime=0)
     expected = rows(read_genes(write(tmp_path / "g.gz", data)))
@@ -233,6 +236,7 @@ def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
     assert refused > len(data) - 10
 
 
+@pytest.mark.campaign("no-eof")
 def test_a_bgzip_file_cut_between_blocks_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "g.gz"
     with pysam.BGZFile(str(path), "wb") as file:
@@ -312,3 +316,15 @@ def test_genes_of_e003() -> None:
     genes = read_genes(path)
     assert len(genes) == 109
     assert rows(genes)[1] == ("ENSG00000020633", "RUNX3", "chr1", 25291612, "-")
+
+
+@pytest.mark.campaign("memory")
+def test_more_genes_than_there_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepchrome.engine.genes._MAX_GENES", 100)
+    for n in (100, 101):
+        (tmp_path / "genes.tsv").write_text("gene_id\tchrom\ttss\n" + "g\tchr1\t5\n" * n)
+        if n == 100:
+            assert len(read_genes(tmp_path / "genes.tsv")) == 100
+        else:
+            with pytest.raises(BadDataError, match=r"genes.tsv:102: more than 100 genes"):
+                read_genes(tmp_path / "genes.tsv")

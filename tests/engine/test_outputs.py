@@ -10,11 +10,12 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from campaign.rows import sized
 
 from deepchrome.engine.genes import Genes
 from deepchrome.engine.outputs import exclusive, replacing
@@ -34,6 +35,7 @@ def noise(seed: int) -> dict[str, np.ndarray]:
     return {"A": np.random.default_rng(seed).integers(0, 2**32, (400, 1000), dtype=np.uint32)}
 
 
+@pytest.mark.campaign("disk")
 def test_replaced_at_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
@@ -51,6 +53,7 @@ def test_replaced_at_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+@pytest.mark.campaign("disk")
 @pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
 def test_a_failure_leaves_what_stood_there(error: type[BaseException], tmp_path: Path) -> None:
     path = tmp_path / "file"
@@ -67,6 +70,7 @@ def test_a_failure_leaves_what_stood_there(error: type[BaseException], tmp_path:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.campaign("disk")
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "directory" / "inside").mkdir(parents=True)
@@ -100,10 +104,12 @@ def fill(directory: Path) -> None:
     assert list(directory.iterdir()) == [path]
 
 
+@pytest.mark.campaign("disk")
 def test_a_full_disk(small_disk: Path) -> None:
     fill(small_disk)
 
 
+@pytest.mark.campaign("disk")
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, hard))
@@ -121,7 +127,8 @@ def write_for_ever(path: Path) -> None:
                 write_features(path, GENES, counts, {"n_bins": 1000})
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.campaign("kills")
+def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
     """The old file or a complete new one; and the next run clears away what is half written."""
     path = tmp_path / "E1.parquet"
     versions = [noise(1)["A"].tobytes(), noise(2)["A"].tobytes()]
@@ -129,7 +136,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")  # imports once; each start is a fork of that
     context.set_forkserver_preload(["deepchrome.engine.store", __name__])
     dice, remains = random.Random(5), 0
-    for _ in range(24):
+    kills = sized(24, 200)
+    for _ in range(kills):
         process = context.Process(target=write_for_ever, args=(path,))
         before = path.stat().st_ino
         process.start()
@@ -147,8 +155,10 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         write_features(path, GENES, noise(2), {"n_bins": 1000})
     assert read_features(path).counts[:, :, 0].tobytes() == versions[1]
     assert {p.name for p in tmp_path.iterdir()} - {".lock"} == {"E1.parquet"}
+    record_property("SIGKILLs while writing one file", kills)
 
 
+@pytest.mark.campaign("races")
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
     wanted = f"^{out}: process {os.getpid()} of {getpass.getuser()} on .* is writing there; wait for it"
@@ -174,6 +184,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert entered
 
 
+@pytest.mark.campaign("kills")
 def test_only_own_remains_are_cleared(tmp_path: Path) -> None:
     kept = ["notes.part", ".x.part", ".lock"]
     for name in [*kept, ".E1.parquet.abcd_123.part"]:

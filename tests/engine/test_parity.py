@@ -31,6 +31,7 @@ LETTERS = {"-D": "include_duplicates", "-F": "include_qc_fail"}
 BLOCK_BYTES = st.sampled_from([1 << 20, 64, 65, 100, 257, 1000])
 
 
+@pytest.mark.campaign("parity")
 @pytest.mark.bedtools
 @examples(200)
 @given(case=cases(for_bedtools=True))
@@ -45,6 +46,7 @@ def test_naive_counter_equals_live_bedtools(case: Case) -> None:
     assert naive.count(reads, *shape) == expected
 
 
+@pytest.mark.campaign("parity")
 @examples(2000)
 @given(
     case=cases(),
@@ -95,6 +97,7 @@ def test_engine_equals_naive_counter(
     assert tally.off_genome == {name: copies * sum(read.chrom == name for read in reads) for name in unknown}
 
 
+@pytest.mark.campaign("parity")
 @examples(300)
 @given(case=cases(max_reads=60), seed=st.integers(0, 2**32), columns=st.sampled_from(["same", "opposite"]))
 def test_order_does_not_matter_and_strand_does(
@@ -170,6 +173,7 @@ FORMS = (
 )
 
 
+@pytest.mark.campaign("parity")
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("form", FORMS)
 def test_engine_equals_stored_bedtools_output(tmp_path: Path, form: str, threads: int) -> None:

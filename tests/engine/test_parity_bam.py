@@ -34,6 +34,7 @@ def letters(filters: dict[str, Any]) -> list[str]:
     return options + ["-D"] * filters["include_duplicates"] + ["-F"] * filters["include_qc_fail"]
 
 
+@pytest.mark.campaign("parity")
 @pytest.mark.bedtools
 @examples(100)
 @given(case=bam_cases(), filters=FILTERS, strand=STRANDS)
@@ -49,6 +50,7 @@ def test_naive_counter_equals_live_multicov(case: BamCase, filters: dict[str, An
     assert naive.count(reads, *shape, strand) == expected
 
 
+@pytest.mark.campaign("parity")
 @pytest.mark.bedtools
 @examples(50)
 @given(case=cases(for_bedtools=True), strand=STRANDS, threads=st.sampled_from([1, 2]))
@@ -63,6 +65,7 @@ def test_engine_equals_live_multicov_on_what_bedtobam_wrote(case: Case, strand: 
     assert counts.tolist() == expected
 
 
+@pytest.mark.campaign("parity")
 @examples(600)
 @given(
     case=bam_cases(),
@@ -119,6 +122,7 @@ def with_bases(record: Record) -> Record:
     return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
 
 
+@pytest.mark.campaign("parity")
 @examples(30)
 @given(case=bam_cases(strangers=False), filters=FILTERS, strand=STRANDS)
 def test_engine_equals_naive_counter_on_cram(

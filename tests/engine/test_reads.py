@@ -15,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from bam import write_bam
+from campaign.rows import sized
 from ours import blocks_of
 from strategies import Record
 from tiny import BGZF_END, PACK, bgzf_member, bgzip, counts_of, reads_text, windows
@@ -27,6 +28,7 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, 
 TEXT = reads_text()
 COUNTS = counts_of(TEXT)
 Put = Callable[[bytes], Path]
+Figure = Callable[[str, int], None]
 
 
 @pytest.fixture
@@ -59,8 +61,9 @@ def one_line_a_flush() -> bytes:
     return b"".join(packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) for line in lines) + packer.flush()
 
 
+@pytest.mark.campaign("truncation")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "gzip flushed", "bam"])
-def test_cut_anywhere_is_an_error(kind: str, put: Put, shape: Windows, tmp_path: Path) -> None:
+def test_cut_anywhere_is_an_error(kind: str, put: Put, shape: Windows, tmp_path: Path, record_property: Figure) -> None:
     whole = {
         "gzip": lambda: PACK["gzip"](TEXT),
         "bgzip": lambda: PACK["bgzip"](TEXT),
@@ -69,7 +72,7 @@ def test_cut_anywhere_is_an_error(kind: str, put: Put, shape: Windows, tmp_path:
     }[kind]()
     assert count_reads(put(whole), shape).sum() > 100
     dice = random.Random(kind)
-    cuts = [len(whole) - n for n in range(1, 30)] + [dice.randrange(1, len(whole)) for _ in range(40)]
+    cuts = [len(whole) - n for n in range(1, 30)] + [dice.randrange(1, len(whole)) for _ in range(sized(40, 1000))]
     if kind == "gzip flushed":  # right behind a line
         cuts += [i + 4 for i in range(20, len(whole) - 20) if whole[i : i + 4] == b"\0\0\xff\xff"][::20]
     for i, cut in enumerate(cuts):
@@ -80,16 +83,18 @@ def test_cut_anywhere_is_an_error(kind: str, put: Put, shape: Windows, tmp_path:
         else:
             with pytest.raises(DeepchromeError):
                 count_reads(path, shape)
+    record_property("files cut", len(cuts))
 
 
+@pytest.mark.campaign("flips")
 @pytest.mark.parametrize("block", [3 << 20, 12_000])  # 12,000: two members fill a block exactly
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "bam"])
 def test_a_flipped_bit_is_an_error_or_changes_nothing(
-    kind: str, block: int, put: Put, shape: Windows, tmp_path: Path
+    kind: str, block: int, put: Put, shape: Windows, tmp_path: Path, record_property: Figure
 ) -> None:
     whole = a_bam(tmp_path) if kind == "bam" else PACK[kind](TEXT)
     dice = random.Random(block)
-    flips = [(dice.randrange(len(whole)), dice.randrange(8)) for _ in range(250)]
+    flips = [(dice.randrange(len(whole)), dice.randrange(8)) for _ in range(sized(250, 1000))]
     flips += [(i, i % 8) for i in range(30)] + [(len(whole) - i, i % 8) for i in range(1, 40)]
     caught = 0
     with blocks_of(block):
@@ -103,8 +108,11 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(
             else:
                 assert (counts == COUNTS).all(), (at, bit)
     assert caught > len(flips) // 2
+    record_property("files with a bit flipped", len(flips))
+    record_property("refused", caught)
 
 
+@pytest.mark.campaign("flips")
 def test_the_last_member_of_a_full_block_is_checked(put: Put, shape: Windows) -> None:
     """Its checksum, or data that it should not have, stand behind the last byte that there was room for."""
     members = [bgzf_member(TEXT[i : i + 6000]) for i in (0, 6000)]
@@ -119,6 +127,7 @@ def test_the_last_member_of_a_full_block_is_checked(put: Put, shape: Windows) ->
                 count_reads(put(members[0] + wrong + rest), shape)
 
 
+@pytest.mark.campaign("flips")
 @pytest.mark.parametrize("size", [0, 10, 24])
 def test_a_bgzip_block_shorter_than_its_frame(size: int, put: Put, shape: Windows) -> None:
     whole = bytearray(bgzip(TEXT))
@@ -127,6 +136,7 @@ def test_a_bgzip_block_shorter_than_its_frame(size: int, put: Put, shape: Window
         count_reads(put(bytes(whole)), shape)
 
 
+@pytest.mark.campaign("no-eof")
 def test_bgzip_without_its_end(put: Put, shape: Windows) -> None:
     path = put(bgzip(TEXT, 6000, end=b""))
     with pytest.raises(BadDataError, match=r"end-of-file block is missing.*--allow-no-eof"):
@@ -137,6 +147,7 @@ def test_bgzip_without_its_end(put: Put, shape: Windows) -> None:
         count_reads(put(lost_a_block), shape, threads=2)
 
 
+@pytest.mark.campaign("members")
 @pytest.mark.parametrize("n", [1, 2, 100])
 def test_members_one_after_another(n: int, put: Put, shape: Windows) -> None:
     """Cut anywhere, within lines too; with empty members before, between and behind; gzip and bgzip in turn."""
@@ -153,6 +164,7 @@ def test_members_one_after_another(n: int, put: Put, shape: Windows) -> None:
                 assert (count_reads(put(data), shape, threads) == COUNTS).all()
 
 
+@pytest.mark.campaign("flips")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip"])
 @pytest.mark.parametrize("junk", [b"junk", b"chr1\t1\t2\n", b"\x1f\x8b", b"\x1f", b"\0junk"])
 def test_junk_behind_the_data(kind: str, junk: bytes, put: Put, shape: Windows) -> None:
@@ -160,6 +172,7 @@ def test_junk_behind_the_data(kind: str, junk: bytes, put: Put, shape: Windows) 
         count_reads(put(PACK[kind](TEXT) + junk), shape)
 
 
+@pytest.mark.campaign("lines")
 @pytest.mark.parametrize("kind", PACK)
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_earliest_bad_line_is_named(kind: str, threads: int, put: Put, shape: Windows) -> None:
@@ -177,6 +190,7 @@ def test_the_earliest_bad_line_is_named(kind: str, threads: int, put: Put, shape
         assert str(caught.value) == wanted
 
 
+@pytest.mark.campaign("memory")
 @pytest.mark.parametrize("kind", PACK)
 def test_lines_too_long(kind: str, put: Put, shape: Windows) -> None:
     """Refused whether they end in the block, in another or never; 64 KiB is the limit."""
@@ -188,11 +202,13 @@ def test_lines_too_long(kind: str, put: Put, shape: Windows) -> None:
                 count_reads(put(PACK[kind](TEXT + long)), shape, threads=2)
 
 
+@pytest.mark.campaign("lines")
 def test_carriage_returns_alone(put: Put, shape: Windows) -> None:
     with pytest.raises(BadDataError, match="lone carriage return"):
         count_reads(put(TEXT.replace(b"\n", b"\r")), shape)
 
 
+@pytest.mark.campaign("empty")
 @pytest.mark.parametrize(
     "data", [b"", b"# x\n\n", gzip.compress(b""), BGZF_END], ids=["none", "header", "gzip", "bgzip"]
 )
@@ -204,6 +220,7 @@ def test_no_reads(data: bytes, put: Put, shape: Windows) -> None:
     assert not counts.any()
 
 
+@pytest.mark.campaign("disk")
 def test_what_is_not_there(tmp_path: Path, shape: Windows) -> None:
     (tmp_path / "file").write_bytes(TEXT)
     for missing in (tmp_path / "absent", tmp_path, tmp_path / "file" / "below"):
@@ -213,6 +230,7 @@ def test_what_is_not_there(tmp_path: Path, shape: Windows) -> None:
         count_reads("-", shape)
 
 
+@pytest.mark.campaign("memory")
 def test_memory_that_is_not_there(put: Put, shape: Windows) -> None:
     with (
         patch.object(formats.Counter, "__init__", side_effect=MemoryError("30 GiB")),
@@ -228,6 +246,7 @@ def test_more_reads_than_32_bits_could_add_up(threads: int, put: Put, shape: Win
         assert (count_reads(path, shape, threads) == COUNTS).all()
 
 
+@pytest.mark.campaign("disk")
 def test_reading_that_fails(put: Put, shape: Windows) -> None:
     path = put(TEXT)
     with (
@@ -237,6 +256,7 @@ def test_reading_that_fails(put: Put, shape: Windows) -> None:
         count_reads(path, shape, threads=2)
 
 
+@pytest.mark.campaign("interrupt")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interrupt_ends_all_threads(threads: int, put: Put, shape: Windows) -> None:
     def interrupt(bytes_read: int, lines: int) -> None:
@@ -246,6 +266,7 @@ def test_an_interrupt_ends_all_threads(threads: int, put: Put, shape: Windows) -
         tally_reads(put(TEXT), shape, threads, progress=interrupt)
 
 
+@pytest.mark.campaign("memory", "names")
 def test_many_names(put: Put, shape: Windows) -> None:
     """As many and as long as an assembly's; beyond, it is no file of reads, and must not fill the memory."""
     real = b"".join(b"NW_%010d_contig\t%d\t%d\n" % (i, i, i + 36) for i in range(5000))
@@ -258,6 +279,7 @@ def test_many_names(put: Put, shape: Windows) -> None:
         count_reads(put(real), shape, unknown_chrom="skip")
 
 
+@pytest.mark.campaign("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """One and five million reads, and two bombs: blank lines, and a gigabyte without a line's end."""

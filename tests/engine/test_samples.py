@@ -22,6 +22,7 @@ def touch(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(name: str) -> None:
     with pytest.raises(BadDataError, match=r"^here: .* cannot be the name of a thing; use 1 to 64 letters"):

@@ -94,6 +94,7 @@ def test_the_published_protocol_runs_for_99_epochs() -> None:
     assert PROTOCOLS["published"].keys() == PROTOCOLS["best"].keys()
 
 
+@pytest.mark.campaign("kills")
 def test_killed_by_sigkill_and_resumed_a_run_is_the_unbroken_one(data, tmp_path) -> None:
     options = ("--epochs", "10", "--batch-size", "8", "--device", "cpu", "--seed", "5")
 
@@ -142,6 +143,7 @@ def test_deepchrome_s_text_format_ends_with_an_auc_table(dc, tmp_path) -> None:
     assert out.splitlines()[1].startswith(f"C1\tC1\t24\t12\t{table['test_auroc']}")
 
 
+@pytest.mark.campaign("numbers")
 @pytest.mark.parametrize(("part", "code"), [("train", 65), ("valid", 65), ("test", 0)])
 def test_one_class_is_refused_in_training_and_leaves_a_gap_in_the_test(dc, tmp_path, part, code) -> None:
     folder = csv_folder(tmp_path / "C1", one_class=part)
@@ -179,6 +181,7 @@ def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> 
     assert "no model in this run" in err
 
 
+@pytest.mark.campaign("messages")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -278,6 +281,7 @@ def test_predict_writes_a_score_for_every_gene(dc, data, run, tmp_path) -> None:
     np.testing.assert_allclose(joined["score"], joined["score_right"], atol=1e-6)
 
 
+@pytest.mark.campaign("messages")
 def test_predict_refuses_features_that_do_not_match_and_writes_nothing(dc, data, run, tmp_path) -> None:
     write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
     code, _, err = dc("predict", run, tmp_path / "coarse", "--out", tmp_path / "scores.tsv")

@@ -131,6 +131,7 @@ def test_overlaps_of_the_published_split_are_reported(tmp_path, expression):
     assert any("windows of 1 test genes overlap" in note for note in report.notes)
 
 
+@pytest.mark.campaign("numbers")
 def test_what_does_not_match_is_refused(features, expression, tmp_path):
     with pytest.raises(BadDataError, match=r"rpkm\.tsv: no epigenome E129; it has E003, E004"):
         load_datasets(features, expression, epigenomes=["E003", "E129"])

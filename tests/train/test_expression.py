@@ -59,6 +59,7 @@ def test_ids_that_are_not_ensembls_keep_their_dots(table):
     assert read.gene_id == ("AL672294.1", "ENSMUSG00000000001", "ENSG1_PAR_Y")
 
 
+@pytest.mark.campaign("numbers")
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
@@ -83,6 +84,7 @@ def test_a_value_that_is_no_rpkm_is_refused(table, value, fault):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.campaign("numbers")
 def test_every_kind_of_bad_value_is_counted(table):
     path = table("gene_id\tE003\tE004\nA\tNaN\t-1\nB\tinf\t\tx\nC\tNA\tNaN\n".replace("\t\tx", "\tx"))
     with pytest.raises(BadDataError) as caught:
@@ -109,6 +111,7 @@ def test_rows_of_one_gene_must_agree(table):
         read_expression(path)
 
 
+@pytest.mark.campaign("numbers")
 @pytest.mark.parametrize(
     ("data", "message"),
     [

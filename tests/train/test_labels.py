@@ -50,6 +50,7 @@ def test_a_median_below_two_flips_nothing(thousandths):
     assert label_genes(rpkm, "published").tolist() == label_genes(rpkm).tolist()
 
 
+@pytest.mark.campaign("numbers")
 @pytest.mark.parametrize("bad", [[1.0, np.nan], [np.inf, 1.0], [-1.0], []])
 def test_what_is_no_rpkm_never_becomes_a_label(bad):
     with pytest.raises(BadDataError, match="finite"):
@@ -157,6 +158,7 @@ def test_command_leaves_what_stands_there(dc, table, tmp_path):
     assert (tmp_path / "l.tsv").read_text().startswith("gene_id")
 
 
+@pytest.mark.campaign("numbers", "messages")
 def test_command_names_bad_values_and_writes_nothing(dc, table, tmp_path):
     table.write_text(table.read_text().replace("3.33", "NaN"))
     code, out, err = dc("labels", "--expression", table, "--out", tmp_path / "l.tsv")

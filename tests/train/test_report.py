@@ -81,6 +81,7 @@ def test_files_of_a_report(made: Path) -> None:
     assert not list(made.rglob("*.part"))
 
 
+@pytest.mark.campaign("names")
 def test_the_page_asks_for_nothing_and_allows_only_itself(made: Path) -> None:
     text = (made / "report.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -102,6 +103,7 @@ def test_the_script_never_parses_text_as_markup() -> None:
         assert way not in script
 
 
+@pytest.mark.campaign("names")
 def test_hostile_names_stay_in_the_data(made: Path, document: dict) -> None:
     text = (made / "report.html").read_text(encoding="utf-8")
     plain = report_html({"nothing": 1})

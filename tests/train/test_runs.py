@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from campaign.rows import sized
 from epigenomes import INPUTS, random_dataset
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -138,6 +140,7 @@ def test_a_directory_of_other_files_is_no_place_for_a_run(tmp_path) -> None:
         train(tmp_path / "thesis.tex")
 
 
+@pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", ["../escape", "..", "a/b", "", "x" * 65, "E 3"])
 def test_a_name_that_is_no_file_s_is_refused_before_anything_is_written(tmp_path, name) -> None:
     with pytest.raises(BadDataError, match="cannot name an epigenome"):
@@ -173,6 +176,7 @@ def test_data_have_one_fingerprint_each() -> None:
     assert describe([dataset]) == describe([random_dataset("E003", genes=90, seed=0)])
 
 
+@pytest.mark.campaign("races")
 def test_two_runs_on_one_directory_exclude_each_other(tmp_path) -> None:
     config = RunConfig(CONFIG, INPUTS, {}, describe(data()))
     with begin(tmp_path / "run", config), pytest.raises(StorageError, match=rf"process {os.getpid()}\b.* is writing"):
@@ -180,6 +184,7 @@ def test_two_runs_on_one_directory_exclude_each_other(tmp_path) -> None:
     train(tmp_path / "run", resume=True)
 
 
+@pytest.mark.campaign("kills")
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path) -> None:
     script = Path(__file__).with_name("killed_run.py")
     command = [sys.executable, str(script), str(tmp_path), "8", "1"]
@@ -213,6 +218,7 @@ def interrupted(out: Path, after: int) -> None:
         train_run(out, data(), INPUTS, replace(CONFIG, epochs=50), Placement("cpu", threads=1), on_epoch=stop)
 
 
+@pytest.mark.campaign("runs")
 def test_an_interrupted_run_is_no_run_yet_and_a_damaged_checkpoint_is_named(tmp_path) -> None:
     interrupted(tmp_path, 2)
     with pytest.raises(BadDataError, match="not finished; the same dc train call with --resume"):
@@ -235,6 +241,7 @@ def test_an_interrupted_run_is_no_run_yet_and_a_damaged_checkpoint_is_named(tmp_
     assert Run(tmp_path).epigenomes == ("E003", "E004")
 
 
+@pytest.mark.campaign("runs")
 def test_a_flipped_byte_anywhere_in_a_model_is_an_error(copied) -> None:
     file = copied / "models" / "E003.safetensors"
     whole = bytearray(file.read_bytes())
@@ -247,11 +254,90 @@ def test_a_flipped_byte_anywhere_in_a_model_is_an_error(copied) -> None:
         whole[position] ^= 0x10
 
 
+def all_weights(run: Path) -> str:
+    return str({name: tensor.numpy().tobytes() for name, tensor in sorted(Run(run).weights("E003").items())})
+
+
+READERS = {
+    "predictions.parquet": lambda run: Run(run).predictions().write_json(),
+    "metrics.parquet": lambda run: Run(run).metrics().write_json(),
+    "config.json": lambda run: str(read_config(run)),
+    "models/E003.safetensors": all_weights,
+}
+
+
+@pytest.mark.campaign("runs")
+@pytest.mark.parametrize("name", READERS)
+def test_a_changed_byte_is_an_error_or_changes_nothing(name, copied, record_property) -> None:
+    """Footers, headers and documents too, which their formats do not protect."""
+    read, file = READERS[name], copied / name
+    whole, want, rng, refused = bytearray(file.read_bytes()), read(copied), np.random.default_rng(3), 0
+    few = np.unique(np.concatenate([rng.integers(0, len(whole), 150), len(whole) - rng.integers(1, 1500, 150)]))
+    places = sized(few[few >= 0], np.arange(min(len(whole), 20_000)))
+    for at in places:
+        change = int(rng.integers(1, 256))
+        whole[at] ^= change
+        file.write_bytes(whole)
+        try:
+            assert read(copied) == want, (at, change)
+        except BadDataError:
+            refused += 1
+        whole[at] ^= change
+    assert refused > len(places) // 2
+    record_property("bytes changed", len(places))
+    record_property("refused", refused)
+
+
+@pytest.mark.campaign("pickles")
+@pytest.mark.parametrize("how", ["pickle", "torch", "torch zip", "numpy"])
+def test_a_pickle_by_the_name_of_a_model_runs_no_code(how, copied) -> None:
+    file, witness = copied / "models" / "E003.safetensors", copied / "it-ran"
+    payload = _Payload(witness)
+    if how == "pickle":
+        file.write_bytes(pickle.dumps(payload))
+    elif how == "numpy":
+        with file.open("wb") as out:
+            np.save(out, np.array([payload], object), allow_pickle=True)
+    else:
+        torch.save({"conv.weight": payload}, file, _use_new_zipfile_serialization=how == "torch zip")
+    assert str(witness).encode() in file.read_bytes()
+    with pytest.raises(BadDataError, match=r"E003.safetensors: damaged, or not written by dc train"):
+        Run(copied).weights("E003")
+    checkpoint = copied / "checkpoints" / "E003.safetensors"
+    checkpoint.write_bytes(file.read_bytes())
+    with pytest.raises(BadDataError, match=r"checkpoints/E003.safetensors: damaged"):
+        read_checkpoints(copied, read_config(copied))
+    assert not witness.exists()
+
+
+class _Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = str(witness)
+
+    def __reduce__(self):
+        return os.mkdir, (self.witness,)
+
+
+@pytest.mark.campaign("runs")
+def test_tables_of_other_programs_and_damaged_summaries_are_refused(copied) -> None:
+    run = Run(copied)
+    table = run.predictions()
+    table.with_columns(pl.col("score") + 1e-9).write_parquet(copied / "predictions.parquet")
+    with pytest.raises(BadDataError, match=r"predictions.parquet: damaged, or not written by dc train"):
+        run.predictions()
+    for text in ("", "epigenome\n", "a\tb\n1\t2\n", (copied / "summary.tsv").read_text().replace("0.", "x.")):
+        (copied / "summary.tsv").write_text(text)
+        with pytest.raises(BadDataError, match=r"summary.tsv: "):
+            run.summary()
+
+
+@pytest.mark.campaign("runs")
 def test_a_model_that_is_not_the_config_s_is_refused(copied) -> None:
     run = Run(copied)
     file = copied / "models" / "E003.safetensors"
     tensors, document = read_tensors(file)
-    del document["sha256"], document["format_version"]
 
     def refused(changed, match, **other) -> None:
         write_tensors(file, changed, {**document, **other})
@@ -272,11 +358,15 @@ def test_a_model_that_is_not_the_config_s_is_refused(copied) -> None:
         run.weights("E003")
 
 
+@pytest.mark.campaign("runs")
 @pytest.mark.parametrize(
     ("change", "match"),
     [
         (lambda c: c.update(format_version=9), "format version 9"),
         (lambda c: c.pop("fit"), "not the config of a run"),
+        (lambda c: c["fit"].update(lr=0.5), "damaged or edited"),
+        (lambda c: c["inputs"].update(transform="counts"), "damaged or edited"),
+        (lambda c: c.pop("sha256"), "damaged or edited"),
         (lambda c: c["fit"].update(model="resnet"), "model 'resnet'"),
         (lambda c: c["fit"].update(colour="blue"), "not the config of a run"),
         (lambda c: c["fit"].update(lr=-1), "lr = -1"),
@@ -302,6 +392,7 @@ def test_no_run_and_no_json_are_told_apart(copied, tmp_path) -> None:
         Run(copied)
 
 
+@pytest.mark.campaign("runs")
 def test_damaged_predictions_are_an_error(copied) -> None:
     file = copied / "predictions.parquet"
     whole = bytearray(file.read_bytes())
@@ -314,6 +405,7 @@ def test_damaged_predictions_are_an_error(copied) -> None:
         Run(copied).predictions()
 
 
+@pytest.mark.campaign("numbers")
 def test_one_class_in_the_test_genes_leaves_its_area_empty_and_says_why(tmp_path) -> None:
     one, other = data()
     y = one.y.copy()
@@ -327,6 +419,7 @@ def test_one_class_in_the_test_genes_leaves_its_area_empty_and_says_why(tmp_path
     assert Run(tmp_path / "run").summary() == summary
 
 
+@pytest.mark.campaign("numbers")
 def test_a_diverged_model_has_no_numbers_and_a_note_and_the_rest_are_done(tmp_path) -> None:
     one, other = data()
     summary = train(tmp_path / "run", datasets=[replace(one, x=one.x * np.float32(1e18)), other])
@@ -353,6 +446,7 @@ def test_the_log_has_a_json_line_for_every_epoch_of_every_model(tmp_path) -> Non
         train(tmp_path / "other", log=log)
 
 
+@pytest.mark.campaign("disk")
 def test_a_full_disk_is_an_error_that_a_rerun_recovers_from(tmp_path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow beyond 100 KB: smaller than a checkpoint.

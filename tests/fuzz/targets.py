@@ -1,0 +1,207 @@
+"""What the fuzzer tries: bytes become a file of reads, and the engine must do what a slow reader of our own does.
+
+Each target takes any bytes and raises AssertionError where the two differ. The buffers are as small as the kernels
+allow, 64 bytes around a block, so that as plain Python (NUMBA_DISABLE_JIT=1) any look beyond them is an IndexError.
+"""
+
+import gzip as python_gzip
+import io
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import naive
+from ours import windows
+from strategies import BGZIP_END, bgzip_member
+
+from deepchrome.engine import reads
+from deepchrome.engine.count import ReadTally, tally_reads
+from deepchrome.engine.formats import ReadOptions
+from deepchrome.errors import BadDataError
+
+SIZES = {"chr1": 3000, "chr2": 2000, "chromosome_00016": 1500, "c": 900}
+GENES = [naive.Gene(*gene) for gene in (("chr1", 500), ("chr1", 620, "-"), ("chr1", 2990), ("chr2", 100))]
+GENES += [naive.Gene("chromosome_00016", 700, "."), naive.Gene("c", 450, "-")]
+FLANK, BIN = 200, 50
+WINDOWS = windows(GENES, SIZES, FLANK, BIN)
+BLOCKS = (64, 65, 100, 257, 1000, 4096)
+LAST_POSITION = 2**29 - 1
+LONGEST_LINE = 1 << 16
+
+
+@contextmanager
+def tight_blocks(size: int) -> Iterator[None]:
+    with patch.object(reads, "BLOCK_BYTES", size), patch.object(reads, "HEADROOM_BYTES", reads.MARGIN_BYTES):
+        yield
+
+
+def tally(data: bytes, block: int, **options: object) -> ReadTally | BadDataError:
+    """Count ``data`` as if it were a file; what it is refused with is an answer too."""
+    chosen = ReadOptions(unknown_chrom="skip", allow_empty=True, **options)  # type: ignore[arg-type]
+    with tight_blocks(block), patch("deepchrome.engine.count.open_stream", lambda path: io.BytesIO(data)):
+        try:
+            return tally_reads("fuzzed", WINDOWS, options=chosen)
+        except BadDataError as error:
+            return error
+
+
+def check(tally: ReadTally, found: list[naive.Read]) -> None:
+    """Compare with the naive counter."""
+    placed = naive.on_genome(found, SIZES)
+    assert tally.reads == len(found)
+    assert tally.in_windows == sum(naive.in_a_window(read, GENES, FLANK) for read in placed)
+    assert tally.counts.tolist() == naive.count(placed, GENES, SIZES, FLANK, BIN)
+
+
+# --- text ---
+
+
+def first_bad_line(text: bytes) -> int | None:
+    """Return the number of the first line that the rules refuse, from 1; 0 for lines that end in lone returns."""
+    columns = 0
+    for number, whole in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
+        line = whole.removesuffix(b"\r")
+        if len(whole) > LONGEST_LINE:
+            return number
+        if not line or line.startswith((b"#", b"track", b"browser")):
+            continue
+        if not columns and b"\r" in line:
+            return 0
+        fields = line.removesuffix(b"\t").split(b"\t")
+        columns = columns or len(fields)
+        if len(fields) != columns or columns < 3 or not fields[0]:
+            return number
+        if not all(re.fullmatch(rb"[0-9]+", field) for field in fields[1:3]):
+            return number
+        start, end = (int(field[-4000:]) if not field[:-4000].strip(b"0") else 2**40 for field in fields[1:3])
+        if not start <= end <= LAST_POSITION or start > LAST_POSITION:
+            return number
+    return None
+
+
+def text(data: bytes) -> None:
+    """Lines of BED: the first byte is the size of a block, the rest the file."""
+    block, lines = BLOCKS[data[0] % len(BLOCKS)] if data else 64, data[1:]
+    if lines.startswith((b"\x1f\x8b", b"CRAM", b"BAM\1")):
+        return
+    bad = first_bad_line(lines)
+    counted = tally(lines, block)
+    if isinstance(counted, BadDataError):
+        assert bad is not None, counted
+        where = "fuzzed: lines end in a lone" if bad == 0 else f"fuzzed: line {bad}: "
+        assert str(counted).startswith(where), (bad, counted)
+        return
+    assert bad is None, bad
+    check(counted, naive.text_reads(lines))
+
+
+# --- BAM ---
+
+
+def bam_header() -> bytes:
+    names = [*SIZES, "unknown"]
+    head = b"BAM\1" + struct.pack("<i", 3) + b"@CO" + struct.pack("<i", len(names))
+    for name in names:
+        head += struct.pack("<i", len(name) + 1) + name.encode() + b"\0" + struct.pack("<i", SIZES.get(name, 10))
+    return head
+
+
+HEADER = bam_header()
+REFERENCES = [*SIZES, "unknown"]
+SPANNING = "MIDNSHP=X"
+
+
+def bam_records(data: bytes, min_mapq: int) -> list[naive.Read] | None:
+    """Return the reads that count; None where a record is none, as the SAM specification has it."""
+    found, at = [], 0
+    while at < len(data):
+        if len(data) - at < 4:
+            return None
+        (size,) = struct.unpack_from("<i", data, at)
+        if size < 32 or at + 4 + size > len(data):
+            return None
+        reference, start, name, mapq, _, operations, flags = struct.unpack_from("<iiBBHHH", data, at + 4)
+        if not -1 <= reference < len(REFERENCES) or start < -1 or 32 + name + 4 * operations > size:
+            return None
+        cigar = struct.unpack_from(f"<{operations}I", data, at + 36 + name)
+        at += 4 + size
+        if reference < 0 or flags & 0x600 or mapq < min_mapq:
+            continue
+        span = sum(code >> 4 for code in cigar if code & 15 < 9 and SPANNING[code & 15] in "MDN=X")
+        if flags & 4 or not operations:
+            span = 1
+        found.append(naive.Read(REFERENCES[reference], max(start, 0), start + span if span else 0))
+    return found
+
+
+def bam(data: bytes) -> None:
+    """Records of an uncompressed BAM: two bytes of options, then what follows the header."""
+    block, min_mapq = BLOCKS[data[0] % len(BLOCKS)] if data else 64, 30 if data[1:2] > b"\x7f" else 0
+    expected = bam_records(data[2:], min_mapq)
+    counted = tally(HEADER + data[2:], block, min_mapq=min_mapq)
+    if isinstance(counted, BadDataError):
+        assert expected is None, counted
+        return
+    assert expected is not None
+    check(counted, expected)
+
+
+# --- gzip and bgzip ---
+
+LINES = b"".join(b"chr%d\t%d\t%d\tN\t0\t%s\n" % (1 + i % 2, 37 * i, 37 * i + 36, b"+-"[i % 2 :][:1]) for i in range(60))
+
+
+def member(body: bytes, flags: int) -> bytes:
+    """Return a gzip member with the optional fields of its header that ``flags`` ask for (RFC 1952)."""
+    flags &= 0b11110
+    head = b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff"
+    head += struct.pack("<H", 6) + b"XY\2\0ab" if flags & 4 else b""
+    head += b"name\0" if flags & 8 else b""
+    head += b"comment\0" if flags & 16 else b""
+    head += struct.pack("<H", zlib.crc32(head) & 0xFFFF) if flags & 2 else b""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return head + packer.compress(body) + packer.flush() + struct.pack("<II", zlib.crc32(body), len(body))
+
+
+def gzip(data: bytes) -> None:
+    """Members one after another, each told by two bytes; then damage, each told by three."""
+    block, n_members = BLOCKS[data[0] % len(BLOCKS)] if data else 64, data[1] % 8 if len(data) > 1 else 0
+    plan, damage = data[2 : 2 + 2 * n_members], data[2 + 2 * n_members :]
+    packed, at, ends_in_bgzip = bytearray(), 0, False
+    for kind, length in zip(plan[::2], plan[1::2], strict=False):
+        if kind & 32:
+            packed += BGZIP_END
+            ends_in_bgzip = False
+            continue
+        body = LINES[at : at + min(4 * length, block)]
+        at += len(body)
+        ends_in_bgzip = bool(kind & 1 and body)
+        packed += bgzip_member(body) if kind & 1 else member(body, kind)
+    whole, lines = bytes(packed), LINES[:at]
+    for i in range(0, len(damage) - 2, 3):
+        if packed:
+            place = int.from_bytes(damage[i : i + 2], "little") % len(packed)
+            if damage[i + 2]:
+                packed[place] ^= damage[i + 2]
+            else:
+                del packed[place:]
+    if not packed.startswith(b"\x1f\x8b"):
+        return
+    try:
+        unpacked = python_gzip.decompress(bytes(packed))
+    except (OSError, EOFError, zlib.error):
+        unpacked = None
+    counted = tally(bytes(packed), block)
+    if isinstance(counted, BadDataError):
+        # Refusing is always right where something is damaged, or where bgzip lacks its end.
+        assert bytes(packed) != whole or ends_in_bgzip or first_bad_line(lines) is not None, counted
+        return
+    assert unpacked is not None
+    assert first_bad_line(unpacked) is None
+    check(counted, naive.text_reads(unpacked))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"text": text, "bam": bam, "gzip": gzip}
