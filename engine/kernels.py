@@ -6,7 +6,8 @@ What makes them fast, and what they assume
 pattern, which says of each of 64 bytes what it may be: this name, a digit, this separator, anything but a separator.
 One subtraction and one compare, of 64 bytes each, check a line whole; where it fits, each field is where it was, and
 no position depends on the bytes of the line before it. So eight lines are checked, and their numbers read, at once.
-Bit masks of the tabs and the newlines give the pattern of another line; what has none, ``_careful_line`` decides.
+Bit masks of the tabs and the newlines give the pattern of another line, and a table keeps it, for reads in no order;
+what has none, ``_careful_line`` decides.
 
 *Counting.* Windows are sorted by chromosome and start; a table of tiles says for a position which
 window can be the first to hold it. A read adds 1 at its first bin and takes 1 away after its last one, so
