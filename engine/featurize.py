@@ -354,6 +354,6 @@ def _check_place(sample: Sample, tally: ReadTally, windows: Windows, options: Re
     if options.unknown_chrom != "bedtools" and tally.on_gene_chroms < LEAST_ON_GENE_CHROMS * tally.reads:
         chroms = sorted({c for c, i in zip(windows.genes.chrom, windows.chrom_id, strict=True) if i >= 0})
         raise BadDataError(
-            f"{sample.shown_path}: only {tally.on_gene_chroms:,} of {tally.reads:,} reads lie on the genes' chromosomes "
-            f"({', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}); are reads, genes and genome of one build?"
+            f"{sample.shown_path}: only {tally.on_gene_chroms:,} of {tally.reads:,} reads lie on the genes' "
+            f"chromosomes ({', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}); are reads, genes and genome of one build?"
         )

@@ -145,8 +145,8 @@ def _tell_of_place(outcomes: Sequence[Outcome], windows: Windows) -> None:
     for outcome in outcomes:
         if outcome.tally and outcome.tally.past_end > 10 + _SUSPICIOUS_PAST_END * outcome.tally.reads:
             typer.echo(
-                f"{outcome.sample.shown_path}: {outcome.tally.past_end:,} of {outcome.tally.reads:,} reads end beyond their "
-                f"chromosome: is {windows.genome.name} the genome they were aligned to?",
+                f"{outcome.sample.shown_path}: {outcome.tally.past_end:,} of {outcome.tally.reads:,} reads end beyond "
+                f"their chromosome: is {windows.genome.name} the genome they were aligned to?",
                 err=True,
             )
 
