@@ -108,10 +108,8 @@ def test_lines_alike_across_windows_and_gaps(tmp_path, lengths, order, strand):
     r = random.Random(1)
     sizes = {"chr1": 20_000}
     genes = [Gene("chr1", tss, r.choice("+-")) for tss in r.sample(range(10_000, 20_000), 70)]
-    lines = []
-    for start in range(10_000, 19_600):
-        for _ in range(r.choice([0, 1, 1, 2])):
-            lines.append(f"chr1\t{start}\t{start + r.choice(lengths)}\tN\t0\t{r.choice('+-')}\n")
+    starts = [start for start in range(10_000, 19_600) for _ in range(r.choice([0, 1, 1, 2]))]
+    lines = [f"chr1\t{start}\t{start + r.choice(lengths)}\tN\t0\t{r.choice('+-')}\n" for start in starts]
     if order != "sorted":
         lines = lines[::-1] if order == "reversed" else r.sample(lines, len(lines))
     path = tmp_path / "reads.bed"
