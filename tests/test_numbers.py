@@ -110,7 +110,7 @@ def test_four_billion_reads(times: int, record_property: Callable[[str, int], No
     else:
         with pytest.raises(BadDataError, match=f"a bin with {LARGEST + 1} reads"):
             count()
-    record_property("reads in one bin", times)
+    record_property("reads in two files, each on one bin", times)
 
 
 def many_marks() -> Iterator[tuple[str, bytes]]:

@@ -66,8 +66,14 @@ ROWS = {
         "clocks that are wrong; output on another file system than temporary files", "not a byte of the output differs"
     ),
     "interrupt": Row("Ctrl-C", "exit 130; what stood there untouched"),
-    "features": Row("a byte changed in a feature file, or a file of another program or version", "exit 65"),
-    "runs": Row("a byte changed in a run's tables, config or models; arrays of other shapes", "exit 65"),
+    "features": Row(
+        "a byte changed in a feature file, or a file of another program or version",
+        "exit 65, or what is read is what was written",
+    ),
+    "runs": Row(
+        "a byte changed in a run's tables, config or models; arrays of other shapes",
+        "exit 65, or what is read is what was written",
+    ),
     "pickles": Row("a pickle that runs code, under the name of a model", "refused unread"),
     "names": Row(
         "names with markup, control characters, path separators, 10,000 characters, any script",
