@@ -353,7 +353,8 @@ def _check_place(sample: Sample, tally: ReadTally, windows: Windows, options: Re
     """Refuse reads that have next to nothing to do with the genes: a wrong genome gives zeros, not an error."""
     if options.unknown_chrom != "bedtools" and tally.on_gene_chroms < LEAST_ON_GENE_CHROMS * tally.reads:
         chroms = sorted({c for c, i in zip(windows.genes.chrom, windows.chrom_id, strict=True) if i >= 0})
+        names = f"{', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}"
         raise BadDataError(
             f"{sample.shown_path}: only {tally.on_gene_chroms:,} of {tally.reads:,} reads lie on the genes' "
-            f"chromosomes ({', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}); are reads, genes and genome of one build?"
+            f"chromosomes ({names}); are reads, genes and genome of one build?"
         )

@@ -541,12 +541,14 @@ def _long_number(text, first, last):
 
 @_kernel
 def _text_strand(text, at):
-    """Return the strand in the sixth field of the line at ``at``: MINUS for ``-``, else PLUS, as bedtobam does."""
+    """Return the strand of the line at ``at``: MINUS if its sixth field is ``-``, else PLUS, as bedtobam does."""
     for _ in range(5):
         while _load8(text, at) != _TAB:
             at += 1
         at += 1
-    return MINUS if _load8(text, at) == _MINUS_SIGN else PLUS
+    after = _load8(text, at + 1)
+    ends = (after == _TAB) | (after == _NEWLINE) | ((after == _RETURN) & (_load8(text, at + 2) == _NEWLINE))
+    return MINUS if (_load8(text, at) == _MINUS_SIGN) & ends else PLUS
 
 
 _FIVE_BYTES, _TRACK = np.uint64((1 << 40) - 1), np.uint64(int.from_bytes(b"track", "little"))
@@ -728,14 +730,19 @@ def _learn_shape(text, at, columns, names, blob, kind, before, shapes, shape):
     is_crlf = kind == _WHOLE and _load8(text, newline - 1) == _RETURN
     free = _below(last - 1 if is_crlf else last) & ~_below(tab3) & ~separators
     _write_pattern(shapes, shape, text, at, _below(last + 1) & ~digits & ~free, digits, free)
-    after_fifth = separators & ~_below(tab3 + 1)
-    after_fifth &= after_fifth - _ONE
+    after_fourth = separators & ~_below(tab3 + 1)
+    after_fourth &= after_fourth - _ONE
+    tab5, end_of_sixth = _lowest(after_fourth), _lowest(after_fourth & (after_fourth - _ONE))
+    if is_crlf and end_of_sixth == newline - at:
+        end_of_sixth -= 1
+    # A sixth field of more than one byte is no minus: the tab before it stands for a plus.
+    strand_at = tab5 + 1 if end_of_sixth == tab5 + 2 else tab5
     _store64(shapes, shape + _SEQUENCE, sequence)
     _store64(shapes, shape + _SEPARATORS, np.int64(separators))
     _store64(shapes, shape + _STEP, newline + 1 - at)
     _store64(shapes, shape + _START_AT, tab2 - 8)
     _store64(shapes, shape + _END_AT, tab3 - 8)
-    _store64(shapes, shape + _STRAND_AT, _lowest(after_fifth) + 1)
+    _store64(shapes, shape + _STRAND_AT, strand_at)
     _store64(shapes, shape + _START_MASK, np.int64(_digit_mask(n_start)))
     _store64(shapes, shape + _END_MASK, np.int64(_digit_mask(n_end)))
     _store64(shapes, shape + _START_TOP, start_top)

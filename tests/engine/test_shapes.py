@@ -28,6 +28,9 @@ TSS = [60, 5000, 123_456, 99_999_990, 100_000_010, 249_000_000]  # eight digits 
 TAILS = {
     "alike": lambda r: "\tN\t1000\t+",
     "strands": lambda r: "\tN\t1000\t" + r.choice("+-"),
+    "strands of several bytes": lambda r: "\tN\t0\t" + r.choice(["+", "-", "-", "-x", "- ", "--", "+-", "."]),
+    "runs of such strands": lambda r: "\tN\t0\t" + ("-x" if r.random() < 0.9 else "-"),
+    "CRLF": lambda r: "\tN\t1000\t" + r.choice("+-") + "\r",
     "names and scores": lambda r: f"\tr{r.randint(0, 10 ** r.randint(1, 9))}\t{r.randint(0, 1000)}\t-",
     "sequences": lambda r: "\t" + "".join(r.choices("ACGT", k=36)) + "\t1000\t+",
     "beyond 64 bytes": lambda r: "\t" + "x" * r.randint(0, 150) + "\t0\t" + r.choice("+-"),
