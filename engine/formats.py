@@ -180,7 +180,7 @@ class Counter(ABC):
 
 def _check_largest(count: int) -> None:
     if count > np.iinfo(np.uint32).max:
-        raise BadDataError(f"a bin with {count} reads: more than the 4,294,967,295 that a count can hold")
+        raise BadDataError(f"a bin with {count:,} reads or more: a count can hold 4,294,967,295")
 
 
 class Format(ABC):

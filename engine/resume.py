@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from deepchrome.engine.formats import ReadOptions
-from deepchrome.engine.outputs import replacing, state_directory
+from deepchrome.engine.outputs import state_directory
 from deepchrome.engine.reads import explain
 from deepchrome.engine.samples import Sample
 from deepchrome.engine.urls import is_url
 from deepchrome.engine.windows import Windows
-from deepchrome.errors import BadDataError, DeepchromeError, StorageError
+from deepchrome.errors import BadDataError, DeepchromeError
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,9 @@ class Hashes:
             self._known[_place(path)] = [*before, sha256]
 
     def save(self) -> None:
-        """Write down what is known; where that cannot be done, files are hashed again."""
-        try:
-            with replacing(self._path) as temporary:
-                temporary.write_text(json.dumps(self._known), encoding="utf-8")
-        except StorageError:
-            pass
+        """Write down what is known; where that cannot be done, or is cut off, files are hashed again."""
+        with suppress(OSError):
+            self._path.write_text(json.dumps(self._known), encoding="utf-8")
 
 
 def stamp(path: str) -> list[int] | None:

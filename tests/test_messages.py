@@ -133,6 +133,11 @@ CASES: dict[str, tuple[Spoil, str, int, str]] = {
 }
 
 
+def visible(folder: Path) -> set[Path]:
+    """All but locks, and what a run remembers of its output."""
+    return {path for path in folder.rglob("*") if ".lock" not in path.name and ".deepchrome" not in path.parts}
+
+
 @pytest.mark.campaign("messages")
 @pytest.mark.parametrize("case", CASES)
 def test_a_failure_as_a_user_meets_it(case: str, made: Path, tmp_path: Path) -> None:
@@ -140,7 +145,7 @@ def test_a_failure_as_a_user_meets_it(case: str, made: Path, tmp_path: Path) -> 
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
     spoil(folder)
-    before = {path for path in folder.rglob("*") if ".lock" not in path.name}
+    before = visible(folder)
     command = [sys.executable, "-m", "deepchrome", *words.split()]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == code, ran
@@ -148,5 +153,6 @@ def test_a_failure_as_a_user_meets_it(case: str, made: Path, tmp_path: Path) -> 
     said = [line for line in ran.stderr.splitlines() if line.startswith("dc: ")]
     assert len(said) == 1, ran.stderr
     assert re.search(message, said[0]), said[0]
-    after = {path for path in folder.rglob("*") if ".lock" not in path.name}
-    assert {path.name for path in after - before} <= {"new", "summary.tsv"}, "no output but the account of what failed"
+    assert {path.name for path in visible(folder) - before} <= {"new", "summary.tsv"}, (
+        "no output but the account of what failed"
+    )

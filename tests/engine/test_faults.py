@@ -65,7 +65,8 @@ def holds_the_counts(out: Path) -> None:
 
 
 def visible(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name[0] != "."}
+    seen = [path for path in out.rglob("*") if not any(part[0] == "." for part in path.relative_to(out).parts)]
+    return {path.name: path.read_bytes() for path in seen if path.is_file()}
 
 
 @contextmanager
@@ -260,7 +261,7 @@ def test_an_output_directory_that_disappears(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
     )
     assert process.stdin
-    while not list(folder.glob("out/.lock*")):
+    while not list(folder.glob("out/.deepchrome/*.holder")):
         assert process.poll() is None
         time.sleep(0.01)
     time.sleep(0.1)
