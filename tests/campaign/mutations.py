@@ -70,9 +70,45 @@ MUTATIONS = {
     ),
     "digits are not checked": Mutation(
         "engine/kernels.py",
-        "    return np.int64(((x & _QUADS) * _OCTET_WEIGHTS) >> _THIRTY_TWO), wrong\n",
-        "    return np.int64(((x & _QUADS) * _OCTET_WEIGHTS) >> _THIRTY_TWO), wrong & np.uint64(0)\n",
+        "for pair in ((_ZERO, 9), _NO_SEPARATOR, (0, 255)))",
+        "for pair in ((0, 255), _NO_SEPARATOR, (0, 255)))",
         (f"{READS}::test_the_earliest_bad_line_is_named", "tests/engine/test_fuzz.py::test_replay[text-notanumber]"),
+    ),
+    "a carriage return is as good as a field": Mutation(
+        "engine/kernels.py",
+        "_NO_SEPARATOR = _RETURN + 1, 250\n",
+        "_NO_SEPARATOR = _NEWLINE + 1, 253\n",
+        ("tests/engine/test_shapes.py::test_every_byte_of_lines_alike_is_checked",),
+    ),
+    "whatever begins with a minus is a minus": Mutation(
+        "engine/kernels.py",
+        "return MINUS if (_load8(text, at) == _MINUS_SIGN) & ends else PLUS",
+        "return MINUS if _load8(text, at) == _MINUS_SIGN else PLUS",
+        ("tests/engine/test_shapes.py::test_mixed_shapes",),
+    ),
+    "what was counted otherwise is kept": Mutation(
+        "engine/resume.py",
+        "different = _differences(stored, counted_how(windows, options))",
+        "different: list[str] = []",
+        ("tests/engine/test_resume.py::test_what_was_counted_otherwise_is_not_replaced",),
+    ),
+    "reads that have changed are taken for the old ones": Mutation(
+        "engine/resume.py",
+        'same = hashes.of(sample.path) == source["sha256"]',
+        "same = True",
+        ("tests/engine/test_resume.py::test_a_change_that_the_size_does_not_show",),
+    ),
+    "counts that were written are held on to": Mutation(
+        "engine/featurize.py",
+        "replace(tally, counts=tally.counts[:0].copy())",
+        "replace(tally, counts=tally.counts[:0])",
+        ("tests/engine/test_featurize.py::test_counts_are_let_go_of",),
+    ),
+    "an object at a URL may change while it is read": Mutation(
+        "engine/remote.py",
+        'raise StorageError("it has changed while it was read; read it again")',
+        "return",
+        ("tests/engine/test_remote.py::test_an_object_that_changes",),
     ),
     "reads that touch a bin's edge count in it": Mutation(
         "engine/kernels.py",
@@ -105,8 +141,8 @@ MUTATIONS = {
         (f"{NUMBERS}::test_differences_are_folded_before_they_overflow",),
     ),
     "counts wrap at 32 bits": Mutation(
-        "engine/count.py",
-        "if totals.max() > np.iinfo(np.uint32).max:",
+        "engine/formats.py",
+        "if count > np.iinfo(np.uint32).max:",
         "if False:",
         (f"{NUMBERS}::test_counts_up_to_32_bits_and_no_further",),
     ),
