@@ -83,6 +83,18 @@ ROWS = {
         "RPKM missing, NaN, infinite, negative, all equal; labels of one class; no gene, one gene, one bin, 30 marks",
         "refused by name and count, or a result that says what it lacks; no NaN becomes a label",
     ),
+    "resume": Row(
+        "cut off and run again; reads, output or what is asked for changed in between",
+        "what holds is kept, what is missing or changed is counted, what is another's is refused; all told",
+    ),
+    "network": Row(
+        "connections cut, stalled, refused; servers that lie about sizes or change what they send; wrong hashes",
+        "resumed, or exit 74 or 66; every byte or an error; nothing unchecked under its final name",
+    ),
+    "cluster": Row(
+        "a worker lost in the middle, a file that kills its workers, another version, no scheduler",
+        "the bytes of one machine; what is lost is done elsewhere, or named in the summary",
+    ),
     "one-bad": Row("one bad file among many", "the others are done; it is named in the summary; exit 65"),
     "supply": Row("a dependency that changes under us", "all are pinned in the one lock that tests and demo use"),
     "messages": Row("any of these, met on the command line", "one line that says what and where; no traceback"),

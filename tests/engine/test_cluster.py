@@ -15,6 +15,7 @@ from tiny import PACK, dc, place, reads_text
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
 
+pytestmark = pytest.mark.campaign("cluster")
 NAMES = [f"E{e}-{mark}" for e in range(1, 5) for mark in "AB"]
 
 

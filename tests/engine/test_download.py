@@ -30,6 +30,7 @@ from deepchrome.engine.samples import find_samples
 from deepchrome.engine.store import read_features
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
+pytestmark = pytest.mark.campaign("network")
 TEXT = reads_text(2000)
 READS = PACK["gzip"](TEXT)
 NOISE = gzip.compress(random.Random(2).randbytes(400_000))

@@ -33,6 +33,7 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, 
 
 NOISE = random.Random(1).randbytes(700_000)
 TEXT = reads_text(2000)
+pytestmark = pytest.mark.campaign("network")
 SECRET = "X-Amz-Signature=5ec7e7"
 
 

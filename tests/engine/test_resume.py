@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from campaign.rows import sized
 from tiny import PACK, Ran, counts_of, dc, place, reads_text
 from web import serving
 
@@ -24,6 +25,7 @@ from deepchrome.engine.resume import Hashes, Verdict, stamp
 from deepchrome.engine.store import read_features
 from deepchrome.engine.summary import Outcome
 
+pytestmark = pytest.mark.campaign("resume")
 NAMES = ("E1-A", "E1-B", "E2-A", "E2-B", "E3-A", "E3-B")
 TEXT = {name: reads_text(500, seed) for seed, name in enumerate(NAMES)}
 
@@ -284,12 +286,12 @@ def test_shards_are_the_whole(folder: Path) -> None:
         assert call(folder, "--shard", bad).code == 2
 
 
-def test_killed_at_random_and_run_again(folder: Path) -> None:
+def test_killed_at_random_and_run_again(folder: Path, record_property: Callable[[str, int], None]) -> None:
     """The output is that of an unbroken run, and what was finished is not counted a second time."""
     for e in range(4, 13):
         for mark in "AB":
             (folder / "reads" / f"E{e}-{mark}.bed").write_bytes(reads_text(20_000, e))
-    kills = int(os.environ.get("DEEPCHROME_KILLS", "6"))
+    kills = sized(6, 50)
     run(folder)
     expected, rows = tables(folder / "out"), summary(folder / "out")
     out = folder / "killed"
@@ -329,5 +331,7 @@ def test_killed_at_random_and_run_again(folder: Path) -> None:
         killed += 1
         assert process.returncode == -signal.SIGKILL, said
     assert kept
+    record_property("SIGKILLs, each followed by a rerun", killed)
+    record_property("epigenomes that a rerun kept", kept)
     assert not list(out.glob(".*.part"))
     assert json.loads((out / ".deepchrome" / "E1.inputs.json").read_text())

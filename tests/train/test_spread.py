@@ -16,6 +16,7 @@ from deepchrome.train.trainer import train_run
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
 
+pytestmark = pytest.mark.campaign("cluster")
 NAMES = ("E001", "E002", "E003", "E004")
 
 
