@@ -1,5 +1,6 @@
-"""The README's figures: written between markers from the newest saved results, never by hand."""
+"""The figures of README.md and docs/scale.md: written between markers from the newest saved results, never by hand."""
 
+import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from deepchrome.benchmarks.contestants import PEERS, REFERENCE
+from deepchrome.benchmarks.many_files import PROJECTED_CORES
 from deepchrome.benchmarks.race import COMPILING, KERNELS, LOADING
 from deepchrome.benchmarks.results import Results, Row, newest_results
 from deepchrome.benchmarks.show import FLOOR, seconds, times
@@ -19,7 +21,7 @@ def update(readme: Path, results: Path, *, write: bool) -> list[str]:
     Parameters
     ----------
     readme
-        The text; a part begins with ``<!-- bench:KIND -->`` and ends with ``<!-- /bench:KIND -->``.
+        The text; a part begins with ``<!-- bench:PART -->`` and ends with ``<!-- /bench:PART -->``.
     results
         The directory with the directories of saved results.
     write
@@ -28,7 +30,7 @@ def update(readme: Path, results: Path, *, write: bool) -> list[str]:
     Returns
     -------
     list of str
-        The kinds whose part was not up to date.
+        The parts that were not up to date.
 
     Raises
     ------
@@ -42,24 +44,22 @@ def update(readme: Path, results: Path, *, write: bool) -> list[str]:
     except FileNotFoundError:
         raise MissingInputError(f"{readme}: no such file") from None
     changed = []
-    parts = [kind for kind in _PARTS if f"<!-- bench:{kind} -->" in text]
+    parts = [part for part in _PARTS if f"<!-- bench:{part} -->" in text]
     if not parts:
         raise BadDataError(f"{readme}: no <!-- bench:{'|'.join(_PARTS)} --> in it")
-    for kind in parts:
-        marked = re.compile(rf"(<!-- bench:{kind} -->\n)(?:.*?\n)?(<!-- /bench:{kind} -->)", re.DOTALL)
+    for part in parts:
+        kind, write_part = _PARTS[part]
+        marked = re.compile(rf"(<!-- bench:{part} -->\n)(?:.*?\n)?(<!-- /bench:{part} -->)", re.DOTALL)
         found = newest_results(results, kind)
         if found is None:
             raise MissingInputError(f"{results}: no results of dc bench {kind}; make some with --save {results}")
         where, newest = found
         if not marked.search(text):
-            raise BadDataError(f"{readme}: <!-- bench:{kind} --> has no end, <!-- /bench:{kind} -->")
-        # Beside the text where it can be, so that links hold; tests keep the two apart.
-        root = readme.resolve().parent
-        link = where.resolve().relative_to(root) if where.resolve().is_relative_to(root) else where
-        body = _PARTS[kind](newest, link.as_posix())
+            raise BadDataError(f"{readme}: <!-- bench:{part} --> has no end, <!-- /bench:{part} -->")
+        body = write_part(newest, Path(os.path.relpath(where, readme.parent)).as_posix())
         fresh = marked.sub(lambda match, body=body: f"{match[1]}{body}\n{match[2]}", text)  # type: ignore[misc]
         if fresh != text:
-            changed.append(kind)
+            changed.append(part)
             text = fresh
     if write and changed:
         readme.write_text(text, encoding="utf-8")
@@ -162,27 +162,55 @@ def _training(results: Results, where: str) -> str:
 
 
 def _many(results: Results, where: str) -> str:
-    """Write what many files at a time come to, and the projection."""
+    """Write what many files at a time come to."""
+    lines = [
+        *_many_table(results),
+        "",
+        _wrapped(f"{_efficiency(results)} docs/scale.md has the projection to Roadmap."),
+    ]
+    return "\n".join([*lines, "", _again(results, where)])
+
+
+def _scale(results: Results, where: str) -> str:
+    """Write the same with the projection to all of Roadmap, and what disk and network must bring for it."""
+    figures = results.figures
+    lines = [*_many_table(results), "", _wrapped(_efficiency(results))]
+    if "remc_minutes_2_cores" in figures:
+        lines += [
+            "",
+            "| all of Roadmap: 635 files, 19 billion reads, 150 GB | minutes | MB/s to read it at | of 10 Gbit/s |",
+        ]
+        lines.append("|---|---|---|---|")
+        for cores in PROJECTED_CORES:
+            rate = figures[f"remc_mb_per_second_{cores}_cores"]
+            minutes = figures[f"remc_minutes_{cores}_cores"]
+            lines.append(f"| {cores} cores | {minutes:.1f} | {rate:,.0f} | {rate / 1250:.0%} |")
+    return "\n".join([*lines, "", _again(results, where)])
+
+
+def _many_table(results: Results) -> list[str]:
     settings = results.settings
     lines = [
-        _measured(results, "", f"{settings['files']:,} files of {settings['reads']:,} reads"),
+        _measured(
+            results, "", f"{settings['files']:,} files of {settings['reads']:,} reads, {settings['bins']:,} bins"
+        ),
         "",
-        "| | wall | reads a second | peak memory |",
-        "|---|---|---|---|",
+        "| | wall | range | reads a second | peak memory |",
+        "|---|---|---|---|---|",
     ]
     for row in results.rows:
-        if row.group == "many":
-            rate = f"{row.work / row.seconds:,.0f}"
-            lines.append(f"| {row.name} | {seconds(row.seconds)} s | {rate} | {max(row.rss_mib):,.0f} MiB |")
-    figures, cores = results.figures, settings["cores"]
-    said = f"{cores} cores do {figures['efficiency']:.2f} of what {cores} times one core would"
+        rate = f"{row.work / row.seconds:,.0f}" if row.work else ""
+        cells = f"{seconds(row.seconds)} s", f"{seconds(min(row.wall))} - {seconds(max(row.wall))}", rate
+        lines.append(f"| {row.name} | {' | '.join(cells)} | {max(row.rss_mib):,.0f} MiB |")
+    return lines
+
+
+def _efficiency(results: Results) -> str:
+    figures, cores = results.figures, results.settings["cores"]
+    said = f"The whole process does on {cores} cores {figures['efficiency']:.2f} of what {cores} times one core would"
     if "efficiency_without_start" in figures:
-        said += (
-            f", {figures['efficiency_without_start']:.2f} without the start of the process. At these rates all of "
-            f"Roadmap, 635 files and 19 billion reads, takes {figures['remc_minutes_2_cores']:.1f} minutes on 2 cores, "
-            f"which its 150 GB must reach at {figures['remc_mb_per_second_2_cores']:,.0f} MB/s"
-        )
-    return "\n".join([*lines, "", _wrapped(f"{said}."), "", _again(results, where)])
+        said += f", and {figures['efficiency_without_start']:.2f} of it without the start of Python and the kernels"
+    return f"{said}."
 
 
 def _measured(results: Results, more: str, what: str) -> str:
@@ -199,4 +227,10 @@ def _again(results: Results, where: str) -> str:
     return f"All figures: [{where}]({where}). Again, on your machine:\n\n```sh\n{results.command}\n```"
 
 
-_PARTS: Mapping[str, Callable[[Results, str], str]] = {"featurize": _featurize, "train": _training, "many": _many}
+# What each part is made from, and how.
+_PARTS: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
+    "featurize": ("featurize", _featurize),
+    "train": ("train", _training),
+    "many": ("many", _many),
+    "scale": ("many", _scale),
+}

@@ -24,6 +24,7 @@ _SAVE = typer.Option("--save", help="Keep results, log and plot in a directory o
 _JSON = typer.Option("--json", help="The results as JSON on stdout, instead of tables.")
 _QUICK = typer.Option("--quick", help="A small run, to see that everything works; its times mean nothing.")
 RESULTS = Path("benchmarks/results")
+TEXTS = [Path("README.md"), Path("docs/scale.md")]
 
 
 def register(app: typer.Typer) -> None:
@@ -226,18 +227,22 @@ def compare(
 def readme(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 65 if it is out of date.")] = False,
     results: Annotated[Path, typer.Option(help="Where --save put them.")] = RESULTS,
-    file: Annotated[Path, typer.Option("--readme", help="The text with the markers.")] = Path("README.md"),
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--readme", help="A text with markers.", show_default="README.md and docs/scale.md"),
+    ] = None,
 ) -> None:
-    """Write the newest saved results between the markers in README.md."""
+    """Write the newest saved results between the markers in README.md and docs/scale.md."""
     from deepchrome.benchmarks.readme import update
 
-    changed = update(file, results, write=not check)
-    if changed and check:
-        raise BadDataError(
-            f"{file}: {', '.join(changed)} not as the newest results in {results} say; run dc bench readme"
-        )
-    for kind in changed:
-        typer.echo(f"dc bench: {file}: {kind} written anew", err=True)
+    for file in files or TEXTS:
+        changed = update(file, results, write=not check)
+        if changed and check:
+            raise BadDataError(
+                f"{file}: {', '.join(changed)} not as the newest results in {results} say; run dc bench readme"
+            )
+        for part in changed:
+            typer.echo(f"dc bench: {file}: {part} written anew", err=True)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
