@@ -51,7 +51,7 @@ BEYOND = {
     "compiled": """
         import numpy as np
         from deepchrome.engine.kernels import fold
-        fold(np.zeros((1, 2), np.int32), np.zeros((1, 9), np.int64))
+        fold(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), np.zeros((1, 9), np.uint32))
     """,
     "plain": """
         import numpy as np
