@@ -26,7 +26,7 @@ def newest() -> Path:
 
 def outcome(row: dict[str, Any]) -> str:
     parts = [f"{row[word]} {word}" for word in ("passed", "failed", "skipped") if row[word]]
-    return ", ".join(parts)
+    return ", ".join(parts) + (f" (at {row['commit']})" if "commit" in row else "")
 
 
 def figures(row: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Run the fault campaign and keep its figures: every test marked ``campaign``, in full.
 
-Usage: run.py [--small]. Writes tests/campaign/results/<date>-<commit>.json, and from it the tables of
-docs/reliability.md (report.py). Exits non-zero if anything fell.
+Usage: run.py [--small | --row ROW ...]. Writes tests/campaign/results/<date>-<commit>.json, and from it the tables of
+docs/reliability.md (report.py). With --row, only those rows are run again, and replace what the newest full results
+say of them, with the commit they were run at. Exits non-zero if anything fell.
 """
 
 import argparse
@@ -13,9 +14,18 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+if "--small" not in sys.argv:
+    # Before anything of the tests is imported: ten thousand cases where the suite tries two thousand.
+    os.environ |= {"DEEPCHROME_CAMPAIGN": "full", "DEEPCHROME_CASES": "5"}
+
+from campaign.report import newest
+from campaign.rows import ROWS
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -25,7 +35,8 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 class Recorder:
     """A pytest plugin: what became of each row's tests, and the figures they gave."""
 
-    def __init__(self) -> None:
+    def __init__(self, only: Collection[str] = ROWS) -> None:
+        self.only = only
         self.rows_of: dict[str, list[str]] = {}
         self.cases_of: dict[str, int] = {}
         self.rows: dict[str, dict[str, Any]] = defaultdict(
@@ -36,11 +47,15 @@ class Recorder:
         self.rows_of[item.nodeid] = [row for mark in item.iter_markers("campaign") for row in mark.args]
         self.cases_of[item.nodeid] = getattr(item.function, "cases", 0)
 
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if len(self.only) < len(ROWS):
+            items[:] = [item for item in items if set(self.rows_of[item.nodeid]) & set(self.only)]
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.when != "call" and report.outcome == "passed":
             return
         test = report.nodeid.partition("[")[0]
-        for row in map(self.rows.__getitem__, self.rows_of[report.nodeid]):
+        for row in (self.rows[name] for name in self.rows_of[report.nodeid] if name in self.only):
             row[report.outcome] += 1
             row["seconds"] = round(row["seconds"] + report.duration, 1)
             row["tests"][test] = row["tests"].get(test, 0) + 1
@@ -67,13 +82,13 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def record(part: str) -> tuple[int, dict[str, Any]]:
-    """Run one part of the campaign in this process."""
+def record(part: str | None, only: Collection[str] = ROWS) -> tuple[int, dict[str, Any]]:
+    """Run one part of the campaign, or all of it, in this process."""
     import pytest
 
     apart = [f"--ignore={TESTS / file}" for files in PARTS.values() for file in files]
-    where = [str(TESTS / file) for file in PARTS[part]] or [*apart, str(TESTS)]
-    recorder = Recorder()
+    where = [str(TESTS)] if part is None else [str(TESTS / file) for file in PARTS[part]] or [*apart, str(TESTS)]
+    recorder = Recorder(only)
     status = pytest.main(
         ["-m", "campaign", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *where], plugins=[recorder]
     )
@@ -101,19 +116,35 @@ def merge(rows: dict[str, Any], more: dict[str, Any]) -> None:
                 into[key] += value
 
 
+def again(names: list[str]) -> int:
+    """Run some rows again and put them into the newest full results, with their commit."""
+    path, of = newest(), commit()
+    status, rows = record(None, names)
+    results = json.loads(path.read_bytes())
+    results["rows"] |= {name: rows[name] | {"commit": of} for name in names}
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if not status:
+        report(path)
+    return int(status)
+
+
+def report(path: Path) -> None:
+    subprocess.run([sys.executable, str(Path(__file__).with_name("report.py")), str(path)], check=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true", help="as much as the suite tries")
     parser.add_argument("--part", choices=PARTS, help="only this; its rows as JSON to --to")
     parser.add_argument("--to", type=Path)
+    parser.add_argument("--row", action="append", choices=ROWS, help="only this one, again; repeatable")
     asked = parser.parse_args()
-    if not asked.small:
-        # Before pytest imports anything: ten thousand cases where the suite tries two thousand.
-        os.environ |= {"DEEPCHROME_CAMPAIGN": "full", "DEEPCHROME_CASES": "5"}
     if asked.part:
         status, rows = record(asked.part)
         asked.to.write_text(json.dumps(rows), encoding="utf-8")
         return status
+    if asked.row:
+        return again(asked.row)
     began, of = dt.datetime.now(dt.UTC), commit()
     rows, status = Recorder().rows, 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CORES) as pool:
@@ -137,7 +168,7 @@ def main() -> int:
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(f"{path.relative_to(ROOT)}\n")
     if not status and not asked.small:
-        subprocess.run([sys.executable, str(Path(__file__).with_name("report.py")), str(path)], check=True)
+        report(path)
     return int(status)
 
 
