@@ -55,13 +55,6 @@ MUTATIONS = {
         "    if False:\n",
         (f"{FAULTS}::test_what_unpacks_to_gigabytes_stays_small[a BAM header beyond all bounds]",),
     ),
-    "lines of two columns reach the kernel": Mutation(
-        "engine/formats.py",
-        "self.columns = max(columns, 3) if columns else 0",
-        "self.columns = columns",
-        ("tests/engine/test_fuzz.py::test_replay[text-found_endless_crlf]",),
-        seconds=45,
-    ),
     "lines of any length": Mutation(
         "engine/formats.py",
         "if end - last > kernels.MAX_LINE_BYTES and last == begin:",
