@@ -267,7 +267,7 @@ class _Counting:
                     lines = counter.count(block.buffer, first, last)
                 self._report(number, lines, block)
         except BaseException as error:  # an interrupt too: no thread may wait for this one's block
-            self._fail(number, error)
+            self._fail(number if isinstance(error, Exception) else -1, error)
 
     def _may_take(self) -> bool:
         return bool(self._free) and not self._is_taking and not self._is_over()

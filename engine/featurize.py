@@ -48,6 +48,9 @@ class Observer:
     def judged(self, verdict: Verdict) -> None:
         """Take note of what is to be done about an epigenome, and why."""
 
+    def told(self, line: str) -> None:
+        """Take note of what else is worth telling."""
+
 
 def featurize(
     reads: Sequence[str | Path] = (),
@@ -148,7 +151,7 @@ def featurize(
         raise UsageError("the workers of a cluster cannot read this process's standard input; give files")
     out = Path(out)
     threads = threads or usable_cores()
-    jobs = min(jobs or threads, len(chosen))
+    jobs = min(jobs or threads, threads, len(chosen))
     # A worker of a cluster has tasks enough for all its threads.
     each = 1 if scheduler else max(1, threads // jobs)
     work = _Work(_by_size(chosen), columns, windows, options, each, out, observer)
@@ -165,7 +168,7 @@ def featurize(
 def _part(columns: dict[str, tuple[str, ...]], i: int, n: int) -> dict[str, tuple[str, ...]]:
     """Take every n-th epigenome, from the i-th on: the same parts for whoever sees the same files."""
     if not 1 <= i <= n:
-        raise UsageError(f"--shard {i}/{n} makes no sense; the parts of 8 are 1/8 to 8/8")
+        raise UsageError(f"--shard {i}/{n} makes no sense: the parts of 8, say, are 1/8, 2/8, ..., 8/8")
     return {epigenome: columns[epigenome] for epigenome in [*columns][i - 1 :: n]}
 
 
@@ -229,9 +232,14 @@ class _Work:
             return judge(self.out, epigenome, of[epigenome], columns, self.windows, self.options, hashes)
 
         with ThreadPoolExecutor(threads) as pool:  # files may have to be hashed
-            verdicts = list(pool.map(judged, self.columns))
+            try:
+                verdicts = list(pool.map(judged, self.columns))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._give_up()
+                raise
         if refused := [verdict for verdict in verdicts if verdict.action == "refuse"]:
-            more = f" (nor were {len(refused) - 1} more)" if len(refused) > 1 else ""
+            more = f" (nor {len(refused) - 1} more)" if len(refused) > 1 else ""
             raise UsageError(
                 f"{self.out / refused[0].epigenome}.parquet exists already and was not made by this call{more}: "
                 f"{refused[0].why}; say --force to replace it, or choose another --out"
@@ -249,6 +257,8 @@ class _Work:
         """Count what is not kept, and write every epigenome as soon as its last mark is done."""
         to_count = [sample for sample in self.samples if sample not in self.outcomes]
         self.observer.planned(to_count, self.windows)
+        if to_count and not pool.workers():
+            self.observer.told("the cluster has no worker yet: waiting for one")
         windows, options = pool.share(self.windows), pool.share(self.options)
         waiting = deque(to_count)
         running: dict[Future[Any], Sample | None] = {}  # None: an epigenome is being written
@@ -273,12 +283,16 @@ class _Work:
             self._stop.set()
             for future in running:
                 future.cancel()
-            if any(is_url(sample.path) for sample in to_count):
-                from deepchrome.engine.remote import give_up
-
-                give_up()
+            self._give_up()
             raise
         return self.outcomes
+
+    def _give_up(self) -> None:
+        """Wait for no server any more."""
+        if any(is_url(sample.path) for sample in self.samples):
+            from deepchrome.engine.remote import give_up
+
+            give_up()
 
     def _advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
         if self._stop.is_set():

@@ -2,10 +2,11 @@
 
 import getpass
 import os
+import resource
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -61,7 +62,7 @@ def exclusive(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> 
         Where output goes.
     names
         The files that are written there, each with a lock of its own: runs that write others may work beside
-        this one. By default one lock holds the whole directory.
+        this one. By default one lock is for the whole directory, among runs that take it.
     wait
         How many seconds to wait for a run that holds it.
 
@@ -74,15 +75,27 @@ def exclusive(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> 
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not names:
-                held.enter_context(_locked(directory / ".lock", str(directory), directory.glob(f".*{_REMAINS}"), wait))
+                # Files with locks of their own may be in the making there: their remains are not ours to clear.
+                remains = [] if state_directory(directory).exists() else directory.glob(f".*{_REMAINS}")
+                held.enter_context(_locked(directory / ".lock", str(directory), remains, wait))
+            _raise_limit(len(names))
             for name in names:
                 state_directory(directory).mkdir(exist_ok=True)
                 lock = state_directory(directory) / f"{name}.lock"
-                remains = directory.glob(f".{name[:100]}{_REMAINS}")
-                held.enter_context(_locked(lock, str(directory / name), remains, wait))
+                own = directory.glob(f".{name[:100]}{_REMAINS}")
+                held.enter_context(_locked(lock, str(directory / name), own, wait))
         except OSError as error:
             raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
         yield
+
+
+def _raise_limit(n: int) -> None:
+    """Let this process hold ``n`` locks, as far as the system lets it: each is an open file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if n > soft // 2:
+        wanted = soft + n if hard == resource.RLIM_INFINITY else min(soft + n, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def state_directory(directory: Path) -> Path:

@@ -1,5 +1,6 @@
 """Where files are counted and models trained: the threads of this process, or the workers of a Dask cluster."""
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ T = TypeVar("T")
 # How often a task that could not read or write its files is tried again, on whichever worker is free.
 RETRIES = 2
 _CONNECT_SECONDS = 30
+_LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.utils")
 # A cluster that grows with its work must see some, also while it has no worker.
 _LEAST_SUBMITTED = 32
 
@@ -100,9 +102,11 @@ class ClusterPool:
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
         self._n_submitted += 1  # first come, first served; Dask by itself keeps no order
-        future: Future[T] = self._executor.submit(
-            _run_there, VERSION, function, *arguments, priority=-self._n_submitted
-        )
+        future: Future[T] = Future()
+        try:
+            future = self._executor.submit(_run_there, VERSION, function, *arguments, priority=-self._n_submitted)
+        except Exception:
+            future.set_exception(self._lost())
         return future
 
     def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
@@ -111,7 +115,7 @@ class ClusterPool:
         except DeepchromeError:
             raise
         except CancelledError:
-            raise StorageError(f"the cluster at {self._address} is gone, and this task with it") from None
+            raise self._lost() from None
         except Exception as error:
             # KilledWorker, or a worker on which deepchrome cannot be imported: Dask's words say which.
             reason = " ".join(str(error).split())[:300]
@@ -127,7 +131,15 @@ class ClusterPool:
         return max(_LEAST_SUBMITTED, 2 * self.workers())
 
     def workers(self) -> int:  # noqa: D102 - of the protocol
-        return int(sum(self._client.nthreads().values()))
+        try:
+            return int(sum(self._client.nthreads().values()))
+        except Exception:  # the scheduler does not answer; what becomes of the tasks tells whether it is gone
+            return 0
+
+    def _lost(self) -> StorageError:
+        return StorageError(
+            f"the cluster at {self._address} is gone, and this task with it; the same command goes on where it ended"
+        )
 
     def close(self) -> None:
         """Cancel what has not ended."""
@@ -165,6 +177,8 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
         from distributed import Client
     except ImportError:
         raise UsageError("--scheduler needs Dask: pip install 'deepchrome[cluster]'") from None
+    for name in _LOGGERS:  # what goes wrong is told by us, once, without a traceback
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     where = {"address": address} if "://" in address else {"scheduler_file": address}
     if "scheduler_file" in where and not Path(address).is_file():  # Dask would wait for it for ever
         raise UsageError(f"--scheduler {address}: neither an address like tcp://host:8786 nor a scheduler file")

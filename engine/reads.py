@@ -87,7 +87,8 @@ class Meter(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # noqa: D102 - inherited
-        n = self._stream.readinto(buffer) or 0
+        # A piece at a time: what waits to be hashed is held in memory.
+        n = self._stream.readinto(buffer[:COMPRESSED_BYTES]) or 0
         self.bytes_read += n
         if self._hasher and n:
             self._hasher.chunks.put(bytes(buffer[:n]))
@@ -188,7 +189,8 @@ class GzipSource:
             (length,) = struct.unpack_from("<I", self._data, self._at + size - 4)
             if length > len(block.room()):
                 raise BadDataError("a bgzip block claims to unpack to more than 64 KiB: the file is damaged")
-            if inflated + length > len(block.room()):
+            # Also where members hold next to nothing: what is packed takes memory, too.
+            if inflated + length > len(block.room()) or self._at > len(block.room()):
                 break
             inflated += length
             self._at += size

@@ -205,7 +205,7 @@ class _Passage:
             if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise StorageError(f"{self._so_far()}, and says now that there are no more") from None
             raise
-        if answer.offset == self.position and not self.identity.differs(answer.identity):
+        if answer.offset == self.position and self.identity.is_same(answer.identity):
             return answer
         answer.body.close()
         self._check_same(answer.identity)

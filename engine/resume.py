@@ -16,6 +16,11 @@ from deepchrome.engine.urls import is_url
 from deepchrome.engine.windows import Windows
 from deepchrome.errors import BadDataError, DeepchromeError
 
+# Raised when the same reads may give other counts than before: what was counted by an older rule is counted again.
+COUNT_RULE = 1
+# What only lets more files pass changes no count of one that has passed.
+_LENIENT = ("allow_empty", "allow_no_eof")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -145,6 +150,8 @@ def judge(
         different.append(f"its marks stand in another order, {', '.join(stored['marks'])}")
     if different:
         return Verdict(epigenome, "refuse", "; ".join(different))
+    if stored.get("count_rule") != COUNT_RULE:
+        return Verdict(epigenome, "redo", "it was counted by another version's rule")
     sources = stored.get("sources", {})
     changed = [
         f"{sample.mark}: {why}" for sample in samples if (why := _how_changed(sample, sources.get(sample.mark), hashes))
@@ -158,6 +165,7 @@ def counted_how(windows: Windows, options: ReadOptions) -> dict[str, Any]:
     """Return all but reads and genes that decides the counts, as a feature file states it."""
     sizes = "".join(f"{name}\t{size}\n" for name, size in windows.genome.sizes.items())
     return {
+        "count_rule": COUNT_RULE,
         "genome_sha256": hashlib.sha256(sizes.encode()).hexdigest(),
         "flank": windows.flank,
         "bin_size": windows.bin_size,
@@ -168,12 +176,13 @@ def counted_how(windows: Windows, options: ReadOptions) -> dict[str, Any]:
 def _differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Name what was asked for otherwise."""
     found = [] if there.get("genome_sha256") == now["genome_sha256"] else ["the genome is another"]
-    for names, old, new in (
-        (("flank", "bin_size"), there, now),
-        (now["options"], there.get("options", {}), now["options"]),
-    ):
-        found += [f"{name} was {old.get(name)}, is {new[name]}" for name in names if old.get(name) != new[name]]
-    return found
+    before, after = {**there.get("options", {}), **there}, {**now["options"], **now}
+    # A file that passed where reads off the genome were refused has none.
+    same = {*_LENIENT, *(["unknown_chrom"] if before.get("unknown_chrom") == "error" else [])}
+    names = [name for name in ("flank", "bin_size", *now["options"]) if name not in same]
+    return found + [
+        f"{name} was {before.get(name)}, is {after[name]}" for name in names if before.get(name) != after[name]
+    ]
 
 
 def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashes) -> str:
@@ -181,7 +190,7 @@ def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashe
     if source is None:
         return "not counted yet"
     if is_url(sample.path):
-        return _how_changed_there(sample.path, source)
+        return _how_changed_there(sample, source)
     now = stamp(sample.path)
     if now is None:
         return "cannot be compared with the reads there are now"
@@ -194,18 +203,18 @@ def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashe
     return "" if same else "its reads have changed (another SHA-256)"
 
 
-def _how_changed_there(url: str, source: Mapping[str, Any]) -> str:
+def _how_changed_there(sample: Sample, source: Mapping[str, Any]) -> str:
     """Compare the object at a URL, of which only its server knows whether it has changed."""
     from deepchrome.engine.remote import identity
 
     try:
-        now = identity(url)
+        now = identity(sample.path)
     except DeepchromeError as error:
         return f"its reads cannot be compared ({error})"
     if now.etag is None or now.size is None or "etag" not in source:
         return "its server does not say whether its reads have changed"
-    same = now.etag == source["etag"] and now.size == source["bytes"]
-    return "" if same else "its reads have changed (another ETag or size)"
+    same = (sample.file_name, now.size, now.etag) == (source["name"], source["bytes"], source["etag"])
+    return "" if same else "its reads have changed (another ETag, size or name)"
 
 
 def _place(path: str) -> str:

@@ -82,6 +82,8 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
         if item == "-":
             raise UsageError("standard input has no name: say --name <epigenome>-<mark>")
         if is_url(item):
+            if not file_name(item):
+                raise UsageError(f"{shown(item)}: a URL must be that of a file of reads; directories cannot be listed")
             samples.append(_named(file_name(item), item, shown(item)))
         elif path.is_dir():
             within = [p for p in sorted(path.iterdir()) if p.is_file() and _holds_reads(p.name)]

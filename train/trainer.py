@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -119,7 +120,9 @@ def train_run(
             known = read_checkpoints(out, run)
             if scheduler:
                 with cluster_pool(scheduler) as pool:
-                    fitted = fit_spread(pool, datasets, config, there, resume=known, on_group=watch.take_group)
+                    fitted = fit_spread(
+                        pool, datasets, config, there, resume=known, on_group=partial(watch.take_group, known)
+                    )
             else:
                 fitted = fit(datasets, config, placement, resume=known, on_epoch=watch)
         for model in fitted:
@@ -156,11 +159,12 @@ class _Watch:
             self.written[epigenome] = now
         self._tell(epigenome, record)
 
-    def take_group(self, done: TrainedGroup) -> None:
-        """Take what a worker of a cluster has trained."""
+    def take_group(self, known: Mapping[str, Checkpoint], done: TrainedGroup) -> None:
+        """Take what a worker of a cluster has trained; epochs that were known before are not told again."""
         for model in done.fitted:
             write_checkpoint(self.out, model.epigenome, done.checkpoints[model.epigenome])
-            for record in model.history:
+            told = len(known[model.epigenome].history) if model.epigenome in known else 0
+            for record in model.history[told:]:
                 self._tell(model.epigenome, record)
 
     def _tell(self, epigenome: str, record: EpochRecord) -> None:

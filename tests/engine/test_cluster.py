@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,33 @@ def test_a_file_that_kills_its_workers(folder: Path, two_workers: Cluster) -> No
     assert (ran.code, "Traceback" in ran.err) == (65, False), ran.err
     assert "lost on the cluster at " in ran.err
     assert sorted(tables(folder / "there")) == [f"E{e}.parquet" for e in range(1, 5)]
+
+
+def test_the_scheduler_is_lost(folder: Path, tmp_path: Path) -> None:
+    """What was not finished has failed, each file by name; and no traceback."""
+    with cluster(tmp_path / "cluster", workers=1) as started:
+        stuck = folder / "E9-A.bed"
+        os.mkfifo(stuck)
+        command = [sys.executable, "-m", "deepchrome", *map(str, arguments(folder, "there", stuck))]
+        environment = os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
+        process = subprocess.Popen(
+            [*command, "--scheduler", str(started.file)], stdout=-3, stderr=-1, text=True, env=environment
+        )
+        deadline = time.monotonic() + 60
+        while len(tables(folder / "there")) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        started.processes[0].send_signal(signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err) == (65, False), err
+    assert "is gone, and this task with it" in err
+    assert "is gone" in (folder / "there" / "summary.tsv").read_text()
+
+
+def test_no_worker_yet(folder: Path, tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster", workers=0) as started:
+        threading.Timer(3, started.add_worker).start()
+        ran = dc(*arguments(folder, "there", "--scheduler", started.file))
+    assert (ran.code, "no worker yet: waiting for one" in ran.err) == (0, True)
 
 
 def test_no_scheduler(folder: Path) -> None:

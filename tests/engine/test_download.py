@@ -376,7 +376,7 @@ def test_a_dry_run_writes_nothing(at: Place) -> None:
     at.reads("E005-A", probes_too=True, always=Fault(503))
     del at.web.things[f"/{name(3)}"]
     ran = at.dc("--dry-run")
-    assert ran.code == 0
+    assert ran.code == 74
     assert not at.out.exists()
     rows = [line.split("\t") for line in ran.out.splitlines()]
     assert rows[:5] == [
@@ -387,7 +387,7 @@ def test_a_dry_run_writes_nothing(at: Place) -> None:
         [name(4), "", "to fetch"],
     ]
     assert rows[5][2].startswith("failed: ")
-    assert f"3 of 5 files to fetch, {len(NOISE) + 1000:,} bytes and what is in 1 of unknown size\n" in ran.err
+    assert f"3 of 5 files to fetch, {len(NOISE) + 1000:,} bytes and what is in 1 of unknown size; 2 cannot" in ran.err
     at.out.mkdir()
     (at.out / name(1)).write_bytes(NOISE)
     ran = at.dc("--dry-run", "--json", "--epigenomes", "E001")

@@ -195,6 +195,30 @@ def test_only_own_remains_are_cleared(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, ".a.directory.part"])
 
 
+def test_locks_of_files_and_of_the_directory(tmp_path: Path) -> None:
+    """Who takes the directory clears nothing that the holder of a file's lock is still writing."""
+    with exclusive(tmp_path, ["E1.parquet"]), replacing(tmp_path / "E1.parquet") as temporary:
+        temporary.write_text("new")
+        with exclusive(tmp_path):
+            pass
+    assert (tmp_path / "E1.parquet").read_text() == "new"
+    names = [f"E{i}.parquet" for i in range(1, 4)]
+    (tmp_path / ".E2.parquet.abcd_123.part").touch()
+    (tmp_path / ".E2.x.parquet.abcd_123.part").touch()  # of another file
+    with exclusive(tmp_path, names):
+        assert [path.name for path in tmp_path.glob(".*.part")] == [".E2.x.parquet.abcd_123.part"]
+
+
+def test_more_locks_than_files_a_process_may_open(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with exclusive(tmp_path, [f"E{i}.parquet" for i in range(300)]):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in containers that run under a number of their own."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):

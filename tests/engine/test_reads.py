@@ -20,7 +20,7 @@ from ours import blocks_of
 from strategies import Record
 from tiny import BGZF_END, PACK, bgzf_member, bgzip, counts_of, reads_text, windows
 
-from deepchrome.engine import formats
+from deepchrome.engine import formats, reads
 from deepchrome.engine.count import count_reads, tally_reads
 from deepchrome.engine.windows import Windows
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
@@ -148,6 +148,22 @@ def test_bgzip_without_its_end(put: Put, shape: Windows) -> None:
 
 
 @pytest.mark.campaign("members")
+def test_members_of_nothing_take_no_memory(shape: Windows, put: Put) -> None:
+    """A block ends where its packed bytes are many, too."""
+    longest = []
+    take = reads.GzipSource.take
+
+    def watched(self: reads.GzipSource, block: reads.Block) -> memoryview:
+        members = take(self, block)
+        longest.append(len(members))
+        return members
+
+    path = put(BGZF_END * 20_000 + bgzip(TEXT))
+    with blocks_of(70_000), patch.object(reads.GzipSource, "take", watched):
+        assert (count_reads(path, shape, 2) == COUNTS).all()
+    assert max(longest) < 2 * 70_000
+
+
 @pytest.mark.parametrize("n", [1, 2, 100])
 def test_members_one_after_another(n: int, put: Put, shape: Windows) -> None:
     """Cut anywhere, within lines too; with empty members before, between and behind; gzip and bgzip in turn."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -184,12 +185,41 @@ def test_what_was_counted_otherwise_is_not_replaced(options: Mapping[str, Any], 
         file.write("g0\tS\tchr2\t70000\t-\n")
     run(folder)
     before = tables(folder / "out")
-    with pytest.raises(Exception, match=rf"E1\.parquet exists already .nor were 2 more.*|E1.*{why}") as caught:
+    with pytest.raises(Exception, match=rf"E1\.parquet exists already .nor 2 more.*|E1.*{why}") as caught:
         run(folder, **options)
     assert why in str(caught.value)
     assert "say --force to replace it" in str(caught.value)
     assert tables(folder / "out") == before
     assert sorted(run(folder, force=True, **options).counted) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("flags", [("--allow-empty",), ("--unknown-chrom", "skip"), ("--unknown-chrom", "bedtools")])
+def test_options_that_only_let_more_files_pass(flags: tuple[str, ...], folder: Path) -> None:
+    """Said after one file of many was refused: the others need not be counted again."""
+    (folder / "reads" / "E2-A.tagAlign.gz").write_bytes(b"")
+    (folder / "reads" / "E3-A.tagAlign.gz").write_bytes(TEXT["E3-A"] + b"chrUn\t1\t2\tN\t0\t+\n")
+    assert call(folder).code == 65
+    before = tables(folder / "out")
+    assert list(before) == ["E1.parquet"]
+    ran = call(folder, *flags)
+    assert "E1: up to date, kept" in ran.err
+    assert tables(folder / "out").keys() == {"E1.parquet", "E2.parquet" if "--allow-empty" in flags else "E3.parquet"}
+    if flags == ("--unknown-chrom", "skip"):  # but not the other way round: what was left out was left out
+        (folder / "reads" / "E2-A.tagAlign.gz").unlink()
+        (folder / "reads" / "E2-B.tagAlign.gz").unlink()
+        assert "unknown_chrom was skip, is error" in call(folder).err
+
+
+def test_what_another_rule_counted_is_counted_again(folder: Path) -> None:
+    run(folder)
+    before = tables(folder / "out")
+    with patch("deepchrome.engine.resume.COUNT_RULE", 2):
+        again = run(folder)
+        assert sorted(again.counted) == sorted(NAMES)
+        assert again.verdicts["E1"].why == "it was counted by another version's rule"
+        assert run(folder).counted == []
+    assert sorted(run(folder).counted) == sorted(NAMES)
+    assert tables(folder / "out") == before
 
 
 def test_another_genome(folder: Path) -> None:
@@ -251,7 +281,7 @@ def test_reads_at_a_url(folder: Path) -> None:
         assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["etag"] == '"1"'
         assert "E1: up to date, kept" in again()
         web.put("E1-A.bed", TEXT["E1-B"], etag='"2"')
-        assert "E1: counted again: A: its reads have changed (another ETag or size)" in again()
+        assert "E1: counted again: A: its reads have changed (another ETag, size or name)" in again()
         assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT["E1-B"])).all()
         web.put("E1-A.bed", TEXT["E1-B"], etag=None)
         assert "its server does not say whether its reads have changed" in again()
@@ -282,6 +312,7 @@ def test_shards_are_the_whole(folder: Path) -> None:
         assert len(tables(folder / "parts")) == min(i, 3)
     assert tables(folder / "parts") == tables(folder / "out")
     assert summary(folder / "parts") == summary(folder / "out")
+    assert "no epigenome is in this part; nothing to do" in ran.err
     for bad in ("0/2", "3/2", "1", "a/b", "1/0", "-1/2"):
         assert call(folder, "--shard", bad).code == 2
 

@@ -1,11 +1,12 @@
 """The command that fetches Roadmap's files, or those of a manifest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deepchrome.errors import BadDataError, MissingInputError, StorageError
+from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
 
 def register(app: typer.Typer) -> None:
@@ -58,12 +59,19 @@ def download(
     if any(entry.bytes is None for entry in entries):
         typer.echo("asking for the sizes that the manifest does not have", err=True)
     if dry_run:
-        show_plan(plan(out, entries, jobs), as_json)
+        planned = plan(out, entries, jobs)
+        show_plan(planned, as_json)
+        _exit_as([file.error for file in planned])
         return
     with DownloadProgress() as progress:
         done = run(out, entries, jobs=jobs, allow_no_eof=allow_no_eof, observer=progress)
     show_fetched(done, out, as_json)
-    codes = {fetched.error.exit_code for fetched in done if fetched.error}
+    _exit_as([fetched.error for fetched in done])
+
+
+def _exit_as(errors: Sequence[DeepchromeError | None]) -> None:
+    """Exit as the gravest of the errors asks: bad data before a network that failed, that before what is not there."""
+    codes = {error.exit_code for error in errors if error}
     for error in (BadDataError, StorageError, MissingInputError):
         if error.exit_code in codes:
             raise typer.Exit(error.exit_code)

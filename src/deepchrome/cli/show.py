@@ -59,6 +59,10 @@ class FeaturizeProgress(Observer):
         elif verdict.action == "redo":
             self._say(f"{verdict.epigenome}: counted again: {verdict.why}")
 
+    def told(self, line: str) -> None:
+        """Say it."""
+        typer.echo(line, err=True)
+
     def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Set the bar to the bytes of all files; without a total if one of them is a stream."""
         self.windows = windows
@@ -131,7 +135,15 @@ def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Pat
     failed = {outcome.sample.epigenome for outcome in outcomes if outcome.error}
     kept = {outcome.sample.epigenome for outcome in outcomes if outcome.kept}
     everything = {outcome.sample.epigenome for outcome in outcomes}
+    if not everything:
+        typer.echo(f"{out}: no epigenome is in this part; nothing to do", err=True)
+        return
     had = f", {len(kept)} kept as they were" if kept else ""
+    had += (
+        f", {len(failed)} failed ({', '.join(sorted(failed)[:3])}{', ...' if len(failed) > 3 else ''})"
+        if failed
+        else ""
+    )
     written = len(everything - failed - kept)
     typer.echo(f"{out}: {written} of {len(everything)} epigenomes written{had}, and summary.tsv", err=True)
 

@@ -100,8 +100,11 @@ def _what_is_missing(files: Sequence[Planned]) -> str:
     wanted = [file for file in files if not file.there and not file.error]
     unknown = sum(file.size is None for file in wanted)
     size = f"{sum(file.missing for file in wanted):,} bytes"
-    return f"{len(wanted)} of {len(files)} files to fetch, {size}" + (
-        f" and what is in {unknown} of unknown size" if unknown else ""
+    absent = sum(file.error is not None for file in files)
+    return (
+        f"{len(wanted)} of {len(files)} files to fetch, {size}"
+        + (f" and what is in {unknown} of unknown size" if unknown else "")
+        + (f"; {absent} cannot be had" if absent else "")
     )
 
 
