@@ -11,7 +11,6 @@ from types import ModuleType
 
 import typer
 
-
 # Of glibc's malloc.h, with what to set them to: nothing is given back, and arrays of up to 32 MB are kept for reuse.
 _MALLOC_OPTIONS = {-1: 2**31 - 1, -2: 64 << 20, -3: 32 << 20}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 
