@@ -41,4 +41,4 @@ bench: setup
 	$(BIN)/dc bench readme
 
 bench-kernels: setup
-	$(BIN)/python -m pytest benchmarks/micro --benchmark-columns=min,median,iqr,rounds
+	$(BIN)/python -m pytest benchmarks/maintain --benchmark-columns=min,median,iqr,rounds

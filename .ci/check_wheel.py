@@ -10,10 +10,10 @@ tracked = subprocess.run(
 expected = set()
 for path in tracked:
     name = path.removeprefix("src/") if path.startswith("src/") else f"deepchrome/{path}"
-    if name.endswith((".py", ".pyi", "py.typed")) or "/data/" in name:
+    if name.endswith((".py", ".pyi", "py.typed")) or "/data/" in name or "/assets/" in name:
         expected.add(name)
-# Results, and the micro-benchmarks, which stand on tests/, are for a checkout.
-left_out = ("deepchrome/benchmarks/results/", "deepchrome/benchmarks/micro/")
+# Results and the maintainers' tools are for a checkout.
+left_out = ("deepchrome/benchmarks/results/", "deepchrome/benchmarks/maintain/")
 expected = {name for name in expected if not name.startswith(left_out)}
 packed = {name for name in zipfile.ZipFile(sys.argv[1]).namelist() if ".dist-info/" not in name}
 if packed != expected:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from campaign.rows import ROWS
 from hypothesis import settings
+from support.places import SHARED
 
 CI = bool(os.environ.get("CI"))
-SHARED = Path(os.environ.get("DEEPCHROME_SHARED") or Path(__file__).parents[2] / "shared") / "data"
 PROGRAMS = ("bedtools", "samtools")
 
 settings.register_profile("local", deadline=None)

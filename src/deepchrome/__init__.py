@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any
 from deepchrome.version import VERSION
 
 if TYPE_CHECKING:
-    from deepchrome.engine.count import ReadTally as ReadTally
-    from deepchrome.engine.count import count_reads as count_reads
-    from deepchrome.engine.featurize import featurize as featurize
-    from deepchrome.engine.genes import Genes as Genes
-    from deepchrome.engine.genes import read_genes as read_genes
-    from deepchrome.engine.genome import Genome as Genome
-    from deepchrome.engine.genome import read_genome as read_genome
-    from deepchrome.engine.store import Features as Features
-    from deepchrome.engine.store import read_features as read_features
-    from deepchrome.engine.windows import Windows as Windows
-    from deepchrome.engine.windows import tss_windows as tss_windows
+    from deepchrome.engine.annotation.genes import Genes as Genes
+    from deepchrome.engine.annotation.genes import read_genes as read_genes
+    from deepchrome.engine.annotation.genome import Genome as Genome
+    from deepchrome.engine.annotation.genome import read_genome as read_genome
+    from deepchrome.engine.annotation.windows import Windows as Windows
+    from deepchrome.engine.annotation.windows import tss_windows as tss_windows
+    from deepchrome.engine.counting.count import ReadTally as ReadTally
+    from deepchrome.engine.counting.count import count_reads as count_reads
+    from deepchrome.engine.features.featurize import featurize as featurize
+    from deepchrome.engine.features.store import Features as Features
+    from deepchrome.engine.features.store import read_features as read_features
 
 _HOME = {
-    "Features": "deepchrome.engine.store",
-    "Genes": "deepchrome.engine.genes",
-    "Genome": "deepchrome.engine.genome",
-    "ReadTally": "deepchrome.engine.count",
-    "Windows": "deepchrome.engine.windows",
-    "count_reads": "deepchrome.engine.count",
-    "featurize": "deepchrome.engine.featurize",
-    "read_features": "deepchrome.engine.store",
-    "read_genes": "deepchrome.engine.genes",
-    "read_genome": "deepchrome.engine.genome",
-    "tss_windows": "deepchrome.engine.windows",
+    "Features": "deepchrome.engine.features.store",
+    "Genes": "deepchrome.engine.annotation.genes",
+    "Genome": "deepchrome.engine.annotation.genome",
+    "ReadTally": "deepchrome.engine.counting.count",
+    "Windows": "deepchrome.engine.annotation.windows",
+    "count_reads": "deepchrome.engine.counting.count",
+    "featurize": "deepchrome.engine.features.featurize",
+    "read_features": "deepchrome.engine.features.store",
+    "read_genes": "deepchrome.engine.annotation.genes",
+    "read_genome": "deepchrome.engine.annotation.genome",
+    "tss_windows": "deepchrome.engine.annotation.windows",
 }
 
 __version__ = VERSION

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.engine.featurize import featurize
-from deepchrome.engine.simulate import Simulated, simulate
-from deepchrome.engine.summary import Outcome
-from deepchrome.train.config import FitConfig
-from deepchrome.train.dataset import load_datasets
-from deepchrome.train.evaluate import Evaluation, evaluate, own_test
-from deepchrome.train.expression import read_expression
-from deepchrome.train.labels import LabelAudit, audit_labels
-from deepchrome.train.protocols import BEST
-from deepchrome.train.runs import Run
-from deepchrome.train.trainer import train_run
-from deepchrome.train.visualize import Visualized, visualize
+from deepchrome.engine.features.featurize import featurize
+from deepchrome.engine.features.summary import Outcome
+from deepchrome.engine.simulation.simulate import Simulated, simulate
+from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.datasets.expression import read_expression
+from deepchrome.train.datasets.labels import LabelAudit, audit_labels
+from deepchrome.train.fitting.config import FitConfig
+from deepchrome.train.report.visualize import Visualized, visualize
+from deepchrome.train.run.directory import Run
+from deepchrome.train.run.protocols import BEST
+from deepchrome.train.run.trainer import train_run
+from deepchrome.train.scoring.evaluate import Evaluation, evaluate, own_test
 
 EPIGENOMES, GENES, READS, EPOCHS = 3, 3000, 300_000, 25
 

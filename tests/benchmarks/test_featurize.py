@@ -8,16 +8,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import naive
 import pytest
-from tiny import GENES, PACK, SIZES, counts_of, dc, place, reads_text
+from oracle import naive
+from support.places import CHECKOUT
+from support.tiny import GENES, PACK, SIZES, counts_of, dc, place, reads_text
 
-from deepchrome.benchmarks import inputs
-from deepchrome.benchmarks.contestants import PEERS, REFERENCE, installed
-from deepchrome.benchmarks.results import Results, read_results
-from deepchrome.engine.count import count_reads
+from deepchrome.benchmarks.common.results import Results, read_results
+from deepchrome.benchmarks.featurize import inputs
+from deepchrome.benchmarks.featurize.contestants import PEERS, REFERENCE, installed
+from deepchrome.engine.counting.count import count_reads
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.bedtools
 
 
@@ -188,8 +188,8 @@ def test_readme_follows_the_newest_results(quick: tuple[Results, Path, Path], tm
 
 
 def test_our_readme_is_what_the_newest_results_give() -> None:
-    texts = ("--readme", ROOT / "README.md", "--readme", ROOT / "docs" / "scale.md")
-    ran = dc("bench", "readme", "--check", *texts, "--results", ROOT / "benchmarks" / "results")
+    texts = ("--readme", CHECKOUT / "README.md", "--readme", CHECKOUT / "docs" / "scale.md")
+    ran = dc("bench", "readme", "--check", *texts, "--results", CHECKOUT / "benchmarks" / "results")
     assert (ran.code, ran.err) == (0, "")
 
 

@@ -15,8 +15,8 @@ import shlex
 import tempfile
 from pathlib import Path
 
-import bedtools
-from naive import Gene, bins_of, outside
+from oracle import bedtools
+from oracle.naive import Gene, bins_of, outside
 
 GOLDENS = Path(__file__).parent / "goldens"
 # Not in the order of their names: reads on unknown chromosomes go to the first one of the file.

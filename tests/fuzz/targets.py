@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-import naive
-from ours import windows
-from strategies import BGZIP_END, bgzip_member
+from oracle import naive
+from support.ours import windows
+from support.strategies import BGZIP_END, bgzip_member
 
-from deepchrome.engine import reads
-from deepchrome.engine.count import ReadTally, tally_reads
-from deepchrome.engine.formats import ReadOptions
+from deepchrome.engine.counting.count import ReadTally, tally_reads
+from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.streams import blocks as reads
 from deepchrome.errors import BadDataError
 
 SIZES = {"chr1": 3000, "chr2": 2000, "chromosome_00016": 1500, "c": 900}
@@ -41,7 +41,7 @@ def tight_blocks(size: int) -> Iterator[None]:
 def tally(data: bytes, block: int, **options: object) -> ReadTally | BadDataError:
     """Count ``data`` as if it were a file; what it is refused with is an answer too."""
     chosen = ReadOptions(unknown_chrom="skip", allow_empty=True, **options)  # type: ignore[arg-type]
-    with tight_blocks(block), patch("deepchrome.engine.count.open_stream", lambda path: io.BytesIO(data)):
+    with tight_blocks(block), patch("deepchrome.engine.counting.count.open_stream", lambda path: io.BytesIO(data)):
         try:
             return tally_reads("fuzzed", WINDOWS, options=chosen)
         except BadDataError as error:

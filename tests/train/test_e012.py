@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepchrome.benchmarks.e012 import convert, genomic_counts
-from deepchrome.engine.store import read_features
+from deepchrome.benchmarks.train.e012 import convert, genomic_counts
+from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, MissingInputError
-from deepchrome.train.dataset import load_datasets
+from deepchrome.train.datasets.dataset import load_datasets
 
 
 def test_covered_bases_become_the_least_number_of_reads_in_genomic_order():

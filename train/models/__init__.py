@@ -1,6 +1,6 @@
 """The models, one small file each, and the register that names them.
 
-Networks are trained by :mod:`deepchrome.train.fit`, baselines by :mod:`deepchrome.train.models.baselines`.
+Networks are trained by :mod:`deepchrome.train.fitting.fit`, baselines by :mod:`deepchrome.train.models.baselines`.
 This module imports none of them, so that a command can list them without loading PyTorch.
 """
 
@@ -63,7 +63,7 @@ def score_genes(
     name
         One of :data:`MODELS`.
     weights
-        What training gave; see :meth:`~deepchrome.train.runs.Run.weights`.
+        What training gave; see :meth:`~deepchrome.train.run.directory.Run.weights`.
     x
         float32 (genes, bins, marks), treated as the training data were.
     device

@@ -17,11 +17,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
+from deepchrome.common.seeds import random_source
 from deepchrome.errors import BadDataError
-from deepchrome.train.config import random_source
-from deepchrome.train.dataset import Dataset
-from deepchrome.train.metrics import auroc
-from deepchrome.train.splits import TRAIN, VALID
+from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.splits import TRAIN, VALID
+from deepchrome.train.models.metrics import auroc
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -11,7 +11,7 @@ import typer
 from deepchrome.errors import BadDataError, UsageError
 
 if TYPE_CHECKING:
-    from deepchrome.benchmarks.results import Results
+    from deepchrome.benchmarks.common.results import Results
 
 bench = typer.Typer(
     no_args_is_help=True,
@@ -83,8 +83,8 @@ def featurize(
     """Race the engine with the reference path (bedtools multicov), other programs, and igzip, the floor."""
     from dataclasses import replace
 
-    from deepchrome.benchmarks import inputs
-    from deepchrome.benchmarks.race import QUICK, Plan, race
+    from deepchrome.benchmarks.featurize import inputs
+    from deepchrome.benchmarks.featurize.race import QUICK, Plan, race
 
     sizes = _numbers(reads)
     peers = _numbers(peers_at) or _refuse("--peers-at", peers_at) if peers_at else ()
@@ -150,8 +150,8 @@ def train(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Race many models in lockstep with a plain PyTorch loop, beside what the processor could do."""
-    from deepchrome.benchmarks.train_race import QUICK, Plan, race
-    from deepchrome.train.config import FitConfig
+    from deepchrome.benchmarks.train.race import QUICK, Plan, race
+    from deepchrome.train.fitting.config import FitConfig
 
     if not 0 < share < 1:
         raise UsageError(f"--share {share}: between 0 and 1")
@@ -181,7 +181,7 @@ def many(
     """Count many files on one core and on several: reads a second, efficiency, and all of Roadmap from that."""
     import os
 
-    from deepchrome.benchmarks.many_files import many as run
+    from deepchrome.benchmarks.many.race import many as run
 
     if not hasattr(os, "sched_getaffinity"):
         raise UsageError("only Linux can pin a process to one core")
@@ -206,9 +206,9 @@ def compare(
     import json
     from dataclasses import asdict
 
-    from deepchrome.benchmarks.results import compare as run
-    from deepchrome.benchmarks.results import read_results
-    from deepchrome.benchmarks.show import comparison
+    from deepchrome.benchmarks.common.results import compare as run
+    from deepchrome.benchmarks.common.results import read_results
+    from deepchrome.benchmarks.common.show import comparison
 
     one, other = read_results(first), read_results(second)
     rows = run(one, other)
@@ -233,7 +233,7 @@ def readme(
     ] = None,
 ) -> None:
     """Write the newest saved results between the markers in README.md and docs/scale.md."""
-    from deepchrome.benchmarks.readme import update
+    from deepchrome.benchmarks.maintain.readme import update
 
     for file in files or TEXTS:
         changed = update(file, results, write=not check)
@@ -272,7 +272,7 @@ def _finish(results: "Results", log: _Log, save: Path | None, as_json: bool) -> 
     import io
     import json
 
-    from deepchrome.benchmarks.show import plot, tables
+    from deepchrome.benchmarks.common.show import plot, tables
 
     if results.changed:
         log(f"the code has changed since commit {results.commit}")

@@ -23,7 +23,7 @@ def demo(
 
     load_kernels()
     from deepchrome.demo import run_demo
-    from deepchrome.engine.summary import SUMMARY_COLUMNS
+    from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
     done = run_demo(out, lambda line: typer.echo(f"dc demo: {line}", err=True))
     _head("Reads: what was counted (dc featurize)")

@@ -42,9 +42,9 @@ def download(
 ) -> None:
     """Fetch Roadmap's reads, expression and genes: resumed where cut, checked before a file takes its name."""
     from deepchrome.cli.show_download import DownloadProgress, show_fetched, show_plan
-    from deepchrome.engine.download import download as run
-    from deepchrome.engine.download import plan
-    from deepchrome.engine.manifest import CORE_MARKS, check_record, choose, read_manifest
+    from deepchrome.engine.roadmap.download import download as run
+    from deepchrome.engine.roadmap.download import plan
+    from deepchrome.engine.roadmap.manifest import CORE_MARKS, check_record, choose, read_manifest
 
     which = marks or ("all" if manifest else "core")
     listed = read_manifest(manifest)

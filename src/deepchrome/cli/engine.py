@@ -97,8 +97,8 @@ def featurize(
     part = _shard(shard) if shard else None
     load_kernels()
     from deepchrome.cli.show import FeaturizeProgress, show_outcomes
-    from deepchrome.engine.featurize import featurize as run
-    from deepchrome.engine.formats import ReadOptions
+    from deepchrome.engine.counting.formats import ReadOptions
+    from deepchrome.engine.features.featurize import featurize as run
 
     options = ReadOptions(
         unknown_chrom=unknown_chrom,
@@ -163,8 +163,8 @@ def verify(
     import json
     from dataclasses import asdict
 
-    from deepchrome.engine.samples import find_samples, read_samples
-    from deepchrome.engine.verify import verify as run
+    from deepchrome.engine.features.samples import find_samples, read_samples
+    from deepchrome.engine.features.verify import verify as run
 
     if bool(reads) == bool(samples):
         raise UsageError("give READS (files or directories), or --samples TABLE")
@@ -210,8 +210,8 @@ def export(
         raise UsageError(
             "the format holds labels: give --labels FILE; dc labels --expression TABLE --out FILE makes one"
         )
-    from deepchrome.engine.export import export_csv, split_from
-    from deepchrome.train.splits import split_genes
+    from deepchrome.engine.features.export import export_csv, split_from
+    from deepchrome.train.datasets.splits import split_genes
 
     chosen = None if epigenomes == "all" else epigenomes.split(",")
     splitter = split_from(split_file) if split_file else partial(split_genes, method=split, seed=seed)
@@ -245,7 +245,7 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from deepchrome.engine.simulate import simulate as write_simulation
+    from deepchrome.engine.simulation.simulate import simulate as write_simulation
 
     names = marks.split(",")
     console = Console(stderr=True)

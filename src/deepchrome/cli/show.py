@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from deepchrome.cli.tables import print_table
-from deepchrome.engine.featurize import Observer
-from deepchrome.engine.resume import Verdict
-from deepchrome.engine.samples import Sample
-from deepchrome.engine.summary import SUMMARY_COLUMNS, Outcome
-from deepchrome.engine.windows import Windows
+from deepchrome.engine.annotation.windows import Windows
+from deepchrome.engine.features.featurize import Observer
+from deepchrome.engine.features.resume import Verdict
+from deepchrome.engine.features.samples import Sample
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS, Outcome
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

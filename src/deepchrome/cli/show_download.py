@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from deepchrome.cli.tables import Cell, print_table
-from deepchrome.engine.download import Fetched, Observer, Planned
-from deepchrome.engine.manifest import Entry
+from deepchrome.engine.roadmap.download import Fetched, Observer, Planned
+from deepchrome.engine.roadmap.manifest import Entry
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

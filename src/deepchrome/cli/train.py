@@ -16,8 +16,8 @@ from deepchrome.errors import BadDataError, UsageError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from deepchrome.train.config import EpochRecord
-    from deepchrome.train.trainer import Progress
+    from deepchrome.train.fitting.config import EpochRecord
+    from deepchrome.train.run.trainer import Progress
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -48,9 +48,9 @@ def labels(
     """Audit the labels of every epigenome: how many genes are on, and how many the published rule got wrong."""
     _check_free_file(out, force)
     _check_free_file(figure, force)
-    from deepchrome.train.expression import read_expression
-    from deepchrome.train.label_figure import draw_audit
-    from deepchrome.train.labels import LabelAudit, audit_labels, write_labels
+    from deepchrome.train.datasets.expression import read_expression
+    from deepchrome.train.datasets.labels import LabelAudit, audit_labels, write_labels
+    from deepchrome.train.report.label_figure import draw_audit
 
     table = read_expression(expression)
     for note in table.notes:
@@ -159,12 +159,12 @@ def train(
     for name, count in (("--threads", threads), ("--group-size", group_size)):
         if count is not None and count < 1:
             raise UsageError(f"{name} {count} makes no sense")
-    from deepchrome.train.config import FitConfig, Placement
-    from deepchrome.train.dataset import load_datasets
-    from deepchrome.train.deepchrome_csv import load_csv
-    from deepchrome.train.protocols import PROTOCOLS
-    from deepchrome.train.runs import check_free
-    from deepchrome.train.trainer import train_run
+    from deepchrome.train.datasets.dataset import load_datasets
+    from deepchrome.train.datasets.deepchrome_csv import load_csv
+    from deepchrome.train.fitting.config import FitConfig, Placement
+    from deepchrome.train.run.directory import check_free
+    from deepchrome.train.run.protocols import PROTOCOLS
+    from deepchrome.train.run.trainer import train_run
 
     of_fit = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr}
     of_fit |= {"momentum": momentum, "lr_decay": lr_decay}
@@ -258,10 +258,10 @@ def evaluate(
     if features is None and (model_of or label_rule) and not cross:
         raise UsageError("--model-of and --label-rule are for FEATURES")
     _check_free_file(roc, force)
-    from deepchrome.train import evaluate as evaluation
-    from deepchrome.train.config import Placement
-    from deepchrome.train.predict import check_table_path, write_table
-    from deepchrome.train.runs import Run
+    from deepchrome.train.fitting.config import Placement
+    from deepchrome.train.run.directory import Run
+    from deepchrome.train.scoring import evaluate as evaluation
+    from deepchrome.train.scoring.predict import check_table_path, write_table
 
     if roc is not None:
         check_table_path(roc)
@@ -314,9 +314,9 @@ def predict(
     _check_free_file(attention, force)
     if attention is not None and attention.suffix != ".parquet":
         raise UsageError(f"{attention}: lists per gene need a .parquet file")
-    from deepchrome.train import predict as prediction
-    from deepchrome.train.config import Placement
-    from deepchrome.train.runs import Run
+    from deepchrome.train.fitting.config import Placement
+    from deepchrome.train.run.directory import Run
+    from deepchrome.train.scoring import predict as prediction
 
     prediction.check_table_path(out)
     opened = Run(run)

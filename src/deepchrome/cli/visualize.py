@@ -57,10 +57,10 @@ def visualize(
         raise UsageError(f"--threads {threads} makes no sense")
     if seed < 0:
         raise UsageError(f"--seed {seed} makes no sense")
-    from deepchrome.train.config import Placement
-    from deepchrome.train.patterns import RECIPES
-    from deepchrome.train.report import serve_report
-    from deepchrome.train.visualize import visualize as make
+    from deepchrome.train.fitting.config import Placement
+    from deepchrome.train.report.page import serve_report
+    from deepchrome.train.report.patterns import RECIPES
+    from deepchrome.train.report.visualize import visualize as make
 
     changed = {name: value for name, value in (("starts", starts), ("steps", steps)) if value is not None}
     made = make(

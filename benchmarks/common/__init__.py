@@ -1,0 +1,1 @@
+"""Measure processes; keep and print results."""

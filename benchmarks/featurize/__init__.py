@@ -1,0 +1,1 @@
+"""Benchmark counting against bedtools and other programs."""

@@ -1,0 +1,1 @@
+"""Benchmark many files at a time."""

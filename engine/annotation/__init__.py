@@ -1,0 +1,1 @@
+"""Genes, genomes, and windows around TSSs."""

@@ -1,0 +1,76 @@
+"""Genomes: the names and lengths of chromosomes, in the order of their file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from deepchrome.errors import BadDataError, MissingInputError
+
+BUNDLED = ("hg19", "hg38")
+# The BAM index, and with it the definition of a right count, ends at 2^29 - 1 bp.
+MAX_POSITION_BP = (1 << 29) - 1
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class Genome:
+    """The sequences of one genome build.
+
+    Attributes
+    ----------
+    name
+        ``hg19``, ``hg38`` or the name of the chrom.sizes file.
+    sizes
+        Length in bp by chromosome name; the order is that of the file.
+    """
+
+    name: str
+    sizes: Mapping[str, int] = field(repr=False)
+
+
+def read_genome(source: str | Path) -> Genome:
+    """Read a genome: a bundled build by its name, or a chrom.sizes file.
+
+    Parameters
+    ----------
+    source
+        ``hg19`` or ``hg38`` (UCSC's chrom.sizes, bundled), or the path of a file whose first two
+        tab-separated columns are the name and the length in bp of a sequence (``.fai`` works too).
+
+    Raises
+    ------
+    MissingInputError
+        No such file, or it cannot be opened.
+    BadDataError
+        A line without a name and a whole positive length, or a name given twice.
+    """
+    bundled = files("deepchrome.engine.annotation").joinpath("data", f"{source}.chrom.sizes")
+    path = bundled if str(source) in BUNDLED else Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(BUNDLED)
+        raise MissingInputError(
+            f"{source}: no such genome; give one of {known}, or the path of a chrom.sizes file"
+        ) from None
+    except OSError as error:
+        raise MissingInputError(f"{source}: {error.strerror}; give the path of a chrom.sizes file") from None
+    except UnicodeDecodeError:
+        raise BadDataError(f"{source}: not a chrom.sizes file (it is not text)") from None
+    sizes: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        if len(fields) < 2 or not fields[0] or not _WHOLE_NUMBER.fullmatch(fields[1]):
+            raise BadDataError(f"{source}:{number}: expected a name, a tab and a length in bp, found {line[:80]!r}")
+        name, size = fields[0], int(fields[1])
+        if not 0 < size <= MAX_POSITION_BP:
+            raise BadDataError(f"{source}:{number}: {name} is {size} bp long; 1 to {MAX_POSITION_BP} is supported")
+        if sizes.setdefault(name, size) != size:
+            raise BadDataError(f"{source}:{number}: {name} is given twice, as {sizes[name]} and {size} bp")
+    if not sizes:
+        raise BadDataError(f"{source}: no chromosome in this file")
+    return Genome(Path(source).name, sizes)

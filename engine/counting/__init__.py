@@ -1,0 +1,1 @@
+"""Count the reads of one file."""

@@ -1,0 +1,1 @@
+"""Feature files: many files of reads in, one Parquet file per epigenome out."""

@@ -1,0 +1,236 @@
+"""Feature files: one Parquet file per epigenome, written whole or not at all. See docs/format.md."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deepchrome.common.files import replacing
+from deepchrome.engine.annotation.genes import COLUMNS, Genes
+from deepchrome.errors import BadDataError, MissingInputError
+
+FORMAT_VERSION = 1
+METADATA_KEY = b"deepchrome"
+# Page checksums protect the pages; what Parquet says of them, and our own document, have none.
+CHECKSUM_KEY = b"deepchrome_crc32"
+
+
+class ForeignFileError(BadDataError):
+    """A sound Parquet file that this version of ``dc featurize`` has not made."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The read counts of one epigenome.
+
+    Attributes
+    ----------
+    epigenome
+        Its name, e.g. ``E003``.
+    genes
+        The genes, a row each.
+    marks
+        Names of the histone marks, in the order of the last axis.
+    counts
+        Reads per gene, bin and mark: uint32 (genes, bins, marks). Bins are in genomic order,
+        whatever the strand of the gene.
+    metadata
+        What the file says of its own making; see docs/format.md.
+    """
+
+    epigenome: str
+    genes: Genes
+    marks: tuple[str, ...]
+    counts: npt.NDArray[np.uint32] = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False)
+
+
+def write_features(
+    path: Path, genes: Genes, counts: Mapping[str, npt.NDArray[np.uint32]], metadata: Mapping[str, Any]
+) -> None:
+    """Write one epigenome's features; the file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        The file to write, ``<epigenome>.parquet``.
+    genes
+        n genes.
+    counts
+        Per mark, in the order of the columns: uint32 (n, bins), in genomic order.
+    metadata
+        Stored as JSON under the key ``deepchrome``; ``format_version``, ``marks`` and ``crc32``, the
+        checksums of the columns, are added.
+    """
+    columns: dict[str, pa.Array] = {
+        "gene_id": pa.array(genes.gene_id, pa.string()),
+        "symbol": pa.array(genes.symbol, pa.string()),
+        "chrom": pa.array(genes.chrom, pa.string()),
+        "tss": pa.array(genes.tss, pa.int64()),
+        "strand": pa.array(genes.strand, pa.string()),
+    }
+    for mark, reads in counts.items():
+        values = pa.array(np.ascontiguousarray(reads, dtype=np.uint32).reshape(-1))
+        columns[mark] = pa.FixedSizeListArray.from_arrays(values, reads.shape[1])
+    checksums = gene_checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in counts.items()}
+    document = {"format_version": FORMAT_VERSION, "marks": list(counts), "crc32": checksums, **metadata}
+    text = json.dumps(document, sort_keys=True).encode()
+    schema = pa.schema(
+        [pa.field(name, column.type, nullable=False) for name, column in columns.items()],
+        metadata={METADATA_KEY: text, CHECKSUM_KEY: b"%d" % zlib.crc32(text)},
+    )
+    table = pa.Table.from_arrays(list(columns.values()), schema=schema)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, store_schema=True)
+
+
+def feature_files(features: Path) -> list[Path]:
+    """Return the Parquet files of a features directory, by name; a single file stands for itself.
+
+    Raises
+    ------
+    MissingInputError
+        Nothing there, or no Parquet file in it.
+    """
+    if features.is_file():
+        return [features]
+    if not features.is_dir():
+        raise MissingInputError(f"{features}: no such file or directory; make it with dc featurize")
+    found = sorted(features.glob("*.parquet"))
+    if not found:
+        raise MissingInputError(f"{features}: no .parquet file in this directory; make one with dc featurize")
+    return found
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read only what a feature file says of its own making.
+
+    Raises
+    ------
+    MissingInputError, BadDataError
+        As :func:`read_features`.
+    """
+    return _open(path)[1]
+
+
+def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Features:
+    """Read one epigenome's features.
+
+    Parameters
+    ----------
+    path
+        A file that ``dc featurize`` wrote. Its checksums, of pages and of columns, are verified.
+    marks
+        The marks wanted, in this order; by default all, in the file's order.
+
+    Returns
+    -------
+    Features
+        ``counts`` is uint32 (genes, bins, marks), laid out mark by mark in memory, so that
+        ``counts[:, :, m]`` is contiguous.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    BadDataError
+        Not a feature file, one of another format version, a damaged one, or a mark is not in it.
+    """
+    path = Path(path)
+    file, document = _open(path)
+    stored = tuple(document["marks"])
+    wanted = stored if marks is None else tuple(marks)
+    if absent := [mark for mark in wanted if mark not in stored]:
+        raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
+    n_bins = document["n_bins"]
+    try:
+        table = file.read(columns=[*COLUMNS, *wanted])
+        if any(column.null_count for column in table.columns):
+            raise ValueError("a value is null")
+        counts = np.empty((len(wanted), table.num_rows, n_bins), np.uint32)
+        for mark, out in zip(wanted, counts, strict=True):
+            out[:] = table[mark].combine_chunks().flatten().to_numpy().reshape(-1, n_bins)
+        texts = {name: tuple(table[name].to_pylist()) for name in COLUMNS if name != "tss"}
+        genes = Genes(tss=table["tss"].to_numpy(), **texts)
+        found = gene_checksums(genes) | {
+            mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
+        }
+    except _DAMAGE as error:
+        raise BadDataError(f"{path}: damaged ({_line(error)}); make it anew with dc featurize") from None
+    if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:
+        raise BadDataError(
+            f"{path}: damaged (column {wrong[0]} is not what was written); make it anew with dc featurize"
+        )
+    return Features(path.stem, genes, wanted, np.moveaxis(counts, 0, -1), document)
+
+
+def gene_checksums(genes: Genes) -> dict[str, int]:
+    """Return the CRC-32 of each column that says which genes these are, as a feature file states it."""
+    texts = {"gene_id": genes.gene_id, "symbol": genes.symbol, "chrom": genes.chrom, "strand": genes.strand}
+    sums = {name: zlib.crc32("\n".join(values).encode()) for name, values in texts.items()}
+    return sums | {"tss": _checksum(genes.tss, "<i8")}
+
+
+# What Arrow raises on damaged data is as manifold as the damage.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
+
+
+def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        schema = file.schema_arrow
+        types: dict[str, list[pa.DataType]] = {}
+        for column in schema:
+            types.setdefault(column.name, []).append(column.type)
+    except FileNotFoundError:
+        raise MissingInputError(f"{path}: no such file; make it with dc featurize") from None
+    except _DAMAGE as error:
+        raise BadDataError(f"{path}: not a readable Parquet file ({_line(error)})") from None
+    document = _document(path, schema.metadata or {})
+    expected = {name: pa.int64() if name == "tss" else pa.string() for name in COLUMNS}
+    expected |= {mark: pa.list_(pa.uint32(), document["n_bins"]) for mark in document["marks"]}
+    for name, kind in expected.items():
+        found = types.get(name, [])
+        if found != [kind]:
+            what = " and ".join(map(str, found)) or "not there"
+            raise BadDataError(f"{path}: column {name} is {what}; expected {kind}")
+    return file, document
+
+
+def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return what the file says of its own making, if nothing is wrong with it."""
+    if METADATA_KEY not in metadata:
+        raise ForeignFileError(f"{path}: a Parquet file, but not one of dc featurize (no 'deepchrome' metadata)")
+    text = metadata[METADATA_KEY]
+    damaged = BadDataError(f"{path}: its 'deepchrome' metadata is damaged; make it anew with dc featurize")
+    try:
+        document: dict[str, Any] = json.loads(text)
+        version = document["format_version"]
+    except _DAMAGE:
+        raise damaged from None
+    if version != FORMAT_VERSION:
+        raise ForeignFileError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
+    if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):
+        raise damaged
+    # Whoever wrote it, it is used as it stands: what is needed below must be there.
+    marks, n_bins, sums = (document.get(name) for name in ("marks", "n_bins", "crc32"))
+    if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(sums, dict):
+        raise damaged
+    if not all(isinstance(mark, str) for mark in marks) or not 0 < n_bins < 2**31:
+        raise damaged
+    return document
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())  # Arrow's messages run over several
+
+
+def _checksum(values: npt.NDArray[Any], kind: str) -> int:
+    return zlib.crc32(np.ascontiguousarray(values, kind).data)

@@ -1,0 +1,1 @@
+"""Roadmap Epigenomics: its files, and their download."""

@@ -1,0 +1,1 @@
+"""Simulate reads, genes and expression with known truth."""

@@ -1,0 +1,1 @@
+"""Blocks of bytes from files, standard input and URLs."""

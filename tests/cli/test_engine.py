@@ -1,0 +1,397 @@
+"""dc featurize and dc verify as a user meets them: exit codes, one clear line, no traceback, nothing half done."""
+
+import contextlib
+import getpass
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from support.tiny import PACK, counts_of, dc, featurize, place, reads_text
+
+from deepchrome.common.files import exclusive
+from deepchrome.engine.features.store import read_features
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS
+
+TEXT = reads_text(1000)
+COMMAND = (sys.executable, "-m", "deepchrome")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place(tmp_path)
+    for mark, kind in (("A", "gzip"), ("B", "bgzip")):
+        (tmp_path / f"E1-{mark}.tagAlign.gz").write_bytes(PACK[kind](TEXT))
+    return tmp_path
+
+
+def given(folder: Path, out: str = "out") -> list[str]:
+    return ["--genes", f"{folder}/genes.tsv", "--genome", f"{folder}/small.sizes", "--out", f"{folder}/{out}"]
+
+
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def one_line(err: str) -> str:
+    """The message is one line, begins with dc:, and is no traceback."""
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("dc: ")]
+    return line
+
+
+def test_a_run(folder: Path) -> None:
+    """The table on stdout, all else on stderr."""
+    ran = featurize(folder, folder)
+    assert ran.code == 0
+    rows = [line.split("\t") for line in ran.out.splitlines()]
+    assert tuple(rows[0]) == SUMMARY_COLUMNS
+    assert [row[:3] + row[-1:] for row in rows[1:]] == [["E1", "A", "1000", "done"], ["E1", "B", "1000", "done"]]
+    said = [line for line in ran.err.splitlines() if not line.startswith("compiling")]  # as the first run ever does
+    assert said.pop() == f"{folder / 'out'}: 1 of 1 epigenomes written, and summary.tsv"
+    assert len(said) == 2
+    for i, line in enumerate(said, 1):
+        assert re.match(rf"E1 [AB]: 1,000 reads in \d+\.\d s; {i} of 2 files, \d+\.\d million reads a second", line)
+    counts = read_features(folder / "out" / "E1.parquet").counts
+    assert (counts[:, :, 0] == counts_of(TEXT)).all()
+    assert (counts[:, :, 1] == counts_of(TEXT)).all()
+
+
+def test_json(folder: Path) -> None:
+    (folder / "E2-A.bed").write_bytes(b"")
+    ran = featurize(folder, folder, "--json")
+    assert ran.code == 65
+    rows = ran.json()
+    assert [tuple(row) for row in rows] == [SUMMARY_COLUMNS] * 3
+    assert rows[0].items() >= {"epigenome": "E1", "mark": "A", "reads": 1000, "status": "done"}.items()
+    assert rows[2]["reads"] is None
+    assert rows[2]["status"].startswith("failed: ")
+    ran = dc("verify", folder / "out", folder / "E1-A.tagAlign.gz", "--genome", folder / "small.sizes", "--json")
+    assert ran.code == 0
+    (result,) = ran.json()
+    assert result.items() >= {"epigenome": "E1", "mark": "A", "genes": 10, "different": 0, "agrees": True}.items()
+
+
+def test_what_is_special_about_the_genes_is_said(folder: Path) -> None:
+    with open(folder / "genes.tsv", "a") as file:
+        file.write("edge\tS\tchr1\t100\t+\nlost\tS\tchrX\t100\t+\ng0\tS\tchr2\t70000\t-\n")
+    err = featurize(folder, folder).err
+    assert "1 genes lie on chromosomes that small.sizes lacks; all their bins are 0: lost\n" in err
+    assert "1 genes reach beyond their chromosome; the bins outside are 0: edge\n" in err
+    assert "1 rows repeat a gene id; --unique-genes keeps the first of each\n" in err
+    err = featurize(folder, folder, "--force", "--edge", "drop", "--unique-genes").err
+    assert "1 genes reach beyond their chromosome and were dropped: edge\n" in err
+    assert "repeat" not in err
+
+
+def test_standard_input(folder: Path) -> None:
+    for text in (TEXT, *(PACK[kind](TEXT) for kind in ("gzip", "bgzip"))):
+        assert featurize(folder, "-", "--name", "E9-A", "--force", stdin=text).code == 0
+        assert (read_features(folder / "out" / "E9.parquet").counts[:, :, 0] == counts_of(TEXT)).all()
+    ran = featurize(folder, "-", stdin=TEXT)
+    assert (ran.code, one_line(ran.err)) == (2, "dc: standard input has no name: say --name <epigenome>-<mark>")
+    ran = dc(
+        "verify", folder / "out", "-", "--name", "E9-A", "--genome", folder / "small.sizes", stdin=PACK["gzip"](TEXT)
+    )
+    assert ran.code == 0
+
+
+def cut(folder: Path) -> None:
+    path = folder / "E1-A.tagAlign.gz"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def bad_line(folder: Path) -> None:
+    (folder / "E1-A.tagAlign.gz").write_bytes(TEXT + b"chr1\t5\t4\tN\t0\t+\n")
+
+
+def no_eof(folder: Path) -> None:
+    path = folder / "E1-B.tagAlign.gz"
+    path.write_bytes(path.read_bytes()[:-28])
+
+
+def other_names(folder: Path) -> None:
+    (folder / "E1-A.tagAlign.gz").write_bytes(TEXT.replace(b"chr", b""))
+
+
+def nothing(folder: Path) -> None:
+    (folder / "E1-A.tagAlign.gz").write_bytes(b"")
+
+
+BAD = {
+    "cut": (cut, "the file is truncated", None),
+    "bad line": (bad_line, "line 1001: the end lies before the start: 'chr1\\t5\\t4\\tN\\t0\\t+'", None),
+    "no end": (no_eof, "the bgzip end-of-file block is missing", "--allow-no-eof"),
+    "other names": (other_names, "1,000 of 1,000 reads lie on chromosomes that small.sizes does not have: '", None),
+    "empty": (nothing, "not a single read in it", "--allow-empty"),
+}
+
+
+@pytest.mark.campaign("messages")
+@pytest.mark.parametrize("how", BAD)
+def test_bad_reads(how: str, folder: Path) -> None:
+    """Exit 65, one line, no output; and an old output stays to the byte."""
+    spoil, message, option = BAD[how]
+    featurize(folder, folder, out="old")
+    old = (folder / "old" / "E1.parquet").read_bytes()
+    spoil(folder)
+    ran = featurize(folder, folder)
+    assert ran.code == 65
+    line = one_line(ran.err)
+    assert re.match(rf"dc: {folder}/E1-[AB].tagAlign.gz: ", line)
+    assert message in line
+    assert [path.name for path in (folder / "out").glob("[!.]*")] == ["summary.tsv"]
+    assert featurize(folder, folder, "--force", out="old").code == 65
+    assert (folder / "old" / "E1.parquet").read_bytes() == old
+    if option:
+        assert featurize(folder, folder, option).code == 0
+
+
+@pytest.mark.campaign("messages")
+def test_other_exit_codes(folder: Path) -> None:
+    out = folder / "out"
+    genes, genome = ("--genes", folder / "genes.tsv"), ("--genome", folder / "small.sizes")
+    cases = [
+        (66, featurize(folder, folder / "absent-A.bed"), "absent-A.bed: no such file"),
+        (66, featurize(folder, folder / "absent.bed", "--name", "E1-A"), "absent.bed: no such file"),
+        (66, featurize(folder, "--samples", folder / "absent.tsv"), "absent.tsv: no such file"),
+        (66, dc("featurize", folder, "--genes", folder / "x", *genome, "--out", out), "x: No such file"),
+        (66, dc("featurize", folder, *genes, "--genome", folder / "x", "--out", out), "x: no such genome"),
+        (66, dc("verify", folder / "absent", folder / "E1-A.tagAlign.gz"), "absent: no such file"),
+        (2, featurize(folder), "or --samples TABLE"),
+        (2, featurize(folder, folder, "-s", "-S"), "-s and -S exclude each other"),
+        (2, featurize(folder, folder, "--marks", "A,C"), "E1: no reads of C"),
+        (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
+        (2, dc("verify", folder), "or --samples TABLE"),
+        (65, featurize(folder, folder, "--marks", "../A"), "'../A' cannot be the name of a mark"),
+        (65, featurize(folder, folder, "--edge", "error", "--flank", "30000"), "windows reach beyond"),
+        (74, featurize(folder, folder, out="genes.tsv"), "genes.tsv: cannot be written"),
+        (74, dc("featurize", folder, *genes, *genome, "--out", "/proc/x"), "/proc/x: cannot be written"),
+    ]
+    for code, ran, message in cases:
+        assert ran.code == code, (ran, message)
+        assert message in one_line(ran.err)
+        assert ran.out == ""
+    for bad in (
+        ("--edge", "cut"),
+        ("-q", "256"),
+        ("-q", "-1"),
+        ("--threads", "0"),
+        ("--jobs", "0"),
+        ("--bin-size", "x"),
+    ):
+        ran = featurize(folder, folder, *bad)
+        assert (ran.code, "Traceback" in ran.err) == (2, False)
+    assert not out.exists()
+    assert featurize(folder, folder).code == 0
+    ran = featurize(folder, folder, "--bin-size", "50")
+    assert ran.code == 2
+    wanted = "E1.parquet exists already and was not made by this call: bin_size was 100, is 50; say --force to replace"
+    assert wanted in one_line(ran.err)
+
+
+def test_a_single_missing_file_says_so(folder: Path) -> None:
+    """It was there when work began: 66, not 65."""
+    (folder / "samples.tsv").write_text(f"epigenome\tmark\tpath\nE1\tA\t{folder}\n")
+    ran = featurize(folder, "--samples", folder / "samples.tsv")
+    assert ran.code == 66
+    assert "Is a directory" in one_line(ran.err)
+
+
+def test_verify_finds_a_tampered_count(folder: Path) -> None:
+    featurize(folder, folder, "--marks", "A,B")
+    (folder / "other.bed").write_bytes(TEXT[: TEXT.rindex(b"\n", 0, -1) + 1] + b"chr1\t20000\t20050\tN\t0\t+\n")
+    command = ("verify", folder / "out", "--genome", folder / "small.sizes")
+    ran = dc(*command, folder / "E1-A.tagAlign.gz", folder / "E1-B.tagAlign.gz")
+    assert ran.code == 0
+    assert ran.out.count("\tequal\n") == 2
+    ran = dc(*command, folder / "other.bed", "--name", "E1-A")
+    assert ran.code == 65
+    assert "DIFFERENT in " in ran.out
+    assert "1 of 1 files of reads give other counts than stored" in one_line(ran.err)
+
+
+@pytest.mark.campaign("messages")
+@pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("x"), RecursionError(), AssertionError()])
+def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
+    with patch("deepchrome.engine.features.featurize.tally_reads", side_effect=error):
+        ran = featurize(folder, folder)
+        assert ran.code == 70
+        assert f"a fault of the program ({type(error).__name__}" in one_line(ran.err)
+        assert "--debug" in ran.err
+        asked = featurize(folder, folder, "--debug")
+        assert asked.code == 70
+        assert "Traceback (most recent call last)" in asked.err
+
+
+@pytest.mark.campaign("races")
+def test_another_process_is_writing_there(folder: Path) -> None:
+    with exclusive(folder / "out", ["E1.parquet"]):
+        process = start("featurize", folder, *given(folder))
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (74, "")
+    assert f"process {os.getpid()} of {getpass.getuser()} on " in one_line(err)
+    assert "is writing there; wait for it" in err
+
+
+@pytest.mark.campaign("interrupt")
+def test_an_interrupt(folder: Path) -> None:
+    """Exit 130, whatever stood there still stands, nothing half done is left, and the next run works."""
+    featurize(folder, folder)
+    old = (folder / "out" / "E1.parquet").read_bytes()
+    process = start("featurize", "-", "--name", "E1-A", *given(folder), "--force", stdin=subprocess.PIPE)
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError):
+        while not (folder / "out" / ".deepchrome" / "E1.parquet.lock.holder").exists():
+            process.stdin.write(TEXT.decode())
+            process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            process.stdin.write(TEXT.decode())
+        process.kill()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    process.stdin = None
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert (folder / "out" / "E1.parquet").read_bytes() == old
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [".deepchrome", "E1.parquet", "summary.tsv"]
+    assert featurize(folder, folder, "--force").code == 0
+
+
+def read_terminal(process: subprocess.Popen[str], terminal: int) -> str:
+    shown = b""
+    while process.poll() is None or select.select([terminal], [], [], 0)[0]:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                shown += os.read(terminal, 4096)
+            except OSError:  # how Linux says that the other end is closed
+                break
+    return shown.decode()
+
+
+def test_progress_on_a_terminal_only(folder: Path) -> None:
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "featurize", folder, *given(folder), "--force"],
+        stdout=subprocess.PIPE,
+        stderr=end,
+        text=True,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(end)
+    shown = read_terminal(process, terminal)
+    os.close(terminal)
+    out = process.communicate()[0]
+    assert process.returncode == 0
+    assert "\x1b[" in shown
+    assert "counting" in shown or "million reads a second" in shown
+    assert "\x1b[" not in out
+    assert out.startswith("epigenome\tmark\t")
+    ran = featurize(folder, folder, "--force")
+    assert "\x1b[" not in ran.out + ran.err
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    script = """
+        import sys
+        from deepchrome.cli import main
+        sys.argv = ["dc", *sys.argv[1:]]
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, end.code
+        heavy = {"numba", "torch", "polars", "pyarrow", "numpy", "pysam", "rich.progress"} & set(sys.modules)
+        print("HEAVY", sorted(heavy))
+    """
+    for arguments in (["--help"], ["--version"], ["featurize", "--help"]):
+        command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert ran.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_the_engine_imports_no_trainer(folder: Path) -> None:
+    script = """
+        import sys
+        from deepchrome.cli import main
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, end.code
+        print([name for name in sys.modules if name.split(".")[0] == "torch" or name.startswith("deepchrome.train")])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), "featurize", folder, *given(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.campaign("install")
+def test_no_place_for_compiled_code(folder: Path) -> None:
+    """Neither beside the program nor at home, as in a container: it compiles, says so, and counts."""
+    (folder / "file").touch()
+    below = str(folder / "file" / "x")
+    environment = os.environ | {"HOME": below, "XDG_CACHE_HOME": below, "NUMBA_CACHE_DIR": below}
+    script = """
+        import sys
+        from numba.core import caching
+        from deepchrome.cli import main
+        # What a directory without permission to write means; permissions do not bind root.
+        caching._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(PermissionError(13, "x"))
+        main()
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), "featurize", folder, *given(folder)]
+    began = time.monotonic()
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT)).all()
+    if time.monotonic() - began > 20:
+        assert "compiling the kernels for this processor" in ran.stderr
+
+
+@pytest.mark.campaign("disk")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout(folder: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [*COMMAND, "featurize", folder, *given(folder), "--json"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 74
+    assert "No space left on device" in one_line(ran.stderr)
+
+
+def test_standard_input_that_is_closed(folder: Path) -> None:
+    command = [*COMMAND, "featurize", "-", "--name", "E1-A", *given(folder)]
+    ran = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, text=True)
+    assert ran.returncode in (65, 66)
+    one_line(ran.stderr)
+
+
+def test_json_is_all_that_stdout_holds(folder: Path) -> None:
+    ran = subprocess.run([*COMMAND, "featurize", folder, *given(folder), "--json"], capture_output=True, text=True)
+    assert len(json.loads(ran.stdout)) == 2
+
+
+def test_reads_of_another_build_are_suspected(folder: Path) -> None:
+    """Many reads beyond the ends of their chromosomes: the counts stand, and the doubt is said."""
+    size = int((folder / "small.sizes").read_text().split("\t")[1].split("\n")[0])
+    chrom = (folder / "small.sizes").read_text().split("\t")[0]
+    beyond = "".join(f"{chrom}\t{size - 10}\t{size + 26}\tN\t0\t+\n" for _ in range(50)).encode()
+    (folder / "E9-A.bed").write_bytes(TEXT + beyond)
+    ran = dc("featurize", folder / "E9-A.bed", *given(folder))
+    assert ran.code == 0
+    assert "is small.sizes the genome they were aligned to?" in ran.err
+    assert "aligned to" not in dc("featurize", folder / "E1-A.tagAlign.gz", *given(folder, "other")).err

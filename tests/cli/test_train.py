@@ -1,0 +1,328 @@
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+from support.epigenomes import write_random_features
+
+from deepchrome.cli import main
+from deepchrome.train.run.config import read_config
+from deepchrome.train.run.directory import Run
+
+SMALL = ("--epochs", "2", "--batch-size", "16", "--device", "cpu")
+
+
+@pytest.fixture
+def dc(monkeypatch, capsys):
+    """Run a command line; return its exit code, stdout and stderr."""
+
+    def call(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_random_features(folder / "features")
+    return folder
+
+
+def from_features(data: Path) -> tuple[str, ...]:
+    return (str(data / "features"), "--expression", str(data / "expression.tsv"))
+
+
+@pytest.fixture(scope="module")
+def run(data) -> Path:
+    done = subprocess.run(
+        [sys.executable, "-m", "deepchrome", "train", *from_features(data), "--out", data / "run", *SMALL],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("epigenome\tbest_epoch\tvalid_auroc\ttest_auroc\ttest_auprc\tn_train")
+    assert "mean test AUROC" in done.stderr
+    return data / "run"
+
+
+def test_the_table_on_stdout_is_the_summary(dc, data, tmp_path) -> None:
+    code, out, _ = dc("train", *from_features(data), "--out", tmp_path / "run", *SMALL, "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["epigenome"] for row in rows] == ["E001", "E002"]
+    test = Run(tmp_path / "run").predictions().filter((pl.col("split") == "test") & (pl.col("epigenome") == "E002"))
+    assert rows[1]["test_auroc"] == pytest.approx(roc_auc_score(test["label"], test["score"]))
+    assert rows[1]["published_auroc"] is None
+
+
+def test_defaults_are_those_that_score_best_and_the_published_protocol_those_of_2016(dc, data, run, tmp_path) -> None:
+    config = read_config(run)
+    assert (config.fit.optimizer, config.fit.lr, config.fit.momentum) == ("sgd", 0.01, 0.9)
+    assert (config.inputs.orient, config.inputs.transform) == ("strand", "log1p")
+    assert (config.origin["label_rule"], config.origin["split"]) == ("numeric", "published")
+
+    published = ("--protocol", "published", "--epochs", "1", "--epigenomes", "E002", "--device", "cpu")
+    code, _, err = dc("train", *from_features(data), "--out", tmp_path / "run", *published)
+    assert code == 0, err
+    config = read_config(tmp_path / "run")
+    assert config.fit.epochs == 1
+    assert (config.fit.optimizer, config.fit.lr, config.fit.momentum) == ("sgd", 1e-3, 0.0)
+    assert (config.fit.batch_size, config.fit.lr_decay, config.fit.weight_decay) == (1, 1e-7, 0.0)
+    assert (config.inputs.orient, config.inputs.transform, config.inputs.library_size) == ("genomic", "counts", False)
+    assert (config.origin["label_rule"], config.origin["split"]) == ("published", "published")
+    assert list(config.data) == ["E002"]
+
+
+def test_the_published_protocol_runs_for_99_epochs() -> None:
+    from deepchrome.train.run.protocols import PROTOCOLS
+
+    assert PROTOCOLS["published"]["epochs"] == 99
+    assert PROTOCOLS["published"].keys() == PROTOCOLS["best"].keys()
+
+
+@pytest.mark.campaign("kills")
+def test_killed_by_sigkill_and_resumed_a_run_is_the_unbroken_one(data, tmp_path) -> None:
+    options = ("--epochs", "10", "--batch-size", "8", "--device", "cpu", "--seed", "5")
+
+    def command(out: Path) -> list[str]:
+        return [sys.executable, "-m", "deepchrome", "train", *from_features(data), "--out", str(out), *options]
+
+    subprocess.run(command(tmp_path / "unbroken"), check=True, capture_output=True)
+    started = subprocess.Popen(command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list((tmp_path / "killed").glob("checkpoints/[!.]*")):
+        assert started.poll() is None
+        time.sleep(0.005)
+    started.send_signal(signal.SIGKILL)
+    assert started.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "summary.tsv").exists()
+    subprocess.run([*command(tmp_path / "killed"), "--resume"], check=True, capture_output=True)
+    for file in ("models/E001.safetensors", "models/E002.safetensors", "summary.tsv"):
+        assert (tmp_path / "unbroken" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
+
+
+def csv_folder(folder: Path, one_class: str = "") -> Path:
+    """A data set in DeepChrome's text format: 24 genes a file, 20 bins, five marks."""
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for part in ("train", "valid", "test"):
+        rows = []
+        for gene in range(24):
+            on = 0 if part == one_class else gene % 2
+            counts = rng.poisson(1 + on, (20, 5))
+            rows += [
+                f"{part}{gene},{bin_id},{','.join(map(str, row))},{on}" for bin_id, row in enumerate(counts, start=1)
+            ]
+        (folder / f"{part}.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_deepchrome_s_text_format_ends_with_an_auc_table(dc, tmp_path) -> None:
+    folder = csv_folder(tmp_path / "C1")
+    code, out, err = dc("train", "--csv", folder, "--out", tmp_path / "run", *SMALL)
+    assert code == 0, err
+    header, row = (line.split("\t") for line in out.splitlines())
+    table = dict(zip(header, row, strict=True))
+    assert (table["epigenome"], table["n_train"], table["n_valid"], table["n_test"]) == ("C1", "24", "24", "24")
+    assert 0 <= float(table["test_auroc"]) <= 1
+    code, out, _ = dc("evaluate", tmp_path / "run", "--bootstrap", "20")
+    assert code == 0
+    assert out.splitlines()[1].startswith(f"C1\tC1\t24\t12\t{table['test_auroc']}")
+
+
+@pytest.mark.campaign("numbers")
+@pytest.mark.parametrize(("part", "code"), [("train", 65), ("valid", 65), ("test", 0)])
+def test_one_class_is_refused_in_training_and_leaves_a_gap_in_the_test(dc, tmp_path, part, code) -> None:
+    folder = csv_folder(tmp_path / "C1", one_class=part)
+    ended, out, err = dc("train", "--csv", folder, "--out", tmp_path / "run", *SMALL)
+    assert ended == code
+    if code:
+        assert f"C1: labels of one class only, or no gene, in {part} (24 genes)" in err
+    else:
+        assert "no test AUROC: 24 test genes, not of both classes" in out
+        ended, out, err = dc("evaluate", tmp_path / "run")
+        assert ended == 0
+        assert "0 of 24 genes are on: no AUROC" in err
+
+
+def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> None:
+    call = (
+        "train",
+        *from_features(data),
+        "--out",
+        tmp_path / "run",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--lr",
+        "1e30",
+    )
+    code, out, err = dc(*call)
+    assert code == 65
+    assert "E001, E002: training diverged at once, no model" in err
+    assert "diverged in epoch 1: try a smaller --lr" in out
+    assert "E002: diverged in epoch 1: try a smaller --lr" in err
+    code, out, err = dc("evaluate", tmp_path / "run")
+    assert (code, out) == (65, "")
+    assert "no model in this run" in err
+
+
+@pytest.mark.campaign("messages")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "run"), "give FEATURES and --expression, or --csv DIR"),
+        (("f", "--csv", "c", "--out", "run"), "give FEATURES and --expression, or --csv DIR"),
+        (("f", "--out", "run"), "--expression FILE is needed"),
+        (("--csv", "c", "--out", "run", "--split", "random"), "--split does not go with --csv"),
+        (("--csv", "c", "--out", "run", "--n-train", "9"), "--n-train does not go with --csv"),
+        (("--csv", "c", "--out", "run", "--threads", "0"), "--threads 0 makes no sense"),
+        (("--csv", "c", "--out", "run", "--epochs", "0"), "epochs = 0 makes no sense"),
+        (("--csv", "c", "--out", "run", "--device", "tpu"), "tpu"),
+    ],
+)
+def test_calls_that_make_no_sense_are_usage_errors(dc, arguments, message) -> None:
+    code, out, err = dc("train", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_missing_input_and_a_run_in_the_way_have_their_exit_codes(dc, data, run, tmp_path) -> None:
+    code, _, err = dc("train", tmp_path / "none", "--expression", data / "expression.tsv", "--out", tmp_path / "run")
+    assert code == 66
+    assert "none: no such file or directory" in err
+    code, _, err = dc("train", *from_features(data), "--out", run)
+    assert code == 2
+    assert "a run is here; --resume goes on with it, --force replaces it" in err
+    code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
+    assert code == 2
+    assert "fit.lr was 0.01, is 0.5" in err
+
+
+def test_evaluate_prints_areas_and_writes_curves(dc, run, tmp_path) -> None:
+    code, out, _ = dc("evaluate", run, "--bootstrap", "50", "--roc", tmp_path / "roc.tsv", "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["epigenome"] for row in rows] == ["E001", "E002"]
+    assert all(row["auroc_low"] <= row["auroc"] <= row["auroc_high"] for row in rows)
+    assert set(pl.read_csv(tmp_path / "roc.tsv", separator="\t")["epigenome"]) == {"E001", "E002"}
+    code, _, err = dc("evaluate", run, "--roc", tmp_path / "roc.tsv")
+    assert code == 2
+    assert "roc.tsv exists; --force replaces it" in err
+
+
+def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> None:
+    monkeypatch.setattr("deepchrome.cli.train.sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = dc("evaluate", run, "--bootstrap", "20")
+    assert code == 0
+    assert "auroc_low" in out
+    assert "auprc_low" not in out
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines())) <= 80
+    assert "…" not in out
+
+
+def test_evaluate_tests_across_epigenomes(dc, data, run) -> None:
+    code, out, err = dc("evaluate", run, "--cross", "--json")
+    assert code == 0, err
+    matrix = json.loads(out)
+    assert [row["model"] for row in matrix] == ["E001", "E002"]
+    own = {row.epigenome: row.test_auroc for row in Run(run).summary()}
+    for row in matrix:
+        assert row[row["model"]] == pytest.approx(own[row["model"]])
+    code, again, err = dc("evaluate", run, *from_features(data), "--cross", "--json")
+    assert (code, again) == (0, out)
+    assert "60 genes left out that the run has learnt from; 30 tested" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("f",), "FEATURES and --expression go together"),
+        (("--bootstrap", "-1"), "--bootstrap -1 makes no sense"),
+        (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
+        (("--model-of", "E001"), "--model-of and --label-rule are for FEATURES"),
+        (("--roc", "x.doc"), "name it .tsv or .parquet"),
+    ],
+)
+def test_evaluate_refuses_what_makes_no_sense(dc, run, arguments, message) -> None:
+    code, out, err = dc("evaluate", run, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_predict_writes_a_score_for_every_gene(dc, data, run, tmp_path) -> None:
+    for name in ("scores.tsv", "scores.parquet"):
+        code, out, err = dc("predict", run, data / "features", "--out", tmp_path / name)
+        assert (code, out) == (0, "")
+        assert "180 scores in" in err
+    text = pl.read_csv(tmp_path / "scores.tsv", separator="\t")
+    assert text.columns == ["gene_id", "epigenome", "score"]
+    table = pl.read_parquet(tmp_path / "scores.parquet")
+    assert text["gene_id"].equals(table["gene_id"])
+    np.testing.assert_allclose(text["score"], table["score"])
+    trained_on = Run(run).predictions()
+    joined = table.join(trained_on, on=["gene_id", "epigenome"], how="inner")
+    assert joined.height == 180
+    np.testing.assert_allclose(joined["score"], joined["score_right"], atol=1e-6)
+
+
+@pytest.mark.campaign("messages")
+def test_predict_refuses_features_that_do_not_match_and_writes_nothing(dc, data, run, tmp_path) -> None:
+    write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
+    code, _, err = dc("predict", run, tmp_path / "coarse", "--out", tmp_path / "scores.tsv")
+    assert code == 65
+    assert "200 bp a bin where 100 are needed" in err
+    code, _, err = dc(
+        "predict", run, data / "features", "--out", tmp_path / "s.tsv", "--attention", tmp_path / "a.parquet"
+    )
+    assert code == 2
+    assert "only attentivechrome has attention weights" in err
+    assert not (tmp_path / "scores.tsv").exists()
+    assert not (tmp_path / "s.tsv").exists()
+
+
+def test_predict_writes_where_attentivechrome_looks(dc, data, tmp_path) -> None:
+    call = ("--model", "attentivechrome", "--epigenomes", "E001", "--epochs", "1", "--device", "cpu")
+    assert dc("train", *from_features(data), "--out", tmp_path / "run", *call)[0] == 0
+    features = data / "features" / "E001.parquet"
+    code, _, err = dc(
+        "predict", tmp_path / "run", features, "--out", tmp_path / "s.tsv", "--attention", tmp_path / "a.parquet"
+    )
+    assert code == 0, err
+    assert pl.read_parquet(tmp_path / "a.parquet").height == 90
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["E003", "toy"])
+def test_published_files_train_to_an_auc_table(dc, shared_data, tmp_path, name) -> None:
+    (tmp_path / name).mkdir()
+    for part in ("train", "valid", "test"):
+        for file in (shared_data / "csv").glob(f"{name}.{part}.csv*"):
+            shutil.copy(file, tmp_path / name / file.name.removeprefix(f"{name}."))
+    code, out, err = dc(
+        "train", "--csv", tmp_path / name, "--out", tmp_path / "run", "--epochs", "4", "--device", "cpu"
+    )
+    assert code == 0, err
+    header, row = (line.split("\t") for line in out.splitlines())
+    area = float(dict(zip(header, row, strict=True))["test_auroc"])
+    assert 0 <= area <= 1
+    if name == "E003":
+        # H3K4me3 near the TSS alone gives 0.85 on these 600 genes.
+        assert area > 0.8
+    else:
+        assert "every count of H3K4me3 is even" in err

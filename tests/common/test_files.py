@@ -1,0 +1,235 @@
+"""Output whole or not at all: failures, full disks, kills; and one writer at a time."""
+
+import getpass
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from campaign.rows import sized
+
+from deepchrome.common.files import exclusive, replacing
+from deepchrome.engine.annotation.genes import Genes
+from deepchrome.engine.features.store import read_features, write_features
+from deepchrome.errors import StorageError
+
+GENES = Genes(
+    *(tuple(f"g{i}" for i in range(400)),) * 2,
+    ("chr1",) * 400,
+    np.arange(400, dtype=np.int64),
+    ("+",) * 400,
+)
+
+
+def noise(seed: int) -> dict[str, np.ndarray]:
+    """Counts that do not compress: 1.6 MB."""
+    return {"A": np.random.default_rng(seed).integers(0, 2**32, (400, 1000), dtype=np.uint32)}
+
+
+@pytest.mark.campaign("disk")
+def test_replaced_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+    mask = os.umask(0o027)
+    try:
+        with replacing(path):
+            pass
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.campaign("disk")
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_a_failure_leaves_what_stood_there(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail_half_way() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise error("half way")
+
+    with pytest.raises(StorageError if error is OSError else error):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.campaign("disk")
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "directory" / "inside").mkdir(parents=True)
+    for path in (tmp_path / "absent" / "x", tmp_path / "file" / "x", tmp_path / "directory", Path("/proc/x")):
+        wanted = f"^{path}: cannot be written .*; what stood there is untouched"
+        with pytest.raises(StorageError, match=wanted), replacing(path) as temporary:
+            temporary.write_text("new")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["directory", "file", "inside"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for one features file and a half."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs a small file system of its own, which only root may mount")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill(directory: Path) -> None:
+    """The second of two files does not fit beside the first."""
+    path = directory / "E1.parquet"
+    write_features(path, GENES, noise(1), {"n_bins": 1000})
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=r"cannot be written .*; what stood there is untouched"):
+        write_features(path, GENES, {"A": np.repeat(noise(2)["A"], 3, axis=1)}, {"n_bins": 3000})
+    assert path.read_bytes() == before
+    assert list(directory.iterdir()) == [path]
+
+
+@pytest.mark.campaign("disk")
+def test_a_full_disk(small_disk: Path) -> None:
+    fill(small_disk)
+
+
+@pytest.mark.campaign("disk")
+def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, hard))
+    try:
+        fill(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def write_for_ever(path: Path) -> None:
+    versions = [noise(1), noise(2)]
+    with exclusive(path.parent):
+        while True:
+            for counts in versions:
+                write_features(path, GENES, counts, {"n_bins": 1000})
+
+
+@pytest.mark.campaign("kills")
+def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
+    """The old file or a complete new one; and the next run clears away what is half written."""
+    path = tmp_path / "E1.parquet"
+    versions = [noise(1)["A"].tobytes(), noise(2)["A"].tobytes()]
+    write_features(path, GENES, noise(1), {"n_bins": 1000})
+    context = multiprocessing.get_context("forkserver")  # imports once; each start is a fork of that
+    context.set_forkserver_preload(["deepchrome.engine.features.store", __name__])
+    dice, remains = random.Random(5), 0
+    kills = sized(24, 200)
+    for _ in range(kills):
+        process = context.Process(target=write_for_ever, args=(path,))
+        before = path.stat().st_ino
+        process.start()
+        while path.stat().st_ino == before:
+            assert process.is_alive()
+            time.sleep(0.001)
+        time.sleep(dice.random() / 30)
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        assert read_features(path).counts[:, :, 0].tobytes() in versions
+        remains += len(list(tmp_path.glob(".*.part")))
+        assert len(list(tmp_path.glob(".*.part"))) <= 1
+    assert remains > 2
+    with exclusive(tmp_path):
+        write_features(path, GENES, noise(2), {"n_bins": 1000})
+    assert read_features(path).counts[:, :, 0].tobytes() == versions[1]
+    assert {p.name for p in tmp_path.iterdir()} - {".lock"} == {"E1.parquet"}
+    record_property("SIGKILLs while writing one file", kills)
+
+
+@pytest.mark.campaign("races")
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    wanted = f"^{out}: process {os.getpid()} of {getpass.getuser()} on .* is writing there; wait for it"
+    with exclusive(out):
+        began = time.perf_counter()
+        with pytest.raises(StorageError, match=wanted), exclusive(out):
+            pytest.fail("two writers")
+        assert time.perf_counter() - began < 5  # it does not wait for the lock
+        (out / ".lock.holder").unlink()
+        with pytest.raises(StorageError, match="another process is writing there"), exclusive(out):
+            pytest.fail("two writers")
+    with pytest.raises(ValueError, match="x"), exclusive(out):
+        raise ValueError("x")
+    entered = []
+
+    def enter() -> None:
+        with exclusive(out):
+            entered.append(1)
+
+    other = threading.Thread(target=enter)  # free again, after an error too
+    other.start()
+    other.join()
+    assert entered
+
+
+@pytest.mark.campaign("kills")
+def test_only_own_remains_are_cleared(tmp_path: Path) -> None:
+    kept = ["notes.part", ".x.part", ".lock"]
+    for name in [*kept, ".E1.parquet.abcd_123.part"]:
+        (tmp_path / name).touch()
+    (tmp_path / ".a.directory.part").mkdir()
+    with exclusive(tmp_path):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, ".a.directory.part"])
+
+
+def test_locks_of_files_and_of_the_directory(tmp_path: Path) -> None:
+    """Who takes the directory clears nothing that the holder of a file's lock is still writing."""
+    with exclusive(tmp_path, ["E1.parquet"]), replacing(tmp_path / "E1.parquet") as temporary:
+        temporary.write_text("new")
+        with exclusive(tmp_path):
+            pass
+    assert (tmp_path / "E1.parquet").read_text() == "new"
+    names = [f"E{i}.parquet" for i in range(1, 4)]
+    (tmp_path / ".E2.parquet.abcd_123.part").touch()
+    (tmp_path / ".E2.x.parquet.abcd_123.part").touch()  # of another file
+    with exclusive(tmp_path, names):
+        assert [path.name for path in tmp_path.glob(".*.part")] == [".E2.x.parquet.abcd_123.part"]
+
+
+def test_more_locks_than_files_a_process_may_open(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with exclusive(tmp_path, [f"E{i}.parquet" for i in range(300)]):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers that run under a number of their own."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with exclusive(tmp_path):
+        assert " of an unnamed user on " in (tmp_path / ".lock.holder").read_text()
+
+
+def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/x")):
+        with pytest.raises(StorageError, match=f"^{out}: cannot be written"), exclusive(out):
+            pytest.fail("written")

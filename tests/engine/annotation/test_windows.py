@@ -1,0 +1,120 @@
+"""Windows of bins around a TSS: where they lie, what happens at a chromosome's ends, what is refused."""
+
+import gc
+import pickle
+
+import numpy as np
+import pytest
+
+from deepchrome.engine.annotation.genes import Genes
+from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.windows import Windows, _indexes, index_of, index_windows, tss_windows
+from deepchrome.engine.kernels import TILE_BITS
+from deepchrome.errors import BadDataError, UsageError
+
+GENOME = Genome("test", {"chr1": 100_000, "chr2": 8000})
+
+
+def genes(*places: tuple[str, int]) -> Genes:
+    chroms, sites = zip(*places, strict=True) if places else ((), ())
+    ids = tuple(f"g{i}" for i in range(len(places)))
+    return Genes(ids, ids, chroms, np.array(sites, np.int64), ("+-."[len(places) % 3],) * len(places))
+
+
+def test_the_published_window() -> None:
+    """[tss - 5000, tss + 5000) with the 1-based TSS as it stands, 100 bins of 100 bp, on both strands."""
+    windows = tss_windows(genes(("chr1", 50_000), ("chr1", 20_000)), GENOME)
+    assert windows.start.tolist() == [45_000, 15_000]
+    assert (windows.flank, windows.bin_size, windows.n_bins) == (5000, 100, 100)
+    assert windows.chrom_id.tolist() == [0, 0]
+    assert windows.outside.tolist() == []
+    assert windows.dropped == ()
+
+
+EDGES = genes(("chr1", 50), ("chr1", 60), ("chr2", 7950), ("chr2", 7940), ("chr9", 1), ("chr1", 50_000))
+
+
+def test_edges() -> None:
+    """A window of 100 bp in bins of 10 has a bin wholly outside up to TSS 50 - 10, and from length - 40 on."""
+    places = [("chr1", tss) for tss in (1, 40, 41, 99_959, 99_960, 100_000)]
+    windows = tss_windows(genes(*places), GENOME, 50, 10)
+    assert windows.outside.tolist() == [0, 1, 4, 5]
+    outside = windows.outside_bins()
+    assert outside.sum(axis=1).tolist() == [4, 1, 1, 5]
+    assert outside[1].tolist() == [True] + [False] * 9
+    assert outside[2].tolist() == [False] * 9 + [True]
+
+
+def test_edge_drop() -> None:
+    windows = tss_windows(EDGES, GENOME, 5000, 100, edge="drop")
+    assert windows.dropped == ("g0", "g1", "g2", "g3")
+    assert windows.genes.gene_id == ("g4", "g5")
+    assert windows.start.tolist() == [-4999, 45_000]
+    assert windows.chrom_id.tolist() == [-1, 0]
+    assert windows.outside.tolist() == []
+    with pytest.raises(BadDataError, match="no gene is left"):
+        tss_windows(genes(("chr1", 1)), GENOME, edge="drop")
+
+
+def test_edge_error_and_zero() -> None:
+    wanted = r"^4 windows reach beyond their chromosome, first g0 at chr1:50 \(length 100000\); use --edge zero or drop"
+    with pytest.raises(BadDataError, match=wanted):
+        tss_windows(EDGES, GENOME, edge="error")
+    assert tss_windows(genes(("chr1", 50_000)), GENOME, edge="error").outside.tolist() == []
+    windows = tss_windows(EDGES, GENOME)
+    assert windows.outside.tolist() == [0, 1, 2, 3]
+    assert len(windows.genes) == 6
+
+
+@pytest.mark.parametrize(
+    ("flank", "bin_size"),
+    [(5000, 0), (5000, -100), (0, 100), (-5000, 100), (5000, 300), (5000, 10_001), (2**28, 100), (10**12, 100)],
+)
+def test_shapes_that_make_no_sense(flank: int, bin_size: int) -> None:
+    with pytest.raises(UsageError, match="cannot be cut into bins of"):
+        tss_windows(genes(("chr1", 1)), GENOME, flank, bin_size)
+
+
+def test_other_things_that_make_no_sense() -> None:
+    with pytest.raises(UsageError, match="edge='cut': choose one of zero, drop, error"):
+        tss_windows(genes(("chr1", 1)), GENOME, edge="cut")
+    with pytest.raises(BadDataError, match="no gene is left"):
+        tss_windows(genes(), GENOME)
+
+
+def sweep(windows: Windows, chrom: int, position: int) -> set[int]:
+    """The genes that the index offers for a read of 1 bp: from the tile's first slot to the first that starts after."""
+    index = index_windows(windows)
+    first_tile, last, _ = index.sites[chrom]
+    slot = index.tiles[first_tile + min(position >> TILE_BITS, last)]
+    offered = set()
+    while index.starts[slot] <= position:
+        if position < index.starts[slot] + 2 * windows.flank:
+            offered.add(int(index.order[slot]))
+        slot += 1
+    return offered
+
+
+def test_the_index_finds_every_window() -> None:
+    """Overlapping, equal, beyond both ends, on a chromosome without any: as a plain search does."""
+    dice = np.random.default_rng(1)
+    places = [("chr1", int(tss)) for tss in dice.integers(1, 100_000, 40)]
+    windows = tss_windows(genes(*places, *places[:5], ("chr1", 1), ("chr1", 110_000), ("chrX", 5)), GENOME)
+    for position in [0, 1, *dice.integers(0, 130_000, 300).tolist()]:
+        starts = windows.start
+        near = (starts <= position) & (position < starts + 10_000) & (windows.chrom_id == 0)
+        assert sweep(windows, 0, position) == set(np.flatnonzero(near).tolist()), position
+        assert sweep(windows, 1, position) == set()
+
+
+def test_an_index_is_made_once_and_goes_with_its_windows() -> None:
+    windows = tss_windows(genes(("chr1", 50_000), ("chr1", 60_000)), GENOME)
+    before, size = set(_indexes), len(pickle.dumps(windows))
+    index = index_of(windows)
+    assert index_of(windows) is index
+    assert index_of(windows, "same").accepts.tolist() != index.accepts.tolist()
+    assert index.starts.tolist() == index_windows(windows).starts.tolist()
+    assert len(pickle.dumps(windows)) == size
+    del windows
+    gc.collect()
+    assert set(_indexes) == before

@@ -1,0 +1,74 @@
+"""The fuzzer's targets: its seeds and all that it ever found, replayed; and a guided run where atheris is installed."""
+
+import importlib.util
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from campaign.rows import sized
+from fuzz.targets import TARGETS
+from support.places import TESTS
+
+FUZZ = TESTS / "fuzz"
+CORPUS = sorted((FUZZ / "corpus").glob("*/*"))
+
+
+@pytest.mark.campaign("fuzz")
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_replay(path: Path) -> None:
+    TARGETS[path.parent.name](path.read_bytes())
+
+
+def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
+    """Change, take out, double and join pieces."""
+    new = bytearray(data)
+    for _ in range(dice.choice((1, 1, 2, 5))):
+        at, n = dice.randrange(len(new) + 1), dice.choice((1, 1, 2, 4, 8, 40))
+        how = dice.randrange(5)
+        if how == 0 and at < len(new):
+            new[at] ^= 1 << dice.randrange(8)
+        elif how == 1:
+            del new[at : at + n]
+        elif how == 2:
+            new[at:at] = new[at : at + n] * dice.randrange(4)
+        elif how == 3:
+            new[at : at + n] = dice.randbytes(n)
+        else:
+            new[at:] = other[dice.randrange(len(other) + 1) :]
+    return bytes(new)
+
+
+@pytest.mark.campaign("fuzz")
+@pytest.mark.parametrize("target", TARGETS)
+def test_at_random(target: str, record_property: Callable[[str, int], None]) -> None:
+    """The compiled kernels, which no fuzzer can see into, on seeds changed at random."""
+    seeds = [path.read_bytes() for path in CORPUS if path.parent.name == target]
+    dice, n = random.Random(target), sized(1000, 50_000)
+    for _ in range(n):
+        data = mutated(dice.choice(seeds), dice.choice(seeds), dice)
+        try:
+            TARGETS[target](data)
+        except Exception as error:
+            raise AssertionError(f"on {data!r}") from error
+    record_property("inputs tried on the compiled kernels", n)
+
+
+@pytest.mark.campaign("fuzz")
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris (Linux): pip install .[fuzz]")
+@pytest.mark.parametrize("target", TARGETS)
+def test_guided(target: str, tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
+    """Ten minutes of the three in the campaign, seconds in the suite; what falls is left in the message."""
+    seconds = sized(4, 205)
+    command = [sys.executable, FUZZ / "guided.py", target, str(seconds), tmp_path, FUZZ / "corpus" / target]
+    ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    tried = re.search(r"number_of_executed_units:\s*(\d+)", ran.stderr)
+    assert tried
+    assert int(tried[1]) > 100
+    assert not list(tmp_path.glob("crash-*"))
+    record_property("inputs tried", int(tried[1]))
+    record_property("seconds of guided fuzzing", seconds)

@@ -1,0 +1,146 @@
+"""BAM and CRAM: naive counter == multicov, engine == naive counter, engine == multicov on files bedtobam wrote."""
+
+import gzip
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import bedtools, naive
+from support.bam import write_bam
+from support.ours import blocks_of, windows, windows_of
+from support.strategies import CUTS, BamCase, Case, Record, bam_cases, cases, examples, packed
+
+from deepchrome.engine.counting.count import count_reads
+from deepchrome.errors import BadDataError
+
+FILTERS = st.fixed_dictionaries(
+    {
+        "min_mapq": st.sampled_from([0, 0, 1, 30, 255]),
+        "include_duplicates": st.booleans(),
+        "include_qc_fail": st.booleans(),
+    }
+)
+STRANDS = st.sampled_from([None, None, "same", "opposite"])
+
+
+def letters(filters: dict[str, Any]) -> list[str]:
+    options = ["-q", str(filters["min_mapq"])]
+    return options + ["-D"] * filters["include_duplicates"] + ["-F"] * filters["include_qc_fail"]
+
+
+@pytest.mark.campaign("parity")
+@pytest.mark.bedtools
+@examples(100)
+@given(case=bam_cases(), filters=FILTERS, strand=STRANDS)
+def test_naive_counter_equals_live_multicov(case: BamCase, filters: dict[str, Any], strand: str | None) -> None:
+    layout = case.layout
+    shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_bam(folder / "drawn.bam", case.references, case.records)
+        bam = bedtools.sorted_bam((folder / "drawn.bam").read_bytes(), folder / "sorted.bam")
+        expected = bedtools.multicov(bam, *shape, folder, strand, letters(filters))
+        reads = naive.on_genome(naive.bam_reads(bam, **filters), layout.sizes)
+    assert naive.count(reads, *shape, strand) == expected
+
+
+@pytest.mark.campaign("parity")
+@pytest.mark.bedtools
+@examples(50)
+@given(case=cases(for_bedtools=True), strand=STRANDS, threads=st.sampled_from([1, 2]))
+def test_engine_equals_live_multicov_on_what_bedtobam_wrote(case: Case, strand: str | None, threads: int) -> None:
+    layout = case.layout
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bam = bedtools.bed_to_bam(case.text, layout.sizes, folder)
+        shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
+        expected = bedtools.multicov(bam, *shape, folder, strand)
+        counts = count_reads(bam, windows_of(layout), threads, strand=strand, allow_empty=True)
+    assert counts.tolist() == expected
+
+
+@pytest.mark.campaign("parity")
+@examples(600)
+@given(
+    case=bam_cases(),
+    filters=FILTERS,
+    strand=STRANDS,
+    written=st.sampled_from(["htslib", "uncompressed", "cut anew", "gzip"]),
+    cuts=CUTS,
+    threads=st.sampled_from([1, 1, 2]),
+    block_bytes=st.sampled_from([1 << 20, 64, 100, 333, 5000]),
+    unknown_chrom=st.sampled_from(["error", "skip", "bedtools"]),
+)
+def test_engine_equals_naive_counter(
+    tmp_path_factory: pytest.TempPathFactory,
+    case: BamCase,
+    filters: dict[str, Any],
+    strand: str | None,
+    written: str,
+    cuts: list[int],
+    threads: int,
+    block_bytes: int,
+    unknown_chrom: str,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "drawn.bam"
+    write_bam(path, case.references, case.records, "wbu" if written == "uncompressed" else "wb")
+    layout = case.layout
+    reads = naive.bam_reads(path, **filters)
+    if written in ("cut anew", "gzip"):
+        kind = "gzip" if written == "gzip" else "bgzip"
+        # Any first block holds the four bytes that tell BAM: real blocks hold sixteen bgzip members.
+        path.write_bytes(packed(gzip.decompress(path.read_bytes()), kind, cuts, min(block_bytes - 4, 60_000)))
+    else:
+        block_bytes = 1 << 20  # htslib's own blocks are as large as it likes
+
+    def count() -> Any:
+        options: dict[str, Any] = {**filters, "strand": strand, "unknown_chrom": unknown_chrom, "allow_empty": True}
+        with blocks_of(block_bytes):
+            return count_reads(path, windows_of(layout), threads, **options)
+
+    unknown = naive.unknown_chroms(reads, layout.sizes)
+    if unknown and unknown_chrom == "error":
+        with pytest.raises(BadDataError) as refused:
+            count()
+        assert all(repr(name) in str(refused.value) for name in unknown)
+        return
+    # multicov never puts reads of a BAM on another chromosome, so neither does "bedtools" here.
+    placed = naive.on_genome(reads, layout.sizes)
+    shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
+    assert count().tolist() == naive.count(placed, *shape, strand)
+
+
+def with_bases(record: Record) -> Record:
+    """Give a record the bases its CIGAR speaks of: CRAM takes no other."""
+    operations = re.findall(r"(\d+)([A-Z=])", record.cigar or "")
+    return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
+
+
+@pytest.mark.campaign("parity")
+@examples(30)
+@given(case=bam_cases(strangers=False), filters=FILTERS, strand=STRANDS)
+def test_engine_equals_naive_counter_on_cram(
+    tmp_path_factory: pytest.TempPathFactory, case: BamCase, filters: dict[str, Any], strand: str | None
+) -> None:
+    path, layout = tmp_path_factory.getbasetemp() / "drawn.cram", case.layout
+    # CRAM has no way to say: mapped without a CIGAR, operations of length 0, before the first base.
+    records = [with_bases(record) for record in case.records if record.cigar not in (None, "0M") and record.start >= 0]
+    write_bam(path, case.references, records, "wc", format_options=[b"no_ref=1"])
+    reads = naive.bam_reads(path, **filters)
+    options: dict[str, Any] = {**filters, "strand": strand, "allow_empty": True}
+    shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
+    assert count_reads(path, windows_of(layout), **options).tolist() == naive.count(reads, *shape, strand)
+
+
+def test_cigar_of_more_operations_than_a_record_holds(tmp_path: Path) -> None:
+    """Beyond 65,535 operations the CIGAR moves to a tag, and a stand-in of the same span takes its place."""
+    sizes = {"chr1": 100_000}
+    cigar = "1M1D" * 40_000
+    write_bam(tmp_path / "long.bam", sizes, [Record("chr1", 10, 0, 60, cigar, "A" * 40_000)])
+    shape = windows([naive.Gene("chr1", 80_010)], sizes, flank=2, bin_size=1)
+    assert count_reads(tmp_path / "long.bam", shape).tolist() == [[1, 1, 0, 0]]

@@ -1,0 +1,54 @@
+"""Real reads, from file to Parquet: Roadmap's E003 against its known counts, ENCODE's K562 against live bedtools."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracle import bedtools
+from oracle.naive import Gene
+
+import deepchrome
+
+pytestmark = pytest.mark.realdata
+MARKS = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
+
+
+def test_e003_counts_are_the_known_ones(shared_data: Path, tmp_path: Path) -> None:
+    """109 genes, five marks, 100 bins: as bedtools has them, and for 4 genes as the DeepDiff authors published them."""
+    folder = shared_data / "e003"
+    command = [sys.executable, "-m", "deepchrome", "featurize", folder, "--genes", folder / "genes.tsv"]
+    subprocess.run([*command, "--genome", "hg19", "--out", tmp_path / "features"], check=True, capture_output=True)
+    features = deepchrome.read_features(tmp_path / "features" / "E003.parquet")
+    assert features.marks == MARKS
+    place = {gene: i for i, gene in enumerate(features.genes.gene_id)}
+    expected = np.full((109, 100, len(MARKS)), -1)
+    with open(folder / "expected_counts.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            expected[place[row["GeneID"]], int(row["BinID"]) - 1] = [int(row[mark]) for mark in MARKS]
+    assert expected.min() == 0
+    assert features.counts.tolist() == expected.tolist()
+
+
+@pytest.mark.bedtools
+def test_k562_counts_are_those_of_live_bedtools(shared_data: Path, tmp_path: Path) -> None:
+    """Its reads lie on chr22: those genes are compared bin by bin, all others have none."""
+    reads = shared_data / "k562_h1" / "K562-H3K4me3.chr22.tagAlign.gz"
+    deepchrome.featurize([reads], genes=shared_data / "roadmap" / "genes.tsv", genome="hg19", out=tmp_path)
+    features = deepchrome.read_features(tmp_path / "K562.parquet")
+    genes, counts = features.genes, features.counts[:, :, 0]
+    there = np.array([chrom == "chr22" for chrom in genes.chrom])
+    on_chr22 = [
+        Gene(chrom, int(tss), strand)
+        for chrom, tss, strand in zip(genes.chrom, genes.tss, genes.strand, strict=True)
+        if chrom == "chr22"
+    ]
+    sizes = deepchrome.read_genome("hg19").sizes
+    bam = bedtools.bed_to_bam(reads.read_bytes(), sizes, tmp_path)
+    expected = bedtools.multicov(bam, on_chr22, sizes, 5000, 100, tmp_path)
+    assert counts.shape == (19_802, 100)
+    assert counts[there].tolist() == expected
+    assert counts[there].sum() > 100_000
+    assert not counts[~there].any()

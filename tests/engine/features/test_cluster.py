@@ -1,0 +1,156 @@
+"""Counting on a Dask cluster: the same output, whatever becomes of a worker."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from support.cluster import Cluster, cluster, deadly
+from support.tiny import PACK, dc, place, reads_text
+
+pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
+
+pytestmark = pytest.mark.campaign("cluster")
+NAMES = [f"E{e}-{mark}" for e in range(1, 5) for mark in "AB"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place(tmp_path)
+    (tmp_path / "reads").mkdir()
+    for seed, name in enumerate(NAMES):
+        (tmp_path / "reads" / f"{name}.tagAlign.gz").write_bytes(PACK["gzip"](reads_text(500, seed)))
+    return tmp_path
+
+
+@pytest.fixture
+def two_workers(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path / "cluster") as started:
+        yield started
+
+
+def arguments(folder: Path, out: str, *options: object) -> list[object]:
+    given = ["--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / out]
+    return ["featurize", folder / "reads", *given, *options]
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("*.parquet")}
+
+
+def rows(out: Path) -> list[list[str]]:
+    lines = [line.split("\t") for line in (out / "summary.tsv").read_text().splitlines()]
+    return [line[:7] + line[9:] for line in lines]
+
+
+def test_the_same_bytes_as_on_one_machine(folder: Path, two_workers: Cluster) -> None:
+    assert dc(*arguments(folder, "here")).code == 0
+    ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
+    assert (ran.code, "Traceback" in ran.err) == (0, False)
+    assert "8 of 8 files" in ran.err
+    assert tables(folder / "there") == tables(folder / "here")
+    assert len(tables(folder / "there")) == 4
+    assert rows(folder / "there") == rows(folder / "here")
+    again = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
+    assert (again.code, "E4: up to date, kept" in again.err) == (0, True)
+
+
+def test_a_worker_killed_in_the_middle(folder: Path, tmp_path: Path) -> None:
+    """It has taken a file that it will never finish: another one counts it."""
+    with cluster(tmp_path / "cluster", workers=0) as started:
+        # The last of its files is a pipe that nobody writes to: it hangs in it until it is killed.
+        stuck = folder / "E9-A.bed"
+        os.mkfifo(stuck)
+        first = started.add_worker()
+        command = [sys.executable, "-m", "deepchrome", *map(str, arguments(folder, "there"))]
+        command += [str(stuck), "--scheduler", str(started.file)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while len(tables(folder / "there")) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(tables(folder / "there")) == 4
+        assert process.poll() is None
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        stuck.unlink()
+        stuck.write_bytes(reads_text(500, 99))
+        started.add_worker()
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, "Traceback" in err) == (0, False), err
+    assert dc(*arguments(folder, "here", stuck)).code == 0
+    assert tables(folder / "there") == tables(folder / "here")
+
+
+def test_a_bad_file_is_bad_on_every_worker(folder: Path, two_workers: Cluster) -> None:
+    path = folder / "reads" / "E2-A.tagAlign.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file, "--json"))
+    assert ran.code == 65
+    assert [row["status"][:6] for row in ran.json()].count("done") == 7
+    assert next(row for row in ran.json() if "truncated" in row["status"])["epigenome"] == "E2"
+    assert sorted(tables(folder / "there")) == ["E1.parquet", "E3.parquet", "E4.parquet"]
+    assert "truncated" in (folder / "there" / "summary.tsv").read_text()
+
+
+def test_a_file_that_kills_its_workers(folder: Path, two_workers: Cluster) -> None:
+    """Given up after some of them; the others of the cluster finish what is left."""
+    for _ in range(4):
+        two_workers.add_worker()
+    (folder / "reads" / "E5-A.bed").write_bytes(reads_text(500, 5))
+    with patch("deepchrome.engine.features.featurize.count_sample", deadly):
+        ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
+    assert (ran.code, "Traceback" in ran.err) == (65, False), ran.err
+    assert "lost on the cluster at " in ran.err
+    assert sorted(tables(folder / "there")) == [f"E{e}.parquet" for e in range(1, 5)]
+
+
+def test_the_scheduler_is_lost(folder: Path, tmp_path: Path) -> None:
+    """What was not finished has failed, each file by name; and no traceback."""
+    with cluster(tmp_path / "cluster", workers=1) as started:
+        stuck = folder / "E9-A.bed"
+        os.mkfifo(stuck)
+        command = [sys.executable, "-m", "deepchrome", *map(str, arguments(folder, "there", stuck))]
+        environment = os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
+        process = subprocess.Popen(
+            [*command, "--scheduler", str(started.file)], stdout=-3, stderr=-1, text=True, env=environment
+        )
+        deadline = time.monotonic() + 60
+        while len(tables(folder / "there")) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        started.processes[0].send_signal(signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err) == (65, False), err
+    assert "is gone, and this task with it" in err
+    assert "is gone" in (folder / "there" / "summary.tsv").read_text()
+
+
+def test_no_worker_yet(folder: Path, tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster", workers=0) as started:
+        threading.Timer(3, started.add_worker).start()
+        ran = dc(*arguments(folder, "there", "--scheduler", started.file))
+    assert (ran.code, "no worker yet: waiting for one" in ran.err) == (0, True)
+
+
+def test_no_scheduler(folder: Path) -> None:
+    with patch("deepchrome.common.pools._CONNECT_SECONDS", 1):
+        ran = dc(*arguments(folder, "there", "--scheduler", "tcp://127.0.0.1:9"))
+    assert (ran.code, "no Dask scheduler answers there" in ran.err) == (74, True)
+    ran = dc(*arguments(folder, "there", "--scheduler", folder / "absent.json"))
+    assert (ran.code, "neither an address like" in ran.err) == (2, True)
+    ran = dc(*arguments(folder, "there", "--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"))
+    assert (ran.code, "for this machine" in ran.err) == (2, True)
+    assert not tables(folder / "there")
+
+
+def test_workers_of_another_version(folder: Path, two_workers: Cluster) -> None:
+    with patch("deepchrome.common.pools.VERSION", "0.0.1"):
+        ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
+    assert ran.code == 65
+    assert "this is 0.0.1: install the same on all" in ran.err
+    assert not tables(folder / "there")

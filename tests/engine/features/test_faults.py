@@ -1,0 +1,336 @@
+"""The machine fails: full and read-only disks, no permission, kills, races, wrong clocks. Real commands throughout."""
+
+import gzip
+import os
+import re
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from campaign.rows import sized
+from support.places import CHECKOUT, TESTS
+from support.tiny import PACK, counts_of, place, reads_text
+
+from deepchrome.engine.features.store import read_features
+
+TEXT = {name: reads_text(2000, seed) for seed, name in enumerate(("E1-A", "E2-A"))}
+COMMAND = (sys.executable, "-m", "deepchrome")
+Figure = Callable[[str, int], None]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Reads and genes where any user may look; pytest's own directories are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        fill(folder)
+        yield folder
+
+
+def fill(folder: Path, kind: str = "gzip") -> None:
+    place(folder)
+    for name, text in TEXT.items():
+        (folder / f"{name}.tagAlign.gz").write_bytes(PACK[kind](text))
+
+
+def words(folder: Path, out: Path | None = None, *more: str) -> list[str]:
+    given = ["--genes", f"{folder}/genes.tsv", "--genome", f"{folder}/small.sizes", "--out", str(out or folder / "out")]
+    return [*COMMAND, "featurize", str(folder), *given, *more]
+
+
+def run(folder: Path, out: Path | None = None, *more: str, **options: object) -> subprocess.CompletedProcess[str]:
+    ran = subprocess.run(words(folder, out, *more), capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+def refused(ran: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+    assert ran.returncode == code, ran
+    (line,) = [line for line in ran.stderr.splitlines() if line.startswith("dc: ")]
+    assert message in line
+
+
+def holds_the_counts(out: Path) -> None:
+    for name, text in TEXT.items():
+        features = read_features(out / f"{name[:2]}.parquet")
+        assert (features.counts[:, :, 0] == counts_of(text)).all()
+
+
+def visible(out: Path) -> dict[str, bytes]:
+    seen = [path for path in out.rglob("*") if not any(part[0] == "." for part in path.relative_to(out).parts)]
+    return {path.name: path.read_bytes() for path in seen if path.is_file()}
+
+
+@contextmanager
+def mounted(at: Path, options: str) -> Iterator[Path]:
+    at.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", at], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("needs a file system of its own, which only root may mount")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", at], check=True)
+
+
+@pytest.mark.campaign("disk", "messages")
+def test_featurize_onto_a_full_disk(folder: Path) -> None:
+    """First with room for a run, then with none for another: the first one's files stand, to the byte."""
+    with mounted(folder / "disk", "size=512k") as disk:
+        out = disk / "out"
+        assert run(folder, out).returncode == 0
+        before = visible(out)
+        (disk / "ballast").write_bytes(b"x" * 1000)
+        with open(disk / "ballast", "ab", buffering=0) as ballast:
+            try:
+                while ballast.write(os.urandom(4096)):
+                    pass
+            except OSError:
+                pass
+        refused(run(folder, out, "--force"), 74, "No space left on device")
+        assert visible(out) == before
+        assert not list(out.rglob(".*.part"))
+        (disk / "ballast").unlink()
+        assert run(folder, out, "--force").returncode == 0
+        holds_the_counts(out)
+
+
+@pytest.mark.campaign("disk", "messages")
+def test_featurize_where_no_file_may_grow(folder: Path) -> None:
+    """RLIMIT_FSIZE: what a quota does, without root."""
+    assert run(folder).returncode == 0
+    before = visible(folder / "out")
+    script = 'ulimit -f 2; trap "" XFSZ; exec "$@"'
+    ran = subprocess.run(
+        ["sh", "-c", script, "sh", *words(folder, None, "--force")], capture_output=True, text=True, check=False
+    )
+    refused(ran, 74, "File too large")
+    assert visible(folder / "out") == before
+    assert not list((folder / "out").rglob(".*.part"))
+
+
+@pytest.mark.campaign("disk", "messages")
+def test_a_file_system_that_is_read_only(folder: Path) -> None:
+    with mounted(folder / "disk", "size=4m") as disk:
+        assert run(folder, disk / "out").returncode == 0
+        before = visible(disk / "out")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        refused(run(folder, disk / "out", "--force"), 74, "Read-only file system")
+        refused(run(folder, disk / "new"), 74, "Read-only file system")
+        assert visible(disk / "out") == before
+
+
+def bound_by_permissions(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run as one whom permissions bind: root less its powers, if root it is."""
+    powerless = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    if powerless and not shutil.which("setpriv"):
+        pytest.skip("permissions do not bind root, and setpriv is not installed")
+    ran = subprocess.run([*powerless, *words(folder, None, *more)], capture_output=True, text=True, check=False)
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+@pytest.mark.campaign("disk", "messages")
+def test_no_permission(folder: Path) -> None:
+    assert run(folder).returncode == 0
+    before = visible(folder / "out")
+    (folder / "out").chmod(0o555)
+    refused(bound_by_permissions(folder, "--force"), 74, "Permission denied")
+    assert visible(folder / "out") == before
+    (folder / "out").chmod(0o777)
+    for path in (folder / "out").rglob("*"):
+        path.chmod(0o777)
+    # 65: one bad file of two; 2: the command line looks at paths of options before anything runs
+    for name, code, message in (
+        ("E1-A.tagAlign.gz", 65, "E1-A.tagAlign.gz: Permission denied"),
+        ("genes.tsv", 2, "genes.tsv' is not readable"),
+        ("small.sizes", 66, "small.sizes: Permission denied"),
+    ):
+        (folder / name).chmod(0)
+        ran = bound_by_permissions(folder, "--force")
+        assert ran.returncode == code
+        assert message in ran.stderr
+        (folder / name).chmod(0o644)
+        assert (folder / "out" / "E1.parquet").read_bytes() == before["E1.parquet"]
+
+
+@pytest.mark.campaign("install")
+def test_an_install_that_may_not_be_written_to(folder: Path) -> None:
+    """The program on a read-only file system, and no home: compiled in memory, and the counts are right."""
+    checkout = CHECKOUT
+    environment = {"PATH": os.environ["PATH"], "HOME": "/proc/nowhere"}
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 99; shift; exec "$@"'
+    alone = ["unshare", "--mount", "sh", "-c", script, "sh", str(checkout)]
+    probe = [*alone, "sh", "-c", f"! touch {checkout}/.touched 2>/dev/null"]
+    if not shutil.which("unshare") or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("needs a mount of its own, which only root may make")
+    ran = subprocess.run([*alone, *words(folder)], capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr
+    holds_the_counts(folder / "out")
+
+
+@pytest.mark.campaign("kills")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_featurize_killed_at_random_moments(tmp_path: Path, record_property: Figure) -> None:
+    place(tmp_path)
+    for seed, version in enumerate("ab"):
+        (tmp_path / version).mkdir()
+        for i, name in enumerate(("E1-A", "E1-B", "E2-A")):
+            text = reads_text(20_000, 10 * seed + i)
+            (tmp_path / version / f"{name}.tagAlign.gz").write_bytes(PACK["gzip" if i else "bgzip"](text))
+    kills = sized(16, 200)
+    script = TESTS / "support" / "killed_featurize.py"
+    command = [sys.executable, script, tmp_path, str(kills), "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    killed, changed, remains = map(int, done.stdout.split())
+    assert killed == kills
+    assert changed > kills // 16
+    assert remains > kills // 16
+    record_property("SIGKILLs of dc featurize", killed)
+    record_property("half-written files they left, all cleared by a rerun", remains)
+
+
+@pytest.mark.campaign("races")
+def test_many_at_once_on_one_output(folder: Path, record_property: Figure) -> None:
+    """Whoever comes first writes; the others say so and leave. What is there at the end is whole."""
+    done = [
+        subprocess.Popen(words(folder, None, "--force"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(sized(3, 12))
+    ]
+    ran = [(*process.communicate(), process.returncode) for process in done]
+    codes = [code for *_, code in ran]
+    assert set(codes) <= {0, 74}
+    assert 0 in codes
+    for _, err, code in ran:
+        assert "Traceback" not in err
+        assert ("is writing there" in err) == (code == 74)
+    holds_the_counts(folder / "out")
+    record_property("processes at once", len(done))
+
+
+@pytest.mark.campaign("clock")
+def test_nothing_depends_on_the_clock(folder: Path) -> None:
+    """Files from the future and the past, and a clock that stands at 1970: the same bytes."""
+    assert run(folder).returncode == 0
+    first = visible(folder / "out")
+    clock = (
+        "import sys, time; sys.argv[0] = 'dc'; time.time = lambda: 0.0; time.time_ns = lambda: 0;"
+        "from deepchrome.cli import main; main()"
+    )
+    for i, moment in enumerate((0, 4_102_444_800)):  # 1970 and 2100
+        for path in folder.rglob("*"):
+            os.utime(path, (moment, moment))
+        command = [sys.executable, "-c", clock, *words(folder, None, "--force")[3:]]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, (i, ran.stderr)
+        now = visible(folder / "out")
+        assert now.keys() == first.keys()
+        assert all(now[name] == data for name, data in first.items() if name != "summary.tsv")  # it tells the seconds
+
+
+@pytest.mark.campaign("clock")
+def test_output_on_another_file_system(folder: Path) -> None:
+    """Temporary files lie beside the output: wherever TMPDIR is, and even if it is nowhere."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == folder.stat().st_dev:
+        pytest.skip("needs a second file system")
+    with tempfile.TemporaryDirectory(dir=other) as name:
+        out = Path(name) / "out"
+        for temporary in (str(folder), "/nonexistent"):
+            ran = run(folder, out, "--force", env=os.environ | {"TMPDIR": temporary})
+            assert ran.returncode == 0, ran.stderr
+            holds_the_counts(out)
+
+
+@pytest.mark.campaign("disk")
+def test_an_output_directory_that_disappears(folder: Path) -> None:
+    """Removed while reads still come in: exit 74, and nothing is made in its place."""
+    process = subprocess.Popen(
+        [*COMMAND, "featurize", "-", "--name", "E9-A", *words(folder)[5:]],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert process.stdin
+    while not list(folder.glob("out/.deepchrome/*.holder")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    shutil.rmtree(folder / "out")
+    process.stdin.write(TEXT["E1-A"])
+    process.stdin.close()
+    process.stdin = None
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 74, err
+    assert "cannot be written" in err
+    assert "Traceback" not in err
+
+
+def test_permissions_of_output_are_a_new_file_s(folder: Path) -> None:
+    assert run(folder, umask=0o027).returncode == 0
+    assert stat.S_IMODE((folder / "out" / "E1.parquet").stat().st_mode) == 0o640
+
+
+WITH_PEAK = """
+import sys
+from pathlib import Path
+from deepchrome.cli import main
+try:
+    main()
+finally:
+    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+    print("peak", int(peak) >> 10, file=sys.stderr)
+"""
+
+
+def members(piece: bytes, gigabytes: float) -> bytes:
+    packed = gzip.compress(piece * ((1 << 20) // len(piece)), mtime=0)
+    return packed * int(gigabytes * 1024)
+
+
+def bam_of_zeros(*numbers: int) -> bytes:
+    """What begins as BAM, claims what the numbers say, and goes on with zeros for two gigabytes."""
+    begin = b"BAM\1" + b"".join(struct.pack("<I", number) for number in numbers)
+    return gzip.compress(begin, mtime=0) + members(b"\0", 2)
+
+
+BOMBS = {
+    "a line without end": (lambda: members(b"\0", sized(0.3, 10)), "a line of more than 65536 bytes"),
+    "blank lines": (lambda: members(b"\n", sized(0.1, 1)), "not a single read in it"),
+    "comments": (lambda: members(b"#" + b"x" * 1023 + b"\n", sized(0.3, 10)), "not a single read in it"),
+    "reads": (lambda: members(b"chr1\t20000\t20036\n", sized(0.3, 10)), ""),
+    "a BAM header's text": (lambda: bam_of_zeros(2**31 - 1), "truncated"),
+    "a BAM header beyond all bounds": (lambda: bam_of_zeros(2**31), "makes no sense"),
+    "references without end": (lambda: bam_of_zeros(0, 2**20), "a record's size makes no sense"),
+    "more references than there are": (lambda: bam_of_zeros(0, 2**30), "makes no sense"),
+    "a reference's name": (lambda: bam_of_zeros(0, 1, 2**25), "makes no sense"),
+    "a record": (lambda: bam_of_zeros(0, 0, 2**31 - 1), "a record of more than 33554432 bytes"),
+}
+
+
+@pytest.mark.campaign("memory", "messages")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
+@pytest.mark.parametrize("kind", BOMBS)
+def test_what_unpacks_to_gigabytes_stays_small(kind: str, folder: Path, record_property: Figure) -> None:
+    make, message = BOMBS[kind]
+    for path in folder.glob("E*"):
+        path.unlink()
+    (folder / "E1-A.tagAlign.gz").write_bytes(make())
+    command = [sys.executable, "-c", WITH_PEAK, *words(folder)[3:]]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in ran.stderr
+    assert re.search(message, ran.stderr)
+    assert ran.returncode == (65 if message else 0)
+    peak = int(ran.stderr.rsplit("peak ", 1)[1])
+    assert peak < 400, kind
+    record_property("files that unpack to gigabytes", 1)

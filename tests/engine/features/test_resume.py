@@ -1,0 +1,367 @@
+"""A second run does only what is missing or changed, says why, and never replaces what it did not make."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from campaign.rows import sized
+from support.tiny import PACK, Ran, counts_of, dc, place, reads_text
+from support.web import serving
+
+from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.features.featurize import Observer, featurize
+from deepchrome.engine.features.resume import Hashes, Verdict, stamp
+from deepchrome.engine.features.store import read_features
+from deepchrome.engine.features.summary import Outcome
+
+pytestmark = pytest.mark.campaign("resume")
+NAMES = ("E1-A", "E1-B", "E2-A", "E2-B", "E3-A", "E3-B")
+TEXT = {name: reads_text(500, seed) for seed, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six files of reads, and the genes."""
+    place(tmp_path)
+    (tmp_path / "reads").mkdir()
+    for name, text in TEXT.items():
+        (tmp_path / "reads" / f"{name}.tagAlign.gz").write_bytes(PACK["gzip"](text))
+    return tmp_path
+
+
+class Witness(Observer):
+    """What was decided, and what was counted."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self.counted: list[str] = []
+
+    def judged(self, verdict: Verdict) -> None:
+        self.verdicts[verdict.epigenome] = verdict
+
+    def finished(self, outcome: Outcome) -> None:
+        self.counted.append(f"{outcome.sample.epigenome}-{outcome.sample.mark}")
+
+
+def run(folder: Path, **options: Any) -> Witness:
+    witness = Witness()
+    given: dict[str, Any] = {"genes": folder / "genes.tsv", "genome": folder / "small.sizes", "out": folder / "out"}
+    featurize([folder / "reads"], **given | {"observer": witness} | options)
+    return witness
+
+
+def call(folder: Path, *options: object) -> Ran:
+    given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
+    return dc("featurize", folder / "reads", *given, *options)
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("*.parquet")}
+
+
+def summary(out: Path) -> dict[tuple[str, str], list[str]]:
+    """The rows of summary.tsv, less their times."""
+    rows = [line.split("\t") for line in (out / "summary.tsv").read_text().splitlines()[1:]]
+    return {(row[0], row[1]): row[2:7] + row[9:] for row in rows}
+
+
+def test_what_holds_is_kept(folder: Path) -> None:
+    first = run(folder)
+    assert sorted(first.counted) == sorted(NAMES)
+    assert {v.action for v in first.verdicts.values()} == {"make"}
+    before, said = tables(folder / "out"), (folder / "out" / "summary.tsv").read_text()
+    again = run(folder)
+    assert again.counted == []
+    assert {v.action for v in again.verdicts.values()} == {"keep"}
+    assert tables(folder / "out") == before
+    assert (folder / "out" / "summary.tsv").read_text() == said
+    ran = call(folder, "--json")
+    assert ran.code == 0
+    assert [row["status"] for row in ran.json()] == ["kept"] * 6
+    assert ran.json()[0]["reads"] == 500
+    assert "E2: up to date, kept" in ran.err
+    assert "0 of 3 epigenomes written, 3 kept as they were" in ran.err
+
+
+def test_force_counts_all_again(folder: Path) -> None:
+    run(folder)
+    assert sorted(run(folder, force=True).counted) == sorted(NAMES)
+
+
+def test_only_what_is_missing_or_changed(folder: Path) -> None:
+    run(folder)
+    old = tables(folder / "out")
+    (folder / "out" / "E1.parquet").unlink()
+    other = bytearray(TEXT["E2-B"])
+    other[5] ^= 1  # another digit: as many bytes
+    (folder / "reads" / "E2-B.tagAlign.gz").write_bytes(PACK["plain"](bytes(other)))
+    again = run(folder)
+    assert sorted(again.counted) == ["E1-A", "E1-B", "E2-A", "E2-B"]
+    assert [again.verdicts[e].action for e in ("E1", "E2", "E3")] == ["make", "redo", "keep"]
+    assert "B: its reads have changed (from" in again.verdicts["E2"].why
+    new = tables(folder / "out")
+    assert new["E1.parquet"] == old["E1.parquet"]
+    assert (read_features(folder / "out" / "E2.parquet").counts[:, :, 1] == counts_of(bytes(other))).all()
+
+
+def test_a_change_that_the_size_does_not_show(folder: Path) -> None:
+    """Of one byte, the time of change put back: still seen, by the inode's own time or by the hash."""
+    path = folder / "reads" / "E2-A.tagAlign.gz"
+    path.write_bytes(TEXT["E2-A"])
+    run(folder)
+    was = path.stat()
+    other = TEXT["E2-A"].replace(b"chr1", b"chr2", 1)
+    path.write_bytes(other)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    again = run(folder)
+    assert again.verdicts["E2"].why == "A: its reads have changed (another SHA-256)"
+    assert (read_features(folder / "out" / "E2.parquet").counts[:, :, 0] == counts_of(other)).all()
+
+
+def test_files_that_are_touched_or_moved_are_the_same_files(folder: Path) -> None:
+    """Whatever the clock was when they were: the content decides."""
+    run(folder)
+    for i, path in enumerate(sorted((folder / "reads").iterdir())):
+        os.utime(path, (4e9, 4e9) if i % 2 else (0, 0))
+    assert run(folder).counted == []
+    (folder / "reads").rename(folder / "elsewhere")
+    (folder / "reads").symlink_to(folder / "elsewhere")
+    for path in (folder / "out" / ".deepchrome").glob("*.json"):
+        path.write_text("[]")  # nothing remembered is nothing lost
+    assert run(folder).counted == []
+
+
+def test_a_hash_is_remembered_only_of_what_was_read(folder: Path) -> None:
+    path = folder / "reads" / "E1-A.tagAlign.gz"
+    (folder / "out" / ".deepchrome").mkdir(parents=True)
+    hashes = Hashes(folder / "out", "E1")
+    before = stamp(str(path))
+    path.write_bytes(b"another")
+    hashes.remember(str(path), before, "0" * 64)
+    assert hashes.of(str(path)) != "0" * 64
+    hashes.remember(str(path), stamp(str(path)), "1" * 64)
+    hashes.save()
+    assert Hashes(folder / "out", "E1").of(str(path)) == "1" * 64
+
+
+def test_a_new_mark_is_added_and_a_lost_one_refused(folder: Path) -> None:
+    path = folder / "reads" / "E1-C.bed"
+    run(folder)
+    path.write_bytes(TEXT["E3-A"])
+    assert run(folder).verdicts["E1"].why == "C: not counted yet"
+    assert read_features(folder / "out" / "E1.parquet").marks == ("A", "B", "C")
+    path.unlink()
+    before = tables(folder / "out")
+    ran = call(folder)
+    assert ran.code == 2
+    assert "it has C too, of which no reads are given; say --force" in ran.err
+    assert tables(folder / "out") == before
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"bin_size": 50}, "bin_size was 100, is 50"),
+        ({"flank": 4000}, "flank was 5000, is 4000"),
+        ({"marks": ["B", "A"]}, "its marks stand in another order, A, B"),
+        ({"options": ReadOptions(min_mapq=3)}, "min_mapq was 0, is 3"),
+        ({"unique_genes": True}, "the genes are others"),
+    ],
+)
+def test_what_was_counted_otherwise_is_not_replaced(options: Mapping[str, Any], why: str, folder: Path) -> None:
+    with open(folder / "genes.tsv", "a") as file:
+        file.write("g0\tS\tchr2\t70000\t-\n")
+    run(folder)
+    before = tables(folder / "out")
+    with pytest.raises(Exception, match=rf"E1\.parquet exists already .nor 2 more.*|E1.*{why}") as caught:
+        run(folder, **options)
+    assert why in str(caught.value)
+    assert "say --force to replace it" in str(caught.value)
+    assert tables(folder / "out") == before
+    assert sorted(run(folder, force=True, **options).counted) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("flags", [("--allow-empty",), ("--unknown-chrom", "skip"), ("--unknown-chrom", "bedtools")])
+def test_options_that_only_let_more_files_pass(flags: tuple[str, ...], folder: Path) -> None:
+    """Said after one file of many was refused: the others need not be counted again."""
+    (folder / "reads" / "E2-A.tagAlign.gz").write_bytes(b"")
+    (folder / "reads" / "E3-A.tagAlign.gz").write_bytes(TEXT["E3-A"] + b"chrUn\t1\t2\tN\t0\t+\n")
+    assert call(folder).code == 65
+    before = tables(folder / "out")
+    assert list(before) == ["E1.parquet"]
+    ran = call(folder, *flags)
+    assert "E1: up to date, kept" in ran.err
+    assert tables(folder / "out").keys() == {"E1.parquet", "E2.parquet" if "--allow-empty" in flags else "E3.parquet"}
+    if flags == ("--unknown-chrom", "skip"):  # but not the other way round: what was left out was left out
+        (folder / "reads" / "E2-A.tagAlign.gz").unlink()
+        (folder / "reads" / "E2-B.tagAlign.gz").unlink()
+        assert "unknown_chrom was skip, is error" in call(folder).err
+
+
+def test_what_another_rule_counted_is_counted_again(folder: Path) -> None:
+    run(folder)
+    before = tables(folder / "out")
+    with patch("deepchrome.engine.features.resume.COUNT_RULE", 2):
+        again = run(folder)
+        assert sorted(again.counted) == sorted(NAMES)
+        assert again.verdicts["E1"].why == "it was counted by another version's rule"
+        assert run(folder).counted == []
+    assert sorted(run(folder).counted) == sorted(NAMES)
+    assert tables(folder / "out") == before
+
+
+def test_another_genome(folder: Path) -> None:
+    run(folder)
+    (folder / "small.sizes").write_text("chr1\t250001\nchr2\t240000\n")
+    ran = call(folder)
+    assert (ran.code, "the genome is another" in ran.err) == (2, True)
+
+
+def spoil(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[60] ^= 64  # in the page of gene ids
+    path.write_bytes(bytes(data))
+
+
+def make_foreign(path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), path)
+
+
+@pytest.mark.parametrize(
+    ("harm", "code", "said"),
+    [
+        (spoil, 0, "E2: counted again: damaged"),
+        (lambda path: path.write_bytes(b""), 0, "E2: counted again: not a readable Parquet file"),
+        (make_foreign, 2, "a Parquet file, but not one of dc featurize"),
+    ],
+)
+def test_a_file_that_rotted_or_is_anothers(harm: Callable[[Path], object], code: int, said: str, folder: Path) -> None:
+    run(folder)
+    sound = tables(folder / "out")
+    harm(folder / "out" / "E2.parquet")
+    harmed = tables(folder / "out")
+    ran = call(folder)
+    assert ran.code == code
+    assert said in ran.err
+    assert tables(folder / "out") == (harmed if code else sound)
+
+
+def test_standard_input_is_not_compared(folder: Path) -> None:
+    given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
+    for code, extra in ((0, ()), (2, ()), (0, ("--force",))):
+        ran = dc("featurize", "-", "--name", "E1-A", *given, *extra, stdin=TEXT["E1-A"])
+        assert ran.code == code
+    assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["reads"] == 500
+
+
+def test_reads_at_a_url(folder: Path) -> None:
+    """Its server says whether they have changed; where it does not, they are counted again."""
+    with serving() as web:
+        url = web.put("E1-A.bed", TEXT["E1-A"], etag='"1"')
+        given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
+
+        def again() -> str:
+            ran = dc("featurize", url, *given)
+            assert ran.code == 0, ran.err
+            return ran.err
+
+        again()
+        assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["etag"] == '"1"'
+        assert "E1: up to date, kept" in again()
+        web.put("E1-A.bed", TEXT["E1-B"], etag='"2"')
+        assert "E1: counted again: A: its reads have changed (another ETag, size or name)" in again()
+        assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT["E1-B"])).all()
+        web.put("E1-A.bed", TEXT["E1-B"], etag=None)
+        assert "its server does not say whether its reads have changed" in again()
+        assert "its server does not say" in again()
+
+
+def test_a_bad_file_is_tried_again(folder: Path) -> None:
+    path = folder / "reads" / "E2-A.tagAlign.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    assert call(folder).code == 65
+    assert summary(folder / "out")["E2", "A"][-1].startswith("failed: ")
+    path.write_bytes(whole)
+    ran = call(folder)
+    assert ran.code == 0
+    assert "E1: up to date, kept" in ran.err
+    assert [row[-1] for row in summary(folder / "out").values()] == ["done"] * 6
+
+
+def test_shards_are_the_whole(folder: Path) -> None:
+    run(folder)
+    for i in (1, 2, 3, 4):  # the fourth of three epigenomes is empty
+        ran = dc(
+            *("featurize", folder / "reads", "--shard", f"{i}/4", "--genome", folder / "small.sizes"),
+            *("--genes", folder / "genes.tsv", "--out", folder / "parts"),
+        )
+        assert ran.code == 0
+        assert len(tables(folder / "parts")) == min(i, 3)
+    assert tables(folder / "parts") == tables(folder / "out")
+    assert summary(folder / "parts") == summary(folder / "out")
+    assert "no epigenome is in this part; nothing to do" in ran.err
+    for bad in ("0/2", "3/2", "1", "a/b", "1/0", "-1/2"):
+        assert call(folder, "--shard", bad).code == 2
+
+
+def test_killed_at_random_and_run_again(folder: Path, record_property: Callable[[str, int], None]) -> None:
+    """The output is that of an unbroken run, and what was finished is not counted a second time."""
+    for e in range(4, 13):
+        for mark in "AB":
+            (folder / "reads" / f"E{e}-{mark}.bed").write_bytes(reads_text(20_000, e))
+    kills = sized(6, 50)
+    run(folder)
+    expected, rows = tables(folder / "out"), summary(folder / "out")
+    out = folder / "killed"
+    given = ["--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", out, "-j", "1", "-t", "1"]
+    command = [sys.executable, "-m", "deepchrome", "featurize", folder / "reads", *given]
+    dice, finished, kept, killed = random.Random(kills), set(tables(out)), 0, 0
+    while True:
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+            if killed < kills:
+                # Every other time at any moment, else soon after a file was finished: there is to be progress.
+                deadline = time.monotonic() + 30
+                while killed % 2 and process.poll() is None and time.monotonic() < deadline:
+                    if set(tables(out)) != finished:
+                        break
+                    time.sleep(0.001)
+                time.sleep(dice.uniform(0, 0.02 if killed % 2 else 1.0))
+                process.send_signal(signal.SIGKILL)
+            process.wait(60)
+        said = (folder / "log").read_text()
+        judged = {f"{line.split(':')[0]}.parquet" for line in said.splitlines() if line.endswith("up to date, kept")}
+        counted = {line.split(" ")[0] + ".parquet" for line in said.splitlines() if " reads in " in line}
+        assert judged == finished if counted else judged <= finished  # killed while it was saying so
+        assert not counted & finished
+        kept += len(judged)
+        finished = set(tables(out))
+        assert all(expected[name] == data for name, data in tables(out).items())
+        if process.returncode == 0:
+            assert tables(out) == expected
+            assert summary(out) == rows
+            if killed == kills:
+                break
+            shutil.rmtree(out)  # done before it could be killed: from the beginning
+            finished = set()
+            continue
+        killed += 1
+        assert process.returncode == -signal.SIGKILL, said
+    assert kept
+    record_property("SIGKILLs, each followed by a rerun", killed)
+    record_property("epigenomes that a rerun kept", kept)
+    assert not list(out.glob(".*.part"))
+    assert json.loads((out / ".deepchrome" / "E1.inputs.json").read_text())

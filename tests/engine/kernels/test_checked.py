@@ -1,0 +1,69 @@
+"""The kernels with every bound checked: compiled with numba's checks, and as plain Python.
+
+Numba's checks see arrays only (tiles, windows, batches, tables of names). The bytes of reads are read from raw
+addresses when compiled, so it takes the plain-Python run, where the same code indexes an array, to check those.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from campaign.rows import sized
+from support.places import TESTS
+
+HOW = {"compiled": "NUMBA_BOUNDSCHECK", "plain": "NUMBA_DISABLE_JIT"}
+WRAPS = "ignore:overflow encountered in scalar:RuntimeWarning"  # 64 bits are meant to wrap; only plain Python says so
+PARITY = (
+    "engine/counting/test_parity.py::test_engine_equals_naive_counter",
+    "engine/counting/test_parity.py::test_order_does_not_matter_and_strand_does",
+    "engine/counting/test_parity.py::test_counts_by_hand",
+    "engine/counting/test_parity_bam.py::test_engine_equals_naive_counter",
+    "engine/counting/test_fuzz.py::test_replay",
+)
+
+
+def run(how: str, folder: Path, *words: str, cases: float = 1) -> subprocess.CompletedProcess[str]:
+    """Run Python with the kernels checked, compiled afresh: the cache does not know of the checks."""
+    environment = os.environ | {HOW[how]: "1", "NUMBA_CACHE_DIR": str(folder), "DEEPCHROME_CASES": str(cases)}
+    command = [sys.executable, "-W", "error", "-W", WRAPS, *words]
+    return subprocess.run(command, env=environment, cwd=TESTS, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.campaign("bounds")
+@pytest.mark.parametrize(("how", "cases"), [("compiled", sized(0.1, 1)), ("plain", sized(0.01, 0.1))])
+def test_parity_with_bounds_checked(
+    how: str, cases: float, tmp_path: Path, record_property: Callable[[str, int], None]
+) -> None:
+    ran = run(how, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", WRAPS, *PARITY, cases=cases)
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
+    passed = re.search(r"(\d+) passed", ran.stdout)
+    assert passed
+    assert int(passed[1]) > 30
+    record_property(f"random files, {how}", round((2000 + 300 + 600) * cases))
+
+
+BEYOND = {
+    "compiled": """
+        import numpy as np
+        from deepchrome.engine.kernels import fold
+        fold(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), np.zeros((1, 9), np.uint32))
+    """,
+    "plain": """
+        import numpy as np
+        from deepchrome.engine.kernels import count_columns
+        line = np.frombuffer(b"chr1\\t1\\t2\\n", np.uint8)
+        count_columns(line, 0, len(line))
+    """,
+}
+
+
+@pytest.mark.parametrize("how", BEYOND)
+def test_the_checks_see_what_they_must(how: str, tmp_path: Path) -> None:
+    ran = run(how, tmp_path, "-c", textwrap.dedent(BEYOND[how]))
+    assert ran.returncode == 1
+    assert "IndexError" in ran.stderr

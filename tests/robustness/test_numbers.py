@@ -1,0 +1,231 @@
+"""Numbers at their limits: shapes of one and none, RPKM that are all alike, counts that 32 bits cannot hold."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import polars as pl
+import pytest
+from campaign.rows import FULL
+from oracle import naive
+from support.ours import windows
+from support.tiny import Ran, dc, featurize, place
+
+from deepchrome.engine.counting import formats
+from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
+from deepchrome.engine.features.store import read_features
+from deepchrome.errors import BadDataError
+
+LARGEST = 2**32 - 1
+SHAPE = windows([naive.Gene("c", 101)], {"c": 1000}, flank=2, bin_size=2)  # bins [99, 101) [101, 103)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.campaign("overflow")
+@pytest.mark.parametrize("n", [2**16 - 1, 2**16, 2**16 + 1, 300_000])
+def test_counts_past_16_bits(n: int, tmp_path: Path) -> None:
+    (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * n + b"c\t101\t102\n")
+    for threads in (1, 2):
+        assert count_reads(tmp_path / "reads", SHAPE, threads).tolist() == [[n, 1]]
+
+
+@pytest.mark.campaign("overflow")
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False), (5000, False)])
+def test_counts_up_to_32_bits_and_no_further(more: int, fits: bool, tmp_path: Path) -> None:
+    """By the way that counts go: from 32-bit differences, folded every so often into counts."""
+    reads = 3000
+    (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * (reads + more) + b"c\t101\t102\n")
+    begin = formats.Counter.__init__
+
+    def with_billions(self: formats.Counter, *arguments: object) -> None:
+        begin(self, *arguments)  # type: ignore[arg-type]
+        self._folded = np.zeros((1, 2), np.uint32)
+        self._folded[0, 0] = LARGEST - reads
+
+    with (
+        patch.object(formats.Counter, "__init__", with_billions),
+        patch.object(formats, "READS_PER_FOLD", 100),
+        patch("deepchrome.engine.streams.blocks.BLOCK_BYTES", 4000),
+    ):
+        if fits:
+            assert count_reads(tmp_path / "reads", SHAPE).tolist() == [[LARGEST, 1]]
+        else:
+            with pytest.raises(BadDataError, match=r"a bin with 4,294,9.* or more: a count can hold 4,294,967,295"):
+                count_reads(tmp_path / "reads", SHAPE)
+
+
+@pytest.mark.campaign("overflow")
+def test_differences_are_folded_before_they_overflow(tmp_path: Path) -> None:
+    """A bin takes one mark a read: between two folds come no more reads than 31 bits hold, with a block to spare."""
+    least_line = len(b"c\t1\t2\n")
+    from deepchrome.engine.streams import blocks as reads
+
+    most_in_a_block = (reads.BLOCK_BYTES + reads.HEADROOM_BYTES) // least_line
+    assert formats.READS_PER_FOLD + most_in_a_block < 2**31 - 1
+    (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * 5000)
+    with patch.object(formats, "READS_PER_FOLD", 100), patch.object(reads, "BLOCK_BYTES", 4000):
+        folds = []
+        fold = formats.kernels.fold
+        with patch.object(formats.kernels, "fold", lambda *arguments: (folds.append(1), fold(*arguments))[1]):
+            assert count_reads(tmp_path / "reads", SHAPE).tolist() == [[5000, 0]]
+    assert len(folds) > 10
+
+
+class Repeated:
+    """A stream of one line, over and over, made as it is read."""
+
+    def __init__(self, line: bytes, times: int) -> None:
+        self._cycle = np.frombuffer(line * 100_000, np.uint8)
+        self._left = len(line) * times
+        self._at = 0
+        self._line = len(line)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        n = min(len(buffer), self._left, len(self._cycle) - self._at)
+        buffer[:n] = self._cycle[self._at : self._at + n].data
+        self._left -= n
+        self._at = (self._at + n) % len(self._cycle)
+        return n
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.campaign("overflow")
+@pytest.mark.skipif(not FULL, reason="four billion reads, a minute or more: make campaign counts them")
+@pytest.mark.parametrize("times", [LARGEST, LARGEST + 1])
+def test_four_billion_reads(times: int, record_property: Callable[[str, int], None]) -> None:
+    def count() -> ReadTally:
+        with patch("deepchrome.engine.counting.count.open_stream", lambda path: Repeated(b"c\t100\t101\n", times)):
+            return tally_reads("reads", SHAPE, threads=2)
+
+    if times <= LARGEST:
+        assert count().counts.tolist() == [[LARGEST, 0]]
+    else:
+        with pytest.raises(BadDataError, match=f"a bin with {LARGEST + 1:,} reads"):
+            count()
+    record_property("reads in two files, each on one bin", times)
+
+
+def many_marks() -> Iterator[tuple[str, bytes]]:
+    for i in range(30):
+        yield f"E1-M{i:02d}.bed", b"chr1\t20000\t20036\n" * (i + 1)
+
+
+@pytest.mark.campaign("numbers")
+def test_thirty_marks(folder: Path) -> None:
+    for name, text in many_marks():
+        (folder / name).write_bytes(text)
+    assert featurize(folder, folder).code == 0
+    features = read_features(folder / "out" / "E1.parquet")
+    assert features.marks == tuple(f"M{i:02d}" for i in range(30))
+    assert features.counts[0, 50].tolist() == list(range(1, 31))
+
+
+@pytest.mark.campaign("numbers")
+def test_one_bin_one_gene_one_read(folder: Path) -> None:
+    (folder / "genes.tsv").write_text("gene_id\tchrom\ttss\ng\tchr1\t20000\n")
+    (folder / "E1-A.bed").write_bytes(b"chr1\t20000\t20001\n")
+    assert featurize(folder, folder, "--flank", 50, "--bin-size", 100).code == 0
+    assert read_features(folder / "out" / "E1.parquet").counts.tolist() == [[[1]]]
+
+
+@pytest.mark.campaign("numbers", "messages")
+@pytest.mark.parametrize("table", ["", "gene_id\tchrom\ttss\n", "# nothing\n"])
+def test_no_gene(table: str, folder: Path) -> None:
+    (folder / "genes.tsv").write_text(table)
+    (folder / "E1-A.bed").write_bytes(b"chr1\t20000\t20001\n")
+    ran = featurize(folder, folder)
+    assert ran.code == 65
+    assert "genes.tsv: no gene in this file" in ran.err
+    assert not (folder / "out").exists()
+
+
+def features_for(folder: Path, genes: int, bins: int, marks: int) -> Path:
+    """Features of ``genes`` genes, by way of dc featurize, with some reads on every other gene."""
+    rows = [f"g{i:03d}\tchr1\t{1000 * (i + 5)}\t+\n" for i in range(genes)]
+    (folder / "genes.tsv").write_text("gene_id\tchrom\ttss\tstrand\n" + "".join(rows))
+    reads = folder / "reads"
+    reads.mkdir()
+    for mark in range(marks):
+        lines = [f"chr1\t{1000 * (i + 5)}\t{1000 * (i + 5) + 5}\n" * (1 + i % 2 * 5 + mark) for i in range(genes)]
+        (reads / f"E1-M{mark:02d}.bed").write_text("".join(lines))
+    ran = featurize(folder, reads, "--flank", 50 * bins, out="features")
+    assert ran.code == 0, ran.err
+    return folder / "features"
+
+
+def train(folder: Path, features: Path, rpkm: list[str]) -> Ran:
+    lines = [f"g{i:03d}\t{value}\n" for i, value in enumerate(rpkm)]
+    (folder / "expression.tsv").write_text("gene_id\tE1\n" + "".join(lines))
+    given = ("--expression", folder / "expression.tsv", "--epochs", 2, "--device", "cpu")
+    return dc("train", features, *given, "--out", folder / "run")
+
+
+@pytest.mark.campaign("numbers")
+@pytest.mark.parametrize(("bins", "marks"), [(100, 1), (100, 30), (1, 1), (12, 2)])
+def test_training_on_few_and_many_bins_and_marks(bins: int, marks: int, folder: Path) -> None:
+    """A result without a NaN in it, or one line that says why there is none."""
+    features = features_for(folder, 60, bins, marks)
+    ran = train(folder, features, [str(1 + i % 2) for i in range(60)])
+    assert "Traceback" not in ran.err
+    if ran.code:
+        assert ran.code in (2, 65)
+        assert "bins" in ran.err
+        assert not (folder / "run" / "summary.tsv").exists()
+        return
+    predictions = pl.read_parquet(folder / "run" / "predictions.parquet")
+    assert predictions.height == 60
+    assert predictions["score"].is_finite().all()
+    assert predictions["label"].to_list() == [i % 2 for i in range(60)]
+
+
+@pytest.mark.campaign("numbers", "messages")
+def test_all_rpkm_alike(folder: Path) -> None:
+    """No gene is above the median: one class, and nothing to learn."""
+    features = features_for(folder, 60, 100, 1)
+    ran = train(folder, features, ["7.5"] * 60)
+    assert ran.code == 65
+    assert "labels of one class only" in ran.err
+    assert not (folder / "run" / "summary.tsv").exists()
+    audit = dc("labels", "--expression", folder / "expression.tsv", "--json")
+    assert audit.code == 0
+    assert audit.json()[0]["positive_fraction"] == 0
+
+
+@pytest.mark.campaign("numbers", "messages")
+@pytest.mark.parametrize("value", ["NaN", "nan", "inf", "-inf", "1e999", "-1", "-1e-300", "", "NA", "x", "1,5"])
+def test_what_is_no_rpkm(value: str, folder: Path) -> None:
+    features = features_for(folder, 60, 100, 1)
+    ran = train(folder, features, ["1", value, *["2"] * 58])
+    assert ran.code == 65
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("dc: ")]
+    assert "expression.tsv" in line
+    assert "g001" in line or ":3:" in line
+    assert not (folder / "run").exists()
+
+
+@pytest.mark.campaign("numbers", "messages")
+@pytest.mark.parametrize("genes", [1, 2, 3, 5])
+def test_training_on_hardly_a_gene(genes: int, folder: Path) -> None:
+    features = features_for(folder, genes, 100, 1)
+    ran = train(folder, features, [str(i) for i in range(genes)])
+    assert ran.code == 65
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("dc: ")]
+    assert "genes" in line
+    assert not (folder / "run" / "summary.tsv").exists()
+
+
+@pytest.mark.campaign("numbers", "messages")
+def test_genes_that_one_table_lacks_are_told(folder: Path) -> None:
+    features = features_for(folder, 60, 100, 1)
+    ran = train(folder, features, [str(1 + i % 2) for i in range(45)])
+    assert ran.code == 0, ran.err
+    assert "15 genes left out: features, but no expression (g045, g046, g047, ...)" in ran.err
+    assert pl.read_parquet(folder / "run" / "predictions.parquet").height == 45

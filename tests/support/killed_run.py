@@ -1,0 +1,78 @@
+"""Train the same run twice in forked processes: once unbroken, once killed at random moments and resumed.
+
+Usage: killed_run.py FOLDER KILLS SEED. Leaves FOLDER/unbroken and FOLDER/killed; prints how many
+processes were killed by SIGKILL before they were done, and how many of them had left a checkpoint
+behind. Forks come from a process that has imported everything and used no thread, so that each takes
+milliseconds to start.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+
+from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.run.trainer import train_run
+from support.epigenomes import INPUTS, random_dataset
+
+CONFIG = FitConfig(epochs=12, batch_size=8, optimizer="adam", lr=1e-3)
+
+
+def run(out: Path) -> None:
+    datasets = [random_dataset(f"E{i:03d}", genes=90, seed=i) for i in range(3)]
+    train_run(out, datasets, INPUTS, CONFIG, Placement("cpu", threads=2), resume=True)
+
+
+def fork(out: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            run(out)
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def checkpoints(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (out / "checkpoints").glob("[!.]*")}
+
+
+def main() -> None:
+    folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    torch.optim.Adam([torch.zeros(1)])  # imports what it needs only now
+    began = time.monotonic()
+    assert os.waitpid(fork(folder / "unbroken"), 0)[1] == 0
+    whole = time.monotonic() - began
+    out, rng, killed, progressed = folder / "killed", random.Random(seed), 0, 0
+    while True:
+        before = checkpoints(out)
+        child = fork(out)
+        ended, status = 0, 0
+        if killed < kills:
+            # Every other time at any moment, else soon after a checkpoint, so that there is progress.
+            while killed % 2 and not ended and checkpoints(out) == before:
+                time.sleep(0.001)
+                ended, status = os.waitpid(child, os.WNOHANG)
+            if not ended:
+                time.sleep(rng.uniform(0, 0.02 if killed % 2 else whole / 4))
+                os.kill(child, signal.SIGKILL)
+        if not ended:
+            _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        killed += 1
+        progressed += checkpoints(out) != before
+    sys.stdout.write(f"{killed} {progressed}\n")
+
+
+if __name__ == "__main__":
+    main()

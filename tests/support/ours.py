@@ -1,0 +1,30 @@
+"""The engine's side of a comparison."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from unittest.mock import patch
+
+import numpy as np
+from oracle.naive import Gene
+
+from deepchrome.engine.annotation.genes import Genes
+from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.windows import Windows, tss_windows
+from deepchrome.engine.streams import blocks as reads
+from support.strategies import Layout
+
+
+def windows(genes: Sequence[Gene], sizes: Mapping[str, int], flank: int, bin_size: int) -> Windows:
+    names = tuple(f"g{i}" for i in range(len(genes)))
+    chroms, sites, strands = (tuple(column) for column in zip(*genes, strict=True))
+    table = Genes(names, names, chroms, np.array(sites, np.int64), strands)
+    return tss_windows(table, Genome("test", dict(sizes)), flank, bin_size)
+
+
+def windows_of(layout: Layout) -> Windows:
+    return windows(layout.genes, layout.sizes, layout.flank, layout.bin_size)
+
+
+def blocks_of(size: int) -> AbstractContextManager[int]:
+    """Have the engine read blocks of ``size`` bytes, so that lines and records straddle their borders."""
+    return patch.object(reads, "BLOCK_BYTES", size)

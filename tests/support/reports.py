@@ -1,0 +1,30 @@
+"""A small run whose genes have hostile symbols, for tests of the report."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from deepchrome.engine.features.store import read_features, write_features
+from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.run.trainer import train_run
+from support.epigenomes import write_random_features
+
+HOSTILE = '"><img src=x onerror=document.body.dataset.pwned="yes">'
+ENDING = "</script><script>document.body.dataset.pwned='yes'</script><!-- <script>"
+
+
+def hostile_run(folder: Path, model: str = "deepchrome", epochs: int = 3) -> Path:
+    """Train two epigenomes on random features; gene 80 and 81, test genes, have the symbols above."""
+    features, expression = write_random_features(folder / "features")
+    for path in features.glob("*.parquet"):
+        read = read_features(path)
+        symbols = [f"GENE{i}" for i in range(len(read.genes))]
+        symbols[80], symbols[81] = HOSTILE, ENDING
+        counts = {mark: read.counts[:, :, i] for i, mark in enumerate(read.marks)}
+        metadata = {key: read.metadata[key] for key in ("bin_size", "flank", "n_bins", "sources")}
+        write_features(path, replace(read.genes, symbol=tuple(symbols)), counts, metadata)
+    datasets, report = load_datasets(features, expression, orient="strand", transform="log1p")
+    origin = {"features": str(features), "expression": str(expression), "label_rule": "numeric", "split": "published"}
+    config = FitConfig(model=model, epochs=epochs)
+    train_run(folder / "run", datasets, report.inputs, config, Placement(threads=2), origin=origin)
+    return folder / "run"

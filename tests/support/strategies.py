@@ -1,0 +1,288 @@
+"""Random genomes, genes, reads and files: what hypothesis tries the counters with."""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from oracle.naive import Gene
+
+T = TypeVar("T")
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+
+def examples(n: int) -> Callable[[Test], Test]:
+    """Try ``n`` cases; DEEPCHROME_CASES=10 makes it ten times as many, 0.1 a tenth."""
+    cases = max(1, round(n * float(os.environ.get("DEEPCHROME_CASES", "1"))))
+
+    def decorate(test: Test) -> Test:
+        test = settings(max_examples=cases)(test)
+        test.cases = cases  # type: ignore[attr-defined] # for the campaign's figures
+        return test
+
+    return decorate
+
+
+# Alike at the beginning, at the end, in all but the middle; of 1, 8, 9, 16, 17 and more bytes; not ASCII.
+KNOWN = (
+    "chr1",
+    "chr2",
+    "chr10",
+    "chrX",
+    "1",
+    "scaffold",
+    "scaffold1",
+    "chromosome_00016",
+    "chromosome_000016",
+    "chr1_gl000191_random",
+    "chr1_gl000192_random",
+    "NW_0123456780_A_contig",
+    "NW_0123456781_A_contig",
+    "HLA-A*01:01",
+    "chré",
+)
+# Names that no genome here has; some all but equal one that it has.
+ABSENT = ("chrZ", "chr", "chr11", "Chr1", "chr1 ", "trac", "chromosome_00017", "NW_0123456782_A_contig")
+JUNK = ("", "#", "# a comment", "#chr1\t0\t50", "track", "track name=x", "browser position chr1:1-2", "track1\t1\t9")
+SCORES = ("0", "1000", "7.5", "", "x")
+LARGEST_END = 2**29 - 1
+LONGEST_BEDTOOLS = 2**28 - 1  # bedtobam writes the length into 28 bits
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A genome and the windows on it."""
+
+    sizes: dict[str, int]
+    genes: list[Gene]
+    flank: int
+    bin_size: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layout and the text of a reads file."""
+
+    layout: Layout
+    text: bytes
+
+
+class Dice:
+    """Many small choices out of one drawn string of bytes: a hundred times cheaper than a draw for each."""
+
+    def __init__(self, drawn: bytes) -> None:
+        self._left = int.from_bytes(drawn, "big")
+
+    def below(self, n: int) -> int:
+        self._left, rest = divmod(self._left, n)
+        return rest
+
+    def between(self, lowest: int, highest: int) -> int:
+        return lowest + self.below(highest - lowest + 1)
+
+    def pick(self, choices: Sequence[T]) -> T:
+        return choices[self.below(len(choices))]
+
+
+def dice(n_bytes: int = 24) -> st.SearchStrategy[Dice]:
+    return st.binary(min_size=n_bytes, max_size=n_bytes).map(Dice)
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    names = draw(st.lists(st.sampled_from(KNOWN), min_size=1, max_size=4, unique=True))
+    throw = draw(dice(40))
+    sizes = {}
+    for name in names:
+        sizes[name] = throw.pick(
+            [throw.between(1000, 60_000), throw.between(5000, 60_000), throw.between(1, 60), 249_250_621]
+        )
+    bin_size = throw.pick([throw.between(1, 12), throw.between(1, 5000), 1, 100, 5000])
+    n_bins = throw.between(1, 40)
+    n_bins += n_bins * bin_size % 2  # a window is two flanks
+    flank = n_bins * bin_size // 2
+    genes: list[Gene] = []
+    for die in draw(st.lists(dice(), min_size=1, max_size=8)):
+        chrom = die.pick([*names * 4, "chrAbsent"])
+        end = sizes.get(chrom, 1000)
+        anchors = [end // 2, end // 3, 1, flank, end - flank, end, end + flank, *(gene.tss for gene in genes)]
+        tss = die.pick(anchors) + die.pick([die.between(-2, 2), die.between(-2 * flank, 2 * flank)])
+        genes.append(Gene(chrom, max(tss, 1), die.pick("+-.")))
+    return Layout(sizes, genes, flank, bin_size)
+
+
+def a_span(layout: Layout, die: Dice, longest: int) -> tuple[str, int, int]:
+    """Place a read, most often at or near an edge of a bin or of a chromosome."""
+    width = 2 * layout.flank
+    chrom = die.pick([*layout.sizes])
+    position = die.below(60_000)
+    where = die.below(8)
+    if where < 5:
+        gene = die.pick(layout.genes)
+        near = die.pick([die.between(-2, 2), die.between(-width, width)])
+        position = gene.tss - layout.flank + layout.bin_size * die.between(0, width // layout.bin_size) + near
+        chrom = gene.chrom if gene.chrom in layout.sizes else chrom
+    elif where == 5:
+        position = layout.sizes[chrom] + die.between(-40, 40)
+    bp = die.pick([0, 1, 2, 36, layout.bin_size, width, die.below(200), die.below(200), die.below(30_000), longest])
+    start = min(max(position - bp * die.below(2), 0), LARGEST_END)
+    return chrom, start, min(start + bp, LARGEST_END)
+
+
+def throws(max_reads: int) -> st.SearchStrategy[list[Dice]]:
+    return st.sampled_from([0, 4, 12, 25]).flatmap(lambda least: st.lists(dice(), min_size=least, max_size=max_reads))
+
+
+@st.composite
+def cases(draw: st.DrawFn, max_reads: int = 40, for_bedtools: bool = False) -> Case:
+    """Draw BED lines with everything that may stand around them."""
+    layout, style = draw(layouts()), draw(dice())
+    columns = style.pick([6, 6, 4, 5, 7, 8, 9, 12] if for_bedtools else [6, 6, 3, 4, 5, 7, 9, 12])
+    zeros = style.pick(["", "", "0", "0000000000"])
+    name = style.pick(["r", "N", "", "é/1", "x" * 30, "x" * 250, "\udcff\0", "x" * (9 if for_bedtools else 5000)])
+    last_tab = style.pick(["", "", "", "\t"])
+    eols = style.pick([["\n"], ["\n"], ["\r\n"], ["\n", "\r\n"]])
+    strangers = style.below(3) == 0
+    lines: list[str] = []
+    none_at_zero = True
+    for die in draw(throws(max_reads)):
+        chrom, start, end = a_span(layout, die, LONGEST_BEDTOOLS if for_bedtools else LARGEST_END)
+        if strangers and die.below(6) == 0:
+            chrom = die.pick(ABSENT)
+        if end == 0 and for_bedtools:
+            if not none_at_zero:
+                continue  # bedtobam puts reads [0, 0) at -1, and samtools indexes no two reads there
+            none_at_zero = False
+        fields = [chrom, f"{zeros}{start}", f"{zeros}{end}", name, die.pick(SCORES), die.pick("+-."), *"999999"][
+            :columns
+        ]
+        fields[-1] = fields[-1] or "."  # bedtools takes an empty last field for none
+        lines.append("\t".join(fields) + last_tab + die.pick(eols))
+    for at, junk in draw(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(JUNK)), max_size=4)):
+        lines.insert(at, junk + style.pick(eols))
+    text = "".join(lines).encode("utf-8", "surrogateescape")
+    return Case(layout, text.removesuffix(b"\n") if style.below(2) else text)
+
+
+def pieces(data: bytes, cuts: list[int], largest: int) -> list[bytes]:
+    """Cut ``data`` at thousandths of its length, some pieces empty, none above ``largest``."""
+    marks = sorted(len(data) * cut // 1000 for cut in cuts)
+    whole = [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True)]
+    return [piece[i : i + largest] for piece in whole for i in range(0, max(len(piece), 1), largest)]
+
+
+def gzip_member(data: bytes, extra: bytes = b"", level: int = 6) -> bytes:
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -15)
+    body = deflate.compress(data) + deflate.flush()
+    header = b"\x1f\x8b\x08" + (b"\x04" if extra else b"\0") + b"\0" * 4 + b"\0\xff"
+    return header + extra + body + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+def bgzip_member(data: bytes) -> bytes:
+    """A gzip member that states its own size, as the SAM specification describes it."""
+    size = len(gzip_member(data, b"\x06\0BC\x02\0\0\0"))
+    return gzip_member(data, b"\x06\0BC\x02\0" + struct.pack("<H", size - 1))
+
+
+BGZIP_END = bgzip_member(b"")
+
+
+def packed(data: bytes, kind: str, cuts: list[int], largest: int = 60_000) -> bytes:
+    """Return ``data`` as it would lie in a file: plain, gzip of several members, or bgzip."""
+    if kind == "plain":
+        return data
+    if kind == "gzip":
+        return b"".join(gzip_member(piece) for piece in pieces(data, cuts, largest))
+    return b"".join(bgzip_member(piece) for piece in pieces(data, cuts, largest)) + BGZIP_END
+
+
+KINDS = ("plain", "gzip", "bgzip")
+CUTS = st.lists(st.integers(0, 1000), max_size=5)
+
+
+# --- BAM ---
+
+FLAGS = (
+    0,
+    16,
+    4,
+    20,
+    256,
+    272,
+    512,
+    1024,
+    1536,
+    2048,
+    2064,
+    1 | 2 | 32 | 64,
+    1 | 2 | 16 | 128,
+    1 | 8 | 64,
+    1 | 4 | 8 | 77,
+)
+CIGARS = (
+    "36M",
+    "10M5N10M",
+    "5M100D5M",
+    "5S20M3H",
+    "3M2I3M",
+    "4=1X4=",
+    "2M1P2M",
+    "10S",
+    "7I",
+    "5N5M",
+    "1M",
+    "0M",
+    "2000N1M",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a SAM line says, as far as counting goes; ``start`` is 0-based, -1 if unknown."""
+
+    chrom: str | None
+    start: int
+    flag: int
+    mapq: int
+    cigar: str | None
+    bases: str
+
+
+@dataclass(frozen=True)
+class BamCase:
+    """A layout, and the references and records of a BAM; the two need not list the same chromosomes."""
+
+    layout: Layout
+    references: dict[str, int]
+    records: list[Record]
+
+
+@st.composite
+def bam_cases(draw: st.DrawFn, max_reads: int = 40, strangers: bool = True) -> BamCase:
+    """Draw a BAM; with ``strangers`` some of its references are not in the genome."""
+    layout = draw(layouts())
+    known = draw(st.permutations([name for name in layout.sizes if name.isascii()]))
+    references = {name: layout.sizes[name] for name in known}
+    if strangers:
+        names = st.lists(st.sampled_from(["chrZ", "chr", "NW_0123456782_A_contig"]), unique=True)
+        references |= dict.fromkeys(draw(names), 1000)
+    if not references:
+        references = {"lonely": 1000}
+    records = []
+    for die in draw(throws(max_reads)):
+        chrom, start, end = a_span(layout, die, 1000)
+        there = die.pick([chrom] * 9 + [*references]) if chrom in references else None
+        flag = die.pick(FLAGS) if die.below(2) else 0
+        cigar = die.pick([None, f"{max(end - start, 1)}M", *CIGARS])
+        bases = "" if cigar else die.pick(["", "ACGTACGTAC"])
+        records.append(
+            Record(there, start if there else -1, flag, die.pick([0, 1, 29, 30, 31, 254, 255]), cigar, bases)
+        )
+    # Before the first base: what bedtobam writes for [0, 0), and an unmapped read.
+    first = draw(st.lists(st.sampled_from(list(references)), max_size=2, unique=True))
+    records += [Record(name, -1, draw(st.sampled_from([0, 4])), 255, "2M", "") for name in first]
+    return BamCase(layout, references, records)

@@ -1,0 +1,231 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepchrome.engine.annotation.genes import Genes
+from deepchrome.engine.features.store import read_features, write_features
+from deepchrome.errors import BadDataError, MissingInputError, UsageError
+from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.datasets.inputs import LIBRARY_READS, InputSpec
+from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, Straddling, split_genes
+
+N_BINS = 4
+IDS = ("ENSG01.3", "ENSG02.1", "ENSG03", "ENSG04.7", "ENSG05.1", "ENSG06.1", "ENSG07.1")
+GENES = Genes(
+    IDS,
+    ("",) * 7,
+    ("chr1", "chr1", "chr2", "chr3", "chr3", "chr4", "chr5"),
+    np.array([1000, 1500, 700, 900, 90_000, 4, 4], np.int64),
+    ("+", "-", ".", "-", "+", "+", "-"),
+)
+METADATA = {
+    "n_bins": N_BINS,
+    "bin_size": 100,
+    "flank": 200,
+    "sources": {"H3K4me3": {"reads": 10_000_000}, "H3K27me3": {"reads": 60_000_000}},
+}
+
+
+def counts_of(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {mark: rng.poisson(9, (7, N_BINS)).astype(np.uint32) for mark in ("H3K4me3", "H3K27me3")}
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    directory = tmp_path / "features"
+    directory.mkdir()
+    for seed, epigenome in enumerate(("E003", "E004", "E129")):
+        write_features(directory / f"{epigenome}.parquet", GENES, counts_of(seed), METADATA)
+    return directory
+
+
+@pytest.fixture
+def expression(tmp_path: Path) -> Path:
+    # Another order than the features', one gene (03) less, two more; the median is over all 8 rows.
+    path = tmp_path / "rpkm.tsv"
+    rows = ("07 9 0", "01 1 9", "02.9 20 9", "04 30 0", "05 0 0", "06 9 9", "98 100 100", "99 0 9")
+    path.write_text("gene_id\tE003\tE004\n" + "".join(f"ENSG{row}\n".replace(" ", "\t") for row in rows))
+    return path
+
+
+def test_counts_and_labels_are_joined_by_gene(features, expression):
+    (e003, e004), report = load_datasets(features, expression)
+    kept = [0, 1, 3, 4, 5, 6]
+    assert (e003.epigenome, e004.epigenome) == ("E003", "E004")
+    assert e003.marks == ("H3K4me3", "H3K27me3")
+    assert e003.gene_id == tuple(IDS[i] for i in kept)
+    # Median of E003 is 9: the two genes at it are off.
+    assert e003.y.tolist() == [0, 1, 1, 0, 0, 0]
+    assert e003.y.dtype == np.uint8
+    assert e004.y.tolist() == [0] * 6
+    for seed, data in enumerate((e003, e004)):
+        assert data.x.dtype == np.float32
+        assert data.x.shape == (6, N_BINS, 2)
+        for column, reads in enumerate(counts_of(seed).values()):
+            assert (data.x[:, :, column] == reads[kept]).all()
+    assert e003.split.tolist() == [TRAIN, TRAIN, VALID, VALID, TEST, TEST]
+
+    assert (report.genes, report.not_in_expression, report.not_in_features) == (6, 1, 2)
+    assert (report.duplicate_ids, report.unknown_strand) == (0, 0)
+    notes = "\n".join(report.notes)
+    assert "E129 left out" in notes
+    assert "1 genes left out: features, but no expression (ENSG03)" in notes
+    assert "2 genes of the expression table have no features" in notes
+    assert "E004: labels of one class only in train (2 genes), valid (2 genes), test (2 genes)" in notes
+
+
+def test_strand_order_reverses_minus_genes_only(features, expression):
+    (genomic,), _ = load_datasets(features, expression, epigenomes=["E003"])
+    (strand,), report = load_datasets(features, expression, epigenomes=["E003"], orient="strand")
+    minus = np.array([False, True, True, False, False, True])
+    assert (strand.x[minus] == genomic.x[minus, ::-1]).all()
+    assert (strand.x[~minus] == genomic.x[~minus]).all()
+    assert report.inputs.orient == "strand"
+
+
+def test_transform_and_library_size(features, expression):
+    (counts,), _ = load_datasets(features, expression, epigenomes=["E003"])
+    (logged,), report = load_datasets(features, expression, epigenomes=["E003"], transform="log1p", library_size=True)
+    factor = np.array([LIBRARY_READS / 10_000_000, LIBRARY_READS / 60_000_000])
+    np.testing.assert_allclose(logged.x, np.log(1 + counts.x * factor), rtol=1e-6)
+    assert (report.inputs.transform, report.inputs.library_size) == ("log1p", True)
+
+
+def test_marks_can_be_chosen_and_ordered(features, expression):
+    (both,), _ = load_datasets(features, expression, epigenomes=["E004"])
+    (one,), report = load_datasets(features, expression, epigenomes=["E004"], marks=["H3K27me3"])
+    assert one.marks == report.inputs.marks == ("H3K27me3",)
+    assert (one.x[:, :, 0] == both.x[:, :, 1]).all()
+
+
+@pytest.mark.parametrize("method", ["random", "chromosome"])
+def test_split_is_that_of_the_genes_that_are_left(features, expression, method):
+    (e003, e004), report = load_datasets(features, expression, split=method, seed=3)
+    left = GENES.take(np.array([0, 1, 3, 4, 5, 6]))
+    assert (e003.split == split_genes(left, method, seed=3, flank=200)).all()
+    assert (e003.split == e004.split).all()
+    assert report.straddling == Straddling(0, 0)
+
+
+def test_versions_do_not_tell_genes_apart(tmp_path, expression):
+    tss = np.array([1000, 9000, 18_000, 27_000, 90_000, 120_000, 150_000], np.int64)
+    genes = replace(GENES, gene_id=("ENSG01.1", *IDS[1:6], "ENSG01.2"), chrom=("chr1",) * 7, tss=tss)
+    write_features(tmp_path / "E003.parquet", genes, counts_of(0), METADATA)
+    for seed in range(5):
+        (data,), report = load_datasets(tmp_path / "E003.parquet", expression, split="random", seed=seed)
+        one, two = (data.gene_id.index(gene) for gene in ("ENSG01.1", "ENSG01.2"))
+        assert data.split[one] == data.split[two]
+        assert data.y[one] == data.y[two] == 0
+        assert report.duplicate_ids == 1
+
+
+def test_overlaps_of_the_published_split_are_reported(tmp_path, expression):
+    genes = replace(GENES, chrom=("chr1",) * 7, tss=np.array([1000, 9000, 18_000, 27_000, 90_000, 120_000, 1399]))
+    write_features(tmp_path / "E003.parquet", genes, counts_of(0), METADATA)
+    _, report = load_datasets(tmp_path, expression)
+    assert report.straddling == Straddling(0, 1)
+    assert any("windows of 1 test genes overlap" in note for note in report.notes)
+
+
+@pytest.mark.campaign("numbers")
+def test_what_does_not_match_is_refused(features, expression, tmp_path):
+    with pytest.raises(BadDataError, match=r"rpkm\.tsv: no epigenome E129; it has E003, E004"):
+        load_datasets(features, expression, epigenomes=["E003", "E129"])
+    with pytest.raises(BadDataError, match="no epigenome E001"):
+        load_datasets(features, expression, epigenomes=["E001"])
+    with pytest.raises(UsageError, match="no epigenome"):
+        load_datasets(features, expression, epigenomes=[])
+    with pytest.raises(MissingInputError):
+        load_datasets(tmp_path / "nothing", expression)
+    with pytest.raises(MissingInputError):
+        load_datasets(features, tmp_path / "nothing")
+    expression.write_text("gene_id\tE003\nTP53\t1\n")
+    with pytest.raises(BadDataError, match=r"no gene in common: ids like ENSG01, ENSG02, ENSG03, ... and like TP53"):
+        load_datasets(features, expression)
+    expression.write_text("gene_id\tliver\nENSG01\t1\n")
+    with pytest.raises(BadDataError, match="no epigenome in common"):
+        load_datasets(features, expression)
+
+
+def test_epigenomes_must_be_alike(features, expression):
+    other = replace(GENES, tss=GENES.tss + 1)
+    write_features(features / "E004.parquet", other, counts_of(1), METADATA)
+    with pytest.raises(BadDataError, match="genes are not those of E003"):
+        load_datasets(features, expression)
+    write_features(features / "E004.parquet", GENES, {"H3K4me3": counts_of(1)["H3K4me3"]}, METADATA)
+    with pytest.raises(BadDataError, match="marks H3K4me3, but H3K4me3, H3K27me3 in E003"):
+        load_datasets(features, expression)
+    assert len(load_datasets(features, expression, marks=["H3K4me3"])[0]) == 2
+    write_features(features / "E004.parquet", GENES, counts_of(1), {**METADATA, "bin_size": 50})
+    with pytest.raises(BadDataError, match="E004 do not fit: 50 bp a bin where 100 are needed"):
+        load_datasets(features, expression)
+
+
+def test_input_spec_survives_json_and_treats_new_features_alike(features, expression):
+    (data,), report = load_datasets(
+        features, expression, epigenomes=["E004"], orient="strand", transform="log1p", marks=["H3K27me3", "H3K4me3"]
+    )
+    spec = InputSpec.from_dict(json.loads(json.dumps(report.inputs.to_dict())))
+    assert spec == report.inputs
+    # All marks in the file's order go in; the spec picks and orders them.
+    x = spec.apply(read_features(features / "E004.parquet"))
+    assert x.flags.c_contiguous
+    assert (x[[0, 1, 3, 4, 5, 6]] == data.x).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"marks": ("H3K4me3", "H3K9me3")}, r"no mark H3K9me3 \(it has H3K4me3, H3K27me3\)"),
+        ({"n_bins": 100}, "4 bins a gene where 100 are needed"),
+        ({"bin_size": 25}, "100 bp a bin where 25 are needed"),
+        ({"flank": 5000}, "200 bp on either side of the TSS where 5000 are needed"),
+    ],
+)
+def test_input_spec_says_how_features_differ(features, change, message):
+    read = read_features(features / "E003.parquet")
+    spec = replace(InputSpec.of(read), **change)
+    with pytest.raises(BadDataError, match=f"features of E003 do not fit: {message}"):
+        spec.apply(read)
+
+
+def test_input_spec_of_an_unknown_geometry_takes_any(features):
+    read = read_features(features / "E003.parquet")
+    spec = InputSpec(read.marks, N_BINS, None, None)
+    assert (spec.apply(read) == read.counts).all()
+
+
+def test_library_size_needs_the_number_of_reads(tmp_path):
+    write_features(tmp_path / "E003.parquet", GENES, counts_of(0), {**METADATA, "sources": {}})
+    read = read_features(tmp_path / "E003.parquet")
+    with pytest.raises(BadDataError, match="no number of reads for H3K4me3; no number of reads for H3K27me3"):
+        InputSpec.of(read, library_size=True).apply(read)
+    write_features(tmp_path / "E003.parquet", GENES, counts_of(0), {"n_bins": N_BINS})
+    with pytest.raises(BadDataError, match="bin_size or flank is not stated"):
+        InputSpec.of(read_features(tmp_path / "E003.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("marks", "H3K4me3"),
+        ("marks", [1]),
+        ("n_bins", 0),
+        ("n_bins", True),
+        ("n_bins", 1.5),
+        ("bin_size", -1),
+        ("flank", "5000"),
+        ("orient", "sideways"),
+        ("transform", "sqrt"),
+        ("library_size", 1),
+        ("surprise", 1),
+    ],
+)
+def test_damaged_input_specs_are_refused(key, value):
+    document = InputSpec(("H3K4me3",), 100, 100, 5000).to_dict()
+    with pytest.raises(BadDataError, match=key):
+        InputSpec.from_dict({**document, key: value})

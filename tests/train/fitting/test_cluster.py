@@ -1,0 +1,93 @@
+"""Training on a Dask cluster: the same models to the bit, whatever becomes of a worker."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from support.cluster import cluster
+from support.epigenomes import INPUTS, random_dataset, write_random_features
+from support.tiny import dc
+
+from deepchrome.errors import UsageError
+from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.run.directory import Run
+from deepchrome.train.run.trainer import train_run
+
+pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
+
+pytestmark = pytest.mark.campaign("cluster")
+NAMES = ("E001", "E002", "E003", "E004")
+
+
+def weights(run: Path) -> dict[str, dict[str, bytes]]:
+    opened = Run(run)
+    return {name: {k: v.numpy().tobytes() for k, v in opened.weights(name).items()} for name in opened.epigenomes}
+
+
+def test_the_same_models_as_on_one_machine(tmp_path: Path) -> None:
+    features, expression = write_random_features(tmp_path / "features", NAMES)
+    options = ["train", features, "--expression", expression, "--epochs", "3", "--split", "random", "--json"]
+    here = dc(*options, "--out", tmp_path / "here", "--threads", "2")
+    assert here.code == 0
+    with cluster(tmp_path / "cluster") as started:
+        log = tmp_path / "log"
+        there = dc(*options, "--out", tmp_path / "there", "--scheduler", started.file, "--log", log)
+        assert (there.code, "Traceback" in there.err) == (0, False), there.err
+    assert there.json() == here.json()
+    assert weights(tmp_path / "there") == weights(tmp_path / "here")
+    assert len(log.read_text().splitlines()) == 12
+    times = "seconds"
+    one, other = Run(tmp_path / "here").metrics(), Run(tmp_path / "there").metrics()
+    assert one.drop(times).sort("epigenome", "epoch").equals(other.drop(times).sort("epigenome", "epoch"))
+
+
+def test_a_worker_killed_while_it_trains(tmp_path: Path) -> None:
+    """Its models are trained by the other; those that it had finished are not trained again."""
+    datasets = [random_dataset(name, genes=90, seed=i) for i, name in enumerate(NAMES)]
+    config = FitConfig(epochs=4, batch_size=8)
+    train_run(tmp_path / "here", datasets, INPUTS, config, Placement("cpu", threads=2))
+    with cluster(tmp_path / "cluster", workers=1) as started:
+        first = started.processes[-1]
+        told: list[str] = []
+
+        def on_epoch(epigenome: str, record: object) -> None:
+            told.append(epigenome)
+            if len(told) == 1:
+                first.send_signal(signal.SIGKILL)
+                threading.Timer(0.5, started.add_worker).start()
+
+        train_run(
+            tmp_path / "there",
+            datasets,
+            INPUTS,
+            config,
+            Placement("cpu"),
+            on_epoch=on_epoch,
+            scheduler=str(started.file),
+        )
+    assert sorted(told) == sorted(NAMES * 4)
+    assert weights(tmp_path / "there") == weights(tmp_path / "here")
+
+
+def test_going_on_with_what_was_done(tmp_path: Path) -> None:
+    """A run cut off on the cluster goes on here, and the other way round: checkpoints are of one kind."""
+    datasets = [random_dataset(name, genes=90, seed=i) for i, name in enumerate(NAMES)]
+    config = FitConfig(epochs=3, batch_size=8)
+    train_run(tmp_path / "here", datasets, INPUTS, config, Placement("cpu", threads=2))
+
+    class CutOffError(Exception):
+        pass
+
+    def cut_off(epigenome: str, record: object) -> None:
+        raise CutOffError
+
+    with cluster(tmp_path / "cluster", workers=1) as started:
+        where = {"scheduler": str(started.file)}
+        with pytest.raises(CutOffError):
+            train_run(tmp_path / "there", datasets, INPUTS, config, Placement("cpu"), on_epoch=cut_off, **where)
+        assert len(list((tmp_path / "there" / "checkpoints").glob("*.safetensors"))) == 1
+        train_run(tmp_path / "there", datasets, INPUTS, config, Placement("cpu"), resume=True, **where)
+        with pytest.raises(UsageError, match="--scheduler is for networks"):
+            train_run(tmp_path / "x", datasets, INPUTS, FitConfig(model="logistic"), Placement("cpu"), **where)
+    assert weights(tmp_path / "there") == weights(tmp_path / "here")

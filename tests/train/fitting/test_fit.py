@@ -1,0 +1,287 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss, roc_auc_score
+from support.epigenomes import random_dataset
+
+from deepchrome.common.seeds import random_source
+from deepchrome.errors import BadDataError, UsageError
+from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
+from deepchrome.train.fitting.config import FitConfig, Placement, best_epoch
+from deepchrome.train.fitting.fit import fit
+from deepchrome.train.models import network, score_genes
+
+SHORT = FitConfig(epochs=3, batch_size=16)
+CPU = Placement("cpu", threads=2)
+OPTIMIZERS = (
+    FitConfig(epochs=3, batch_size=16, optimizer="sgd", lr=0.05, momentum=0.0, lr_decay=0.01),
+    FitConfig(epochs=3, batch_size=16, optimizer="sgd", weight_decay=1e-3),
+    FitConfig(epochs=3, batch_size=16, optimizer="adam", lr=1e-3),
+    FitConfig(epochs=3, batch_size=16, optimizer="adamw", lr=1e-3, weight_decay=0.05),
+)
+
+
+def largest_difference(one, other) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def epigenomes(n: int) -> list[Dataset]:
+    """Data sets of unequal length, whose last batches hold unequally many genes."""
+    return [random_dataset(f"E{i:03d}", genes=120 + i, seed=i, sizes=(50 + i, 40 + i)) for i in range(n)]
+
+
+def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """One model the ordinary way, batch by batch: validation AUROC by epoch, and the weights at the end."""
+    model = network(config.model, 1, *data.x.shape[:0:-1])
+    model.draw(0, random_source(config.seed, data.epigenome))
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
+    optimizer = kinds[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **extra)
+    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y.astype(np.int64))
+    rows, valid, taken, areas = np.flatnonzero(data.split == TRAIN), data.split == VALID, 0, []
+    units, batch = model.dropout_units, config.batch_size
+    for epoch in range(1, config.epochs + 1):
+        rng = random_source(config.seed, data.epigenome, epoch)
+        order = rng.permutation(rows)
+        slots = -(-rows.size // batch) * batch
+        bits = np.frombuffer(rng.bytes(slots * -(-units // 8)), np.uint8).reshape(slots, -1)
+        keep = torch.from_numpy(np.unpackbits(bits, axis=1, bitorder="little", count=units))
+        for start in range(0, rows.size, batch):
+            genes = order[start : start + batch]
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr / (1 + taken * config.lr_decay)
+            optimizer.zero_grad()
+            logits = model(x[None, genes], keep[None, start : start + genes.size])[0]
+            torch.nn.functional.cross_entropy(logits, y[genes]).backward()
+            optimizer.step()
+            taken += 1
+        areas.append(roc_auc_score(data.y[valid], score_genes(config.model, model.weights(0), data.x[valid])))
+    return areas, model.weights(0)
+
+
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
+def test_models_in_lockstep_are_those_of_a_plain_loop(config) -> None:
+    datasets = epigenomes(3)
+    for placement in (CPU, Placement("cpu", group_size=2)):
+        last = {}
+
+        def keep(name, record, checkpoint, last=last) -> None:
+            last[name] = checkpoint().weights
+
+        fitted = fit(datasets, config, placement, on_epoch=keep)
+        for data, model in zip(datasets, fitted, strict=True):
+            areas, weights = plain_loop(data, config)
+            assert [record.valid_auroc for record in model.history] == pytest.approx(areas, abs=2e-3)
+            assert largest_difference(last[data.epigenome], weights) < 2e-5
+
+
+@pytest.mark.parametrize("model", ["deepchrome", "attentivechrome"])
+@pytest.mark.parametrize("group_size", [1, 3])
+def test_a_model_does_not_depend_on_its_neighbours(model, group_size) -> None:
+    datasets = epigenomes(3)
+    config = replace(SHORT, model=model, epochs=2)
+    among = fit(datasets, config, Placement("cpu", threads=2, group_size=group_size))
+    reordered = fit(datasets[::-1], config, Placement("cpu", threads=2, group_size=group_size))[::-1]
+    for data, one, other in zip(datasets, among, reordered, strict=True):
+        alone = fit([data], config, Placement("cpu", threads=1))[0]
+        for together in (one, other):
+            assert largest_difference(alone.weights, together.weights) < 1e-6
+            assert [r.valid_auroc for r in alone.history] == pytest.approx([r.valid_auroc for r in together.history])
+
+
+def test_the_seed_decides_and_only_the_seed() -> None:
+    datasets = epigenomes(2)
+    one, same = fit(datasets, SHORT, CPU), fit(datasets, SHORT, CPU)
+    other = fit(datasets, replace(SHORT, seed=2), CPU)
+    for i in range(2):
+        assert largest_difference(one[i].weights, same[i].weights) == 0
+        assert largest_difference(one[i].weights, other[i].weights) > 0.01
+
+
+def test_the_best_validation_epoch_is_kept() -> None:
+    data = epigenomes(1)[0]
+    seen = {}
+
+    def on_epoch(epigenome, record, checkpoint) -> None:
+        seen[record.epoch] = checkpoint()
+
+    fitted = fit([data], replace(SHORT, epochs=8, lr=0.05), CPU, on_epoch=on_epoch)[0]
+    areas = [record.valid_auroc for record in fitted.history]
+    assert fitted.best_epoch == 1 + int(np.argmax(areas))
+    assert fitted.best_epoch != 8
+    assert largest_difference(fitted.weights, seen[fitted.best_epoch].weights) == 0
+    assert largest_difference(fitted.weights, seen[8].best) == 0
+    assert largest_difference(fitted.weights, seen[8].weights) > 0
+    assert best_epoch(fitted.history) == fitted.best_epoch
+
+
+def test_what_an_epoch_reports_agrees_with_scikit_learn() -> None:
+    data = epigenomes(1)[0]
+    fitted = fit([data], replace(SHORT, epochs=2), CPU)[0]
+    valid = data.split == VALID
+    scores = score_genes("deepchrome", fitted.weights, data.x[valid])
+    best = fitted.history[fitted.best_epoch - 1]
+    assert best.valid_auroc == pytest.approx(roc_auc_score(data.y[valid], scores), abs=1e-6)
+    assert best.valid_loss == pytest.approx(log_loss(data.y[valid], scores), abs=1e-5)
+
+
+def test_patience_stops_a_model_and_leaves_its_neighbours_alone() -> None:
+    datasets = epigenomes(3)
+    config = replace(SHORT, epochs=12, lr=0.05, patience=2)
+    unbroken = fit(datasets, replace(config, patience=0), Placement("cpu", group_size=3))
+    for placement in (CPU, Placement("cpu", group_size=3)):
+        stopped = fit(datasets, config, placement)
+        assert any(len(model.history) < 12 for model in stopped)
+        for long, short in zip(unbroken, stopped, strict=True):
+            n = len(short.history)
+            best = best_epoch(long.history[:n])
+            assert short.best_epoch == best
+            assert n == 12 or n == best + 2
+            assert [r.valid_auroc for r in short.history] == pytest.approx([r.valid_auroc for r in long.history[:n]])
+
+
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
+def test_going_on_from_a_checkpoint_gives_the_same_bits(config) -> None:
+    datasets = epigenomes(3)
+    checkpoints = {}
+
+    def keep_second(epigenome, record, checkpoint) -> None:
+        if record.epoch == 2 and epigenome != "E002":
+            checkpoints[epigenome] = checkpoint()
+
+    unbroken = fit(datasets, config, CPU, on_epoch=keep_second)
+    resumed = fit(datasets, config, CPU, resume=checkpoints)
+    for one, other in zip(unbroken, resumed, strict=True):
+        assert largest_difference(one.weights, other.weights) == 0
+        assert one.best_epoch == other.best_epoch
+        assert [replace(r, seconds=0) for r in one.history] == [replace(r, seconds=0) for r in other.history]
+
+
+def test_a_checkpoint_of_the_last_epoch_trains_no_more() -> None:
+    data = epigenomes(1)
+    last = {}
+    unbroken = fit(data, SHORT, CPU, on_epoch=lambda name, record, checkpoint: last.update({name: checkpoint()}))
+    told = []
+    resumed = fit(data, SHORT, CPU, resume=last, on_epoch=lambda *event: told.append(event))
+    assert told == []
+    assert resumed[0].history == unbroken[0].history
+    assert largest_difference(resumed[0].weights, unbroken[0].weights) == 0
+
+
+def test_a_diverging_model_stops_and_the_others_finish() -> None:
+    sound, wild = epigenomes(2)
+    wild = replace(wild, x=wild.x * np.float32(1e18))
+    for placement in (CPU, Placement("cpu", group_size=2)):
+        fitted = fit([sound, wild], SHORT, placement)
+        assert len(fitted[0].history) == 3
+        assert fitted[1].history[-1].diverged
+        assert len(fitted[1].history) == 1
+        assert fitted[1].best_epoch is None
+        assert fitted[1].weights == {}
+
+
+def test_an_error_in_a_callback_ends_the_training() -> None:
+    epochs = []
+
+    def fail(epigenome, record, checkpoint) -> None:
+        epochs.append(record.epoch)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fit(epigenomes(4), replace(SHORT, epochs=500), CPU, on_epoch=fail)
+    assert set(epochs) == {1}
+
+
+def with_one_class(data: Dataset, part: int) -> Dataset:
+    y = data.y.copy()
+    y[data.split == part] = 0
+    return replace(data, y=y)
+
+
+def test_bad_data_are_refused_by_name() -> None:
+    data = epigenomes(2)
+    for part, name in ((TRAIN, "train"), (VALID, "valid")):
+        with pytest.raises(BadDataError, match=rf"E001: labels of one class only, or no gene, in {name} \("):
+            fit([data[0], with_one_class(data[1], part)], SHORT, CPU)
+    no_training = replace(data[0], split=np.where(data[0].split == TRAIN, TEST, data[0].split).astype(np.int8))
+    with pytest.raises(BadDataError, match=r"train \(0 genes\)"):
+        fit([no_training], SHORT, CPU)
+    holed = replace(data[0], x=data[0].x.copy())
+    holed.x[3, 2, 1] = np.nan
+    with pytest.raises(BadDataError, match="E000: an input value is not a finite number"):
+        fit([holed], SHORT, CPU)
+    shorter = replace(data[1], x=data[1].x[:, :20])
+    with pytest.raises(BadDataError, match="E001: 20 bins of H3K27me3, H3K4me3, H3K9me3, but E000 has 24 bins"):
+        fit([data[0], shorter], SHORT, CPU)
+    with pytest.raises(BadDataError, match="same epigenome name"):
+        fit([data[0], data[0]], SHORT, CPU)
+    with pytest.raises(UsageError, match="no data set"):
+        fit([], SHORT, CPU)
+
+
+def test_a_test_set_of_one_class_does_not_stop_training() -> None:
+    assert fit([with_one_class(epigenomes(1)[0], TEST)], SHORT, CPU)[0].best_epoch is not None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"seed": -1}]
+)
+def test_settings_that_make_no_sense_are_refused(wrong) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} = "):
+        FitConfig(**wrong)
+
+
+def test_pytorch_s_global_settings_are_left_as_they_were() -> None:
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    fit(epigenomes(2), replace(SHORT, epochs=1), Placement("cpu", threads=2))
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_bf16_products_train_as_well() -> None:
+    data = random_dataset(genes=600, seed=4)
+    exact = fit([data], replace(SHORT, epochs=6), CPU)[0].history[-1].valid_auroc
+    coarse = fit([data], replace(SHORT, epochs=6, precision="bf16"), CPU)[0].history[-1].valid_auroc
+    assert coarse != exact
+    assert coarse == pytest.approx(exact, abs=0.03)
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is there")
+    with pytest.raises(UsageError, match="no CUDA device"):
+        Placement("cuda").resolve()
+    assert Placement("auto").resolve().type == "cpu"
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@gpu
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
+def test_a_gpu_trains_the_models_of_the_cpu(config) -> None:
+    datasets = epigenomes(3)
+    exact = replace(config, precision="fp32")
+    on_cpu, on_gpu = fit(datasets, exact, CPU), fit(datasets, exact, Placement("cuda"))
+    for one, other in zip(on_cpu, on_gpu, strict=True):
+        assert [r.train_loss for r in one.history] == pytest.approx([r.train_loss for r in other.history], abs=1e-4)
+        assert [r.valid_auroc for r in one.history] == pytest.approx([r.valid_auroc for r in other.history], abs=5e-3)
+
+
+@gpu
+def test_a_gpu_resumes_and_splits_into_groups() -> None:
+    datasets = epigenomes(3)
+    checkpoints = {}
+    placement = Placement("cuda", group_size=2)
+
+    def keep_first(epigenome, record, checkpoint) -> None:
+        if record.epoch == 1:
+            checkpoints[epigenome] = checkpoint()
+
+    unbroken = fit(datasets, SHORT, placement, on_epoch=keep_first)
+    resumed = fit(datasets, SHORT, placement, resume=checkpoints)
+    for one, other in zip(unbroken, resumed, strict=True):
+        assert largest_difference(one.weights, other.weights) < 1e-3

@@ -1,0 +1,250 @@
+"""The report: what it holds, what it refuses, and that names from the data stay text."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from support.epigenomes import BINS, MARKS
+from support.places import CHECKOUT
+from support.reports import ENDING, HOSTILE, hostile_run
+from support.tiny import dc
+
+from deepchrome.common.files import exclusive
+from deepchrome.train.report.document import Blob
+from deepchrome.train.report.page import report_html, serve_report
+
+
+class Page(HTMLParser):
+    """The elements of a page, and what its data element holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][1].get("id") == "data" and data.strip():
+            self.inside.append(data)
+
+
+def unpacked(document: dict) -> dict[str, np.ndarray]:
+    raw = gzip.decompress(base64.b64decode(document["blob"]))
+    found = {}
+    for name, entry in document["arrays"].items():
+        count = int(np.prod(entry["shape"]))
+        flat = np.frombuffer(raw, np.dtype(entry["type"]).newbyteorder("<"), count, entry["offset"])
+        found[name] = flat.reshape(entry["shape"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hostile_run(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def made(run: Path) -> Path:
+    ran = dc("visualize", run, "--out", run.parent / "made", "--steps", 20, "-t", 2, "--gene", "gene85")
+    assert ran.code == 0, ran.err
+    return run.parent / "made"
+
+
+@pytest.fixture(scope="module")
+def document(made: Path) -> dict:
+    (text,) = Page((made / "report.html").read_text(encoding="utf-8")).inside
+    return json.loads(text)
+
+
+def test_files_of_a_report(made: Path) -> None:
+    table = pl.read_parquet(made / "patterns.parquet")
+    assert table.columns == ["epigenome", "class", "mark", "bin", "value"]
+    assert table.height == 2 * 2 * len(MARKS) * BINS
+    assert table["value"].is_between(0, 1).all()
+    assert sorted(table["bin"].unique()) == list(range(1, BINS + 1))
+    drawn = {path.name for path in (made / "figures").iterdir()}
+    stems = ("patterns_E001", "patterns_E002", "observed_E001", "observed_E002", "auroc", "roc", "training")
+    assert drawn == {f"{stem}.{form}" for stem in stems for form in ("png", "svg")}
+    assert (made / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(made.rglob("*.part"))
+
+
+@pytest.mark.campaign("names")
+def test_the_page_asks_for_nothing_and_allows_only_itself(made: Path) -> None:
+    text = (made / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    linked = [v for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "srcset", "data", "action")]
+    assert all(value is not None and value.startswith(("#", "data:")) for value in linked)
+    (policy,) = [attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for tag, kind in (("style", "style"), ("script", "script")):
+        (body,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+
+
+def test_the_script_never_parses_text_as_markup() -> None:
+    script = (CHECKOUT / "train" / "report" / "assets" / "report.js").read_text(encoding="utf-8")
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "fetch("):
+        assert way not in script
+
+
+@pytest.mark.campaign("names")
+def test_hostile_names_stay_in_the_data(made: Path, document: dict) -> None:
+    text = (made / "report.html").read_text(encoding="utf-8")
+    plain = report_html({"nothing": 1})
+    assert [tag for tag, _ in Page(text).tags] == [tag for tag, _ in Page(plain).tags]
+    assert {HOSTILE, ENDING} <= set(document["genes"]["symbol"])
+    for name in ("<!--<script>", "</SCRIPT >", "\u2028", "{style}{script}{data}", "\\u003c/script>", "&lt;"):
+        (inside,) = Page(report_html({"name": name})).inside
+        assert json.loads(inside) == {"name": name}
+        assert "<" not in inside
+
+
+def test_the_document_holds_the_run(run: Path, made: Path, document: dict) -> None:
+    assert [row["id"] for row in document["epigenomes"]] == ["E001", "E002"]
+    summary = pl.read_csv(run / "summary.tsv", separator="\t")
+    for row, (area, best) in zip(
+        document["epigenomes"], summary.select("test_auroc", "best_epoch").iter_rows(), strict=True
+    ):
+        assert row["auroc"] == pytest.approx(area, abs=1e-4)
+        assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
+        assert row["best_epoch"] == best
+    assert document["genes"]["symbol"][0] == "GENE85"
+    scores = pl.read_parquet(run / "predictions.parquet").filter(pl.col("epigenome") == "E002")
+    by_id = dict(scores.select("gene_id", "score").iter_rows())
+    assert document["genes"]["score"][1] == pytest.approx([by_id[g] for g in document["genes"]["id"]], rel=1e-3)
+    assert [part[-1] for part in document["roc"].values()] == [1, 1]
+
+
+def test_arrays_survive_their_packing(run: Path, made: Path, document: dict) -> None:
+    arrays = unpacked(document)
+    table = pl.read_parquet(made / "patterns.parquet")["value"].to_numpy().reshape(2, 2, len(MARKS), BINS)
+    np.testing.assert_allclose(arrays["pattern"] / 65535, table, atol=1e-5)
+    features = pl.read_parquet(run.parent / "features" / "E002.parquet")
+    # Gene 85 is on the minus strand: 5'→3' is the reverse of what is stored.
+    stored = features.row(85, named=True)
+    assert stored["strand"] == "-"
+    np.testing.assert_array_equal(arrays["tracks"][1, 0], [stored[mark][::-1] for mark in MARKS])
+    assert arrays["observed"].shape == (2, 2, 3, len(MARKS), BINS)
+
+
+def test_a_blob_keeps_values_and_zeros() -> None:
+    blob = Blob()
+    values = np.array([[[0.0, -2.0], [1.0, 0.5]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
+    blob.add("odd", np.array([1, 2, 3], np.int8))
+    blob.add_scaled("values", values, np.int16)
+    found = unpacked({"arrays": blob.index, "blob": blob.text()})
+    scale = np.array(blob.index["values"]["scale"])[:, None, None]
+    np.testing.assert_allclose(found["values"] * scale, values, atol=1e-4)
+    assert found["odd"].tolist() == [1, 2, 3]
+
+
+def test_a_report_in_the_way_is_kept(run: Path, made: Path) -> None:
+    before = (made / "report.html").read_bytes()
+    ran = dc("visualize", run, "--out", made)
+    assert (ran.code, ran.out) == (2, "")
+    assert "--force" in ran.err
+    assert (made / "report.html").read_bytes() == before
+
+
+def test_two_at_once_are_refused(run: Path, tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        ran = dc("visualize", run, "--out", tmp_path)
+    assert ran.code == 74
+    assert "is writing there" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--gene", "NOSUCH"], 65, "no gene NOSUCH"),
+        (["--gene", "GENE3", "--maps-only"], 2, "--maps-only"),
+        (["--steps", "0"], 2, "steps = 0 makes no sense"),
+        (["--threads", "0"], 2, "makes no sense"),
+        (["--expression", "x.tsv"], 2, "go together"),
+    ],
+)
+def test_calls_that_make_no_sense(run: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    ran = dc("visualize", run, "--out", tmp_path / "out", *arguments)
+    assert ran.code == code
+    assert message in ran.err
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_other_data_than_the_run_s_are_refused(tmp_path: Path) -> None:
+    run = hostile_run(tmp_path, epochs=1)
+    expression = tmp_path / "expression.tsv"
+    rows = expression.read_text().splitlines()
+    cells = rows[5].split("\t")
+    expression.write_text("\n".join([*rows[:5], "\t".join([cells[0], *["999"] * 2]), *rows[6:]]) + "\n")
+    ran = dc("visualize", run, "--out", tmp_path / "out")
+    assert ran.code == 65
+    assert "not those" in ran.err
+    expression.unlink()
+    ran = dc("visualize", run, "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert "not where they were" in ran.err
+    ran = dc("visualize", run, "--out", tmp_path / "out", "--maps-only", "--steps", 5)
+    assert ran.code == 0, ran.err
+    assert pl.read_parquet(tmp_path / "out" / "patterns.parquet").height == 2 * 2 * len(MARKS) * BINS
+
+
+def test_baselines_have_a_report_without_maps(tmp_path: Path) -> None:
+    run = hostile_run(tmp_path, model="logistic")
+    ran = dc("visualize", run, "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "no pattern maps" in ran.err
+    assert pl.read_parquet(tmp_path / "out" / "patterns.parquet").height == 0
+    assert "observed" in json.loads(Page((tmp_path / "out" / "report.html").read_text()).inside[0])["arrays"]
+
+
+def test_attention_is_shown_where_the_model_has_it(tmp_path: Path) -> None:
+    run = hostile_run(tmp_path, model="attentivechrome", epochs=1)
+    ran = dc("visualize", run, "--out", tmp_path / "out", "--steps", 3, "--starts", 1)
+    assert ran.code == 0, ran.err
+    document = json.loads(Page((tmp_path / "out" / "report.html").read_text()).inside[0])
+    assert document["arrays"]["attention"]["shape"] == [2, 2, len(MARKS), BINS]
+    for weights in document["epigenomes"][0]["mark_attention"]:
+        assert sum(weights) == pytest.approx(1, abs=1e-3)
+
+
+def test_without_matplotlib_the_rest_is_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepchrome.train.report.visualize.figures_possible", lambda: False)
+    ran = dc("visualize", run, "--out", tmp_path, "--steps", 3, "--starts", 1, "--maps-only")
+    assert ran.code == 0, ran.err
+    assert "pip install 'deepchrome[figures]'" in ran.err
+    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "patterns.parquet").is_file()
+    assert not (tmp_path / "figures").exists()
+
+
+def test_the_server_is_for_this_machine_and_this_report(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("the page")
+    with serve_report(page) as (address, wait):
+        threading.Thread(target=wait, daemon=True).start()
+        assert address.startswith("http://127.0.0.1:")
+        for path in ("", "../../etc/passwd"):
+            with urllib.request.urlopen(address + path, timeout=10) as answer:
+                assert answer.read() == b"the page"
+        asked = urllib.request.Request(address, headers={"Host": "elsewhere.example:80"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=10)
+        assert refused.value.code == 403
+        refused.value.close()

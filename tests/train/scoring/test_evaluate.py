@@ -1,0 +1,213 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import auc, roc_auc_score
+from support.epigenomes import MARKS, random_dataset, write_random_features
+
+from deepchrome.engine.features.store import read_features
+from deepchrome.errors import BadDataError, UsageError
+from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.run.directory import Run
+from deepchrome.train.run.trainer import train_run
+from deepchrome.train.scoring.evaluate import (
+    Scored,
+    cross,
+    evaluate,
+    load_unseen,
+    own_test,
+    recorded_source,
+    roc_points,
+    score_datasets,
+)
+from deepchrome.train.scoring.predict import attention, model_for, predict, write_table
+
+CPU = Placement("cpu", threads=2)
+GENES = 150
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def trained(folder: Path, name: str, **options) -> Run:
+    features, expression = folder / "features", folder / "expression.tsv"
+    if not features.is_dir():
+        write_random_features(features, genes=GENES)
+    datasets, report = load_datasets(features, expression, orient="strand", transform="log1p", split="random", seed=3)
+    origin = {"features": str(features), "expression": str(expression), "label_rule": "numeric", "split": "random"}
+    config = FitConfig(**{"epochs": 3, "batch_size": 16, **options})
+    train_run(folder / name, datasets, report.inputs, config, CPU, origin=origin)
+    return Run(folder / name)
+
+
+@pytest.fixture(scope="module")
+def run(folder) -> Run:
+    return trained(folder, "run")
+
+
+@pytest.fixture(scope="module")
+def attentive(folder) -> Run:
+    return trained(folder, "attentive", model="attentivechrome", epochs=1)
+
+
+def test_own_test_genes_give_the_summary_s_areas_within_their_intervals(run) -> None:
+    scored = own_test(run)
+    assert [one.epigenome for one in scored] == ["E001", "E002"]
+    for row, summary in zip(evaluate(scored, resamples=200), run.summary(), strict=True):
+        assert row.auroc == summary.test_auroc
+        assert row.auprc == summary.test_auprc
+        assert row.genes == summary.n_test == 50
+        assert row.auroc_low < row.auroc < row.auroc_high
+        assert row.auprc_low < row.auprc < row.auprc_high
+
+
+def test_intervals_follow_the_seed_narrow_with_more_genes_and_can_be_left_out() -> None:
+    rng = np.random.default_rng(1)
+    on = rng.integers(0, 2, 4000).astype(np.uint8)
+    scores = rng.normal(size=4000) + on
+    many, few = Scored("E1", "E1", on, scores), Scored("E1", "E1", on[:250], scores[:250])
+    wide, narrow = evaluate([few, many], resamples=200, seed=1)
+    # The standard error falls with the square root: sixteen times the genes, a quarter of the width.
+    ratio = (wide.auroc_high - wide.auroc_low) / (narrow.auroc_high - narrow.auroc_low)
+    assert 2.8 < ratio < 5.7
+    assert evaluate([few], resamples=200, seed=1) == [wide]
+    assert evaluate([few], resamples=200, seed=2) != [wide]
+    without = evaluate([few], resamples=0)[0]
+    assert (without.auroc, without.auroc_low, without.auprc_high) == (wide.auroc, None, None)
+
+
+def test_one_class_has_no_area_and_no_curve() -> None:
+    one = Scored("E1", "E1", np.ones(5, np.uint8), np.arange(5.0))
+    row = evaluate([one])[0]
+    assert (row.auroc, row.auroc_low, row.auprc, row.on) == (None, None, None, 5)
+    assert roc_points([one]).is_empty()
+
+
+def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
+    scored = own_test(run)
+    points = roc_points(scored)
+    for one in scored:
+        curve = points.filter(pl.col("epigenome") == one.epigenome)
+        x, y = curve["false_positive_rate"], curve["true_positive_rate"]
+        assert auc(x, y) == pytest.approx(roc_auc_score(one.on, one.scores))
+        assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+
+
+def test_on_its_own_data_only_test_genes_are_unseen_and_score_as_before(run, folder) -> None:
+    datasets, notes = load_unseen(run, folder / "features", folder / "expression.tsv")
+    assert notes[0] == "100 genes left out that the run has learnt from; 50 tested"
+    for before, again in zip(own_test(run), score_datasets(run, datasets), strict=True):
+        np.testing.assert_array_equal(before.on, again.on)
+        np.testing.assert_allclose(before.scores, again.scores, atol=1e-6)
+
+
+def test_versions_and_bare_numbers_do_not_hide_that_a_gene_was_learnt(run, folder, tmp_path) -> None:
+    predictions = run.predictions()
+    numbers = predictions.with_columns(pl.col("gene_id").str.slice(4).str.strip_chars_start("0").replace("", "0"))
+    versions = predictions.with_columns(pl.col("gene_id") + ".7")
+    for changed in (numbers, versions):
+        other = Run(run.path)
+        other.predictions = lambda changed=changed: changed
+        notes = load_unseen(other, folder / "features", folder / "expression.tsv")[1]
+        assert notes[0].startswith("100 genes left out")
+
+
+def test_nothing_unseen_is_refused(run, folder) -> None:
+    other = Run(run.path)
+    other.predictions = lambda: run.predictions().with_columns(split=pl.lit("train"))
+    with pytest.raises(BadDataError, match="has learnt from all 150 genes"):
+        load_unseen(other, folder / "features", folder / "expression.tsv")
+
+
+def test_the_cross_matrix_tests_every_model_on_every_epigenome(run, folder) -> None:
+    datasets, _ = load_unseen(run, *recorded_source(run))
+    matrix = cross(run, datasets)
+    assert matrix.columns == ["model", "E001", "E002"]
+    assert matrix["model"].to_list() == ["E001", "E002"]
+    for i, summary in enumerate(run.summary()):
+        assert matrix[summary.epigenome][i] == pytest.approx(summary.test_auroc)
+    expected = score_datasets(run, datasets, model_of="E001")[1]
+    assert matrix["E002"][0] == pytest.approx(roc_auc_score(expected.on, expected.scores))
+    one_class = [replace(datasets[0], y=np.zeros_like(datasets[0].y))]
+    assert cross(run, one_class)["E001"].to_list() == [None, None]
+
+
+def test_features_that_moved_are_asked_for(run, tmp_path) -> None:
+    other = Run(run.path)
+    other.config = replace(run.config, origin={"csv": "/nowhere"})
+    with pytest.raises(UsageError, match="give FEATURES and --expression"):
+        recorded_source(other)
+
+
+def test_every_gene_gets_a_score_in_the_order_of_the_features(run, folder) -> None:
+    table = predict(run, folder / "features")
+    assert table.columns == ["gene_id", "epigenome", "score"]
+    assert table.height == 2 * GENES
+    for name in ("E001", "E002"):
+        own = table.filter(pl.col("epigenome") == name)
+        assert tuple(own["gene_id"]) == read_features(folder / "features" / f"{name}.parquet").genes.gene_id
+        trained_on = run.predictions().filter(pl.col("epigenome") == name)
+        assert own["gene_id"].to_list() == trained_on["gene_id"].to_list()
+        np.testing.assert_allclose(own["score"], trained_on["score"], atol=1e-6)
+
+
+def test_another_epigenome_s_model_is_used_only_when_asked_for(run, folder, tmp_path) -> None:
+    write_random_features(tmp_path / "new", ("E009",), genes=30)
+    with pytest.raises(UsageError, match=r"no model of E009; it has E001, E002; --model-of NAME"):
+        predict(run, tmp_path / "new")
+    with pytest.raises(UsageError, match=r"no model of E010; it has E001, E002$"):
+        model_for(run, "E009", "E010")
+    table = predict(run, tmp_path / "new", model_of="E002")
+    assert table["epigenome"].unique().to_list() == ["E009"]
+    assert table["model"].unique().to_list() == ["E002"]
+    assert table.height == 30
+
+
+def test_features_unlike_those_trained_on_are_refused_with_every_difference(run, folder, tmp_path) -> None:
+    write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
+    match = "200 bp a bin where 100 are needed; 2400 bp on either side of the TSS where 1200"
+    for refusing in (
+        lambda: predict(run, tmp_path / "coarse"),
+        lambda: load_unseen(run, tmp_path / "coarse", tmp_path / "expression.tsv"),
+    ):
+        with pytest.raises(BadDataError, match=match):
+            refusing()
+    other = Run(run.path)
+    other.config = replace(run.config, inputs=replace(run.config.inputs, marks=(*MARKS[:2], "H3K27ac")))
+    with pytest.raises(BadDataError, match="no mark H3K27ac"):
+        predict(other, folder / "features")
+
+
+def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
+    table = attention(attentive, folder / "features")
+    assert table.columns == ["gene_id", "epigenome", "marks", *MARKS]
+    assert table.height == 2 * GENES
+    np.testing.assert_allclose(table["marks"].to_numpy().sum(1), 1, atol=1e-5)
+    for mark in MARKS:
+        assert table[mark].to_numpy().shape == (2 * GENES, 24)
+        np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
+
+
+def test_only_attentive_models_have_attention(run, folder) -> None:
+    with pytest.raises(UsageError, match="a deepchrome run; only attentivechrome has attention weights"):
+        attention(run, folder / "features")
+
+
+def test_tables_are_written_as_their_names_say(tmp_path) -> None:
+    table = pl.DataFrame({"a": [1, 2]})
+    write_table(tmp_path / "t.tsv", table)
+    write_table(tmp_path / "t.parquet", table)
+    assert (tmp_path / "t.tsv").read_text() == "a\n1\n2\n"
+    assert pl.read_parquet(tmp_path / "t.parquet").equals(table)
+    with pytest.raises(UsageError, match=r"name it .tsv or .parquet"):
+        write_table(tmp_path / "t.xlsx", table)
+
+
+def test_random_data_of_the_tests_can_be_told() -> None:
+    data = random_dataset(genes=400)
+    assert roc_auc_score(data.y, data.x[:, 8:16, 1].sum(1)) > 0.9

@@ -1,0 +1,69 @@
+"""Named tensors and a document in one safetensors file, with a checksum: no code can hide in it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from deepchrome.common.files import replacing
+from deepchrome.errors import BadDataError, MissingInputError
+
+FORMAT_VERSION: Final = 1
+_KEY: Final = "deepchrome"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON document, whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(whole, document), **document})
+    with replacing(path) as temporary:
+        # Not save_file, which makes a temporary file of its own that outlives a killed process.
+        temporary.write_bytes(save(whole, {_KEY: text}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    BadDataError
+        Not such a file, one of another format version, or one whose tensors or document have changed.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        document = json.loads(text or "")
+        version, digest = document.pop("format_version"), document.pop("sha256")
+    except FileNotFoundError:
+        raise MissingInputError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadDataError(f"{path}: damaged, or not written by dc train ({error})") from None
+    if version != FORMAT_VERSION:
+        raise BadDataError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
+    if digest != _digest(tensors, document):
+        raise BadDataError(f"{path}: damaged (what it holds does not fit its checksum)")
+    return tensors, document
+
+
+def _digest(tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Score genes: test sets and new features."""
