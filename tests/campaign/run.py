@@ -74,10 +74,10 @@ def commit() -> str:
 
 # Files that take long, apart; each part is a process, as many at a time as there are cores.
 PARTS: dict[str, tuple[str, ...]] = {
-    "fuzzing": ("engine/test_fuzz.py",),
-    "parity": ("engine/test_parity.py", "engine/test_parity_bam.py"),
-    "kernels": ("engine/test_kernels_checked.py", "engine/test_outputs.py"),
-    "machine": ("engine/test_faults.py", "engine/test_reads.py"),
+    "fuzzing": ("engine/counting/test_fuzz.py",),
+    "parity": ("engine/counting/test_parity.py", "engine/counting/test_parity_bam.py"),
+    "kernels": ("engine/kernels/test_checked.py", "common/test_files.py"),
+    "machine": ("engine/features/test_faults.py", "engine/streams/test_reads.py"),
     "rest": (),
 }
 
