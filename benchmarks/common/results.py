@@ -11,7 +11,7 @@ from typing import Any
 
 from deepchrome.benchmarks.common.machine import commit, describe_machine, package_versions, program_versions
 from deepchrome.benchmarks.common.processes import Usage
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 from deepchrome.version import VERSION
 
@@ -151,7 +151,7 @@ class Results:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{place}: cannot be made ({error.strerror})") from error
-        with replacing(place / f"{self.kind}.json") as temporary:
+        with atomic_write(place / f"{self.kind}.json") as temporary:
             temporary.write_text(json.dumps(self.document(), indent=1) + "\n", encoding="utf-8")
         return place
 

@@ -15,9 +15,10 @@ from deepchrome.benchmarks.featurize.inputs import Inputs
 from deepchrome.engine import kernels
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
-from deepchrome.engine.annotation.windows import index_windows, tss_windows
+from deepchrome.engine.annotation.windows import build_window_index, tss_windows
 from deepchrome.engine.counting.count import tally_reads
-from deepchrome.engine.counting.formats import ReadOptions, Sequences, Target, Text
+from deepchrome.engine.counting.formats import Sequences, Target, Text
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.streams.blocks import Block, SerialSource, open_stream
 
 _CALL = "import sys; from deepchrome.benchmarks.featurize.engine_calls import time_calls; time_calls(*sys.argv[1:])"
@@ -92,7 +93,7 @@ def kernel_ns(inputs: Inputs, plain: Path, rounds: int) -> float:
     The text is brought block by block into one reused buffer, as the engine does; only the kernels are timed.
     """
     windows = inputs.windows
-    index = index_windows(windows)
+    index = build_window_index(windows)
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, ReadOptions())
     best = np.inf
     for _ in range(rounds):

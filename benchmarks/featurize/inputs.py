@@ -13,12 +13,12 @@ import polars as pl
 import pysam
 from isal import igzip
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
+from deepchrome.common.signatures import GZIP_MAGIC
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
 from deepchrome.engine.simulation.simulate import simulate
-from deepchrome.engine.streams.blocks import GZIP_MAGIC
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
 SOURCE = "E001-H3K4me3"
@@ -117,7 +117,7 @@ def shuffled(inputs: Inputs, seed: int = 1) -> Path:
         path.parent.mkdir(exist_ok=True)
         lines = pl.read_csv(inputs.reads_file, has_header=False, separator="\1", quote_char=None, new_columns=["line"])
         mixed = lines.sample(fraction=1, shuffle=True, seed=seed)
-        with replacing(path) as temporary, gzip.open(temporary, "wb", 5) as file:
+        with atomic_write(path) as temporary, gzip.open(temporary, "wb", 5) as file:
             for part in mixed.iter_slices(_CHUNK):
                 file.write(b"".join(f"{line}\n".encode() for line in part["line"]))
     return path
@@ -129,7 +129,7 @@ def bgzipped(inputs: Inputs) -> Path:
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         with (
-            replacing(path) as temporary,
+            atomic_write(path) as temporary,
             _opened(inputs.reads_file) as text,
             pysam.BGZFile(str(temporary), "w", index=None) as file,
         ):
@@ -142,7 +142,7 @@ def unpacked(inputs: Inputs) -> Path:
     """Write the same bytes as plain text."""
     path = inputs.folder / "reads.tagAlign"
     if not path.exists():
-        with replacing(path) as temporary, _opened(inputs.reads_file) as text, temporary.open("wb") as file:
+        with atomic_write(path) as temporary, _opened(inputs.reads_file) as text, temporary.open("wb") as file:
             shutil.copyfileobj(text, file, _CHUNK)
     return path
 
@@ -152,7 +152,7 @@ def as_bam(inputs: Inputs, bam: Path) -> Path:
     path = inputs.folder / "bam" / f"{SOURCE}.bam"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             shutil.copyfile(bam, temporary)
     return path
 

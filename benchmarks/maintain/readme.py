@@ -6,6 +6,9 @@ import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
+from typing import Annotated, Final
+
+import typer
 
 from deepchrome.benchmarks.common.results import Results, Row, newest_results
 from deepchrome.benchmarks.common.show import FLOOR, seconds, times
@@ -13,6 +16,9 @@ from deepchrome.benchmarks.featurize.contestants import PEERS, REFERENCE
 from deepchrome.benchmarks.featurize.race import COMPILING, KERNELS, LOADING
 from deepchrome.benchmarks.many.race import PROJECTED_CORES
 from deepchrome.errors import BadDataError, MissingInputError
+
+RESULTS: Final = Path("benchmarks/results")
+TEXTS: Final = (Path("README.md"), Path("docs/scale.md"))
 
 
 def update(readme: Path, results: Path, *, write: bool) -> list[str]:
@@ -234,3 +240,22 @@ _PARTS: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
     "many": ("many", _many),
     "scale": ("many", _scale),
 }
+
+
+def main(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 65 if a text is out of date.")] = False,
+    results: Annotated[Path, typer.Option(help="Directory of saved results.")] = RESULTS,
+    files: Annotated[list[Path] | None, typer.Option("--file", help="A text with markers; repeatable.")] = None,
+) -> None:
+    """Write the newest saved results between the markers of README.md and docs/scale.md."""
+    for file in files or TEXTS:
+        changed = update(file, results, write=not check)
+        if changed and check:
+            typer.echo(f"{file}: {', '.join(changed)}: not the newest results of {results}", err=True)
+            raise typer.Exit(BadDataError.exit_code)
+        for part in changed:
+            typer.echo(f"{file}: {part} updated", err=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -13,7 +13,7 @@ from ours import windows_of
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from deepchrome.engine import kernels
-from deepchrome.engine.annotation.windows import index_windows
+from deepchrome.engine.annotation.windows import build_window_index
 from deepchrome.engine.counting.formats import Counter, Format, Sequences, Target, detect
 from deepchrome.engine.streams.blocks import Block, open_source, open_stream
 
@@ -24,7 +24,7 @@ Piece = tuple[np.ndarray, int, int]
 def cut(path: Path, case: Case) -> tuple[Format, list[Piece]]:
     """Read a file block by block, and keep what the kernels are given of each."""
     windows = windows_of(layout(GENES, CHROM_BP))
-    index = index_windows(windows, case.options.strand)
+    index = build_window_index(windows, case.options.strand)
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, case.options)
     stream = open_stream(str(path))
     source = open_source(stream, allow_no_eof=False)

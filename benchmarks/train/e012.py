@@ -19,7 +19,7 @@ import typer
 from numpy.typing import NDArray
 
 from deepchrome.cli.tables import print_table
-from deepchrome.engine.annotation.genes import read_genes, unique
+from deepchrome.engine.annotation.genes import drop_repeated_genes, read_genes
 from deepchrome.engine.features.store import write_features
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 from deepchrome.train.datasets.dataset import load_datasets
@@ -118,7 +118,7 @@ def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
     expressed = dict(zip(table.gene_id, table.column(EPIGENOME), strict=True))
     if differing := [gene for gene, value in zip(gene_id, rpkm, strict=True) if expressed.get(gene) != value]:
         raise BadDataError(f"{npz}: other expression than in {expression} for {len(differing)} genes: {differing[0]}")
-    listed = unique(read_genes(genes))
+    listed = drop_repeated_genes(read_genes(genes))
     row_of = {str(gene): row for row, gene in enumerate(gene_id)}
     ours = listed.take(np.array([row for row, gene in enumerate(listed.gene_id) if gene in row_of], np.int64))
     if absent := set(row_of).difference(ours.gene_id):

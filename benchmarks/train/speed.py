@@ -22,7 +22,7 @@ from torch import nn
 
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
-from deepchrome.train.fitting.config import FitConfig, Fitted, Placement
+from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import score_genes
 
@@ -155,7 +155,7 @@ def compare_on_cpu(models: int, genes: int, config: FitConfig, rounds: int, plai
     }
 
 
-def test_auroc(data: Dataset, model: Fitted) -> float:
+def test_auroc(data: Dataset, model: FittedModel) -> float:
     """Score the test genes, on the CPU."""
     test = data.split == TEST
     return float(roc_auc_score(data.y[test], score_genes("deepchrome", model.weights, data.x[test])))

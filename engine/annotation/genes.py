@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from isal import igzip, igzip_lib
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
+from deepchrome.common.signatures import BGZIP_END
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
-COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
+GENE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
 _ALIASES = {"ens": "gene_id", "sym": "symbol"}
 _MAX_LINE_BYTES = 1 << 16
 # Ten times the transcripts of any annotation: beyond, it is no gene table, and must not fill the memory.
@@ -30,7 +31,6 @@ _GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+("[^"]*"|[^\s;"]+)\s*(?:;|$)')
 # isal's type stub calls this class an instance.
 _IsalError = cast("type[Exception]", igzip_lib.IsalError)
 # The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def read_genes(path: str | Path) -> Genes:
     -------
     Genes
         In the order of the file; ids as they stand, with their versions, and repeated where the file
-        repeats them (see :func:`unique`).
+        repeats them (see :func:`drop_repeated_genes`).
 
     Raises
     ------
@@ -153,7 +153,7 @@ def read_genes(path: str | Path) -> Genes:
     return Genes(gene_id, symbol, chrom, np.array(tss, np.int64), strand)
 
 
-def unique(genes: Genes) -> Genes:
+def drop_repeated_genes(genes: Genes) -> Genes:
     """Keep the first row of each gene id, in order."""
     first: dict[str, int] = {}
     for row, gene_id in enumerate(genes.gene_id):
@@ -178,7 +178,7 @@ def write_genes(path: str | Path, genes: Genes) -> None:
     StorageError
         The file cannot be written.
     """
-    lines = ["\t".join(COLUMNS)]
+    lines = ["\t".join(GENE_COLUMNS)]
     columns = (genes.gene_id, genes.symbol, genes.chrom, genes.tss.tolist(), genes.strand)
     for number, row in enumerate(map(_Row, *columns), 1):
         try:
@@ -186,7 +186,7 @@ def write_genes(path: str | Path, genes: Genes) -> None:
         except _BadRowError as error:
             raise BadDataError(f"{path}: gene {number} cannot be written: {error}") from None
         lines.append("\t".join(map(str, row)))
-    with replacing(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
 
 
@@ -222,8 +222,8 @@ def _check_bgzf_end(path: str | Path, file: BufferedReader) -> None:
     """Refuse a bgzip file cut between two blocks: each block is a complete gzip member."""
     if file.seekable() and file.peek(18)[:18][12:14] == b"BC":
         file.seek(0, 2)
-        file.seek(max(0, file.tell() - len(_BGZF_END)))
-        if file.read() != _BGZF_END:
+        file.seek(max(0, file.tell() - len(BGZIP_END)))
+        if file.read() != BGZIP_END:
             raise BadDataError(f"{path}: truncated bgzip file (its last block is missing); get it anew")
         file.seek(0)
 
@@ -249,7 +249,7 @@ def _detect(fields: list[str]) -> tuple[_Parser, bool]:
 def _tsv(names: list[str]) -> _Parser:
     if absent := [name for name in ("chrom", "tss") if name not in names]:
         raise _BadRowError(f"the header lacks {' and '.join(absent)}")
-    if repeated := [name for name in COLUMNS if names.count(name) > 1]:
+    if repeated := [name for name in GENE_COLUMNS if names.count(name) > 1]:
         raise _BadRowError(f"the header names {', '.join(repeated)} more than once")
     gene_id, chrom, tss = (names.index(name) for name in ("gene_id", "chrom", "tss"))
     symbol, strand = (names.index(name) if name in names else None for name in ("symbol", "strand"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deepchrome.errors import BadDataError, MissingInputError
 
-BUNDLED = ("hg19", "hg38")
+BUNDLED_GENOMES = ("hg19", "hg38")
 # The BAM index, and with it the definition of a right count, ends at 2^29 - 1 bp.
 MAX_POSITION_BP = (1 << 29) - 1
 _WHOLE_NUMBER = re.compile("[0-9]{1,18}")
@@ -47,11 +47,11 @@ def read_genome(source: str | Path) -> Genome:
         A line without a name and a whole positive length, or a name given twice.
     """
     bundled = files("deepchrome.engine.annotation").joinpath("data", f"{source}.chrom.sizes")
-    path = bundled if str(source) in BUNDLED else Path(source)
+    path = bundled if str(source) in BUNDLED_GENOMES else Path(source)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        known = ", ".join(BUNDLED)
+        known = ", ".join(BUNDLED_GENOMES)
         raise MissingInputError(
             f"{source}: no such genome; give one of {known}, or the path of a chrom.sizes file"
         ) from None

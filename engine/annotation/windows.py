@@ -142,7 +142,7 @@ _ACCEPTS = {
 }
 
 
-def index_windows(windows: Windows, strand: str | None = None) -> WindowIndex:
+def build_window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
     """Sort the windows and lay out the table of tiles.
 
     Parameters
@@ -198,11 +198,11 @@ def index_windows(windows: Windows, strand: str | None = None) -> WindowIndex:
 _indexes: dict[tuple[int, str | None], WindowIndex] = {}
 
 
-def index_of(windows: Windows, strand: str | None = None) -> WindowIndex:
-    """Return what :func:`index_windows` makes, made once; from any thread."""
+def window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
+    """Return what :func:`build_window_index` makes, made once; from any thread."""
     key = id(windows), strand
     index = _indexes.get(key)
     if index is None:
-        index = _indexes[key] = index_windows(windows, strand)
+        index = _indexes[key] = build_window_index(windows, strand)
         weakref.finalize(windows, _indexes.pop, key, None)
     return index

@@ -18,23 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from deepchrome.engine import kernels
-from deepchrome.engine.annotation.windows import Windows, index_of
-from deepchrome.engine.counting.formats import (
-    STRANDS,
-    UNKNOWN_CHROM,
-    BadPieceError,
-    Counter,
-    Format,
-    ReadOptions,
-    Sequences,
-    Target,
-    detect,
+from deepchrome.engine.annotation.windows import Windows, window_index
+from deepchrome.engine.counting.formats import BadPieceError, Counter, Format, Sequences, Target, detect
+from deepchrome.engine.counting.options import STRANDS, UNKNOWN_CHROM, ReadOptions
+from deepchrome.engine.streams.blocks import (
+    Block,
+    MeteredStream,
+    Source,
+    is_cram,
+    open_source,
+    open_stream,
+    translate_error,
 )
-from deepchrome.engine.streams.blocks import Block, Meter, Source, explain, is_cram, open_source, open_stream
 from deepchrome.engine.streams.cram import CramStream
 from deepchrome.errors import BadDataError, UsageError
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with the bytes read and the lines or records counted so far."""
 
 
@@ -146,7 +145,7 @@ def tally_reads(
     options: ReadOptions | None = None,
     *,
     hashed: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ReadTally:
     """Count reads as :func:`count_reads` does, and say what the file came to.
 
@@ -169,7 +168,7 @@ def tally_reads(
     if threads < 1:
         raise UsageError(f"threads={threads}: at least 1 is needed")
     began = time.perf_counter()
-    index = index_of(windows, options.strand)
+    index = window_index(windows, options.strand)
     sequences = Sequences([*windows.genome.sizes], index)
     target = Target(sequences, index, windows.n_bins, windows.bin_size, options)
     name = str(path)
@@ -177,16 +176,16 @@ def tally_reads(
         try:
             cram = is_cram(name)
             stream = resources.enter_context(closing(CramStream(name) if cram else open_stream(name)))
-            meter = resources.enter_context(closing(Meter(stream, hashed and not cram)))
+            meter = resources.enter_context(closing(MeteredStream(stream, hashed and not cram)))
             counting = _Counting(open_source(meter, options.allow_no_eof), target, meter, progress)
             counting.run(threads)
             if cram:  # pysam reads the file by itself: its bytes did not pass here
                 stream = resources.enter_context(closing(open_stream(name)))
-                meter = resources.enter_context(closing(Meter(stream, hashed)))
+                meter = resources.enter_context(closing(MeteredStream(stream, hashed)))
                 meter.drain()
             return _tally(counting, windows, options, meter, cram, time.perf_counter() - began)
         except Exception as error:
-            raise explain(error, name) from error
+            raise translate_error(error, name) from error
 
 
 class _Counting:
@@ -196,7 +195,7 @@ class _Counting:
     block goes on taking while there are blocks to fill: the stream never waits for a thread to wake up.
     """
 
-    def __init__(self, source: Source, target: Target, meter: Meter, progress: Progress | None) -> None:
+    def __init__(self, source: Source, target: Target, meter: MeteredStream, progress: ProgressCallback | None) -> None:
         self.target = target
         self.counters: list[Counter] = []
         self.format: Format | None = None
@@ -326,7 +325,7 @@ class _Counting:
 
 
 def _tally(
-    counting: _Counting, windows: Windows, options: ReadOptions, meter: Meter, cram: bool, seconds: float
+    counting: _Counting, windows: Windows, options: ReadOptions, meter: MeteredStream, cram: bool, seconds: float
 ) -> ReadTally:
     """Add up what the threads counted."""
     target, counters = counting.target, counting.counters

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deepchrome.common.signatures import BAM_MAGIC
 from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import WindowIndex
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.errors import BadDataError
-
-UNKNOWN_CHROM = ("error", "skip", "bedtools")
-STRANDS = (None, "same", "opposite")
 
 # A bin gets at most one mark a read: folded this often, 32 bits cannot overflow.
 READS_PER_FOLD = 1 << 30
@@ -26,42 +25,10 @@ MAX_NAMES_BYTES = 1 << 25
 # More than any read needs, and few enough to hold in memory.
 MAX_RECORD_BYTES = 1 << 25
 _DUPLICATE, _QC_FAIL = 0x400, 0x200
-_BAM_MAGIC = b"BAM\1"
 
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint32]
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """Which reads count, and what is let pass.
-
-    Attributes
-    ----------
-    unknown_chrom
-        Reads on a chromosome that the genome lacks: ``error`` refuses the file, ``skip`` leaves them out,
-        ``bedtools`` counts tagAlign reads on the genome's first chromosome, as ``bedtools bedtobam`` places
-        them (and leaves BAM reads out, as ``multicov`` does).
-    allow_empty
-        Accept a file without a single read.
-    allow_no_eof
-        Accept bgzip and BAM without the block that marks their end.
-    strand
-        ``same`` or ``opposite``: count only reads on that strand of the gene (multicov's -s and -S).
-    min_mapq
-        BAM: leave out reads of lower mapping quality (multicov's -q).
-    include_duplicates, include_qc_fail
-        BAM: count reads so flagged too (multicov's -D and -F).
-    """
-
-    unknown_chrom: str = "error"
-    allow_empty: bool = False
-    allow_no_eof: bool = False
-    strand: str | None = None
-    min_mapq: int = 0
-    include_duplicates: bool = False
-    include_qc_fail: bool = False
 
 
 class BadPieceError(Exception):
@@ -419,4 +386,4 @@ class _BamCounter(Counter):
 
 def detect(head: bytes, target: Target) -> Format:
     """Tell BAM from text by the first bytes."""
-    return Bam(target) if head.startswith(_BAM_MAGIC) else Text(target)
+    return Bam(target) if head.startswith(BAM_MAGIC) else Text(target)

@@ -10,22 +10,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.files import replacing
-from deepchrome.common.tables import check_names, read_table, stable_ids
+from deepchrome.common.files import atomic_write
+from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.tables import read_table, stable_ids
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, StorageError, UsageError
 
 # The columns of the published data sets; further marks follow in the order of the features.
-MARK_ORDER: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
-PARTS: Final = ("train", "valid", "test")
+PUBLISHED_MARK_ORDER: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 
 
 class Splitter(Protocol):
     """Assigns genes, given with unversioned ids, to splits."""
 
     def __call__(self, genes: Genes, *, flank: int) -> NDArray[np.int8]:
-        """Return the place in :data:`PARTS` of each gene, int8 (genes,); ``flank`` is half a window in bp."""
+        """Return the place in :data:`SPLIT_NAMES` of each gene, int8 (genes,); ``flank`` is half a window in bp."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def export_csv(
     labels
         A label table, see :func:`read_labels`.
     splitter
-        Assigns genes to splits, e.g. ``deepchrome.train.datasets.splits.split_genes`` or :func:`split_from`.
+        Assigns genes to splits, e.g. ``deepchrome.train.datasets.splits.split_genes`` or :func:`read_split_table`.
     epigenomes
         By default all of ``features``.
     header
@@ -101,7 +101,7 @@ def export_csv(
     check_names(names, "an epigenome", str(features))
     table = read_labels(labels)
     directories = {name: out / name if len(names) > 1 else out for name in names}
-    existing = [path for name in names for part in PARTS if (path := directories[name] / f"{part}.csv").exists()]
+    existing = [path for name in names for part in SPLIT_NAMES if (path := directories[name] / f"{part}.csv").exists()]
     if existing and not force:
         raise UsageError(f"{existing[0]} exists; --force replaces it")
     # All gene tables are checked before the first file is written.
@@ -143,7 +143,7 @@ def read_labels(path: Path) -> Labels:
     return Labels(path, row_of, on)
 
 
-def split_from(path: Path) -> Splitter:
+def read_split_table(path: Path) -> Splitter:
     """Read a split table, ``gene_id`` and ``split`` (train, valid or test), tab separated, as a splitter.
 
     Raises
@@ -159,10 +159,10 @@ def split_from(path: Path) -> Splitter:
         raise BadDataError(f"{path}:1: columns {', '.join(table.columns)}; expected gene_id and split")
     part_of: dict[str, int] = {}
     for line, (gene, part) in enumerate(zip(stable_ids(table["gene_id"]), table["split"], strict=True), 2):
-        if part not in PARTS:
+        if part not in SPLIT_NAMES:
             raise BadDataError(f"{path}:{line}: split {part[:40]!r}; expected train, valid or test")
-        if part_of.setdefault(gene, PARTS.index(part)) != PARTS.index(part):
-            raise BadDataError(f"{path}:{line}: {gene} is in {PARTS[part_of[gene]]} already")
+        if part_of.setdefault(gene, SPLIT_NAMES.index(part)) != SPLIT_NAMES.index(part):
+            raise BadDataError(f"{path}:{line}: {gene} is in {SPLIT_NAMES[part_of[gene]]} already")
 
     def splitter(genes: Genes, *, flank: int) -> NDArray[np.int8]:  # noqa: ARG001 - a table needs no flank
         if absent := [gene for gene in genes.gene_id if gene not in part_of]:
@@ -203,7 +203,10 @@ def _write(
     genes = features.genes.take(kept)
     unversioned = replace(genes, gene_id=tuple(stable_ids(pl.Series(genes.gene_id))))
     split = splitter(unversioned, flank=features.metadata["flank"])
-    marks = sorted(features.marks, key=lambda m: MARK_ORDER.index(m) if m in MARK_ORDER else len(MARK_ORDER))
+    marks = sorted(
+        features.marks,
+        key=lambda m: PUBLISHED_MARK_ORDER.index(m) if m in PUBLISHED_MARK_ORDER else len(PUBLISHED_MARK_ORDER),
+    )
     n_bins = features.counts.shape[1]
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -212,7 +215,7 @@ def _write(
     sizes = []
     # The three files take their names only when all three are complete.
     with ExitStack() as stack:
-        temporaries = [stack.enter_context(replacing(directory / f"{part}.csv")) for part in PARTS]
+        temporaries = [stack.enter_context(atomic_write(directory / f"{part}.csv")) for part in SPLIT_NAMES]
         for part, temporary in enumerate(temporaries):
             of_part = np.flatnonzero(split == part)
             rows = kept[of_part]

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from deepchrome.common.cores import usable_cores
-from deepchrome.common.files import exclusive
+from deepchrome.common.files import output_lock
+from deepchrome.common.names import check_name
 from deepchrome.common.pools import Pool, cluster_pool, local_pool
 from deepchrome.common.urls import is_url
-from deepchrome.engine.annotation.genes import Genes, read_genes, unique
+from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
-from deepchrome.engine.counting.count import Progress, ReadTally, tally_reads
-from deepchrome.engine.counting.formats import UNKNOWN_CHROM, ReadOptions
-from deepchrome.engine.features.resume import Hashes, Verdict, counted_how, judge, stamp
-from deepchrome.engine.features.samples import Sample, check_name, find_samples, read_samples
-from deepchrome.engine.features.summary import Outcome, write_summary
+from deepchrome.engine.counting.count import ProgressCallback, ReadTally, tally_reads
+from deepchrome.engine.counting.options import UNKNOWN_CHROM, ReadOptions
+from deepchrome.engine.features.resume import HashCache, ReuseDecision, counting_options, decide_reuse, file_stamp
+from deepchrome.engine.features.samples import Sample, find_samples, read_samples
+from deepchrome.engine.features.summary import FileOutcome, write_summary
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.version import VERSION
 
@@ -33,7 +34,7 @@ COORDINATES = (
 )
 
 
-class Observer:
+class FeaturizeObserver:
     """Told how the work goes; override what is of interest. Calls come from many threads."""
 
     def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
@@ -42,10 +43,10 @@ class Observer:
     def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
         """Take note of the bytes of a file read, and its lines or records counted, so far."""
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: FileOutcome) -> None:
         """Take note that a file is done, or has failed."""
 
-    def judged(self, verdict: Verdict) -> None:
+    def judged(self, verdict: ReuseDecision) -> None:
         """Take note of what is to be done about an epigenome, and why."""
 
     def told(self, line: str) -> None:
@@ -71,8 +72,8 @@ def featurize(
     scheduler: str | None = None,
     shard: tuple[int, int] | None = None,
     force: bool = False,
-    observer: Observer | None = None,
-) -> list[Outcome]:
+    observer: FeaturizeObserver | None = None,
+) -> list[FileOutcome]:
     """Count the reads of many files and write one Parquet file per epigenome, and summary.tsv.
 
     Parameters
@@ -125,7 +126,7 @@ def featurize(
     StorageError
         ``out`` cannot be written, another run is writing the same there, or no scheduler answers.
     """
-    options, observer = options or ReadOptions(), observer or Observer()
+    options, observer = options or ReadOptions(), observer or FeaturizeObserver()
     if options.unknown_chrom not in UNKNOWN_CHROM:
         raise UsageError(f"unknown_chrom={options.unknown_chrom!r}: choose one of {', '.join(UNKNOWN_CHROM)}")
     if bool(reads) == bool(samples):
@@ -134,7 +135,7 @@ def featurize(
     chosen, columns = _choose_marks(chosen, marks)
     table = genes if isinstance(genes, Genes) else read_genes(genes)
     if unique_genes:
-        table = unique(table)
+        table = drop_repeated_genes(table)
     where = genome if isinstance(genome, Genome) else read_genome(genome)
     windows = tss_windows(table, where, flank, bin_size, edge)
     if not (windows.chrom_id >= 0).any():
@@ -156,7 +157,7 @@ def featurize(
     each = 1 if scheduler else max(1, threads // jobs)
     work = _Work(_by_size(chosen), columns, windows, options, each, out, observer)
     with (
-        exclusive(out, [f"{epigenome}.parquet" for epigenome in columns]),
+        output_lock(out, [f"{epigenome}.parquet" for epigenome in columns]),
         cluster_pool(scheduler) if scheduler else local_pool(jobs) as pool,
     ):
         if not force:
@@ -177,7 +178,7 @@ def _by_size(samples: Sequence[Sample]) -> list[Sample]:
 
     An epigenome's files stay together, or the counts of many would have to be held at a time.
     """
-    sizes = {sample: found[0] if (found := stamp(sample.path)) else 0 for sample in samples}
+    sizes = {sample: found[0] if (found := file_stamp(sample.path)) else 0 for sample in samples}
     totals: Counter[str] = Counter()
     for sample in samples:
         totals[sample.epigenome] += sizes[sample]
@@ -214,12 +215,12 @@ class _Work:
         options: ReadOptions,
         threads: int,
         out: Path,
-        observer: Observer,
+        observer: FeaturizeObserver,
     ) -> None:
         self.samples, self.columns, self.windows, self.options = samples, columns, windows, options
         self.threads, self.out, self.observer = threads, out, observer
-        self.hashes = {epigenome: Hashes(out, epigenome) for epigenome in columns}
-        self.outcomes: dict[Sample, Outcome] = {}
+        self.hashes = {epigenome: HashCache(out, epigenome) for epigenome in columns}
+        self.outcomes: dict[Sample, FileOutcome] = {}
         self._stamps: dict[Sample, list[int] | None] = {}
         self._stop = threading.Event()
 
@@ -227,9 +228,9 @@ class _Work:
         """Judge what an earlier run has left, and keep what was made from what is to be counted now."""
         of = {e: [sample for sample in self.samples if sample.epigenome == e] for e in self.columns}
 
-        def judged(epigenome: str) -> Verdict:
+        def judged(epigenome: str) -> ReuseDecision:
             columns, hashes = self.columns[epigenome], self.hashes[epigenome]
-            return judge(self.out, epigenome, of[epigenome], columns, self.windows, self.options, hashes)
+            return decide_reuse(self.out, epigenome, of[epigenome], columns, self.windows, self.options, hashes)
 
         with ThreadPoolExecutor(threads) as pool:  # files may have to be hashed
             try:
@@ -247,13 +248,13 @@ class _Work:
         for verdict in verdicts:
             self.observer.judged(verdict)
             if verdict.action == "keep":
-                kept = [Outcome(s, None, None, verdict.sources[s.mark]) for s in of[verdict.epigenome]]
+                kept = [FileOutcome(s, None, None, verdict.sources[s.mark]) for s in of[verdict.epigenome]]
                 self.outcomes |= {outcome.sample: outcome for outcome in kept}
                 self.hashes[verdict.epigenome].save()
         if self.outcomes:
             write_summary(self.out, [*self.outcomes.values()])
 
-    def run(self, pool: Pool) -> dict[Sample, Outcome]:
+    def run(self, pool: Pool) -> dict[Sample, FileOutcome]:
         """Count what is not kept, and write every epigenome as soon as its last mark is done."""
         to_count = [sample for sample in self.samples if sample not in self.outcomes]
         self.observer.planned(to_count, self.windows)
@@ -267,7 +268,7 @@ class _Work:
                 # No more than keeps everyone busy: what is counted and not yet written is held in memory.
                 while waiting and len(running) < pool.room():
                     sample = waiting.popleft()
-                    self._stamps[sample] = stamp(sample.path)
+                    self._stamps[sample] = file_stamp(sample.path)
                     there = replace(sample, path=_anywhere(sample.path)) if pool.is_remote else sample
                     progress = None if pool.is_remote else partial(self._advanced, sample)
                     running[pool.submit(count_sample, there, windows, options, self.threads, progress)] = sample
@@ -290,29 +291,29 @@ class _Work:
     def _give_up(self) -> None:
         """Wait for no server any more."""
         if any(is_url(sample.path) for sample in self.samples):
-            from deepchrome.engine.streams.remote import give_up
+            from deepchrome.engine.streams.remote import cancel_pending
 
-            give_up()
+            cancel_pending()
 
     def _advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
         if self._stop.is_set():
             raise KeyboardInterrupt
         self.observer.advanced(sample, bytes_read, lines)
 
-    def _take(self, sample: Sample, pool: Pool, future: Future[ReadTally]) -> dict[str, Outcome]:
+    def _take(self, sample: Sample, pool: Pool, future: Future[ReadTally]) -> dict[str, FileOutcome]:
         """Take note of what became of a file; if it was the last of its epigenome, return the outcomes by mark."""
         try:
             tally = pool.result(future)
-            outcome = Outcome(sample, tally, None)
+            outcome = FileOutcome(sample, tally, None)
             self.hashes[sample.epigenome].remember(sample.path, self._stamps[sample], tally.sha256)
         except DeepchromeError as error:
-            outcome = Outcome(sample, None, error)
+            outcome = FileOutcome(sample, None, error)
         self.outcomes[sample] = outcome
         self.observer.finished(outcome)
         of_mark = {s.mark: done for s, done in self.outcomes.items() if s.epigenome == sample.epigenome}
         return of_mark if len(of_mark) == len(self.columns[sample.epigenome]) else {}
 
-    def _write(self, epigenome: str, of_mark: Mapping[str, Outcome]) -> dict[Sample, Outcome]:
+    def _write(self, epigenome: str, of_mark: Mapping[str, FileOutcome]) -> dict[Sample, FileOutcome]:
         """Write an epigenome if none of its files has failed, and its summary; return the outcomes without counts."""
         tallies = {mark: tally for mark in self.columns[epigenome] if (tally := of_mark[mark].tally)}
         if len(tallies) == len(of_mark):
@@ -336,7 +337,7 @@ class _Work:
             "genes_off_genome": [genes.gene_id[i] for i in np.flatnonzero(windows.chrom_id < 0)],
             "sources": sources,
             "engine_version": VERSION,
-            **counted_how(windows, self.options),
+            **counting_options(windows, self.options),
         }
         counts = {mark: tally.counts for mark, tally in tallies.items()}
         write_features(self.out / f"{epigenome}.parquet", genes, counts, metadata)
@@ -344,7 +345,7 @@ class _Work:
 
 
 def count_sample(
-    sample: Sample, windows: Windows, options: ReadOptions, threads: int, progress: Progress | None = None
+    sample: Sample, windows: Windows, options: ReadOptions, threads: int, progress: ProgressCallback | None = None
 ) -> ReadTally:
     """Count one file of reads; what every worker does.
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from deepchrome.common.files import state_directory
 from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.streams.blocks import explain
+from deepchrome.engine.streams.blocks import translate_error
 from deepchrome.errors import BadDataError, DeepchromeError
 
 # Raised when the same reads may give other counts than before: what was counted by an older rule is counted again.
@@ -23,7 +23,7 @@ _LENIENT = ("allow_empty", "allow_no_eof")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReuseDecision:
     """What is to be done about the feature file of one epigenome.
 
     Attributes
@@ -45,7 +45,7 @@ class Verdict:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
-class Hashes:
+class HashCache:
     """SHA-256 of the files of reads of one epigenome, remembered from run to run beside the output.
 
     A file need not be hashed again while its size, inode, and times of change are those it had before it was
@@ -68,7 +68,7 @@ class Hashes:
         MissingInputError, StorageError
             It cannot be read.
         """
-        mark = stamp(path)
+        mark = file_stamp(path)
         known = self._known.get(_place(path))
         if mark and isinstance(known, list) and known[:-1] == mark:
             return str(known[-1])
@@ -76,13 +76,13 @@ class Hashes:
             with open(path, "rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise explain(error, path) from error
+            raise translate_error(error, path) from error
         self.remember(path, mark, found)
         return found
 
     def remember(self, path: str, before: list[int] | None, sha256: str | None) -> None:
-        """Take note of a hash, if the file is as it was before it was read: its :func:`stamp`."""
-        if before and sha256 and stamp(path) == before:
+        """Take note of a hash, if the file is as it was before it was read: its :func:`file_stamp`."""
+        if before and sha256 and file_stamp(path) == before:
             self._known[_place(path)] = [*before, sha256]
 
     def save(self) -> None:
@@ -91,7 +91,7 @@ class Hashes:
             self._path.write_text(json.dumps(self._known), encoding="utf-8")
 
 
-def stamp(path: str) -> list[int] | None:
+def file_stamp(path: str) -> list[int] | None:
     """Return what the file system says of a file that changes when its content does; None if it is no file."""
     try:
         found = Path(path).stat()
@@ -100,15 +100,15 @@ def stamp(path: str) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
-def judge(
+def decide_reuse(
     out: Path,
     epigenome: str,
     samples: Sequence[Sample],
     marks: Sequence[str],
     windows: Windows,
     options: ReadOptions,
-    hashes: Hashes,
-) -> Verdict:
+    hashes: HashCache,
+) -> ReuseDecision:
     """Compare the feature file of an epigenome with what would be made now.
 
     Parameters
@@ -130,16 +130,16 @@ def judge(
 
     path = out / f"{epigenome}.parquet"
     if not path.exists():
-        return Verdict(epigenome, "make", "not there yet")
+        return ReuseDecision(epigenome, "make", "not there yet")
     if any(sample.path == "-" for sample in samples):
-        return Verdict(epigenome, "refuse", "what comes on standard input cannot be compared with it")
+        return ReuseDecision(epigenome, "refuse", "what comes on standard input cannot be compared with it")
     try:
         stored = read_features(path).metadata
     except ForeignFileError as error:
-        return Verdict(epigenome, "refuse", str(error).removeprefix(f"{path}: "))
+        return ReuseDecision(epigenome, "refuse", str(error).removeprefix(f"{path}: "))
     except BadDataError as error:
-        return Verdict(epigenome, "redo", str(error).removeprefix(f"{path}: "))
-    different = _differences(stored, counted_how(windows, options))
+        return ReuseDecision(epigenome, "redo", str(error).removeprefix(f"{path}: "))
+    different = _differences(stored, counting_options(windows, options))
     genes = gene_checksums(windows.genes)
     if any(stored["crc32"].get(name) != checksum for name, checksum in genes.items()):
         different.append("the genes are others")
@@ -149,19 +149,19 @@ def judge(
     elif [mark for mark in marks if mark in stored["marks"]] != stored["marks"]:
         different.append(f"its marks stand in another order, {', '.join(stored['marks'])}")
     if different:
-        return Verdict(epigenome, "refuse", "; ".join(different))
+        return ReuseDecision(epigenome, "refuse", "; ".join(different))
     if stored.get("count_rule") != COUNT_RULE:
-        return Verdict(epigenome, "redo", "it was counted by another version's rule")
+        return ReuseDecision(epigenome, "redo", "it was counted by another version's rule")
     sources = stored.get("sources", {})
     changed = [
         f"{sample.mark}: {why}" for sample in samples if (why := _how_changed(sample, sources.get(sample.mark), hashes))
     ]
     if changed:
-        return Verdict(epigenome, "redo", "; ".join(changed))
-    return Verdict(epigenome, "keep", "up to date", sources)
+        return ReuseDecision(epigenome, "redo", "; ".join(changed))
+    return ReuseDecision(epigenome, "keep", "up to date", sources)
 
 
-def counted_how(windows: Windows, options: ReadOptions) -> dict[str, Any]:
+def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
     """Return all but reads and genes that decides the counts, as a feature file states it."""
     sizes = "".join(f"{name}\t{size}\n" for name, size in windows.genome.sizes.items())
     return {
@@ -185,13 +185,13 @@ def _differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashes) -> str:
+def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: HashCache) -> str:
     """Say why the counts of a file of reads cannot be taken over; nothing if they can."""
     if source is None:
         return "not counted yet"
     if is_url(sample.path):
         return _how_changed_there(sample, source)
-    now = stamp(sample.path)
+    now = file_stamp(sample.path)
     if now is None:
         return "cannot be compared with the reads there are now"
     if now[0] != source["bytes"]:
@@ -205,10 +205,10 @@ def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: Hashe
 
 def _how_changed_there(sample: Sample, source: Mapping[str, Any]) -> str:
     """Compare the object at a URL, of which only its server knows whether it has changed."""
-    from deepchrome.engine.streams.remote import identity
+    from deepchrome.engine.streams.remote import fetch_identity
 
     try:
-        now = identity(sample.path)
+        now = fetch_identity(sample.path)
     except DeepchromeError as error:
         return f"its reads cannot be compared ({error})"
     if now.etag is None or now.size is None or "etag" not in source:

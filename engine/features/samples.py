@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from deepchrome.common.urls import file_name, is_url, scheme, shown
-from deepchrome.engine.annotation.genes import COLUMNS
+from deepchrome.common.names import check_name
+from deepchrome.common.urls import hide_secrets, is_url, url_file_name, url_scheme
+from deepchrome.engine.annotation.genes import GENE_COLUMNS
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
-NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 # Histone variants are the marks whose own name has a dot.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
@@ -29,27 +29,12 @@ class Sample:
     @property
     def shown_path(self) -> str:
         """The path as it may be shown: a URL may hold a password or a signature."""
-        return shown(self.path)
+        return hide_secrets(self.path)
 
     @property
     def file_name(self) -> str:
         """The name of the file, without the way to it."""
-        return file_name(self.path) if is_url(self.path) else Path(self.path).name
-
-
-def check_name(name: str, what: str, where: str) -> str:
-    """Return ``name`` if it can safely be the name of a file and a column.
-
-    Raises
-    ------
-    BadDataError
-        It does not match ``[A-Za-z0-9._+-]{1,64}``, or is ``.`` or ``..``.
-    """
-    if not NAME.fullmatch(name) or name in (".", ".."):
-        raise BadDataError(
-            f"{where}: {name[:80]!r} cannot be the name of {what}; use 1 to 64 letters, digits, '.', '_', '+' and '-'"
-        )
-    return name
+        return url_file_name(self.path) if is_url(self.path) else Path(self.path).name
 
 
 def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
@@ -82,9 +67,9 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
         if item == "-":
             raise UsageError("standard input has no name: say --name <epigenome>-<mark>")
         if is_url(item):
-            if not file_name(item):
-                raise UsageError(f"{shown(item)}: a URL must be that of a file of reads; directories cannot be listed")
-            samples.append(_named(file_name(item), item, shown(item)))
+            if not url_file_name(item):
+                raise UsageError(f"{hide_secrets(item)}: a URL must name a file of reads, not a directory")
+            samples.append(_named(url_file_name(item), item, hide_secrets(item)))
         elif path.is_dir():
             within = [p for p in sorted(path.iterdir()) if p.is_file() and _holds_reads(p.name)]
             if not within:
@@ -113,9 +98,9 @@ def read_samples(table: str | Path) -> list[Sample]:
     """
     table = Path(table)
     samples = []
-    for where, row in read_rows(table, "a table of samples", ("epigenome", "mark", "path")):
+    for where, row in read_tsv_rows(table, "a table of samples", ("epigenome", "mark", "path")):
         path = row["path"]
-        if path != "-" and not scheme(path):
+        if path != "-" and not url_scheme(path):
             path = str(table.parent / path)
         if path != "-" and not _may_exist(path):
             raise MissingInputError(f"{where}: {path}: no such file")
@@ -126,7 +111,7 @@ def read_samples(table: str | Path) -> list[Sample]:
     return _checked(samples)
 
 
-def read_rows(table: Path | Traversable, what: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield where each row of a tab-separated table is (file and line), and its fields by the header's names.
 
     Empty lines and lines that begin with ``#`` are passed over.
@@ -160,8 +145,8 @@ def _may_exist(path: str) -> bool:
     """Tell whether a file exists; of a URL, that will show when it is read."""
     if is_url(path):
         return True
-    if scheme(path) and not Path(path).exists():
-        raise UsageError(f"{scheme(path)} cannot be read from; http://, https:// and s3:// can")
+    if url_scheme(path) and not Path(path).exists():
+        raise UsageError(f"{url_scheme(path)} cannot be read from; http://, https:// and s3:// can")
     return Path(path).exists()
 
 
@@ -189,7 +174,7 @@ def _checked(samples: list[Sample]) -> list[Sample]:
         key = (sample.epigenome, sample.mark)
         if key in seen:
             raise UsageError(f"{sample.epigenome} {sample.mark} is given twice: {seen[key]} and {sample.shown_path}")
-        if sample.mark in COLUMNS:
+        if sample.mark in GENE_COLUMNS:
             raise UsageError(f"{sample.shown_path}: a mark cannot be called {sample.mark}: a column of the output is")
         seen[key] = sample.shown_path
     if sum(sample.path == "-" for sample in samples) > 1:

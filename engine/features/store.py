@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepchrome.common.files import replacing
-from deepchrome.engine.annotation.genes import COLUMNS, Genes
+from deepchrome.common.files import atomic_write
+from deepchrome.engine.annotation.genes import GENE_COLUMNS, Genes
 from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION = 1
@@ -87,7 +87,7 @@ def write_features(
         metadata={METADATA_KEY: text, CHECKSUM_KEY: b"%d" % zlib.crc32(text)},
     )
     table = pa.Table.from_arrays(list(columns.values()), schema=schema)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, store_schema=True)
 
 
@@ -151,13 +151,13 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
     n_bins = document["n_bins"]
     try:
-        table = file.read(columns=[*COLUMNS, *wanted])
+        table = file.read(columns=[*GENE_COLUMNS, *wanted])
         if any(column.null_count for column in table.columns):
             raise ValueError("a value is null")
         counts = np.empty((len(wanted), table.num_rows, n_bins), np.uint32)
         for mark, out in zip(wanted, counts, strict=True):
             out[:] = table[mark].combine_chunks().flatten().to_numpy().reshape(-1, n_bins)
-        texts = {name: tuple(table[name].to_pylist()) for name in COLUMNS if name != "tss"}
+        texts = {name: tuple(table[name].to_pylist()) for name in GENE_COLUMNS if name != "tss"}
         genes = Genes(tss=table["tss"].to_numpy(), **texts)
         found = gene_checksums(genes) | {
             mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
@@ -194,7 +194,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
     except _DAMAGE as error:
         raise BadDataError(f"{path}: not a readable Parquet file ({_line(error)})") from None
     document = _document(path, schema.metadata or {})
-    expected = {name: pa.int64() if name == "tss" else pa.string() for name in COLUMNS}
+    expected = {name: pa.int64() if name == "tss" else pa.string() for name in GENE_COLUMNS}
     expected |= {mark: pa.list_(pa.uint32(), document["n_bins"]) for mark in document["marks"]}
     for name, kind in expected.items():
         found = types.get(name, [])

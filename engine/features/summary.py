@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import exclusive, replacing
+from deepchrome.common.files import atomic_write, output_lock
 from deepchrome.engine.counting.count import ReadTally
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import DeepchromeError
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileOutcome:
     """What became of one file of reads.
 
     Attributes
@@ -90,7 +90,7 @@ class Outcome:
         } | ({"etag": tally.etag} if tally.etag else {})
 
 
-def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:
+def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     """Put the rows of some epigenomes into summary.tsv; those of other epigenomes stay.
 
     A file that was kept keeps the row of the run that counted it.
@@ -102,7 +102,7 @@ def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:
     """
     header = "\t".join(SUMMARY_COLUMNS)
     path = out / _FILE
-    with exclusive(out, [_FILE], _PATIENCE_SECONDS):
+    with output_lock(out, [_FILE], _PATIENCE_SECONDS):
         earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         rows = {_key(line): line for line in earlier[1:]} if earlier[:1] == [header] else {}
         before = dict(rows)
@@ -115,11 +115,11 @@ def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:
             if outcome.kept and _without_times(counted) == _without_times(line):
                 line = counted
             rows[_key(line)] = line
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("\n".join([header, *(rows[key] for key in sorted(rows))]) + "\n", encoding="utf-8")
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: FileOutcome) -> str:
     row = outcome.row()
     if outcome.kept:
         row["status"] = "done"  # by an earlier run

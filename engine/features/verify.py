@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepchrome.common.signatures import GZIP_MAGIC
 from deepchrome.common.urls import is_url
-from deepchrome.engine.annotation.genome import BUNDLED, read_genome
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, read_genome
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
 from deepchrome.engine.kernels import MAX_LINE_BYTES
-from deepchrome.engine.streams.blocks import COMPRESSED_BYTES, GZIP_MAGIC, explain, open_stream
+from deepchrome.engine.streams.blocks import COMPRESSED_BYTES, open_stream, translate_error
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 Read = tuple[str, int, int, str]
@@ -31,7 +32,7 @@ _NEEDED = ("genome", "flank", "bin_size", "options", "sources")
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifyResult:
     """How one file of reads compares with what is stored for it.
 
     Attributes
@@ -71,7 +72,7 @@ def verify(
     seed: int = 1,
     genome: str | Path | None = None,
     on_read: Callable[[int], None] | None = None,
-) -> list[Verified]:
+) -> list[VerifyResult]:
     """Recount some genes of a features file from its reads and compare every bin.
 
     Parameters
@@ -112,13 +113,13 @@ def verify(
             try:
                 results.append(_verify_one(stored, sample, rows, sizes, on_read))
             except Exception as error:
-                raise explain(error, sample.path) from error
+                raise translate_error(error, sample.path) from error
     return results
 
 
 def _sizes(stored: Features, genome: str | Path | None) -> Mapping[str, int]:
     name = genome or stored.metadata["genome"]
-    if genome is None and name not in BUNDLED:
+    if genome is None and name not in BUNDLED_GENOMES:
         raise MissingInputError(f"these features were counted on {name}: give that file as --genome")
     return read_genome(name).sizes
 
@@ -129,7 +130,7 @@ def _verify_one(
     rows: npt.NDArray[np.int64],
     sizes: Mapping[str, int],
     on_read: Callable[[int], None] | None,
-) -> Verified:
+) -> VerifyResult:
     document = stored.metadata
     options = ReadOptions(**document["options"])
     flank, bin_size, n_bins = document["flank"], document["bin_size"], document["n_bins"]
@@ -175,7 +176,7 @@ def _verify_one(
         i, b = wrong[0]
         first = f"{genes.gene_id[rows[i]]} bin {b + 1}: {counted[i, b]} stored, {recount[i, b]} recounted"
     reads_stored = document["sources"][sample.mark]["reads"]
-    return Verified(sample.epigenome, sample.mark, len(rows), recount.size, len(wrong), first, seen, reads_stored)
+    return VerifyResult(sample.epigenome, sample.mark, len(rows), recount.size, len(wrong), first, seen, reads_stored)
 
 
 def _accepted(gene_strand: str, wanted: str | None) -> str:

@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deepchrome.common.files import exclusive, replacing
-from deepchrome.common.urls import shown
-from deepchrome.engine.roadmap.manifest import NAME_OF_RECORD, Entry, read_manifest, write_manifest
-from deepchrome.engine.streams.blocks import Block, GzipSource, Meter, explain, open_source, open_stream
-from deepchrome.engine.streams.remote import NotThereError, RemoteStream, give_up, identity
-from deepchrome.engine.streams.transports import Identity
+from deepchrome.common.files import atomic_write, output_lock
+from deepchrome.common.urls import hide_secrets
+from deepchrome.engine.roadmap.manifest import RECORD_NAME, ManifestEntry, read_manifest, write_manifest
+from deepchrome.engine.streams.blocks import Block, GzipSource, MeteredStream, open_source, open_stream, translate_error
+from deepchrome.engine.streams.remote import ObjectNotFoundError, RemoteStream, cancel_pending, fetch_identity
+from deepchrome.engine.streams.transports import ObjectIdentity
 from deepchrome.errors import BadDataError, DeepchromeError, StorageError
 
 JOBS = 4  # what a public server can be asked for at a time, in good manners
@@ -34,7 +34,7 @@ _PACKED = re.compile(r"\.(?:b?gz|bam)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedDownload:
     """A file before work begins.
 
     Attributes
@@ -51,7 +51,7 @@ class Planned:
         Why the server could not be asked.
     """
 
-    entry: Entry
+    entry: ManifestEntry
     there: bool
     begun: int
     size: int | None
@@ -63,7 +63,7 @@ class Planned:
         if self.there:
             return "is there"
         if self.error:
-            return NOT_PUBLISHED if isinstance(self.error, NotThereError) else f"{FAILED}: {self.error}"
+            return NOT_PUBLISHED if isinstance(self.error, ObjectNotFoundError) else f"{FAILED}: {self.error}"
         return f"to fetch, {self.begun:,} bytes are there" if self.begun else "to fetch"
 
     @property
@@ -73,7 +73,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class DownloadResult:
     """What became of a file.
 
     Attributes
@@ -88,7 +88,7 @@ class Fetched:
         Why it is not there.
     """
 
-    entry: Entry
+    entry: ManifestEntry
     status: str
     seconds: float
     error: DeepchromeError | None
@@ -103,20 +103,20 @@ class Fetched:
         }
 
 
-class Observer:
+class DownloadObserver:
     """Told how the work goes; override what is of interest. Calls come from many threads."""
 
-    def planned(self, files: Sequence[Planned]) -> None:
+    def planned(self, files: Sequence[PlannedDownload]) -> None:
         """Take note of the files that work begins on."""
 
-    def advanced(self, entry: Entry, bytes_there: int) -> None:
+    def advanced(self, entry: ManifestEntry, bytes_there: int) -> None:
         """Take note of the bytes of a file that have arrived, those of earlier runs included."""
 
-    def finished(self, fetched: Fetched) -> None:
+    def finished(self, fetched: DownloadResult) -> None:
         """Take note that a file is done, or has failed."""
 
 
-def plan(out: str | Path, entries: Sequence[Entry], jobs: int = JOBS) -> list[Planned]:
+def plan_downloads(out: str | Path, entries: Sequence[ManifestEntry], jobs: int = JOBS) -> list[PlannedDownload]:
     """Say what is there and what is to be fetched; ask the servers for sizes that are not known.
 
     Parameters
@@ -124,7 +124,7 @@ def plan(out: str | Path, entries: Sequence[Entry], jobs: int = JOBS) -> list[Pl
     out
         The directory; it need not exist.
     entries
-        From :func:`deepchrome.engine.roadmap.manifest.choose`.
+        From :func:`deepchrome.engine.roadmap.manifest.select_entries`.
     jobs
         Servers are asked for so many files at a time.
 
@@ -140,12 +140,12 @@ def plan(out: str | Path, entries: Sequence[Entry], jobs: int = JOBS) -> list[Pl
 
 def download(
     out: str | Path,
-    entries: Sequence[Entry],
+    entries: Sequence[ManifestEntry],
     *,
     jobs: int = JOBS,
     allow_no_eof: bool = False,
-    observer: Observer | None = None,
-) -> list[Fetched]:
+    observer: DownloadObserver | None = None,
+) -> list[DownloadResult]:
     """Fetch the files that are not there, check all, and write ``out/manifest.tsv`` with their sizes and hashes.
 
     Parameters
@@ -153,7 +153,7 @@ def download(
     out
         The directory.
     entries
-        From :func:`deepchrome.engine.roadmap.manifest.choose`.
+        From :func:`deepchrome.engine.roadmap.manifest.select_entries`.
     jobs
         Files at a time.
     allow_no_eof
@@ -173,11 +173,11 @@ def download(
     BadDataError
         ``out/manifest.tsv`` is none.
     """
-    out, observer = Path(out), observer or Observer()
+    out, observer = Path(out), observer or DownloadObserver()
     stop = threading.Event()
-    done: list[Fetched] = []
+    done: list[DownloadResult] = []
 
-    def fetch(planned: Planned) -> Fetched:
+    def fetch(planned: PlannedDownload) -> DownloadResult:
         def advanced(bytes_there: int) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
@@ -190,8 +190,8 @@ def download(
         observer.finished(fetched)
         return fetched
 
-    with exclusive(out):
-        files = plan(out, entries, jobs)
+    with output_lock(out):
+        files = plan_downloads(out, entries, jobs)
         _check_room(out, files)
         observer.planned(files)
         record = _record(out)
@@ -200,7 +200,7 @@ def download(
         finally:
             record |= {fetched.entry.file: fetched.entry for fetched in done if not fetched.error}
             if record:
-                write_manifest(out / NAME_OF_RECORD, list(record.values()))
+                write_manifest(out / RECORD_NAME, list(record.values()))
 
 
 def _side_by_side(
@@ -220,54 +220,54 @@ def _side_by_side(
             if stop:
                 stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            give_up()
+            cancel_pending()
             raise
     return [future.result() for future in futures]
 
 
-def _record(out: Path) -> dict[str, Entry]:
+def _record(out: Path) -> dict[str, ManifestEntry]:
     """Return what earlier runs have written down, by file."""
-    path = out / NAME_OF_RECORD
+    path = out / RECORD_NAME
     return {entry.file: entry for entry in read_manifest(path)} if path.exists() else {}
 
 
-def _recorded(entry: Entry, out: Path, record: dict[str, Entry]) -> Entry:
+def _recorded(entry: ManifestEntry, out: Path, record: dict[str, ManifestEntry]) -> ManifestEntry:
     """Add to an entry what an earlier run found out about a file that is still there."""
     earlier = record.get(entry.file)
-    if not earlier or earlier.url != shown(entry.url) or not (out / entry.file).exists():
+    if not earlier or earlier.url != hide_secrets(entry.url) or not (out / entry.file).exists():
         return entry
     size = earlier.bytes if entry.bytes is None else entry.bytes
     return replace(entry, bytes=size, sha256=entry.sha256 or earlier.sha256)
 
 
-def _part(out: Path, entry: Entry) -> tuple[Path, Path]:
+def _part(out: Path, entry: ManifestEntry) -> tuple[Path, Path]:
     return out / f"{entry.file}.part", out / f".{entry.file}.part.json"
 
 
-def _left_over(part: Path, note: Path, url: str) -> tuple[int, Identity | None]:
+def _left_over(part: Path, note: Path, url: str) -> tuple[int, ObjectIdentity | None]:
     """Return how much an earlier run has left, and of what object; nothing if it was another URL's."""
     try:
         left = json.loads(note.read_text(encoding="utf-8"))
-        if left.pop("url") == shown(url):
-            return part.stat().st_size, Identity(**left)
+        if left.pop("url") == hide_secrets(url):
+            return part.stat().st_size, ObjectIdentity(**left)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # no such note, or none of ours
     return 0, None
 
 
-def _plan(entry: Entry, out: Path) -> Planned:
+def _plan(entry: ManifestEntry, out: Path) -> PlannedDownload:
     path = out / entry.file
     begun, _ = _left_over(*_part(out, entry), entry.url)
     size, error = entry.bytes, None
     if size is None:
         try:
-            size = identity(entry.url).size
+            size = fetch_identity(entry.url).size
         except DeepchromeError as refused:
-            error = explain(refused, entry.url)
-    return Planned(entry, path.exists(), begun, size, error)
+            error = translate_error(refused, entry.url)
+    return PlannedDownload(entry, path.exists(), begun, size, error)
 
 
-def _check_room(out: Path, files: Sequence[Planned]) -> None:
+def _check_room(out: Path, files: Sequence[PlannedDownload]) -> None:
     missing, free = sum(planned.missing for planned in files), shutil.disk_usage(out).free
     if missing > free:
         raise StorageError(
@@ -276,7 +276,7 @@ def _check_room(out: Path, files: Sequence[Planned]) -> None:
         )
 
 
-def _fetch(planned: Planned, out: Path, allow_no_eof: bool, advanced: Callable[[int], None]) -> Fetched:
+def _fetch(planned: PlannedDownload, out: Path, allow_no_eof: bool, advanced: Callable[[int], None]) -> DownloadResult:
     """Fetch one file, or check the one that is there."""
     began = time.perf_counter()
     entry, path = planned.entry, out / planned.entry.file
@@ -291,11 +291,11 @@ def _fetch(planned: Planned, out: Path, allow_no_eof: bool, advanced: Callable[[
             resumed, entry = _receive_and_check(entry, out, allow_no_eof, advanced)
             status = RESUMED if resumed else FETCHED
     except DeepchromeError as failure:
-        status, error = NOT_PUBLISHED if isinstance(failure, NotThereError) else FAILED, failure
-    return Fetched(entry, status, time.perf_counter() - began, error)
+        status, error = NOT_PUBLISHED if isinstance(failure, ObjectNotFoundError) else FAILED, failure
+    return DownloadResult(entry, status, time.perf_counter() - began, error)
 
 
-def _check_old(planned: Planned, path: Path, allow_no_eof: bool) -> Entry:
+def _check_old(planned: PlannedDownload, path: Path, allow_no_eof: bool) -> ManifestEntry:
     try:
         size = path.stat().st_size
         if planned.size is not None and size != planned.size:
@@ -303,13 +303,13 @@ def _check_old(planned: Planned, path: Path, allow_no_eof: bool) -> Entry:
             raise BadDataError(f"{size:,} bytes where {whose} {planned.size:,}")
         return _checked(planned.entry, path, planned.entry.sha256 is None, allow_no_eof)
     except Exception as error:
-        explained = explain(error, str(path))
+        explained = translate_error(error, str(path))
         raise type(explained)(f"{explained}; delete it to have it fetched") from error
 
 
 def _receive_and_check(
-    entry: Entry, out: Path, allow_no_eof: bool, advanced: Callable[[int], None]
-) -> tuple[bool, Entry]:
+    entry: ManifestEntry, out: Path, allow_no_eof: bool, advanced: Callable[[int], None]
+) -> tuple[bool, ManifestEntry]:
     part, note = _part(out, entry)
     try:
         resumed = _receive(entry, part, note, advanced)
@@ -317,7 +317,7 @@ def _receive_and_check(
         os.replace(part, out / entry.file)
         note.unlink(missing_ok=True)
     except Exception as error:
-        explained = explain(error, entry.url)
+        explained = translate_error(error, entry.url)
         if isinstance(explained, BadDataError):  # what is wrong is of no use to another run
             part.unlink(missing_ok=True)
             note.unlink(missing_ok=True)
@@ -325,10 +325,10 @@ def _receive_and_check(
     return resumed, entry
 
 
-def _receive(entry: Entry, part: Path, note: Path, advanced: Callable[[int], None]) -> bool:
+def _receive(entry: ManifestEntry, part: Path, note: Path, advanced: Callable[[int], None]) -> bool:
     """Fetch what is not there of a file; return whether something was."""
     begun, known = _left_over(part, note, entry.url)
-    if known and begun == known.size and known.is_same(identity(entry.url)):
+    if known and begun == known.size and known.is_same(fetch_identity(entry.url)):
         return True
     with closing(RemoteStream(entry.url, begun, known)) as stream:
         size = stream.identity.size
@@ -336,8 +336,10 @@ def _receive(entry: Entry, part: Path, note: Path, advanced: Callable[[int], Non
             raise BadDataError(f"the server has {size:,} bytes where the manifest says {entry.bytes:,}")
         if not stream.start:
             part.unlink(missing_ok=True)  # before the note says whose bytes these are
-            with replacing(note) as temporary:
-                temporary.write_text(json.dumps({"url": shown(entry.url), **asdict(stream.identity)}), encoding="utf-8")
+            with atomic_write(note) as temporary:
+                temporary.write_text(
+                    json.dumps({"url": hide_secrets(entry.url), **asdict(stream.identity)}), encoding="utf-8"
+                )
         room = memoryview(bytearray(_ROOM_BYTES))
         try:
             with open(part, "ab") as file:
@@ -351,7 +353,7 @@ def _receive(entry: Entry, part: Path, note: Path, advanced: Callable[[int], Non
     return stream.start > 0
 
 
-def _checked(entry: Entry, path: Path, unpacked: bool, allow_no_eof: bool) -> Entry:
+def _checked(entry: ManifestEntry, path: Path, unpacked: bool, allow_no_eof: bool) -> ManifestEntry:
     """Check a file's size, hash and, if it is to be unpacked, its gzip members; return the entry with the first two.
 
     Raises
@@ -362,7 +364,7 @@ def _checked(entry: Entry, path: Path, unpacked: bool, allow_no_eof: bool) -> En
     size = path.stat().st_size
     if entry.bytes is not None and size != entry.bytes:
         raise BadDataError(f"{size:,} bytes where the manifest says {entry.bytes:,}")
-    with closing(open_stream(str(path))) as stream, closing(Meter(stream, hashed=True)) as meter:
+    with closing(open_stream(str(path))) as stream, closing(MeteredStream(stream, hashed=True)) as meter:
         if unpacked and _PACKED.search(entry.file):
             _unpack(meter, allow_no_eof)
         else:
@@ -373,7 +375,7 @@ def _checked(entry: Entry, path: Path, unpacked: bool, allow_no_eof: bool) -> En
     return replace(entry, bytes=size, sha256=sha256)
 
 
-def _unpack(meter: Meter, allow_no_eof: bool) -> None:
+def _unpack(meter: MeteredStream, allow_no_eof: bool) -> None:
     source = open_source(meter, allow_no_eof)
     if not isinstance(source, GzipSource):
         raise BadDataError("not gzip, as its name says it is; perhaps a page that the server sent instead")

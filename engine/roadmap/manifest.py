@@ -7,9 +7,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from deepchrome.common.files import replacing
-from deepchrome.common.urls import file_name, is_url, shown
-from deepchrome.engine.features.samples import check_name, read_rows
+from deepchrome.common.files import atomic_write
+from deepchrome.common.names import check_name
+from deepchrome.common.urls import hide_secrets, is_url, url_file_name
+from deepchrome.engine.features.samples import read_tsv_rows
 from deepchrome.errors import BadDataError, UsageError
 
 COLUMNS = ("kind", "epigenome", "mark", "url", "bytes", "sha256")
@@ -18,13 +19,13 @@ READS = "reads"
 KINDS = (READS, "expression", "genes", "epigenomes")
 # Where Roadmap publishes the consolidated reads of any mark, the five core ones and those the bundled list lacks.
 READS_URL = "https://egg2.wustl.edu/roadmap/data/byFileType/alignments/consolidated/{epigenome}-{mark}.tagAlign.gz"
-NAME_OF_RECORD = "manifest.tsv"
+RECORD_NAME = "manifest.tsv"
 _READS_SUFFIX = re.compile(r"\.(?:tagAlign|bed|bam|cram)(?:\.b?gz)?$", re.IGNORECASE)
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """A file to download.
 
     Attributes
@@ -50,7 +51,7 @@ class Entry:
     file: str
 
 
-def read_manifest(path: str | Path | None = None) -> list[Entry]:
+def read_manifest(path: str | Path | None = None) -> list[ManifestEntry]:
     """Read a manifest: tab-separated, with a header that names at least kind, epigenome, mark and url.
 
     Parameters
@@ -68,9 +69,9 @@ def read_manifest(path: str | Path | None = None) -> list[Entry]:
     """
     bundled = files("deepchrome.engine.roadmap").joinpath("data", "remc_manifest.tsv")
     table: Path | Traversable = bundled if path is None else Path(path)
-    entries: list[Entry] = []
+    entries: list[ManifestEntry] = []
     names: dict[str, str] = {}
-    for where, row in read_rows(table, "a manifest", COLUMNS[:4]):
+    for where, row in read_tsv_rows(table, "a manifest", COLUMNS[:4]):
         entry = _entry(row, where)
         if earlier := names.get(entry.file.lower()):  # some file systems do not tell A from a
             raise BadDataError(f"{where}: {entry.file} is also what {earlier} would be called")
@@ -81,19 +82,19 @@ def read_manifest(path: str | Path | None = None) -> list[Entry]:
     return entries
 
 
-def _entry(row: dict[str, str], where: str) -> Entry:
+def _entry(row: dict[str, str], where: str) -> ManifestEntry:
     kind, url = row["kind"], row["url"]
     if kind not in KINDS:
         raise BadDataError(f"{where}: the kind {kind[:80]!r} is none of {', '.join(KINDS)}")
     if not is_url(url):
-        raise BadDataError(f"{where}: {shown(url)[:200]!r} is not a URL; http://, https:// and s3:// are")
+        raise BadDataError(f"{where}: {hide_secrets(url)[:200]!r} is not a URL; http://, https:// and s3:// are")
     size, sha256 = row.get("bytes", ""), row.get("sha256", "").lower()
     if size and not (size.isascii() and size.isdigit()):
         raise BadDataError(f"{where}: {size[:80]!r} is not a number of bytes")
     if sha256 and not _SHA256.fullmatch(sha256):
         raise BadDataError(f"{where}: {sha256[:80]!r} is not a SHA-256: 64 hexadecimal digits")
     epigenome, mark = row["epigenome"], row["mark"]
-    name = file_name(url)
+    name = url_file_name(url)
     if kind == READS:
         suffix = _READS_SUFFIX.search(name)
         if not suffix:
@@ -101,19 +102,19 @@ def _entry(row: dict[str, str], where: str) -> Entry:
         name = f"{check_name(epigenome, 'an epigenome', where)}-{check_name(mark, 'a mark', where)}{suffix[0]}"
     elif epigenome or mark:
         raise BadDataError(f"{where}: only reads have an epigenome and a mark")
-    elif check_name(name, "a file", where).startswith(".") or name.lower().endswith((NAME_OF_RECORD, ".part")):
+    elif check_name(name, "a file", where).startswith(".") or name.lower().endswith((RECORD_NAME, ".part")):
         raise BadDataError(f"{where}: {name!r} cannot be the name of a file here")
-    return Entry(kind, epigenome, mark, url, int(size) if size else None, sha256 or None, name)
+    return ManifestEntry(kind, epigenome, mark, url, int(size) if size else None, sha256 or None, name)
 
 
-def choose(
-    entries: Sequence[Entry],
+def select_entries(
+    entries: Sequence[ManifestEntry],
     epigenomes: Sequence[str] | None,
     marks: Sequence[str] | None,
     *,
     tables: bool,
     by_rule: bool,
-) -> list[Entry]:
+) -> list[ManifestEntry]:
     """Choose files of a manifest.
 
     Parameters
@@ -146,7 +147,7 @@ def choose(
         check_name(mark, "a mark", "--marks")
         for name in dict.fromkeys(wanted):
             url = READS_URL.format(epigenome=name, mark=mark)
-            chosen.append(Entry(READS, name, mark, url, None, None, f"{name}-{mark}.tagAlign.gz"))
+            chosen.append(ManifestEntry(READS, name, mark, url, None, None, f"{name}-{mark}.tagAlign.gz"))
     chosen += [entry for entry in entries if entry.kind != READS and tables]
     if not chosen:
         raise UsageError("nothing in the manifest is asked for: no reads of these epigenomes have these marks")
@@ -157,7 +158,7 @@ def _few(names: list[str]) -> str:
     return ", ".join(names if len(names) < 9 else [*names[:4], "...", names[-1]])
 
 
-def check_record(out: Path, manifest: Path | None, entries: Sequence[Entry]) -> None:
+def check_manifest_path(out: Path, manifest: Path | None, entries: Sequence[ManifestEntry]) -> None:
     """Refuse a manifest that stands where the record of ``out`` will be written, without the queries of its URLs.
 
     Raises
@@ -165,14 +166,14 @@ def check_record(out: Path, manifest: Path | None, entries: Sequence[Entry]) -> 
     UsageError
         It does.
     """
-    same = manifest is not None and manifest.resolve() == (out / NAME_OF_RECORD).resolve()
-    if same and any(entry.url != shown(entry.url) for entry in entries):
+    same = manifest is not None and manifest.resolve() == (out / RECORD_NAME).resolve()
+    if same and any(entry.url != hide_secrets(entry.url) for entry in entries):
         raise UsageError(
             f"{manifest} would be written anew without the passwords and queries in its URLs; give it another name"
         )
 
 
-def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
+def write_manifest(path: Path, entries: Sequence[ManifestEntry]) -> None:
     """Write a manifest, by kind and file; URLs without what may be a secret.
 
     Raises
@@ -182,8 +183,8 @@ def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
     """
     lines = ["\t".join(COLUMNS)]
     for entry in sorted(entries, key=lambda e: (KINDS.index(e.kind), e.file)):
-        row = replace(entry, url=shown(entry.url))
+        row = replace(entry, url=hide_secrets(entry.url))
         cells = (row.kind, row.epigenome, row.mark, row.url, row.bytes, row.sha256)
         lines.append("\t".join("" if cell is None else str(cell) for cell in cells))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -39,7 +39,7 @@ _MOST_EPIGENOMES = 999 - _ROADMAP_LAST + _UNPUBLISHED
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedEpigenome:
     """What can be known of expression from the reads of one simulated epigenome.
 
     The label of a gene is whether its RPKM is above the median. An AUROC is None where all genes
@@ -83,7 +83,7 @@ def simulate(
     container: Container = "gzip",
     force: bool = False,
     on_file: Callable[[str], None] | None = None,
-) -> list[Simulated]:
+) -> list[SimulatedEpigenome]:
     """Write tagAlign files, genes and expression on hg19 whose truth is known.
 
     Parameters
@@ -134,7 +134,7 @@ def simulate(
     isolated = model.isolated(table)
     shared = _rng(seed, "shared activity").standard_normal(genes)
     suffix = ".tagAlign" if container == "plain" else ".tagAlign.gz"
-    simulated: list[Simulated] = []
+    simulated: list[SimulatedEpigenome] = []
     with _filling(out) as directory:
         truth = directory / "truth"
         truth.mkdir()
@@ -227,8 +227,8 @@ def _summary(
     positive: npt.NDArray[np.bool_],
     isolated: npt.NDArray[np.bool_],
     scores: Mapping[str, model.Floats],
-) -> Simulated:
-    return Simulated(
+) -> SimulatedEpigenome:
+    return SimulatedEpigenome(
         epigenome,
         genes=len(positive),
         isolated_genes=int(isolated.sum()),
@@ -260,7 +260,7 @@ def _truth_table(
     return pl.DataFrame(columns)
 
 
-def _write_summary(path: Path, simulated: Sequence[Simulated]) -> None:
+def _write_summary(path: Path, simulated: Sequence[SimulatedEpigenome]) -> None:
     rows = [asdict(one) for one in simulated]
     for row in rows:
         row |= {f"{mark}_auroc": value for mark, value in row.pop("mark_auroc").items()}

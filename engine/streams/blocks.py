@@ -22,7 +22,8 @@ import numpy as np
 # The reader inside isal's own GzipFile: all members, all checks, into our buffer, without the GIL.
 from isal.isal_zlib import IsalError, _GzipReader
 
-from deepchrome.common.urls import is_url, shown
+from deepchrome.common.signatures import CRAM_MAGIC, GZIP_MAGIC
+from deepchrome.common.urls import hide_secrets, is_url
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
 # The best of 0.25 to 4 MiB: larger, threads meet less often; smaller, a block stays closer to its core.
@@ -30,9 +31,6 @@ BLOCK_BYTES = 3 << 20
 COMPRESSED_BYTES = 1 << 18
 HEADROOM_BYTES = 1 << 17
 MARGIN_BYTES = 64  # kernels may look this far past either end
-
-GZIP_MAGIC = b"\x1f\x8b"
-CRAM_MAGIC = b"CRAM"
 
 
 # Its type stub knows less than it takes: bytes, or anything with readinto.
@@ -74,7 +72,7 @@ class ByteStream(Protocol):
         """Release what the stream holds."""
 
 
-class Meter(io.RawIOBase):
+class MeteredStream(io.RawIOBase):
     """Count, and on request hash, the bytes of a stream as they pass."""
 
     def __init__(self, stream: ByteStream, hashed: bool) -> None:
@@ -162,7 +160,7 @@ class SerialSource:
 class GzipSource:
     """Gzip. As long as its members are bgzip's, which say how long they are, they inflate in any thread."""
 
-    def __init__(self, stream: "Prefixed", allow_no_eof: bool) -> None:
+    def __init__(self, stream: "PrefixedStream", allow_no_eof: bool) -> None:
         self._stream = stream
         self._allow_no_eof = allow_no_eof
         # The members of a block stand one after another in its own buffer; what was read beyond, in [at, end).
@@ -182,7 +180,7 @@ class GzipSource:
         while (size := self._next_member()) is not None:
             if size == 0:
                 if not self._at:  # no bgzip from here on
-                    unread = Prefixed(bytes(self._data[: self._end]), self._stream)
+                    unread = PrefixedStream(bytes(self._data[: self._end]), self._stream)
                     self._ordinary = SerialSource(GzipReader(unread, COMPRESSED_BYTES))
                     return self._ordinary.take(block)
                 break
@@ -253,7 +251,7 @@ class GzipSource:
         self._data, self._at, self._end = data, self._at - first, n
 
 
-class Prefixed(io.RawIOBase):
+class PrefixedStream(io.RawIOBase):
     """A stream some of whose first bytes have been read already."""
 
     def __init__(self, prefix: bytes, stream: ByteStream) -> None:
@@ -299,7 +297,7 @@ def open_stream(path: str) -> ByteStream:
     try:
         return cast(ByteStream, open(path, "rb", buffering=0))
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise MissingInputError(error.strerror) from None
+        raise MissingInputError(error.strerror or str(error)) from None
 
 
 def open_source(stream: ByteStream, allow_no_eof: bool = False) -> Source:
@@ -317,7 +315,7 @@ def open_source(stream: ByteStream, allow_no_eof: bool = False) -> Source:
         if not n:
             break
         head += piece[:n]
-    whole = Prefixed(head, stream)
+    whole = PrefixedStream(head, stream)
     if head.startswith(CRAM_MAGIC):
         raise BadDataError("CRAM can only be read from a file; pipe it through samtools view -u instead")
     return GzipSource(whole, allow_no_eof) if head.startswith(GZIP_MAGIC) else SerialSource(whole)
@@ -334,9 +332,9 @@ def is_cram(path: str) -> bool:
         return False
 
 
-def explain(error: Exception, path: str) -> DeepchromeError:
+def translate_error(error: Exception, path: str) -> DeepchromeError:
     """Say what a failure while reading ``path`` means to the user."""
-    path = shown(path)
+    path = hide_secrets(path)
     if isinstance(error, DeepchromeError):
         return type(error)(f"{path}: {error}")
     if isinstance(error, EOFError):

@@ -14,7 +14,15 @@ from concurrent.futures import CancelledError, Future
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from deepchrome.engine.streams.transports import Answer, DropError, Identity, StatusError, ask, io_loop
+from deepchrome.common.signatures import GZIP_MAGIC
+from deepchrome.engine.streams.transports import (
+    DropError,
+    ObjectIdentity,
+    RangeResponse,
+    StatusError,
+    io_loop,
+    request_range,
+)
 from deepchrome.errors import DeepchromeError, MissingInputError, StorageError
 
 BLOCK_BYTES = 4 << 20
@@ -27,16 +35,15 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 _PASSING = (DropError, StatusError, TimeoutError)
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
-_GZIP_MAGIC = b"\x1f\x8b"
 
 Result = TypeVar("Result")
 
 
-class NotThereError(MissingInputError):
+class ObjectNotFoundError(MissingInputError):
     """The server says that there is no such object."""
 
 
-def identity(url: str) -> Identity:
+def fetch_identity(url: str) -> ObjectIdentity:
     """Ask a server for the size and the ETag of an object.
 
     Raises
@@ -49,7 +56,7 @@ def identity(url: str) -> Identity:
     return _result(_submit(_identity(url)))
 
 
-def give_up() -> None:
+def cancel_pending() -> None:
     """End all that is being waited for, in whatever thread: an interrupt should not wait for a server."""
     for waiting in list(_waiting):
         waiting.cancel()
@@ -81,7 +88,7 @@ class RemoteStream(io.RawIOBase):
         again and again, if the object changes, if it is shorter than the server said.
     """
 
-    def __init__(self, url: str, start: int = 0, known: Identity | None = None) -> None:
+    def __init__(self, url: str, start: int = 0, known: ObjectIdentity | None = None) -> None:
         super().__init__()
         self._passage = _Passage(url, start, known)
         self._block, self._at = b"", 0
@@ -126,12 +133,12 @@ class RemoteStream(io.RawIOBase):
 class _Passage:
     """The way through one object; what happens on it happens in the thread of the I/O loop."""
 
-    def __init__(self, url: str, start: int, known: Identity | None) -> None:
+    def __init__(self, url: str, start: int, known: ObjectIdentity | None) -> None:
         self.url = url
         self.start = self.position = start
-        self.identity: Identity | None = None
+        self.identity: ObjectIdentity | None = None
         self._known = known
-        self._answer: Answer | None = None
+        self._answer: RangeResponse | None = None
         self._patience = _Patience()
         self._framed = True
         self._head = b""
@@ -177,30 +184,30 @@ class _Passage:
             self.position += len(piece)
         return False
 
-    async def _begin(self) -> Answer:
+    async def _begin(self) -> RangeResponse:
         """Ask for the bytes from where they are wanted, if it is the same object still, else from the first."""
         answer = None
         if self.start and self._known:
             try:
-                answer = await ask(self.url, self.start)
+                answer = await request_range(self.url, self.start)
             except StatusError as error:
                 if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     raise
             if answer and answer.offset and not (answer.offset == self.start and self._known.is_same(answer.identity)):
                 answer.body.close()
                 answer = None
-        answer = answer or await ask(self.url, 0)
+        answer = answer or await request_range(self.url, 0)
         if answer.offset not in (0, self.start):
             raise StorageError("the server sends other bytes than were asked for")
         self.start = self.position = answer.offset
         self.identity, self._framed = answer.identity, answer.framed
         return answer
 
-    async def _resume(self) -> Answer:
+    async def _resume(self) -> RangeResponse:
         """Ask for the bytes from here on, and see that they are those of the same object."""
         assert self.identity
         try:
-            answer = await ask(self.url, self.position)
+            answer = await request_range(self.url, self.position)
         except StatusError as error:
             if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise StorageError(f"{self._so_far()}, and says now that there are no more") from None
@@ -215,17 +222,17 @@ class _Passage:
         """See that these were all the bytes there are, and that the object is still the one it was."""
         assert self.identity
         self.drop()
-        if self.identity.size is None and not self._framed and self._head != _GZIP_MAGIC:
+        if self.identity.size is None and not self._framed and self._head != GZIP_MAGIC:
             raise StorageError(
                 "the server does not say how long it is, so that a cut would pass unseen; only gzip can be read so"
             )
-        if self.identity.differs(Identity(self.position, None)):
+        if self.identity.differs(ObjectIdentity(self.position, None)):
             raise StorageError(self._so_far())
         self._check_same(await _identity(self.url))
 
-    def _check_same(self, now: Identity) -> None:
+    def _check_same(self, now: ObjectIdentity) -> None:
         assert self.identity
-        if self.identity.differs(Identity(now.size, None)):
+        if self.identity.differs(ObjectIdentity(now.size, None)):
             raise StorageError(
                 f"the server announced {self.identity.size:,} bytes, and later {now.size:,}; read it again"
             )
@@ -268,19 +275,19 @@ class _Patience:
 
 def _lasting(error: StatusError) -> DeepchromeError:
     if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        return NotThereError(f"the server has no such file ({error.status})")
+        return ObjectNotFoundError(f"the server has no such file ({error.status})")
     if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return MissingInputError(f"the server refuses access ({error.status}); it needs credentials, or others")
     return StorageError(str(error))
 
 
-async def _identity(url: str) -> Identity:
+async def _identity(url: str) -> ObjectIdentity:
     """Ask for one byte, not for the head: a signed URL often allows only to get."""
     patience = _Patience()
     while True:
         try:
             async with asyncio.timeout(STALL_SECONDS):
-                answer = await ask(url, 0, 0)
+                answer = await request_range(url, 0, 0)
                 try:
                     await answer.body.read(2)  # to the end, or the connection could not be used again
                 finally:
@@ -288,7 +295,7 @@ async def _identity(url: str) -> Identity:
             return answer.identity
         except StatusError as error:
             if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and error.size == 0:
-                return Identity(0, None)
+                return ObjectIdentity(0, None)
             await patience.wait(error)
         except _PASSING as error:
             await patience.wait(error)

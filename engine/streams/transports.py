@@ -29,7 +29,7 @@ _ONE_TRY = {"retries": {"total_max_attempts": 1}}  # who asks knows when to ask 
 
 
 @dataclass(frozen=True)
-class Identity:
+class ObjectIdentity:
     """What tells one state of an object from another.
 
     Attributes
@@ -43,15 +43,15 @@ class Identity:
     size: int | None
     etag: str | None
 
-    def differs(self, other: "Identity") -> bool:
+    def differs(self, other: "ObjectIdentity") -> bool:
         """Tell whether something that both know is not the same."""
         return any(a != b for a, b in self._both_know(other))
 
-    def is_same(self, other: "Identity") -> bool:
+    def is_same(self, other: "ObjectIdentity") -> bool:
         """Tell whether both know something, and all that both know is the same."""
         return bool(self._both_know(other)) and not self.differs(other)
 
-    def _both_know(self, other: "Identity") -> list[tuple[int | str, int | str]]:
+    def _both_know(self, other: "ObjectIdentity") -> list[tuple[int | str, int | str]]:
         pairs = ((self.size, other.size), (self.etag, other.etag))
         return [(a, b) for a, b in pairs if a is not None and b is not None]
 
@@ -91,7 +91,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
+class RangeResponse:
     """The bytes of an object, from some point on.
 
     Attributes
@@ -106,7 +106,7 @@ class Answer:
         The bytes.
     """
 
-    identity: Identity
+    identity: ObjectIdentity
     offset: int
     framed: bool
     body: Body
@@ -118,7 +118,7 @@ def io_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def ask(url: str, first: int, last: int | None = None) -> Answer:
+async def request_range(url: str, first: int, last: int | None = None) -> RangeResponse:
     """Ask for the bytes of an object from ``first`` to ``last``, both included; to its end if that is None.
 
     Raises
@@ -132,7 +132,7 @@ async def ask(url: str, first: int, last: int | None = None) -> Answer:
     return await (_ask_s3 if url[:2].lower() == "s3" else _ask_http)(url, span)
 
 
-async def _ask_http(url: str, span: str | None) -> Answer:
+async def _ask_http(url: str, span: str | None) -> RangeResponse:
     files = _filesystem("http", os.getpid())
     session = await files.set_session()
     options = dict(files.kwargs)
@@ -156,9 +156,9 @@ async def _ask_http(url: str, span: str | None) -> Answer:
     offset, size = 0, response.content_length
     if response.status == 206:
         offset, size = _content_range(response.headers.get("Content-Range", ""))
-    identity = Identity(size, response.headers.get("ETag") or response.headers.get("Last-Modified"))
+    identity = ObjectIdentity(size, response.headers.get("ETag") or response.headers.get("Last-Modified"))
     framed = response.content_length is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    return Answer(identity, offset, framed, _HttpBody(response))
+    return RangeResponse(identity, offset, framed, _HttpBody(response))
 
 
 class _HttpBody:
@@ -192,7 +192,7 @@ def _http_errors() -> Iterator[None]:
         raise DropError(f"no proper answer ({type(error).__name__})") from None
 
 
-async def _ask_s3(url: str, span: str | None) -> Answer:
+async def _ask_s3(url: str, span: str | None) -> RangeResponse:
     files = _filesystem("s3", os.getpid())
     bucket, key, version = files.split_path(url)
     options = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {}), **files.req_kw}
@@ -206,7 +206,7 @@ async def _ask_s3(url: str, span: str | None) -> Answer:
     framed = size is not None
     if response.get("ContentRange"):
         offset, size = _content_range(response["ContentRange"])
-    return Answer(Identity(size, response.get("ETag")), offset, framed, _S3Body(response["Body"]))
+    return RangeResponse(ObjectIdentity(size, response.get("ETag")), offset, framed, _S3Body(response["Body"]))
 
 
 class _S3Body:

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from deepchrome.engine.features.featurize import featurize
-from deepchrome.engine.features.summary import Outcome
-from deepchrome.engine.simulation.simulate import Simulated, simulate
+from deepchrome.engine.features.summary import FileOutcome
+from deepchrome.engine.simulation.simulate import SimulatedEpigenome, simulate
 from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import LabelAudit, audit_labels
 from deepchrome.train.fitting.config import FitConfig
-from deepchrome.train.report.visualize import Visualized, visualize
+from deepchrome.train.report.visualize import VisualizeResult, visualize
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.trainer import train_run
-from deepchrome.train.scoring.evaluate import Evaluation, evaluate, own_test
+from deepchrome.train.scoring.evaluate import Evaluation, evaluate, score_test_genes
 
 EPIGENOMES, GENES, READS, EPOCHS = 3, 3000, 300_000, 25
 
@@ -44,11 +44,11 @@ class Demo:
     data: Path
     features: Path
     run: Path
-    simulated: Sequence[Simulated]
-    outcomes: Sequence[Outcome]
+    simulated: Sequence[SimulatedEpigenome]
+    outcomes: Sequence[FileOutcome]
     audits: Sequence[LabelAudit]
     evaluations: Sequence[Evaluation]
-    seen: Visualized
+    seen: VisualizeResult
 
 
 def run_demo(out: Path, say: Callable[[str], None]) -> Demo:
@@ -77,7 +77,7 @@ def run_demo(out: Path, say: Callable[[str], None]) -> Demo:
     origin = {"features": str(features.resolve()), "expression": str(expression.resolve()), **choices}
     train_run(run, datasets, report.inputs, config, origin=origin, force=True)
     say("testing them on genes they have not seen")
-    evaluations = evaluate(own_test(Run(run)))
+    evaluations = evaluate(score_test_genes(Run(run)))
     say("asking the models which patterns of marks say on and off")
     seen = visualize(run, out / "report", force=True)
     return Demo(data, features, run, simulated, outcomes, audits, evaluations, seen)

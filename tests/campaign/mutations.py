@@ -27,7 +27,11 @@ class Mutation:
     seconds: int = 400  # a guard against loops without end needs not be waited for as long
 
 
-READS, FAULTS, NAMES = "tests/engine/streams/test_reads.py", "tests/engine/features/test_faults.py", "tests/robustness/test_names.py"
+READS, FAULTS, NAMES = (
+    "tests/engine/streams/test_reads.py",
+    "tests/engine/features/test_faults.py",
+    "tests/robustness/test_names.py",
+)
 NUMBERS, RUNS = "tests/robustness/test_numbers.py", "tests/train/run/test_directory.py"
 
 MUTATIONS = {
@@ -65,7 +69,10 @@ MUTATIONS = {
         "engine/kernels/__init__.py",
         "for pair in ((_ZERO, 9), _NO_SEPARATOR, (0, 255)))",
         "for pair in ((0, 255), _NO_SEPARATOR, (0, 255)))",
-        (f"{READS}::test_the_earliest_bad_line_is_named", "tests/engine/counting/test_fuzz.py::test_replay[text-notanumber]"),
+        (
+            f"{READS}::test_the_earliest_bad_line_is_named",
+            "tests/engine/counting/test_fuzz.py::test_replay[text-notanumber]",
+        ),
     ),
     "a carriage return is as good as a field": Mutation(
         "engine/kernels/__init__.py",

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 from support.tiny import PACK, counts_of, dc, featurize, place, reads_text
 
-from deepchrome.common.files import exclusive
+from deepchrome.common.files import output_lock
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
@@ -175,7 +175,7 @@ def test_other_exit_codes(folder: Path) -> None:
         (2, featurize(folder, folder, "--marks", "A,C"), "E1: no reads of C"),
         (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
         (2, dc("verify", folder), "or --samples TABLE"),
-        (65, featurize(folder, folder, "--marks", "../A"), "'../A' cannot be the name of a mark"),
+        (65, featurize(folder, folder, "--marks", "../A"), "'../A' cannot name a mark"),
         (65, featurize(folder, folder, "--edge", "error", "--flank", "30000"), "windows reach beyond"),
         (74, featurize(folder, folder, out="genes.tsv"), "genes.tsv: cannot be written"),
         (74, dc("featurize", folder, *genes, *genome, "--out", "/proc/x"), "/proc/x: cannot be written"),
@@ -229,7 +229,7 @@ def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
     with patch("deepchrome.engine.features.featurize.tally_reads", side_effect=error):
         ran = featurize(folder, folder)
         assert ran.code == 70
-        assert f"a fault of the program ({type(error).__name__}" in one_line(ran.err)
+        assert f"internal error ({type(error).__name__}" in one_line(ran.err)
         assert "--debug" in ran.err
         asked = featurize(folder, folder, "--debug")
         assert asked.code == 70
@@ -238,7 +238,7 @@ def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
 
 @pytest.mark.campaign("races")
 def test_another_process_is_writing_there(folder: Path) -> None:
-    with exclusive(folder / "out", ["E1.parquet"]):
+    with output_lock(folder / "out", ["E1.parquet"]):
         process = start("featurize", folder, *given(folder))
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (74, "")

@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Spoil, str, int, str]] = {
     "genes of nothing": (lambda folder: (folder / "genes.tsv").write_text("x\n"), ONE, 65, "genes.tsv:1: not a gene"),
     "a genome of nothing": (lambda folder: (folder / "small.sizes").write_text("x\n"), ONE, 65, "small.sizes:1: exp"),
     "bins that do not divide": (lambda folder: None, ONE + " --bin-size 300", 2, "must divide"),
-    "a hostile mark": (lambda folder: None, ONE + " --marks ../A", 65, "cannot be the name of a mark"),
+    "a hostile mark": (lambda folder: None, ONE + " --marks ../A", 65, "cannot name a mark"),
     "features flipped": (spoilt("out/E1.parquet", 900), VERIFY, 65, "E1.parquet: (damaged|not a readable|its)"),
     "features of another version": (other_version, VERIFY, 65, "format version 99; this deepchrome reads version 1"),
     "features of another program": (other_program, VERIFY, 65, "not one of dc featurize"),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from campaign.rows import sized
 
-from deepchrome.common.files import exclusive, replacing
+from deepchrome.common.files import atomic_write, output_lock
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import StorageError
@@ -39,14 +39,14 @@ def noise(seed: int) -> dict[str, np.ndarray]:
 def test_replaced_at_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
     mask = os.umask(0o027)
     try:
-        with replacing(path):
+        with atomic_write(path):
             pass
     finally:
         os.umask(mask)
@@ -60,7 +60,7 @@ def test_a_failure_leaves_what_stood_there(error: type[BaseException], tmp_path:
     path.write_text("old")
 
     def fail_half_way() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("ne")
             raise error("half way")
 
@@ -76,7 +76,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "directory" / "inside").mkdir(parents=True)
     for path in (tmp_path / "absent" / "x", tmp_path / "file" / "x", tmp_path / "directory", Path("/proc/x")):
         wanted = f"^{path}: cannot be written .*; what stood there is untouched"
-        with pytest.raises(StorageError, match=wanted), replacing(path) as temporary:
+        with pytest.raises(StorageError, match=wanted), atomic_write(path) as temporary:
             temporary.write_text("new")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["directory", "file", "inside"]
 
@@ -121,7 +121,7 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
 
 def write_for_ever(path: Path) -> None:
     versions = [noise(1), noise(2)]
-    with exclusive(path.parent):
+    with output_lock(path.parent):
         while True:
             for counts in versions:
                 write_features(path, GENES, counts, {"n_bins": 1000})
@@ -151,7 +151,7 @@ def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str
         remains += len(list(tmp_path.glob(".*.part")))
         assert len(list(tmp_path.glob(".*.part"))) <= 1
     assert remains > 2
-    with exclusive(tmp_path):
+    with output_lock(tmp_path):
         write_features(path, GENES, noise(2), {"n_bins": 1000})
     assert read_features(path).counts[:, :, 0].tobytes() == versions[1]
     assert {p.name for p in tmp_path.iterdir()} - {".lock"} == {"E1.parquet"}
@@ -162,20 +162,20 @@ def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
     wanted = f"^{out}: process {os.getpid()} of {getpass.getuser()} on .* is writing there; wait for it"
-    with exclusive(out):
+    with output_lock(out):
         began = time.perf_counter()
-        with pytest.raises(StorageError, match=wanted), exclusive(out):
+        with pytest.raises(StorageError, match=wanted), output_lock(out):
             pytest.fail("two writers")
         assert time.perf_counter() - began < 5  # it does not wait for the lock
         (out / ".lock.holder").unlink()
-        with pytest.raises(StorageError, match="another process is writing there"), exclusive(out):
+        with pytest.raises(StorageError, match="another process is writing there"), output_lock(out):
             pytest.fail("two writers")
-    with pytest.raises(ValueError, match="x"), exclusive(out):
+    with pytest.raises(ValueError, match="x"), output_lock(out):
         raise ValueError("x")
     entered = []
 
     def enter() -> None:
-        with exclusive(out):
+        with output_lock(out):
             entered.append(1)
 
     other = threading.Thread(target=enter)  # free again, after an error too
@@ -190,22 +190,22 @@ def test_only_own_remains_are_cleared(tmp_path: Path) -> None:
     for name in [*kept, ".E1.parquet.abcd_123.part"]:
         (tmp_path / name).touch()
     (tmp_path / ".a.directory.part").mkdir()
-    with exclusive(tmp_path):
+    with output_lock(tmp_path):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, ".a.directory.part"])
 
 
 def test_locks_of_files_and_of_the_directory(tmp_path: Path) -> None:
     """Who takes the directory clears nothing that the holder of a file's lock is still writing."""
-    with exclusive(tmp_path, ["E1.parquet"]), replacing(tmp_path / "E1.parquet") as temporary:
+    with output_lock(tmp_path, ["E1.parquet"]), atomic_write(tmp_path / "E1.parquet") as temporary:
         temporary.write_text("new")
-        with exclusive(tmp_path):
+        with output_lock(tmp_path):
             pass
     assert (tmp_path / "E1.parquet").read_text() == "new"
     names = [f"E{i}.parquet" for i in range(1, 4)]
     (tmp_path / ".E2.parquet.abcd_123.part").touch()
     (tmp_path / ".E2.x.parquet.abcd_123.part").touch()  # of another file
-    with exclusive(tmp_path, names):
+    with output_lock(tmp_path, names):
         assert [path.name for path in tmp_path.glob(".*.part")] == [".E2.x.parquet.abcd_123.part"]
 
 
@@ -213,7 +213,7 @@ def test_more_locks_than_files_a_process_may_open(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        with exclusive(tmp_path, [f"E{i}.parquet" for i in range(300)]):
+        with output_lock(tmp_path, [f"E{i}.parquet" for i in range(300)]):
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -224,12 +224,12 @@ def test_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
-    with exclusive(tmp_path):
+    with output_lock(tmp_path):
         assert " of an unnamed user on " in (tmp_path / ".lock.holder").read_text()
 
 
 def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/x")):
-        with pytest.raises(StorageError, match=f"^{out}: cannot be written"), exclusive(out):
+        with pytest.raises(StorageError, match=f"^{out}: cannot be written"), output_lock(out):
             pytest.fail("written")

@@ -18,7 +18,7 @@ from support.ours import windows
 from support.strategies import BGZIP_END, bgzip_member
 
 from deepchrome.engine.counting.count import ReadTally, tally_reads
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.streams import blocks as reads
 from deepchrome.errors import BadDataError
 

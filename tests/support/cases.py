@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oracle.naive import Gene
 
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from support.bam import write_bam
 from support.strategies import Layout, Record
 

@@ -8,14 +8,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.tables import check_names, stable_ids
+from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.tables import stable_ids
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.expression import Expression, read_expression
 from deepchrome.train.datasets.inputs import InputSpec, Orient, Transform
 from deepchrome.train.datasets.labels import LabelRule, label_genes
-from deepchrome.train.datasets.splits import SPLIT_NAMES, SplitMethod, Straddling, split_genes, straddling
+from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, find_window_overlaps, split_genes
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class LoadReport:
         Rows whose id stands on an earlier row too.
     unknown_strand
         Genes whose strand is unknown.
-    straddling
+    window_overlaps
         Test genes that a training gene shares its id or its window with; ``None`` where positions
         are not known (DeepChrome's text format).
     notes
@@ -83,7 +84,7 @@ class LoadReport:
     not_in_features: int
     duplicate_ids: int
     unknown_strand: int
-    straddling: Straddling | None
+    window_overlaps: WindowOverlaps | None
     notes: tuple[str, ...] = field(repr=False)
 
 
@@ -167,7 +168,7 @@ def load_datasets(
         not_in_features=len(set(table.gene_id).difference(features_id)),
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
-        straddling=straddling(unversioned, parts, flank),
+        window_overlaps=find_window_overlaps(unversioned, parts, flank),
         notes=(*table.notes, *left_out),
     )
     return datasets, replace(report, notes=(*report.notes, *_notes(report, split, fell_out, datasets)))
@@ -184,10 +185,10 @@ def _notes(report: LoadReport, split: SplitMethod, fell_out: Sequence[str], data
         notes.append(f"{report.duplicate_ids} rows repeat the gene id of an earlier row")
     if report.unknown_strand and report.inputs.orient == "strand":
         notes.append(f"{report.unknown_strand} genes of unknown strand keep the genomic order")
-    if report.straddling and report.straddling.overlapping_windows:
+    if report.window_overlaps and report.window_overlaps.overlapping_windows:
         notes.append(
-            f"{split} split: the windows of {report.straddling.overlapping_windows} test genes overlap a training "
-            f"gene's ({report.straddling.duplicate_ids} have the same id): their test score is flattered; "
+            f"{split} split: the windows of {report.window_overlaps.overlapping_windows} test genes overlap a training "
+            f"gene's ({report.window_overlaps.duplicate_ids} have the same id): their test score is flattered; "
             "--split random or chromosome keeps such genes together"
         )
     single = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}

@@ -9,14 +9,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.tables import check_names, read_fields, stable_ids
-from deepchrome.engine.features.export import MARK_ORDER
+from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.tables import read_fields, stable_ids
+from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.inputs import InputSpec, Transform
 from deepchrome.train.datasets.labels import label_genes
-from deepchrome.train.datasets.splits import SPLIT_NAMES, TEST, TRAIN
+from deepchrome.train.datasets.splits import TEST, TRAIN
 
 # Share of labels that must fit before they are said to come from a table.
 _RECOGNISED: Final = 0.95
@@ -44,7 +45,7 @@ def load_csv(
         Holds train.csv, valid.csv and test.csv, or these names with .gz; gzip is found by its magic
         bytes under either name. A gene is a block of rows, one per bin, in order; all genes have
         equally many. With a header the marks are named by it; without one, five marks are taken to
-        be in the published order (:data:`~deepchrome.engine.features.export.MARK_ORDER`),
+        be in the published order (:data:`~deepchrome.engine.features.export.PUBLISHED_MARK_ORDER`),
         others are called mark1, mark2, ...
     transform
         See :class:`~deepchrome.train.datasets.inputs.InputSpec`. The orientation is that of the files.
@@ -180,7 +181,9 @@ def _marks(parts: list[_Part]) -> tuple[str, ...]:
     n_marks = first.counts.shape[2]
     if named.marks:
         return named.marks
-    return MARK_ORDER if n_marks == len(MARK_ORDER) else tuple(f"mark{i + 1}" for i in range(n_marks))
+    return (
+        PUBLISHED_MARK_ORDER if n_marks == len(PUBLISHED_MARK_ORDER) else tuple(f"mark{i + 1}" for i in range(n_marks))
+    )
 
 
 def _notes(data: Dataset, counts: NDArray[np.float32]) -> list[str]:

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.tables import check_names, read_table, stable_ids
+from deepchrome.common.names import check_names
+from deepchrome.common.tables import read_table, stable_ids
 from deepchrome.errors import BadDataError
 
 # Roadmap's column for the universal human reference RNA, which is no epigenome.

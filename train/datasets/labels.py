@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.expression import Expression
 
@@ -108,7 +108,7 @@ def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric"
         The file cannot be written.
     """
     labels = {name: label_genes(expression.column(name), rule) for name in expression.epigenomes}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
         table.write_csv(temporary, separator="\t", quote_style="never")  # as all tables here are read
 

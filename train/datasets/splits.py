@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.errors import BadDataError, UsageError
 
@@ -16,13 +17,12 @@ SplitMethod = Literal["published", "random", "chromosome"]
 TRAIN: Final = 0
 VALID: Final = 1
 TEST: Final = 2
-SPLIT_NAMES: Final = ("train", "valid", "test")
 # Orders of the chromosomes tried to find one that fills the three parts evenly.
 _ORDERS: Final = 200
 
 
 @dataclass(frozen=True)
-class Straddling:
+class WindowOverlaps:
     """Test genes that are not new to a model: counts of rows.
 
     Attributes
@@ -94,7 +94,7 @@ def split_genes(
     return split
 
 
-def straddling(genes: Genes, split: NDArray[np.int8], flank: int = 5000) -> Straddling:
+def find_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 5000) -> WindowOverlaps:
     """Count the test genes that share their id or part of their window with a training gene.
 
     Parameters
@@ -113,7 +113,7 @@ def straddling(genes: Genes, split: NDArray[np.int8], flank: int = 5000) -> Stra
     ahead = of_train[following] - position[test] < 2 * flank
     behind = position[test] - of_train[np.maximum(following - 1, 0)] < 2 * flank
     overlaps = ahead | (behind & (following > 0))
-    return Straddling(int(duplicates.sum()), int(overlaps.sum()))
+    return WindowOverlaps(int(duplicates.sum()), int(overlaps.sum()))
 
 
 def _sizes(n_genes: int, n_train: int | None) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from deepchrome.common.pools import Pool
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement
+from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import ended, fit
 
 
@@ -19,7 +19,7 @@ from deepchrome.train.fitting.fit import ended, fit
 class TrainedGroup:
     """What a worker sends back: the models, and where each of them stopped."""
 
-    fitted: list[Fitted]
+    fitted: list[FittedModel]
     checkpoints: Mapping[str, Checkpoint]
 
 
@@ -31,7 +31,7 @@ def fit_spread(
     *,
     resume: Mapping[str, Checkpoint],
     on_group: Callable[[TrainedGroup], None],
-) -> list[Fitted]:
+) -> list[FittedModel]:
     """Train one model per data set on the workers of ``pool``.
 
     Parameters
@@ -60,7 +60,7 @@ def fit_spread(
     size = -(-len(datasets) // max(1, pool.workers())) if placement.device == "cuda" else 1
     there = replace(placement, threads=1)
     groups = [datasets[i : i + size] for i in range(0, len(datasets), size)]
-    fitted: dict[str, Fitted] = {}
+    fitted: dict[str, FittedModel] = {}
     for done in _in_turn(pool, groups, config, there, resume):
         on_group(done)
         fitted |= {model.epigenome: model for model in done.fitted}

@@ -125,7 +125,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A trained model: the weights of the epoch with the best validation AUROC, the first if several.
 
     ``best_epoch`` is ``None``, and ``weights`` empty, if the model diverged in its first epoch. A

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from deepchrome.common.seeds import random_source
+from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
-from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement, best_epoch
-from deepchrome.train.models import network
+from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, FittedModel, Placement, best_epoch
+from deepchrome.train.models import build_network
 from deepchrome.train.models.metrics import stacked_auroc
 from deepchrome.train.models.stacked import on_probability
 
@@ -47,7 +47,7 @@ def fit(
     *,
     resume: Mapping[str, Checkpoint] | None = None,
     on_epoch: OnEpoch | None = None,
-) -> list[Fitted]:
+) -> list[FittedModel]:
     """Train one model per data set.
 
     Parameters
@@ -84,7 +84,7 @@ def fit(
     # From all data sets, not from what is left of them: the threads within a product decide its rounding.
     workers = 1 if device.type == "cuda" else min(threads, -(-len(datasets) // size))
     stop = Event()
-    fitted: dict[str, Fitted] = {}
+    fitted: dict[str, FittedModel] = {}
     with _numerics(config, device, threads // workers), ThreadPoolExecutor(workers) as pool:
         running = [pool.submit(_train_group, group, config, device, resume, on_epoch, stop) for group in groups]
         try:
@@ -104,7 +104,7 @@ def _train_group(
     resume: Mapping[str, Checkpoint],
     on_epoch: OnEpoch | None,
     stop: Event,
-) -> dict[str, Fitted]:
+) -> dict[str, FittedModel]:
     """Train one stack to its end, or until ``stop`` is set."""
     stack = _Stack(datasets, config, device)
     for i, data in enumerate(datasets):
@@ -167,7 +167,7 @@ class _Stack:
         rows, counted = _padded(valid_rows, max(rows.size for rows in valid_rows))
         self.valid_rows, self.valid_counted = torch.from_numpy(rows).to(device), torch.from_numpy(counted).to(device)
 
-        self.model = network(config.model, models, marks, bins).to(device)
+        self.model = build_network(config.model, models, marks, bins).to(device)
         self.best = {name: torch.zeros_like(weights) for name, weights in self.model.named_parameters()}
         self.optimizer = _optimizer(config, self.model, device)
         # The inputs of a step, always at the same addresses for the sake of the CUDA graph.
@@ -215,7 +215,7 @@ class _Stack:
     def start(self, i: int, checkpoint: Checkpoint | None) -> None:
         """Set model ``i`` to its initial weights, or to where a checkpoint left it."""
         if checkpoint is None:
-            self.model.draw(i, random_source(self.config.seed, self.names[i], 0))
+            self.model.draw(i, random_generator(self.config.seed, self.names[i], 0))
         else:
             self.history[i] = list(checkpoint.history)
             self.model.load(i, checkpoint.weights)
@@ -234,7 +234,7 @@ class _Stack:
         weights = np.empty((self.steps, models, batch), np.float32)
         random_bits = np.empty((self.steps, models, batch, bits), np.uint8)
         for i, (name, own_rows) in enumerate(zip(self.names, self.train_rows, strict=True)):
-            rng = random_source(self.config.seed, name, epoch)
+            rng = random_generator(self.config.seed, name, epoch)
             order, real = _padded([rng.permutation(own_rows)], self.steps * batch)
             rows[:, i] = order.reshape(self.steps, batch)
             weights[:, i] = real.reshape(self.steps, batch)
@@ -287,11 +287,11 @@ class _Stack:
             {name: state.cpu().clone() for name, state in self._optimizer_state(i)},
         )
 
-    def fitted(self, i: int) -> Fitted:
+    def fitted(self, i: int) -> FittedModel:
         """Return model ``i`` as it was at its best epoch."""
         best = best_epoch(self.history[i])
         weights = {} if best is None else {name: weights[i].cpu().clone() for name, weights in self.best.items()}
-        return Fitted(self.names[i], tuple(self.history[i]), best, weights)
+        return FittedModel(self.names[i], tuple(self.history[i]), best, weights)
 
     def _optimizer_state(self, i: int) -> Iterator[tuple[str, Tensor]]:
         """Name what the optimizer knows of model ``i``; scalars (Adam's step) are the same for all."""

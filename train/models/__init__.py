@@ -29,7 +29,7 @@ MODELS: Final = (*NETWORKS, *BASELINES)
 _SCORED_AT_ONCE: Final = 1024
 
 
-def network(name: str, models: int, marks: int, bins: int) -> "StackedModel":
+def build_network(name: str, models: int, marks: int, bins: int) -> "StackedModel":
     """Build ``models`` untrained copies of a network, stacked; their weights are 0 until drawn or loaded.
 
     Parameters
@@ -84,7 +84,7 @@ def score_genes(
         return score_baseline(name, {key: value.numpy() for key, value in weights.items()}, x)
     from deepchrome.train.models.stacked import on_probability
 
-    model = network(name, 1, x.shape[2], x.shape[1])
+    model = build_network(name, 1, x.shape[2], x.shape[1])
     model.load(0, weights)
     model.to(device)
     scores = np.empty(len(x))

@@ -65,7 +65,7 @@ class AttentiveChrome(StackedModel):
     Parameters
     ----------
     models, marks, bins
-        See :func:`deepchrome.train.models.network`. The number of bins shapes no weight.
+        See :func:`deepchrome.train.models.build_network`. The number of bins shapes no weight.
     """
 
     def __init__(self, models: int, marks: int, bins: int) -> None:  # noqa: ARG002 - as all networks

@@ -17,7 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from deepchrome.common.seeds import random_source
+from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TRAIN, VALID
@@ -43,7 +43,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     if single := [part for part in data.one_class_parts() if not part.startswith("test")]:
         raise BadDataError(f"{data.epigenome}: labels of one class only, or no gene, in {', '.join(single)}")
     train, valid = data.split == TRAIN, data.split == VALID
-    fitted = _FIT[name](data.x[train], data.y[train], int(random_source(seed, data.epigenome).integers(2**31)))
+    fitted = _FIT[name](data.x[train], data.y[train], int(random_generator(seed, data.epigenome).integers(2**31)))
 
     def valid_auroc(arrays: Arrays) -> float:
         return auroc(data.y[valid], score_baseline(name, arrays, data.x[valid])) or 0.0

@@ -21,7 +21,7 @@ class DeepChrome(StackedModel):
     Parameters
     ----------
     models, marks, bins
-        See :func:`deepchrome.train.models.network`.
+        See :func:`deepchrome.train.models.build_network`.
 
     Raises
     ------

@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.common.tables import stable_ids
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import audit_labels
-from deepchrome.train.datasets.splits import SPLIT_NAMES, TRAIN
-from deepchrome.train.models import NETWORKS, network
+from deepchrome.train.datasets.splits import TRAIN
+from deepchrome.train.models import NETWORKS, build_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.report.evidence import (
     Observed,
@@ -31,7 +32,7 @@ from deepchrome.train.report.evidence import (
 from deepchrome.train.report.patterns import Patterns, Prior, reads_per_bin
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import evaluate, own_test, roc_points
+from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
 
 # Genes times epigenomes whose tracks go into a report; 3,000 make some 3 MB before compression.
 GENE_TRACKS: Final = 3000
@@ -76,7 +77,7 @@ class Evidence:
     mark_attention: NDArray[np.float32] | None = None
 
 
-class Blob:
+class ArrayPack:
     """Arrays as one run of bytes, gzipped, in base64, with an index that says where each lies."""
 
     def __init__(self) -> None:
@@ -148,7 +149,7 @@ def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
     )
     if name not in NETWORKS:
         return found
-    model = network(name, 1, len(inputs.marks), inputs.n_bins)
+    model = build_network(name, 1, len(inputs.marks), inputs.n_bins)
     model.load(0, run.weights(data.epigenome))
     model.requires_grad_(False)
     sampled = [chosen_test_genes(data, label, ATTRIBUTED_GENES) for label in (0, 1)]
@@ -174,7 +175,7 @@ def report_document(
 ) -> dict[str, Any]:
     """Put together the document that report.html holds; JSON values, without NaN."""
     config = run.config
-    blob = Blob()
+    blob = ArrayPack()
     if patterns is not None:
         blob.add("pattern", np.rint(patterns.value.swapaxes(2, 3) * 65535).astype(np.uint16))
     if evidence:
@@ -206,7 +207,7 @@ def epigenome_names() -> Mapping[str, str]:
     return {key: name.replace("_", " ") for key, name in zip(rows["epigenome"], rows["name"], strict=True)}
 
 
-def _add_evidence(blob: Blob, found: Sequence[Evidence]) -> None:
+def _add_evidence(blob: ArrayPack, found: Sequence[Evidence]) -> None:
     """Add the arrays of all epigenomes: (epigenomes, classes or genes, marks, bins), some with the bands as axis 1."""
     bands = [[[own.mean, own.low, own.high] for own in one.observed] for one in found]
     blob.add_scaled("observed", np.array(bands, np.float32).swapaxes(3, 4), np.uint16)
@@ -229,7 +230,7 @@ def _epigenomes(
     if data is not None and data.expression is not None:
         audits = audit_labels(read_expression(data.expression))
         flipped = {audit.epigenome: audit.flipped_label_fraction for audit in audits}
-    evaluated = {row.epigenome: row for row in evaluate(own_test(run))}
+    evaluated = {row.epigenome: row for row in evaluate(score_test_genes(run))}
     with_model = run.epigenomes
     rows = []
     for summary in run.summary():
@@ -260,7 +261,7 @@ def _roc(run: Run) -> dict[str, list[float]]:
     """Sample every ROC curve at equal steps of the false positive rate."""
     grid = np.linspace(0, 1, ROC_POINTS)
     curves = {}
-    for (name,), part in roc_points(own_test(run)).group_by("epigenome", maintain_order=True):
+    for (name,), part in roc_points(score_test_genes(run)).group_by("epigenome", maintain_order=True):
         rates = (part["false_positive_rate"].to_numpy(), part["true_positive_rate"].to_numpy())
         curves[str(name)] = np.interp(grid, *rates).round(3).tolist()
     return curves

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import StorageError
 from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.report.patterns import ACTIVE, CLASSES, Patterns
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import evaluate, own_test, roc_points
+from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def draw_figures(
         for name, figure in _figures(run, patterns, evidence, style):
             for form in FORMATS:
                 path = folder / f"{name}.{form}"
-                with replacing(path) as temporary:
+                with atomic_write(path) as temporary:
                     figure.savefig(temporary, format=form, dpi=160, metadata={"Date": None} if form == "svg" else {})
                 written.append(path)
     # Of an earlier report with other epigenomes.
@@ -166,7 +166,9 @@ def _observed_figure(epigenome: str, own: "Evidence", inputs: InputSpec) -> "Fig
 
 
 def _auroc_figure(run: Run) -> "Figure":
-    rows = sorted((row for row in evaluate(own_test(run)) if row.auroc is not None), key=lambda row: row.auroc or 0)
+    rows = sorted(
+        (row for row in evaluate(score_test_genes(run)) if row.auroc is not None), key=lambda row: row.auroc or 0
+    )
     published = {row.epigenome: row.published_auroc for row in run.summary()}
     figure = _blank((max(3.5, 0.16 * len(rows) + 1.5), 3))
     axes = figure.add_subplot()
@@ -188,7 +190,7 @@ def _roc_figure(run: Run) -> "Figure":
     figure = _blank((3.6, 3.4))
     axes = figure.add_subplot()
     axes.plot((0, 1), (0, 1), color=GREY, linewidth=0.7, linestyle=":")
-    for _, part in roc_points(own_test(run)).group_by("epigenome", maintain_order=True):
+    for _, part in roc_points(score_test_genes(run)).group_by("epigenome", maintain_order=True):
         axes.plot(part["false_positive_rate"], part["true_positive_rate"], color=OFF, linewidth=0.8, alpha=0.5)
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.labels import LabelAudit
 
@@ -60,7 +60,7 @@ def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     # A fixed salt and no date: the same table gives the same file.
-    with mpl.rc_context({"svg.hashsalt": "deepchrome", "svg.fonttype": "none"}), replacing(path) as temporary:
+    with mpl.rc_context({"svg.hashsalt": "deepchrome", "svg.fonttype": "none"}), atomic_write(path) as temporary:
         figure.savefig(
             temporary, format=path.suffix[1:], dpi=200, metadata={"Date": None} if path.suffix == ".svg" else {}
         )

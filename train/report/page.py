@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import StorageError, UsageError
 
 # Inside a script element "<" could end it or open a comment; U+2028 and U+2029 once ended a line of script.
@@ -20,7 +20,7 @@ _ESCAPES: Final = str.maketrans(
 )
 
 
-def report_html(document: Mapping[str, Any]) -> str:
+def render_report(document: Mapping[str, Any]) -> str:
     """Put a document, JSON values without NaN, into the page that draws it.
 
     The page's content policy allows this very script and style, by their hashes, and nothing else. Names from
@@ -47,8 +47,8 @@ def write_report(path: Path, document: Mapping[str, Any]) -> int:
     StorageError
         The file cannot be written.
     """
-    page = report_html(document).encode()
-    with replacing(path) as temporary:
+    page = render_report(document).encode()
+    with atomic_write(path) as temporary:
         temporary.write_bytes(page)
     return len(page)
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from deepchrome.common.files import replacing
-from deepchrome.common.seeds import random_source
+from deepchrome.common.files import atomic_write
+from deepchrome.common.seeds import random_generator
 from deepchrome.errors import UsageError
 from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.fitting.config import Placement
-from deepchrome.train.models import NETWORKS, network
+from deepchrome.train.models import NETWORKS, build_network
 from deepchrome.train.models.stacked import StackedModel, on_probability
 from deepchrome.train.run.directory import Run
 
@@ -198,12 +198,12 @@ def pattern_maps(
     workers = 1 if device.type == "cuda" else min(threads, len(groups))
 
     def one(group: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        model = network(name, len(group), len(inputs.marks), inputs.n_bins)
+        model = build_network(name, len(group), len(inputs.marks), inputs.n_bins)
         for i, epigenome in enumerate(group):
             model.load(i, run.weights(epigenome))
         model.requires_grad_(False).to(device)
         own = None if priors is None or recipe.name == "published" else [priors[epigenome] for epigenome in group]
-        sources = [random_source(seed, epigenome) for epigenome in group]
+        sources = [random_generator(seed, epigenome) for epigenome in group]
         made = optimize(model, inputs.n_bins, len(inputs.marks), recipe, own, sources, device)
         if on_done:
             on_done(2 * len(group))
@@ -279,7 +279,7 @@ def write_patterns(path: Path, patterns: Patterns | None) -> None:
         table = pl.DataFrame(schema=types)
     else:
         table = patterns.table()
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
 
 

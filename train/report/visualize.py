@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from deepchrome.common.files import exclusive
+from deepchrome.common.files import output_lock
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import Placement
 from deepchrome.train.models import NETWORKS
@@ -31,7 +31,7 @@ _TABLES: Final = ("report.html", "patterns.parquet", "figures")
 
 
 @dataclass(frozen=True)
-class Visualized:
+class VisualizeResult:
     """What was written.
 
     Attributes
@@ -73,7 +73,7 @@ def visualize(
     placement: Placement | None = None,
     force: bool = False,
     say: Say | None = None,
-) -> Visualized:
+) -> VisualizeResult:
     """Make the pattern maps and the report of a run.
 
     Parameters
@@ -120,7 +120,7 @@ def visualize(
         raise UsageError(f"{run_path}: no epigenome has a model; {run_path}/summary.tsv says why")
     data = None if maps_only else RunData(run, features, expression)
     notes = []
-    with exclusive(out):
+    with output_lock(out):
         evidence: dict[str, Evidence] = {}
         chosen: list[int] = []
         if data is not None:
@@ -145,7 +145,7 @@ def visualize(
         else:
             notes.append("no figures: they need matplotlib (pip install 'deepchrome[figures]')")
     rows = _rows(patterns, document["epigenomes"])
-    return Visualized(out / "report.html", size, figures, patterns, rows, tuple(notes))
+    return VisualizeResult(out / "report.html", size, figures, patterns, rows, tuple(notes))
 
 
 def _evidence(run: Run, data: RunData, genes: Sequence[int], placement: Placement, tell: Say) -> dict[str, Evidence]:

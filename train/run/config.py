@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from deepchrome.common.files import replacing
-from deepchrome.common.tables import check_names
+from deepchrome.common.files import atomic_write
+from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.datasets.splits import SPLIT_NAMES
 from deepchrome.train.fitting.config import FitConfig
 from deepchrome.train.models import MODELS
 
@@ -89,7 +88,7 @@ class RunConfig:
         return config
 
 
-def describe(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
+def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
     """Fingerprint data sets, such that a run is resumed only on the data it began with."""
     described = {}
     for data in datasets:
@@ -118,7 +117,7 @@ def write_config(path: Path, config: RunConfig) -> None:
     """
     document = config.to_dict()
     text = json.dumps({**document, "sha256": _digest(document)}, indent=1)
-    with replacing(path / "config.json") as temporary:
+    with atomic_write(path / "config.json") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from deepchrome.engine.features.store import feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset, load_datasets
 from deepchrome.train.datasets.deepchrome_csv import load_csv
-from deepchrome.train.run.config import describe
+from deepchrome.train.run.config import describe_datasets
 from deepchrome.train.run.directory import Run
 
 
@@ -61,7 +61,7 @@ class RunData:
             They are not those that the run was trained on.
         """
         data = self._read(epigenome)
-        if describe([data])[data.epigenome]["sha256"] != self.run.config.data[epigenome]["sha256"]:
+        if describe_datasets([data])[data.epigenome]["sha256"] != self.run.config.data[epigenome]["sha256"]:
             raise BadDataError(
                 f"{self._csv or self.features}: the data of {epigenome} are not those that {self.run.path} was "
                 "trained on; train anew, or use --maps-only"

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepchrome.common.files import exclusive, replacing
+from deepchrome.common.files import atomic_write, output_lock
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
-from deepchrome.train.fitting.config import Checkpoint, EpochRecord, Fitted
-from deepchrome.train.models import BASELINES, network, score_genes
+from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FittedModel
+from deepchrome.train.models import BASELINES, build_network, score_genes
 from deepchrome.train.run.config import RunConfig, read_config, write_config
 from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.tensors import read_tensors, write_tensors
@@ -143,7 +143,7 @@ class Run:
         return score_genes(self.config.fit.model, self.weights(epigenome), x, device)
 
 
-def check_free(path: Path, *, force: bool = False, resume: bool = False) -> None:
+def check_run_directory(path: Path, *, force: bool = False, resume: bool = False) -> None:
     """Refuse a directory that a run must not be written to.
 
     Raises
@@ -167,7 +167,7 @@ def check_free(path: Path, *, force: bool = False, resume: bool = False) -> None
 
 
 @contextmanager
-def begin(path: Path, config: RunConfig, *, force: bool = False, resume: bool = False) -> Iterator[None]:
+def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: bool = False) -> Iterator[None]:
     """Hold a RUN directory while it is written, with its config in place.
 
     Parameters
@@ -184,14 +184,14 @@ def begin(path: Path, config: RunConfig, *, force: bool = False, resume: bool = 
     Raises
     ------
     UsageError
-        See :func:`check_free`; or the run there was of another config: the message names every difference.
+        See :func:`check_run_directory`; or the run there was of another config: the message names every difference.
     StorageError
         Another process holds the directory, or it cannot be written.
     """
-    check_free(path, force=force, resume=resume)
-    with exclusive(path):
+    check_run_directory(path, force=force, resume=resume)
+    with output_lock(path):
         # Again, now that nobody else can write: another run may have come first.
-        check_free(path, force=force, resume=resume)
+        check_run_directory(path, force=force, resume=resume)
         if resume and (path / "config.json").is_file():
             _check_same(path, read_config(path), config)
         else:
@@ -247,7 +247,7 @@ def read_checkpoints(path: Path, config: RunConfig) -> dict[str, Checkpoint]:
     return found
 
 
-def write_model(path: Path, config: RunConfig, fitted: Fitted) -> None:
+def write_model(path: Path, config: RunConfig, fitted: FittedModel) -> None:
     """Write RUN/models/<epigenome>.safetensors, whole or not at all.
 
     Raises
@@ -259,7 +259,9 @@ def write_model(path: Path, config: RunConfig, fitted: Fitted) -> None:
     write_tensors(_model_path(path, fitted.epigenome), fitted.weights, document)
 
 
-def finish(path: Path, predictions: pl.DataFrame, fitted: Sequence[Fitted], summary: Sequence[Summary]) -> None:
+def finish_run(
+    path: Path, predictions: pl.DataFrame, fitted: Sequence[FittedModel], summary: Sequence[Summary]
+) -> None:
     """Write the tables of a run, the summary last, and remove its checkpoints.
 
     Raises
@@ -273,7 +275,7 @@ def finish(path: Path, predictions: pl.DataFrame, fitted: Sequence[Fitted], summ
     rows = [{"epigenome": model.epigenome, **asdict(record)} for model in fitted for record in model.history]
     write_frame(path / "predictions.parquet", predictions)
     write_frame(path / "metrics.parquet", pl.DataFrame(rows, schema=types))
-    with replacing(path / "summary.tsv") as temporary:
+    with atomic_write(path / "summary.tsv") as temporary:
         columns = [field.name for field in fields(Summary)]
         pl.DataFrame([asdict(row) for row in summary], schema=columns, infer_schema_length=None).write_csv(
             temporary, separator="\t"
@@ -299,7 +301,7 @@ def _check_weights(file: Path, config: RunConfig, tensors: Mapping[str, Tensor],
         problem = check_baseline(name, {key: value.numpy() for key, value in tensors.items()}, marks, bins)
     else:
         problem = None
-        expected = network(name, 1, marks, bins).shapes()
+        expected = build_network(name, 1, marks, bins).shapes()
         found = {key: tuple(value.shape) for key, value in tensors.items()}
         if found != expected:
             wrong = sorted(key for key in expected.keys() | found if expected.get(key) != found.get(key))

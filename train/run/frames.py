@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError, MissingInputError
 
 # Parquet's own checksums are of its pages; what its footer says of them has none.
@@ -24,7 +24,7 @@ def write_frame(path: Path, table: pl.DataFrame) -> None:
     StorageError
         The file cannot be written.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         stored = table.to_arrow()
         stored = stored.replace_schema_metadata({_KEY: _digest(stored)})
         pq.write_table(stored, temporary, write_page_checksum=True)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION: Final = 1
@@ -28,7 +28,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[s
     """
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(whole, document), **document})
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         # Not save_file, which makes a temporary file of its own that outlives a killed process.
         temporary.write_bytes(save(whole, {_KEY: text}))
 

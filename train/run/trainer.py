@@ -17,25 +17,33 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.common.pools import cluster_pool
-from deepchrome.common.tables import check_names
 from deepchrome.errors import StorageError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.datasets.labels import published_aurocs
-from deepchrome.train.datasets.splits import SPLIT_NAMES, TEST, TRAIN, VALID
+from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.cluster import TrainedGroup, fit_spread
-from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, Fitted, Placement
+from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import BASELINES, score_genes
 from deepchrome.train.models.metrics import auprc, auroc
-from deepchrome.train.run.config import RunConfig, describe, software
-from deepchrome.train.run.directory import Run, Summary, begin, finish, read_checkpoints, write_checkpoint, write_model
+from deepchrome.train.run.config import RunConfig, describe_datasets, software
+from deepchrome.train.run.directory import (
+    Run,
+    Summary,
+    finish_run,
+    read_checkpoints,
+    start_run,
+    write_checkpoint,
+    write_model,
+)
 
 # Checkpoints of all models on a GPU take longer to write than an epoch does to train.
 GPU_CHECKPOINT_SECONDS = 60.0
 
-Progress = Callable[[str, EpochRecord], None]
+EpochCallback = Callable[[str, EpochRecord], None]
 
 
 def train_run(
@@ -50,7 +58,7 @@ def train_run(
     resume: bool = False,
     checkpoint_seconds: float | None = None,
     log: Path | None = None,
-    on_epoch: Progress | None = None,
+    on_epoch: EpochCallback | None = None,
     scheduler: str | None = None,
 ) -> list[Summary]:
     """Train a model per data set, and leave a run behind.
@@ -66,7 +74,7 @@ def train_run(
     origin
         Where the data came from, for config.json; JSON values.
     force, resume
-        Replace the run that is there, or go on with it; see :func:`~deepchrome.train.run.directory.begin`.
+        Replace the run that is there, or go on with it; see :func:`~deepchrome.train.run.directory.start_run`.
     checkpoint_seconds
         Least time between two checkpoints of a model. By default every epoch leaves one on a CPU, and
         every :data:`GPU_CHECKPOINT_SECONDS` on a GPU. How often does not change the result.
@@ -89,7 +97,7 @@ def train_run(
     BadDataError
         An epigenome's name cannot be a file's; or see :func:`~deepchrome.train.fitting.fit.fit`.
     UsageError, StorageError
-        See :func:`~deepchrome.train.fitting.fit.fit` and :func:`~deepchrome.train.run.directory.begin`.
+        See :func:`~deepchrome.train.fitting.fit.fit` and :func:`~deepchrome.train.run.directory.start_run`.
     """
     there = placement or Placement()
     # With a cluster the models are trained on its devices, and only scored here.
@@ -103,13 +111,13 @@ def train_run(
         made_with |= {"device": f"{there.device}, on a cluster", "threads": 1}
     if device.type == "cuda":
         made_with["gpu"] = torch.cuda.get_device_name(device)
-    run = RunConfig(config, inputs, origin or {}, describe(datasets), made_with)
+    run = RunConfig(config, inputs, origin or {}, describe_datasets(datasets), made_with)
     if log is not None and log.exists() and not (force or resume):
         raise UsageError(f"{log} exists; --force replaces it, --resume adds to it")
     if checkpoint_seconds is None:
         checkpoint_seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
 
-    with begin(out, run, force=force, resume=resume), ExitStack() as files:
+    with start_run(out, run, force=force, resume=resume), ExitStack() as files:
         if (out / "summary.tsv").is_file():
             return Run(out).summary()
         if config.model in BASELINES:
@@ -134,14 +142,14 @@ def train_run(
             for data, model in zip(datasets, fitted, strict=True)
         ]
         summary = [_summarise(*row) for row in zip(datasets, fitted, scores, strict=True)]
-        finish(out, _predictions(datasets, scores), fitted, summary)
+        finish_run(out, _predictions(datasets, scores), fitted, summary)
     return summary
 
 
 class _Watch:
     """What happens after every epoch: a checkpoint if it is due, a line in the log, word to the caller."""
 
-    def __init__(self, out: Path, checkpoint_seconds: float, on_epoch: Progress | None) -> None:
+    def __init__(self, out: Path, checkpoint_seconds: float, on_epoch: EpochCallback | None) -> None:
         self.out, self.checkpoint_seconds, self.on_epoch = out, checkpoint_seconds, on_epoch
         self.log: TextIO | None = None
         self.lock = threading.Lock()
@@ -182,18 +190,18 @@ class _Watch:
             self.on_epoch(epigenome, record)
 
 
-def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[Fitted]:
+def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[FittedModel]:
     from deepchrome.train.models.baselines import fit_baseline
 
-    def one(data: Dataset) -> Fitted:
+    def one(data: Dataset) -> FittedModel:
         arrays = fit_baseline(config.model, data, config.seed)
-        return Fitted(data.epigenome, (), None, {name: torch.from_numpy(array) for name, array in arrays.items()})
+        return FittedModel(data.epigenome, (), None, {name: torch.from_numpy(array) for name, array in arrays.items()})
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(one, datasets))
 
 
-def _summarise(data: Dataset, model: Fitted, scores: NDArray[np.float64] | None) -> Summary:
+def _summarise(data: Dataset, model: FittedModel, scores: NDArray[np.float64] | None) -> Summary:
     notes = []
     if model.history and model.history[-1].diverged:
         kept = f"; the model is that of epoch {model.best_epoch}" if model.best_epoch else ""

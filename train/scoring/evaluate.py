@@ -16,9 +16,9 @@ from deepchrome.engine.features.store import feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset, load_datasets
 from deepchrome.train.datasets.labels import LabelRule
-from deepchrome.train.models.metrics import auprc, auroc, bootstrap
+from deepchrome.train.models.metrics import auprc, auroc, bootstrap_interval
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.predict import model_for
+from deepchrome.train.scoring.predict import choose_model
 
 _INTERVAL = (2.5, 97.5)
 
@@ -59,7 +59,7 @@ class Evaluation:
     auprc_high: float | None
 
 
-def own_test(run: Run) -> list[Scored]:
+def score_test_genes(run: Run) -> list[Scored]:
     """Take the test genes of a run, as scored when it was trained.
 
     Raises
@@ -78,7 +78,7 @@ def own_test(run: Run) -> list[Scored]:
     ]
 
 
-def load_unseen(
+def load_other_data(
     run: Run, features: Path, expression: Path, *, label_rule: LabelRule | None = None
 ) -> tuple[list[Dataset], list[str]]:
     """Load features and labels, treated as the run's own were, without the genes that the run has learnt from.
@@ -137,7 +137,7 @@ def score_datasets(
     UsageError
         The run has no such model.
     """
-    names = [model_for(run, data.epigenome, model_of) for data in datasets]
+    names = [choose_model(run, data.epigenome, model_of) for data in datasets]
     return [
         Scored(data.epigenome, name, data.y, run.score(name, data.x, device))
         for data, name in zip(datasets, names, strict=True)
@@ -158,7 +158,7 @@ def evaluate(scored: Sequence[Scored], *, resamples: int = 1000, seed: int = 1) 
     for one in scored:
         intervals: list[tuple[float | None, float | None]] = [(None, None), (None, None)]
         if resamples and np.unique(one.on).size == 2:
-            areas = bootstrap(one.on, one.scores, resamples, seed)
+            areas = bootstrap_interval(one.on, one.scores, resamples, seed)
             intervals = [tuple(float(v) for v in np.nanpercentile(area, _INTERVAL)) for area in areas]  # type: ignore[misc]
         evaluations.append(
             Evaluation(
@@ -175,7 +175,7 @@ def evaluate(scored: Sequence[Scored], *, resamples: int = 1000, seed: int = 1) 
     return evaluations
 
 
-def cross(run: Run, datasets: Sequence[Dataset], *, device: str | torch.device = "cpu") -> pl.DataFrame:
+def cross_evaluate(run: Run, datasets: Sequence[Dataset], *, device: str | torch.device = "cpu") -> pl.DataFrame:
     """Test every model of a run on every data set.
 
     Returns

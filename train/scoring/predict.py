@@ -7,16 +7,16 @@ import polars as pl
 import pyarrow.parquet as pq
 import torch
 
-from deepchrome.common.files import replacing
+from deepchrome.common.files import atomic_write
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.models import network
+from deepchrome.train.models import build_network
 from deepchrome.train.run.directory import Run
 
 _ATTENDED_AT_ONCE = 256
 
 
-def model_for(run: Run, epigenome: str, chosen: str | None = None) -> str:
+def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
     """Choose the model of a run that scores an epigenome.
 
     Parameters
@@ -82,7 +82,7 @@ def predict(
     return pl.concat(tables)
 
 
-def attention(run: Run, features: Path, *, model_of: str | None = None) -> pl.DataFrame:
+def predict_attention(run: Run, features: Path, *, model_of: str | None = None) -> pl.DataFrame:
     """Return where AttentiveChrome models look.
 
     Parameters
@@ -110,7 +110,7 @@ def attention(run: Run, features: Path, *, model_of: str | None = None) -> pl.Da
     inputs = run.config.inputs
     tables = []
     for read, name in _matched(run, features, model_of):
-        model = network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
+        model = build_network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
         assert isinstance(model, AttentiveChrome)
         model.load(0, run.weights(name))
         with torch.no_grad():
@@ -148,7 +148,7 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
         The file cannot be written.
     """
     check_table_path(path)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         if path.suffix == ".tsv":
             table.write_csv(temporary, separator="\t", quote_style="never")  # as all tables here are read
         else:
@@ -158,6 +158,6 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
 def _matched(run: Run, features: Path, model_of: str | None) -> Iterator[tuple[Features, str]]:
     """Read the features of one epigenome after another, with the model that scores it."""
     paths = feature_files(features)
-    names = [model_for(run, path.stem, model_of) for path in paths]
+    names = [choose_model(run, path.stem, model_of) for path in paths]
     for path, name in zip(paths, names, strict=True):
         yield read_features(path), name

@@ -10,16 +10,23 @@ from typing import Annotated
 
 import typer
 
-from deepchrome.cli.bench import register as register_bench
-from deepchrome.cli.demo import register as register_demo
-from deepchrome.cli.download import register as register_download
-from deepchrome.cli.engine import register as register_engine
-from deepchrome.cli.train import register as register_train
-from deepchrome.cli.visualize import register as register_visualize
+from deepchrome.cli.bench import bench
+from deepchrome.cli.demo import demo
+from deepchrome.cli.download import download
+from deepchrome.cli.evaluate import evaluate
+from deepchrome.cli.export import export
+from deepchrome.cli.featurize import featurize
+from deepchrome.cli.labels import labels
+from deepchrome.cli.predict import predict
+from deepchrome.cli.remedies import explain
+from deepchrome.cli.simulate import simulate
+from deepchrome.cli.train import train
+from deepchrome.cli.verify import verify
+from deepchrome.cli.visualize import visualize
 from deepchrome.errors import DeepchromeError, StorageError
 from deepchrome.version import VERSION
 
-_SOFTWARE_FAULT = 70  # of sysexits.h, as the codes in errors.py
+_INTERNAL_ERROR = 70  # of sysexits.h, as the codes in errors.py
 app = typer.Typer(
     name="dc",
     no_args_is_help=True,
@@ -46,12 +53,9 @@ def _options(
     """Predict gene expression from histone marks, from the raw reads up."""
 
 
-register_bench(app)
-register_demo(app)
-register_download(app)
-register_engine(app)
-register_train(app)
-register_visualize(app)
+for command in (demo, download, featurize, verify, labels, train, evaluate, predict, export, visualize, simulate):
+    app.command(command.__name__)(command)
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:
@@ -71,7 +75,7 @@ def main() -> None:
 
 def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, DeepchromeError):
-        return str(error), error.exit_code
+        return explain(error), error.exit_code
     if isinstance(error, OSError):
         return str(error), StorageError.exit_code
-    return f"a fault of the program ({type(error).__name__}: {error}); --debug shows where", _SOFTWARE_FAULT
+    return f"internal error ({type(error).__name__}: {error}); --debug shows where", _INTERNAL_ERROR

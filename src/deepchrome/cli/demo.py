@@ -8,11 +8,6 @@ import typer
 from deepchrome.cli.tables import print_table
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command("demo")(demo)
-
-
 def demo(
     out: Annotated[
         Path, typer.Option(help="Directory for all that is made; an earlier demo there is replaced.")

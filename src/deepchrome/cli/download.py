@@ -9,11 +9,6 @@ import typer
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command("download")(download)
-
-
 def download(
     out: Annotated[Path, typer.Option(help="Directory for the files, and manifest.tsv with their sizes and hashes.")],
     epigenomes: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
@@ -43,13 +38,13 @@ def download(
     """Fetch Roadmap's reads, expression and genes: resumed where cut, checked before a file takes its name."""
     from deepchrome.cli.show_download import DownloadProgress, show_fetched, show_plan
     from deepchrome.engine.roadmap.download import download as run
-    from deepchrome.engine.roadmap.download import plan
-    from deepchrome.engine.roadmap.manifest import CORE_MARKS, check_record, choose, read_manifest
+    from deepchrome.engine.roadmap.download import plan_downloads
+    from deepchrome.engine.roadmap.manifest import CORE_MARKS, check_manifest_path, read_manifest, select_entries
 
     which = marks or ("all" if manifest else "core")
     listed = read_manifest(manifest)
-    check_record(out, manifest, listed)
-    entries = choose(
+    check_manifest_path(out, manifest, listed)
+    entries = select_entries(
         listed,
         None if epigenomes == "all" else epigenomes.split(","),
         None if which == "all" else CORE_MARKS if which == "core" else which.split(","),
@@ -59,7 +54,7 @@ def download(
     if any(entry.bytes is None for entry in entries):
         typer.echo("asking for the sizes that the manifest does not have", err=True)
     if dry_run:
-        planned = plan(out, entries, jobs)
+        planned = plan_downloads(out, entries, jobs)
         show_plan(planned, as_json)
         _exit_as([file.error for file in planned])
         return

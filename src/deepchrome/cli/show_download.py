@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from deepchrome.cli.tables import Cell, print_table
-from deepchrome.engine.roadmap.download import Fetched, Observer, Planned
-from deepchrome.engine.roadmap.manifest import Entry
+from deepchrome.engine.roadmap.download import DownloadObserver, DownloadResult, PlannedDownload
+from deepchrome.engine.roadmap.manifest import ManifestEntry
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-class DownloadProgress(Observer):
+class DownloadProgress(DownloadObserver):
     """A line per file that is done; on a terminal, one bar over the bytes of all."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class DownloadProgress(Observer):
         if self._bars:
             self._bars.stop()
 
-    def planned(self, files: Sequence[Planned]) -> None:
+    def planned(self, files: Sequence[PlannedDownload]) -> None:
         """Say how much there is to do; the bar is for bytes that are not there."""
         wanted = [file for file in files if not file.there and not file.error]
         self._left = {file.entry.file for file in wanted}
@@ -55,13 +55,13 @@ class DownloadProgress(Observer):
             self._task = self._bars.add_task("", total=sum(file.size or 0 for file in wanted) if known else None)
             self._show()
 
-    def advanced(self, entry: Entry, bytes_there: int) -> None:
+    def advanced(self, entry: ManifestEntry, bytes_there: int) -> None:
         """Move the bar."""
         with self._lock:
             self._bytes[entry.file] = bytes_there
             self._show()
 
-    def finished(self, fetched: Fetched) -> None:
+    def finished(self, fetched: DownloadResult) -> None:
         """Say what became of a file."""
         row = fetched.row()
         size = f", {row['bytes']:,} bytes" if row["bytes"] is not None else ""
@@ -82,13 +82,13 @@ class DownloadProgress(Observer):
             typer.echo(line, err=True)
 
 
-def show_plan(files: Sequence[Planned], as_json: bool) -> None:
+def show_plan(files: Sequence[PlannedDownload], as_json: bool) -> None:
     """Print what would be fetched."""
     _print([{"file": file.entry.file, "bytes": file.size, "status": file.status} for file in files], as_json)
     typer.echo(_what_is_missing(files), err=True)
 
 
-def show_fetched(done: Sequence[Fetched], out: Path, as_json: bool) -> None:
+def show_fetched(done: Sequence[DownloadResult], out: Path, as_json: bool) -> None:
     """Print the closing table, and how many files came to what."""
     _print([fetched.row() for fetched in done], as_json)
     statuses = [fetched.status for fetched in done]
@@ -96,7 +96,7 @@ def show_fetched(done: Sequence[Fetched], out: Path, as_json: bool) -> None:
     typer.echo(f"{out}: {', '.join(counts)}", err=True)
 
 
-def _what_is_missing(files: Sequence[Planned]) -> str:
+def _what_is_missing(files: Sequence[PlannedDownload]) -> str:
     wanted = [file for file in files if not file.there and not file.error]
     unknown = sum(file.size is None for file in wanted)
     size = f"{sum(file.missing for file in wanted):,} bytes"

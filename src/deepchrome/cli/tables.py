@@ -2,8 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Cell = str | int | float | None
 
@@ -31,3 +36,9 @@ def _text(cell: Cell) -> str:
     if cell is None:
         return ""
     return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+
+
+def print_rows(rows: "Sequence[DataclassInstance]", narrow: tuple[str, ...]) -> None:
+    """Print dataclasses as a table: all columns, or on a terminal those that fit in 80 characters."""
+    names = narrow if sys.stdout.isatty() else tuple(field.name for field in fields(rows[0]))
+    print_table(names, [[getattr(row, name) for name in names] for row in rows])

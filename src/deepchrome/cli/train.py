@@ -1,69 +1,21 @@
-"""Commands of the trainer: labels, train, evaluate, predict."""
+"""The command ``dc train``."""
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deepchrome.cli.tables import print_table
 from deepchrome.errors import BadDataError, UsageError
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from deepchrome.train.fitting.config import EpochRecord
-    from deepchrome.train.run.trainer import Progress
-
-Device = Literal["auto", "cpu", "cuda"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the trainer's commands to ``app``."""
-    app.command("labels")(labels)
-    app.command("train")(train)
-    app.command("evaluate")(evaluate)
-    app.command("predict")(predict)
-
-
-def labels(
-    expression: Annotated[Path, typer.Option(help="RPKM per gene and epigenome: TSV, gzip or not; - for stdin.")],
-    rule: Annotated[
-        Literal["numeric", "published"],
-        typer.Option(help="numeric: RPKM above the median. published: the string comparison of 2016."),
-    ] = "numeric",
-    out: Annotated[
-        Path | None, typer.Option(help="Write the labels: gene_id, then 0 or 1 per epigenome (TSV).")
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option(help="Draw flipped labels against the published AUROC (.svg or .png).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-) -> None:
-    """Audit the labels of every epigenome: how many genes are on, and how many the published rule got wrong."""
-    _check_free_file(out, force)
-    _check_free_file(figure, force)
-    from deepchrome.train.datasets.expression import read_expression
-    from deepchrome.train.datasets.labels import LabelAudit, audit_labels, write_labels
-    from deepchrome.train.report.label_figure import draw_audit
-
-    table = read_expression(expression)
-    for note in table.notes:
-        typer.echo(f"dc labels: {note}", err=True)
-    audits = audit_labels(table, rule)
-    if figure is not None:
-        draw_audit(audits, figure)
-    if out is not None:
-        write_labels(out, table, rule)
-    if as_json:
-        typer.echo(json.dumps([asdict(audit) for audit in audits], indent=1))
-    else:
-        print_table([field.name for field in fields(LabelAudit)], [astuple(audit) for audit in audits])
+    from deepchrome.train.run.trainer import EpochCallback
+from deepchrome.cli.options import Device
+from deepchrome.cli.tables import print_rows
 
 
 def train(
@@ -162,7 +114,7 @@ def train(
     from deepchrome.train.datasets.dataset import load_datasets
     from deepchrome.train.datasets.deepchrome_csv import load_csv
     from deepchrome.train.fitting.config import FitConfig, Placement
-    from deepchrome.train.run.directory import check_free
+    from deepchrome.train.run.directory import check_run_directory
     from deepchrome.train.run.protocols import PROTOCOLS
     from deepchrome.train.run.trainer import train_run
 
@@ -178,7 +130,7 @@ def train(
         seed=seed,
         precision=precision,
     )
-    check_free(out, force=force, resume=resume)
+    check_run_directory(out, force=force, resume=resume)
     if csv is not None:
         datasets, report = load_csv(csv, transform=choice["transform"], expression=expression)
         origin: dict[str, Any] = {"csv": str(csv.resolve())}
@@ -215,7 +167,7 @@ def train(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in summary], indent=1))
     else:
-        _print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "published_auroc"))
+        print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "published_auroc"))
     for row in summary:
         if row.note:
             typer.echo(f"dc train: {row.epigenome}: {row.note}", err=True)
@@ -226,110 +178,8 @@ def train(
         raise BadDataError(f"{', '.join(failed)}: training diverged at once, no model; {out}/summary.tsv says more")
 
 
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="What dc train wrote.")],
-    features: Annotated[
-        Path | None, typer.Argument(help="Other data to test on; by default the run's own test genes.")
-    ] = None,
-    expression: Annotated[Path | None, typer.Option(help="RPKM per gene and epigenome, for FEATURES.")] = None,
-    label_rule: Annotated[
-        Literal["numeric", "published"] | None, typer.Option(help="For FEATURES.", show_default="the run's")
-    ] = None,
-    model_of: Annotated[
-        str | None, typer.Option(help="Test this epigenome's model on all FEATURES.", show_default="each its own")
-    ] = None,
-    cross: Annotated[
-        bool, typer.Option("--cross", help="Test every model on every epigenome: a matrix of AUROC.")
-    ] = False,
-    bootstrap: Annotated[int, typer.Option(help="Resamples for the 95 % intervals; 0: none.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 1,
-    roc: Annotated[Path | None, typer.Option(help="Write the ROC curves (.tsv or .parquet).")] = None,
-    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --roc.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
-) -> None:
-    """Test a run's models: on their own test genes, on other data, on each other's epigenomes."""
-    if (features is None) != (expression is None):
-        raise UsageError("FEATURES and --expression go together")
-    if bootstrap < 0:
-        raise UsageError(f"--bootstrap {bootstrap} makes no sense")
-    if cross and (roc or model_of):
-        raise UsageError("--cross prints a matrix; it goes with neither --roc nor --model-of")
-    if features is None and (model_of or label_rule) and not cross:
-        raise UsageError("--model-of and --label-rule are for FEATURES")
-    _check_free_file(roc, force)
-    from deepchrome.train.fitting.config import Placement
-    from deepchrome.train.run.directory import Run
-    from deepchrome.train.scoring import evaluate as evaluation
-    from deepchrome.train.scoring.predict import check_table_path, write_table
-
-    if roc is not None:
-        check_table_path(roc)
-    opened = Run(run)
-    where = Placement(device).resolve()
-    if cross and features is None:
-        features, expression = evaluation.recorded_source(opened)
-    if features is not None and expression is not None:
-        datasets, notes = evaluation.load_unseen(opened, features, expression, label_rule=label_rule)
-        for note in notes:
-            typer.echo(f"dc evaluate: {note}", err=True)
-    if cross:
-        matrix = evaluation.cross(opened, datasets, device=where)
-        if as_json:
-            typer.echo(json.dumps(matrix.to_dicts(), indent=1))
-        else:
-            print_table(matrix.columns, matrix.rows())
-        return
-    if features is None:
-        scored = evaluation.own_test(opened)
-    else:
-        scored = evaluation.score_datasets(opened, datasets, model_of=model_of, device=where)
-    rows = evaluation.evaluate(scored, resamples=bootstrap, seed=seed)
-    if roc is not None:
-        write_table(roc, evaluation.roc_points(scored))
-    if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
-    else:
-        _print_rows(rows, ("epigenome", "model", "genes", "auroc", "auroc_low", "auroc_high", "auprc"))
-    for row in rows:
-        if row.auroc is None:
-            typer.echo(f"dc evaluate: {row.epigenome}: {row.on} of {row.genes} genes are on: no AUROC", err=True)
-
-
-def predict(
-    run: Annotated[Path, typer.Argument(help="What dc train wrote.")],
-    features: Annotated[Path, typer.Argument(help="What dc featurize wrote: a directory, or one file of it.")],
-    out: Annotated[Path, typer.Option(help="gene_id, epigenome, score: .tsv or .parquet.")],
-    model_of: Annotated[
-        str | None, typer.Option(help="Use this epigenome's model for all FEATURES.", show_default="each its own")
-    ] = None,
-    attention: Annotated[
-        Path | None, typer.Option(help="Also write where an attentivechrome model looks (.parquet).")
-    ] = None,
-    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-) -> None:
-    """Score every gene of FEATURES; features unlike those the models were trained on are refused."""
-    _check_free_file(out, force)
-    _check_free_file(attention, force)
-    if attention is not None and attention.suffix != ".parquet":
-        raise UsageError(f"{attention}: lists per gene need a .parquet file")
-    from deepchrome.train.fitting.config import Placement
-    from deepchrome.train.run.directory import Run
-    from deepchrome.train.scoring import predict as prediction
-
-    prediction.check_table_path(out)
-    opened = Run(run)
-    table = prediction.predict(opened, features, model_of=model_of, device=Placement(device).resolve())
-    looked = None if attention is None else prediction.attention(opened, features, model_of=model_of)
-    prediction.write_table(out, table)
-    if attention is not None and looked is not None:
-        prediction.write_table(attention, looked)
-    typer.echo(f"dc predict: {table.height} scores in {out}", err=True)
-
-
 @contextmanager
-def _progress(epochs: int) -> "Iterator[Progress]":
+def _progress(epochs: int) -> "Iterator[EpochCallback]":
     """Show epochs of all models on a terminal: done, per second, and the latest loss and AUROC."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -356,14 +206,3 @@ def _progress(epochs: int) -> "Iterator[Progress]":
             )
 
         yield on_epoch
-
-
-def _print_rows(rows: "Sequence[DataclassInstance]", narrow: tuple[str, ...]) -> None:
-    """Print dataclasses as a table: all columns, or on a terminal those that fit in 80 characters."""
-    names = narrow if sys.stdout.isatty() else tuple(field.name for field in fields(rows[0]))
-    print_table(names, [[getattr(row, name) for name in names] for row in rows])
-
-
-def _check_free_file(path: Path | None, force: bool) -> None:
-    if path is not None and path.exists() and not force:
-        raise UsageError(f"{path} exists; --force replaces it")

@@ -10,11 +10,6 @@ from deepchrome.cli.tables import print_table
 from deepchrome.errors import UsageError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command("visualize")(visualize)
-
-
 def visualize(
     run: Annotated[Path, typer.Argument(help="What dc train wrote.")],
     out: Annotated[Path, typer.Option(help="Directory for report.html, patterns.parquet and figures/.")],

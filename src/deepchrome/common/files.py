@@ -18,7 +18,7 @@ _REMAINS = f".????????{_SUFFIX}"  # what mkstemp adds to a name
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes that name at once, else it is removed.
 
     Raises
@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> Iterator[None]:
+def output_lock(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> Iterator[None]:
     """Make a directory if need be, and keep other runs from writing the same into it meanwhile.
 
     The locks are the operating system's: they end with the process, however that ends. What a killed

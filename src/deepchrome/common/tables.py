@@ -11,12 +11,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from deepchrome.common.signatures import GZIP_MAGIC
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
 # The largest tables read this way, 19,802 genes x 100 bins of text, take some 30 MB.
 MAX_BYTES: Final = 1 << 30
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_NAME: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 # Looking back keeps this linear: a run of blanks is tried once, from its beginning.
 _TRAILING_BLANKS: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
 _VERSIONED_ID: Final = r"^(ENS[A-Z]*\d+)\.\d+"
@@ -42,7 +41,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         # One byte more than allowed tells a file that is too large from one that just fits.
         raw = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _head(path)
-        if raw.startswith(_GZIP_MAGIC):
+        if raw.startswith(GZIP_MAGIC):
             with gzip.open(io.BytesIO(raw), "rb") as unpacked:
                 data = unpacked.read(MAX_BYTES + 1)
         else:
@@ -103,20 +102,6 @@ def read_table(path: Path, separator: str = "\t") -> pl.DataFrame:
     if fields.height == 1:
         raise BadDataError(f"{path}: a header and no rows")
     return fields[1:].rename(dict(zip(fields.columns, header, strict=True)))
-
-
-def check_names(names: list[str], what: str, where: str) -> None:
-    """Refuse names that could not safely become a file's.
-
-    Raises
-    ------
-    BadDataError
-        A name is ``.``, ``..``, longer than 64 characters or has others than ``A-Za-z0-9._+-``.
-    """
-    if bad := [name for name in names if not _NAME.fullmatch(name) or name in {".", ".."}]:
-        raise BadDataError(
-            f"{where}: {bad[0][:80]!r} cannot name {what}; use 1 to 64 of A-Z a-z 0-9 . _ + - (not . or ..)"
-        )
 
 
 def stable_ids(gene_id: pl.Series) -> pl.Series:

@@ -12,21 +12,21 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
-def scheme(path: str) -> str:
+def url_scheme(path: str) -> str:
     """Return the scheme of a URL of any kind, with its ``://``; nothing for a path."""
     match = _ANY_URL.match(path)
     return match[0] if match else ""
 
 
-def shown(path: str) -> str:
+def hide_secrets(path: str) -> str:
     """Return a URL without user, password, query and fragment, which may be secrets; a path as it is."""
-    if not (begin := scheme(path)):
+    if not (begin := url_scheme(path)):
         return path
     rest = re.split("[?#]", path.removeprefix(begin), maxsplit=1)[0]
     host, slash, place = rest.partition("/")
     return f"{begin}{host.rpartition('@')[2]}{slash}{place}"
 
 
-def file_name(url: str) -> str:
+def url_file_name(url: str) -> str:
     """Return the last part of a URL's path, percent-decoded: the name of its file."""
-    return unquote(shown(url).partition("://")[2].rpartition("/")[2])
+    return unquote(hide_secrets(url).partition("://")[2].rpartition("/")[2])

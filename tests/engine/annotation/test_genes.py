@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.places import SHARED
 
-from deepchrome.engine.annotation.genes import Genes, read_genes, unique, write_genes
+from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes, write_genes
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
 TSV = "gene_id\tsymbol\tchrom\ttss\tstrand\nENSG1.2\tA\tchr1\t1000\t+\nENSG2\t\tchrX\t500\t-\nENSG3\tC d\tchr2\t7\t.\n"
@@ -117,8 +117,8 @@ def test_bed12_with_numeric_names_is_not_taken_for_gene_info(tmp_path: Path) -> 
 def test_duplicate_ids_stay_until_asked(tmp_path: Path) -> None:
     genes = read_genes(write(tmp_path / "g", "gene_id\tchrom\ttss\nB\tchr1\t5\nA\tchr1\t6\nB\tchr2\t7\nA\tchr1\t6\n"))
     assert genes.gene_id == ("B", "A", "B", "A")
-    assert rows(unique(genes)) == [("B", "", "chr1", 5, "."), ("A", "", "chr1", 6, ".")]
-    assert rows(unique(unique(genes))) == rows(unique(genes))
+    assert rows(drop_repeated_genes(genes)) == [("B", "", "chr1", 5, "."), ("A", "", "chr1", 6, ".")]
+    assert rows(drop_repeated_genes(drop_repeated_genes(genes))) == rows(drop_repeated_genes(genes))
 
 
 H = "gene_id\tchrom\ttss\tstrand\tsymbol\n"
@@ -302,7 +302,7 @@ def test_roadmaps_genes() -> None:
     genes = read_genes(path)
     assert len(genes) == 19_802
     assert Counter(genes.strand)["."] == 150
-    assert len(unique(genes)) == 19_795
+    assert len(drop_repeated_genes(genes)) == 19_795
     assert rows(genes)[0] == ("ENSG00000000003", "TSPAN6", "chrX", 99894988, "-")
 
 

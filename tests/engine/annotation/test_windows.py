@@ -8,7 +8,7 @@ import pytest
 
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import Genome
-from deepchrome.engine.annotation.windows import Windows, _indexes, index_of, index_windows, tss_windows
+from deepchrome.engine.annotation.windows import Windows, _indexes, build_window_index, tss_windows, window_index
 from deepchrome.engine.kernels import TILE_BITS
 from deepchrome.errors import BadDataError, UsageError
 
@@ -84,7 +84,7 @@ def test_other_things_that_make_no_sense() -> None:
 
 def sweep(windows: Windows, chrom: int, position: int) -> set[int]:
     """The genes that the index offers for a read of 1 bp: from the tile's first slot to the first that starts after."""
-    index = index_windows(windows)
+    index = build_window_index(windows)
     first_tile, last, _ = index.sites[chrom]
     slot = index.tiles[first_tile + min(position >> TILE_BITS, last)]
     offered = set()
@@ -110,10 +110,10 @@ def test_the_index_finds_every_window() -> None:
 def test_an_index_is_made_once_and_goes_with_its_windows() -> None:
     windows = tss_windows(genes(("chr1", 50_000), ("chr1", 60_000)), GENOME)
     before, size = set(_indexes), len(pickle.dumps(windows))
-    index = index_of(windows)
-    assert index_of(windows) is index
-    assert index_of(windows, "same").accepts.tolist() != index.accepts.tolist()
-    assert index.starts.tolist() == index_windows(windows).starts.tolist()
+    index = window_index(windows)
+    assert window_index(windows) is index
+    assert window_index(windows, "same").accepts.tolist() != index.accepts.tolist()
+    assert index.starts.tolist() == build_window_index(windows).starts.tolist()
     assert len(pickle.dumps(windows)) == size
     del windows
     gc.collect()

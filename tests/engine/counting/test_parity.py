@@ -22,7 +22,7 @@ from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import tss_windows
 from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.errors import BadDataError
 
 GOLDENS = TESTS / "data" / "goldens"

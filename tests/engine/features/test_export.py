@@ -8,7 +8,7 @@ import pytest
 
 from deepchrome.cli import main
 from deepchrome.engine.annotation.genes import Genes
-from deepchrome.engine.features.export import MARK_ORDER, export_csv, read_labels, split_from
+from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER, export_csv, read_labels, read_split_table
 from deepchrome.engine.features.store import write_features
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.deepchrome_csv import load_csv
@@ -63,10 +63,12 @@ def test_the_exact_text(tmp_path, labels):
 def test_round_trip_of_one_epigenome(features, labels, tmp_path):
     export_csv(features, tmp_path / "out", labels, PUBLISHED, epigenomes=["E003"])
     (data,), _ = load_csv(tmp_path / "out")
-    assert data.marks == MARK_ORDER
+    assert data.marks == PUBLISHED_MARK_ORDER
     order = np.array([IDS.index(gene) for gene in data.gene_id])
     assert sorted(order) == list(range(N))
-    assert (data.x == np.stack([COUNTS[mark][order] for mark in MARK_ORDER], axis=-1).astype(np.float32)).all()
+    assert (
+        data.x == np.stack([COUNTS[mark][order] for mark in PUBLISHED_MARK_ORDER], axis=-1).astype(np.float32)
+    ).all()
     split = split_genes(replace(GENES, gene_id=tuple(gene.split(".")[0] for gene in IDS)))
     assert (data.split == split[order]).all()
     assert data.y.tolist() == [int(gene[4:6]) % 2 for gene in data.gene_id]
@@ -78,7 +80,7 @@ def test_several_epigenomes_get_a_directory_each(features, labels, tmp_path):
     )
     assert [(done.epigenome, sum(done.genes)) for done in exported] == [("E003", N), ("E004", N)]
     (data,), _ = load_csv(tmp_path / "out" / "E004")
-    assert data.marks == (*MARK_ORDER, "H3K27ac")
+    assert data.marks == (*PUBLISHED_MARK_ORDER, "H3K27ac")
     assert data.y.tolist() == [int(int(gene[4:6]) < 5) for gene in data.gene_id]
     twice = [data.split[data.gene_id.index(gene)] for gene in ("ENSG01.1", "ENSG01.2")]
     assert twice[0] == twice[1]
@@ -88,23 +90,23 @@ def test_split_table(features, labels, tmp_path):
     path = tmp_path / "split.tsv"
     parts = dict(zip(range(1, 10), ("test", "train", "valid") * 3, strict=True))
     path.write_text("split\tgene_id\n" + "".join(f"{part}\tENSG{i:02d}.9\n" for i, part in parts.items()))
-    export_csv(features, tmp_path / "out", labels, split_from(path), epigenomes=["E003"])
+    export_csv(features, tmp_path / "out", labels, read_split_table(path), epigenomes=["E003"])
     (data,), _ = load_csv(tmp_path / "out")
     names = ("train", "valid", "test")
     assert [names[part] for part in data.split] == [parts[int(gene[4:6])] for gene in data.gene_id]
 
     path.write_text("split\tgene_id\ntrain\tENSG01\n")
     with pytest.raises(BadDataError, match="no split for 7 genes: ENSG05, ENSG09, ENSG02"):
-        export_csv(features, tmp_path / "other", labels, split_from(path), epigenomes=["E003"])
+        export_csv(features, tmp_path / "other", labels, read_split_table(path), epigenomes=["E003"])
     path.write_text("split\tgene_id\ntrain\tENSG01\ntest\tENSG01.2\n")
     with pytest.raises(BadDataError, match=r"split\.tsv:3: ENSG01 is in train already"):
-        split_from(path)
+        read_split_table(path)
     path.write_text("split\tgene_id\nholdout\tENSG01\n")
     with pytest.raises(BadDataError, match=r"split\.tsv:2: split 'holdout'"):
-        split_from(path)
+        read_split_table(path)
     path.write_text("part\tgene_id\ntrain\tENSG01\n")
     with pytest.raises(BadDataError, match="expected gene_id and split"):
-        split_from(path)
+        read_split_table(path)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from support.tiny import GENES, PACK, counts_of, place, reads_text
 
-from deepchrome.common.files import exclusive
+from deepchrome.common.files import output_lock
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features import store
-from deepchrome.engine.features.featurize import Observer, featurize
-from deepchrome.engine.features.resume import Verdict
+from deepchrome.engine.features.featurize import FeaturizeObserver, featurize
+from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import read_features
-from deepchrome.engine.features.summary import SUMMARY_COLUMNS, Outcome
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 
 TEXT = {name: reads_text(600, seed) for seed, name in enumerate(("E1-A", "E1-B", "E2-A", "E2-B"))}
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *reads: str, **options: Any) -> list[Outcome]:
+def run(folder: Path, *reads: str, **options: Any) -> list[FileOutcome]:
     given = {"genes": folder / "genes.tsv", "genome": folder / "small.sizes", "out": folder / "out"} | options
     return featurize([folder / name for name in reads] or [folder], **given)
 
@@ -146,8 +146,8 @@ def test_the_order_of_marks(folder: Path) -> None:
     [
         (["A", "C"], UsageError, "^E1: no reads of C$"),
         (["A", "B", "A"], UsageError, "names a mark twice"),
-        (["A", "../B"], BadDataError, "'../B' cannot be the name of a mark"),
-        (["A", ""], BadDataError, "cannot be the name of a mark"),
+        (["A", "../B"], BadDataError, "'../B' cannot name a mark"),
+        (["A", ""], BadDataError, "cannot name a mark"),
     ],
 )
 def test_marks_that_cannot_be(marks: Sequence[str], error: type[Exception], message: str, folder: Path) -> None:
@@ -235,10 +235,10 @@ def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
         seen.append((out / "E1.parquet").exists())
         out.mkdir()
         (out / "E1.parquet").touch()
-        return exclusive(out, names)
+        return output_lock(out, names)
 
-    heard: list[Verdict] = []
-    listener = Observer()
+    heard: list[ReuseDecision] = []
+    listener = FeaturizeObserver()
     with patch("deepchrome.engine.features.featurize.exclusive", enter), patch.object(listener, "judged", heard.append):
         run(folder, observer=listener)
     assert seen == [False]
@@ -248,7 +248,7 @@ def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
 @pytest.mark.campaign("races")
 def test_two_runs_on_one_output(folder: Path) -> None:
     """Whoever would write the same file is refused; who writes another, or has another directory, is not."""
-    with exclusive(folder / "out", ["E1.parquet"]):
+    with output_lock(folder / "out", ["E1.parquet"]):
         with pytest.raises(StorageError, match=r"out/E1\.parquet: process \d+ of .* is writing there"):
             run(folder)
         assert len(run(folder, "E2-A.tagAlign", "E2-B.tagAlign")) == 2
@@ -294,7 +294,7 @@ def test_edges_and_rows_given_twice(folder: Path) -> None:
     assert fewer.genes.tss[0] == GENES[0].tss
 
 
-class Witness(Observer):
+class Witness(FeaturizeObserver):
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.bytes: dict[Sample, int] = {}
@@ -305,7 +305,7 @@ class Witness(Observer):
     def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
         self.bytes[sample] = bytes_read
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: FileOutcome) -> None:
         self.heard.append("bad" if outcome.error else "good")
 
 
@@ -322,8 +322,8 @@ def test_an_observer_hears_it_all(folder: Path) -> None:
 
 @pytest.mark.campaign("interrupt")
 def test_an_interrupt_ends_it(folder: Path) -> None:
-    class Impatient(Observer):
-        def finished(self, outcome: Outcome) -> None:
+    class Impatient(FeaturizeObserver):
+        def finished(self, outcome: FileOutcome) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

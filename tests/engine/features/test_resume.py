@@ -20,11 +20,11 @@ from campaign.rows import sized
 from support.tiny import PACK, Ran, counts_of, dc, place, reads_text
 from support.web import serving
 
-from deepchrome.engine.counting.formats import ReadOptions
-from deepchrome.engine.features.featurize import Observer, featurize
-from deepchrome.engine.features.resume import Hashes, Verdict, stamp
+from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.featurize import FeaturizeObserver, featurize
+from deepchrome.engine.features.resume import HashCache, ReuseDecision, file_stamp
 from deepchrome.engine.features.store import read_features
-from deepchrome.engine.features.summary import Outcome
+from deepchrome.engine.features.summary import FileOutcome
 
 pytestmark = pytest.mark.campaign("resume")
 NAMES = ("E1-A", "E1-B", "E2-A", "E2-B", "E3-A", "E3-B")
@@ -41,17 +41,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Witness(Observer):
+class Witness(FeaturizeObserver):
     """What was decided, and what was counted."""
 
     def __init__(self) -> None:
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, ReuseDecision] = {}
         self.counted: list[str] = []
 
-    def judged(self, verdict: Verdict) -> None:
+    def judged(self, verdict: ReuseDecision) -> None:
         self.verdicts[verdict.epigenome] = verdict
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: FileOutcome) -> None:
         self.counted.append(f"{outcome.sample.epigenome}-{outcome.sample.mark}")
 
 
@@ -146,14 +146,14 @@ def test_files_that_are_touched_or_moved_are_the_same_files(folder: Path) -> Non
 def test_a_hash_is_remembered_only_of_what_was_read(folder: Path) -> None:
     path = folder / "reads" / "E1-A.tagAlign.gz"
     (folder / "out" / ".deepchrome").mkdir(parents=True)
-    hashes = Hashes(folder / "out", "E1")
-    before = stamp(str(path))
+    hashes = HashCache(folder / "out", "E1")
+    before = file_stamp(str(path))
     path.write_bytes(b"another")
     hashes.remember(str(path), before, "0" * 64)
     assert hashes.of(str(path)) != "0" * 64
-    hashes.remember(str(path), stamp(str(path)), "1" * 64)
+    hashes.remember(str(path), file_stamp(str(path)), "1" * 64)
     hashes.save()
-    assert Hashes(folder / "out", "E1").of(str(path)) == "1" * 64
+    assert HashCache(folder / "out", "E1").of(str(path)) == "1" * 64
 
 
 def test_a_new_mark_is_added_and_a_lost_one_refused(folder: Path) -> None:

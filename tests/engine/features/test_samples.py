@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deepchrome.engine.features.samples import Sample, check_name, find_samples, read_samples
+from deepchrome.common.names import check_name
+from deepchrome.engine.features.samples import Sample, find_samples, read_samples
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
 HOSTILE = ("", ".", "..", "../x", "a/b", "/etc/passwd", "a b", "a\n", "a\0", "é", "<b>", "a" * 65, "a\\b", "$(x)")
@@ -25,7 +26,7 @@ def touch(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(name: str) -> None:
-    with pytest.raises(BadDataError, match=r"^here: .* cannot be the name of a thing; use 1 to 64 letters"):
+    with pytest.raises(BadDataError, match=r"^here: .* cannot name a thing. Use 1 to 64 letters"):
         check_name(name, "a thing", "here")
     for given in (f"{name}-H3K4me3", f"E003-{name}"):
         with pytest.raises((BadDataError, UsageError), match=r"--name: "):
@@ -64,7 +65,7 @@ def test_a_name_that_says_nothing(name: str, touch: Callable[..., Path]) -> None
 
 def test_a_name_of_odd_letters(touch: Callable[..., Path]) -> None:
     path = touch("E 3-H3K4me3.bed") / "E 3-H3K4me3.bed"
-    with pytest.raises(BadDataError, match="'E 3' cannot be the name of an epigenome"):
+    with pytest.raises(BadDataError, match="'E 3' cannot name an epigenome"):
         find_samples([str(path)])
 
 
@@ -119,8 +120,8 @@ BAD_TABLES = {
     "commas": ("epigenome,mark,path\nE1,A,x.gz\n", ":1: no column epigenome, mark, path"),
     "short row": (HEADER + "# c\nE1\tA\n", ":3: 2 columns where the header has 3"),
     "long row": (HEADER + "E1\tA\tx.gz\t\n", ":2: 4 columns where the header has 3"),
-    "hostile epigenome": (HEADER + "\n../E1\tA\tx.gz\n", ":3: '../E1' cannot be the name of an epigenome"),
-    "hostile mark": (HEADER + "E1\tA/B\tx.gz\n", ":2: 'A/B' cannot be the name of a mark"),
+    "hostile epigenome": (HEADER + "\n../E1\tA\tx.gz\n", ":3: '../E1' cannot name an epigenome"),
+    "hostile mark": (HEADER + "E1\tA/B\tx.gz\n", ":2: 'A/B' cannot name a mark"),
     "no row": (HEADER + "# E1\tA\tx.gz\n", ": no sample in this table"),
 }
 

@@ -13,7 +13,7 @@ from support.tiny import BGZF_END, PACK, SIZES, featurize, place, reads_text
 
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import read_features, write_features
-from deepchrome.engine.features.verify import Verified, verify
+from deepchrome.engine.features.verify import VerifyResult, verify
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 TEXT = reads_text(1500)
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(folder: Path, path: Path, mark: str = "A", **options: Any) -> Verified:
+def check(folder: Path, path: Path, mark: str = "A", **options: Any) -> VerifyResult:
     (result,) = verify(folder / "out", [Sample("E1", mark, str(path))], genome=folder / "small.sizes", **options)
     return result
 

@@ -8,7 +8,7 @@ from oracle.naive import Gene
 from support import ours
 
 from deepchrome.engine.counting.count import tally_reads
-from deepchrome.engine.counting.formats import ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.errors import BadDataError
 
 # Around the lengths at which names are compared in another way: eight, sixteen and more bytes.

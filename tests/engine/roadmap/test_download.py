@@ -20,13 +20,13 @@ import pytest
 from support.tiny import PACK, Ran, bgzip, counts_of, dc, featurize, place, reads_text
 from support.web import Fault, Web, serving
 
-from deepchrome.common.files import exclusive
+from deepchrome.common.files import output_lock
 from deepchrome.engine.features.samples import find_samples
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.roadmap import download as downloads
 from deepchrome.engine.roadmap import manifest as manifests
-from deepchrome.engine.roadmap.download import Observer, download
-from deepchrome.engine.roadmap.manifest import choose, read_manifest
+from deepchrome.engine.roadmap.download import DownloadObserver, download
+from deepchrome.engine.roadmap.manifest import read_manifest, select_entries
 from deepchrome.engine.streams import remote
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
@@ -205,7 +205,7 @@ def test_what_is_not_there(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     at.reads("E002-A")
     at.web.put("E001-Input.tagAlign.gz", READS)
     monkeypatch.setattr(manifests, "READS_URL", at.web.root + "/{epigenome}-{mark}.tagAlign.gz")
-    entries = choose(read_manifest(at.manifest), None, ["Input"], tables=False, by_rule=True)
+    entries = select_entries(read_manifest(at.manifest), None, ["Input"], tables=False, by_rule=True)
     done = download(at.out, entries)
     assert [fetched.row()["status"] for fetched in done] == ["fetched", "not published"]
     assert at.files() == ["E001-Input.tagAlign.gz", "manifest.tsv"]
@@ -328,7 +328,7 @@ def test_interrupted(at: Place) -> None:
     at.reads("E001-A")
     at.reads("E002-A", NOISE, size=len(NOISE), always=Fault(stall_after=100_000))
 
-    class Impatient(Observer):
+    class Impatient(DownloadObserver):
         is_sent = False
 
         def advanced(self, entry: Any, bytes_there: int) -> None:
@@ -444,7 +444,7 @@ def test_a_disk_that_fills_up(small_disk: Place) -> None:
 
 def test_one_run_at_a_time(at: Place) -> None:
     at.reads("E001-A")
-    with exclusive(at.out):
+    with output_lock(at.out):
         ran = at.dc()
     assert ran.code == 74
     assert "is writing there" in ran.err
@@ -485,9 +485,9 @@ def test_the_same_file_as_manifest_and_record(at: Place) -> None:
 
 BAD_ROWS = {
     "kind": ("tracks\tE1\tA\thttp://h/E1-A.bed.gz\t\t", "the kind 'tracks' is none of reads"),
-    "epigenome": ("reads\t../E1\tA\thttp://h/E1-A.bed.gz\t\t", "'../E1' cannot be the name of an epigenome"),
-    "mark": ("reads\tE1\t/A\thttp://h/E1-A.bed.gz\t\t", "'/A' cannot be the name of a mark"),
-    "no mark": ("reads\tE1\t\thttp://h/E1-A.bed.gz\t\t", "'' cannot be the name of a mark"),
+    "epigenome": ("reads\t../E1\tA\thttp://h/E1-A.bed.gz\t\t", "'../E1' cannot name an epigenome"),
+    "mark": ("reads\tE1\t/A\thttp://h/E1-A.bed.gz\t\t", "'/A' cannot name a mark"),
+    "no mark": ("reads\tE1\t\thttp://h/E1-A.bed.gz\t\t", "'' cannot name a mark"),
     "url": ("reads\tE1\tA\t/etc/passwd\t\t", "'/etc/passwd' is not a URL"),
     "scheme": ("reads\tE1\tA\tfile:///E1-A.bed.gz\t\t", "is not a URL; http://, https:// and s3:// are"),
     "secret": ("genes\t\t\tftp://me:pw@h/genes.tsv\t\t", "'ftp://h/genes.tsv' is not a URL"),
@@ -496,11 +496,11 @@ BAD_ROWS = {
     "digits": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t٣\t", "is not a number of bytes"),
     "hash": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t\tabc", "'abc' is not a SHA-256"),
     "table of an epigenome": ("genes\tE1\t\thttp://h/genes.tsv\t\t", "only reads have an epigenome and a mark"),
-    "path": ("genes\t\t\thttp://h/..%2F..%2Fgenes.tsv\t\t", "cannot be the name of a file"),
-    "dots": ("genes\t\t\thttp://h/..\t\t", "cannot be the name of a file"),
-    "hidden": ("genes\t\t\thttp://h/.lock\t\t", "'.lock' cannot be the name of a file here"),
-    "record": ("genes\t\t\thttp://h/manifest.tsv\t\t", "'manifest.tsv' cannot be the name of a file here"),
-    "part": ("genes\t\t\thttp://h/E1-A.bed.part\t\t", "cannot be the name of a file here"),
+    "path": ("genes\t\t\thttp://h/..%2F..%2Fgenes.tsv\t\t", "cannot name a file"),
+    "dots": ("genes\t\t\thttp://h/..\t\t", "cannot name a file"),
+    "hidden": ("genes\t\t\thttp://h/.lock\t\t", "'.lock' cannot name a file here"),
+    "record": ("genes\t\t\thttp://h/manifest.tsv\t\t", "'manifest.tsv' cannot name a file here"),
+    "part": ("genes\t\t\thttp://h/E1-A.bed.part\t\t", "cannot name a file here"),
     "columns": ("reads\tE1\tA", "3 columns where the header has 6"),
     "twice": (
         "genes\t\t\thttp://h/a/X\t\t\nepigenomes\t\t\thttp://h/b/x\t\t",
@@ -550,14 +550,14 @@ def test_choices(at: Place, tmp_path: Path) -> None:
         assert ran.code == 2
         assert message in ran.err
     entries = read_manifest()
-    assert len(choose(entries, ["E003"], ["H3K27ac", "H3K4me3"], tables=False, by_rule=True)) == 2
+    assert len(select_entries(entries, ["E003"], ["H3K27ac", "H3K4me3"], tables=False, by_rule=True)) == 2
     with pytest.raises(UsageError, match=r"^E060: not in the manifest; it has E001, E002, E003, E004, \.\.\., E129$"):
-        choose(entries, ["E060"], None, tables=True, by_rule=True)
-    with pytest.raises(BadDataError, match="cannot be the name of a mark"):
-        choose(entries, ["E003"], ["../x"], tables=True, by_rule=True)
+        select_entries(entries, ["E060"], None, tables=True, by_rule=True)
+    with pytest.raises(BadDataError, match="cannot name a mark"):
+        select_entries(entries, ["E003"], ["../x"], tables=True, by_rule=True)
     only_tables = [entry for entry in entries if entry.kind != "reads"]
     with pytest.raises(UsageError, match="nothing in the manifest is asked for"):
-        choose(only_tables, None, None, tables=False, by_rule=False)
+        select_entries(only_tables, None, None, tables=False, by_rule=False)
     with pytest.raises(MissingInputError, match="no such file"):
         read_manifest(tmp_path / "absent")
 
@@ -597,7 +597,7 @@ def test_so_many_at_a_time(at: Place) -> None:
         with counted():
             return ask(url)
 
-    with patch.object(downloads, "_receive", receive), patch.object(downloads, "identity", identity):
+    with patch.object(downloads, "_receive", receive), patch.object(downloads, "fetch_identity", identity):
         download(at.out, read_manifest(at.manifest), jobs=3)
     assert most == 3
     assert len(at.record()) == 9

@@ -267,7 +267,7 @@ def test_more_reads_than_32_bits_could_add_up(threads: int, put: Put, shape: Win
 def test_reading_that_fails(put: Put, shape: Windows) -> None:
     path = put(TEXT)
     with (
-        patch("deepchrome.engine.streams.blocks.Meter.readinto", side_effect=OSError(5, "Input/output error")),
+        patch("deepchrome.engine.streams.blocks.MeteredStream.readinto", side_effect=OSError(5, "Input/output error")),
         pytest.raises(StorageError, match=f"^{path}: cannot be read .Input/output error"),
     ):
         count_reads(path, shape, threads=2)

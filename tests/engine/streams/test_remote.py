@@ -21,14 +21,14 @@ from support.strategies import Record
 from support.tiny import PACK, counts_of, dc, featurize, place, reads_text, windows
 from support.web import Fault, Web, serving
 
-from deepchrome.common.urls import file_name, is_url, shown
+from deepchrome.common.urls import hide_secrets, is_url, url_file_name
 from deepchrome.engine.counting.count import count_reads
 from deepchrome.engine.features.samples import Sample, find_samples, read_samples
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.streams import remote, transports
-from deepchrome.engine.streams.blocks import explain, open_stream
-from deepchrome.engine.streams.remote import NotThereError, RemoteStream, identity
-from deepchrome.engine.streams.transports import Identity
+from deepchrome.engine.streams.blocks import open_stream, translate_error
+from deepchrome.engine.streams.remote import ObjectNotFoundError, RemoteStream, fetch_identity
+from deepchrome.engine.streams.transports import ObjectIdentity
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError, UsageError
 
 NOISE = random.Random(1).randbytes(700_000)
@@ -61,15 +61,16 @@ def test_what_a_url_is() -> None:
         assert is_url(path)
     for path in ("x", "-", "/http://x", "ftp://h/x", "http:/h/x", "C:\\x", "gs://b/k"):
         assert not is_url(path)
-        assert shown(path) == path
+        assert hide_secrets(path) == path
     assert (
-        shown("https://me:pw@host:8/a%20b/E1-A.bed.gz?X-Amz-Signature=abc#part") == "https://host:8/a%20b/E1-A.bed.gz"
+        hide_secrets("https://me:pw@host:8/a%20b/E1-A.bed.gz?X-Amz-Signature=abc#part")
+        == "https://host:8/a%20b/E1-A.bed.gz"
     )
-    assert shown("ftp://me:pw@host/x") == "ftp://host/x"
-    assert shown("https://host?token=abc") == "https://host"
-    assert file_name("https://host/a/E1-A%2Bb.bed.gz?x=/y-z.bed#/w-v.bed") == "E1-A+b.bed.gz"
-    assert file_name("s3://bucket/a/E1-A.bed.gz") == "E1-A.bed.gz"
-    assert file_name("https://host") == "host"
+    assert hide_secrets("ftp://me:pw@host/x") == "ftp://host/x"
+    assert hide_secrets("https://host?token=abc") == "https://host"
+    assert url_file_name("https://host/a/E1-A%2Bb.bed.gz?x=/y-z.bed#/w-v.bed") == "E1-A+b.bed.gz"
+    assert url_file_name("s3://bucket/a/E1-A.bed.gz") == "E1-A.bed.gz"
+    assert url_file_name("https://host") == "host"
 
 
 @pytest.mark.parametrize("size", [0, 1, 199_999, 200_000, 200_001, 400_000, 700_000])
@@ -139,8 +140,8 @@ def test_no_length_at_all(web: Web) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (404, NotThereError, r"^the server has no such file \(404\)$"),
-        (410, NotThereError, "no such file"),
+        (404, ObjectNotFoundError, r"^the server has no such file \(404\)$"),
+        (410, ObjectNotFoundError, "no such file"),
         (401, MissingInputError, r"^the server refuses access \(401\); it needs credentials"),
         (403, MissingInputError, r"^the server refuses access \(403\)"),
         (400, StorageError, "^the server answers 400 Bad Request$"),
@@ -150,7 +151,7 @@ def test_no_length_at_all(web: Web) -> None:
 def test_a_server_that_refuses(status: int, error: type[Exception], message: str, web: Web) -> None:
     """There is no use in asking again."""
     url = web.put("x", NOISE, probes_too=True, always=Fault(status))
-    for ask in (read, identity):
+    for ask in (read, fetch_identity):
         web.log.clear()
         with pytest.raises(error, match=message):
             ask(url)
@@ -167,7 +168,7 @@ def test_a_busy_server(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "LONGEST_PAUSE_SECONDS", 0.05)
     later = {"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}
     url = web.put("y", NOISE, probes_too=True, always=Fault(503, later))
-    for ask in (read, identity):
+    for ask in (read, fetch_identity):
         with pytest.raises(StorageError, match=r"^the server answers 503 Service Unavailable; tried 4 times$"):
             ask(url)
     assert len(web.log) == 5 + 8
@@ -186,7 +187,7 @@ def test_a_server_that_stalls(web: Web, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_server_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    for ask in (read, identity):
+    for ask in (read, fetch_identity):
         with pytest.raises(StorageError, match=r"^connect call failed .*; tried 4 times$"):
             ask(f"http://user:{SECRET}@127.0.0.1:{port}/x?{SECRET}")
     for odd in ("http://", "http://127.0.0.1:port/x", "http://[::1/x"):
@@ -207,14 +208,14 @@ def test_an_object_that_changes(web: Web) -> None:
 def test_going_on_where_another_left_off(web: Web) -> None:
     """Only if it is the same object still, and the server can; else from the first byte."""
     url = web.put("x", NOISE)
-    same = Identity(700_000, '"1"')
+    same = ObjectIdentity(700_000, '"1"')
     for known, start in (
         (same, 300_000),
-        (Identity(None, '"1"'), 300_000),
-        (Identity(700_000, None), 300_000),
-        (Identity(700_000, '"0"'), 0),
-        (Identity(700_001, '"1"'), 0),
-        (Identity(None, None), 0),
+        (ObjectIdentity(None, '"1"'), 300_000),
+        (ObjectIdentity(700_000, None), 300_000),
+        (ObjectIdentity(700_000, '"0"'), 0),
+        (ObjectIdentity(700_001, '"1"'), 0),
+        (ObjectIdentity(None, None), 0),
     ):
         with closing(RemoteStream(url, 300_000, known)) as stream:
             assert (stream.start, stream.identity) == (start, same)
@@ -226,10 +227,10 @@ def test_going_on_where_another_left_off(web: Web) -> None:
 
 
 def test_identity(web: Web) -> None:
-    assert identity(web.put("a", NOISE)) == Identity(700_000, '"1"')
-    assert identity(web.put("b", NOISE, etag=None, modified="then")) == Identity(700_000, "then")
-    assert identity(web.put("c", NOISE, etag=None, ranges=False)) == Identity(700_000, None)
-    assert identity(web.put("d", b"")).size == 0
+    assert fetch_identity(web.put("a", NOISE)) == ObjectIdentity(700_000, '"1"')
+    assert fetch_identity(web.put("b", NOISE, etag=None, modified="then")) == ObjectIdentity(700_000, "then")
+    assert fetch_identity(web.put("c", NOISE, etag=None, ranges=False)) == ObjectIdentity(700_000, None)
+    assert fetch_identity(web.put("d", b"")).size == 0
 
 
 def test_redirects(web: Web) -> None:
@@ -253,7 +254,7 @@ def test_who_gives_up_is_not_kept_waiting(web: Web, monkeypatch: pytest.MonkeyPa
 
 def test_closed_while_another_thread_waits(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "STALL_SECONDS", 60.0)
-    for end in (RemoteStream.close, lambda _: remote.give_up()):
+    for end in (RemoteStream.close, lambda _: remote.cancel_pending()):
         stream = RemoteStream(web.put("x", NOISE, always=Fault(stall_after=300_000)))
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(stream.read)
@@ -459,15 +460,15 @@ def test_s3(s3: str, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     assert third is not None
     assert int(third.removeprefix("bytes=").removesuffix("-")) >= 65_536
     assert not any("Authorization" in asked.headers for asked in web.log)
-    assert identity(f"{s3}/a/x") == Identity(700_000, '"1"')
-    for status, error in ((404, NotThereError), (403, MissingInputError), (400, StorageError)):
+    assert fetch_identity(f"{s3}/a/x") == ObjectIdentity(700_000, '"1"')
+    for status, error in ((404, ObjectNotFoundError), (403, MissingInputError), (400, StorageError)):
         web.put("bucket/y", NOISE, probes_too=True, always=Fault(status))
         with pytest.raises(error):
             read(f"{s3}/y")
     web.put("bucket/z", NOISE, always=Fault(cut_after=10))
     with pytest.raises(StorageError, match=r"announced 700,000 bytes and \d+ arrived; tried 4 times"):
         read(f"{s3}/z")
-    with closing(RemoteStream(f"{s3}/a/x", 300_000, Identity(700_000, '"1"'))) as stream:
+    with closing(RemoteStream(f"{s3}/a/x", 300_000, ObjectIdentity(700_000, '"1"'))) as stream:
         assert (stream.start, stream.read()) == (300_000, NOISE[300_000:])
     with pytest.raises(StorageError, match=r"^s3 cannot be asked \(.*\)$"):
         read(s3)
@@ -502,7 +503,7 @@ def test_explained_without_secrets() -> None:
         BadDataError("x"),
         gzip.BadGzipFile("x"),
     ):
-        explained = explain(error, url)
+        explained = translate_error(error, url)
         assert isinstance(explained, DeepchromeError)
         assert str(explained).startswith("https://host/x: ")
     with patch("deepchrome.engine.streams.remote.RemoteStream", side_effect=StorageError("down")) as opened:

@@ -10,7 +10,7 @@ from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.inputs import LIBRARY_READS, InputSpec
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, Straddling, split_genes
+from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, split_genes
 
 N_BINS = 4
 IDS = ("ENSG01.3", "ENSG02.1", "ENSG03", "ENSG04.7", "ENSG05.1", "ENSG06.1", "ENSG07.1")
@@ -108,7 +108,7 @@ def test_split_is_that_of_the_genes_that_are_left(features, expression, method):
     left = GENES.take(np.array([0, 1, 3, 4, 5, 6]))
     assert (e003.split == split_genes(left, method, seed=3, flank=200)).all()
     assert (e003.split == e004.split).all()
-    assert report.straddling == Straddling(0, 0)
+    assert report.window_overlaps == WindowOverlaps(0, 0)
 
 
 def test_versions_do_not_tell_genes_apart(tmp_path, expression):
@@ -127,7 +127,7 @@ def test_overlaps_of_the_published_split_are_reported(tmp_path, expression):
     genes = replace(GENES, chrom=("chr1",) * 7, tss=np.array([1000, 9000, 18_000, 27_000, 90_000, 120_000, 1399]))
     write_features(tmp_path / "E003.parquet", genes, counts_of(0), METADATA)
     _, report = load_datasets(tmp_path, expression)
-    assert report.straddling == Straddling(0, 1)
+    assert report.window_overlaps == WindowOverlaps(0, 1)
     assert any("windows of 1 test genes overlap" in note for note in report.notes)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepchrome.engine.features.export import MARK_ORDER
+from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 
@@ -50,7 +50,7 @@ def test_three_files_become_one_data_set(tmp_path, header):
         (directory / name).write_bytes(data if part == "train" else gzip.compress(data))
     (data,), report = load_csv(directory)
     assert data.epigenome == "my_liver"
-    assert data.marks == (tuple("ABCDE") if header else MARK_ORDER)
+    assert data.marks == (tuple("ABCDE") if header else PUBLISHED_MARK_ORDER)
     assert data.gene_id == tuple("ABCDEF")
     assert data.x.dtype == np.float32
     assert (data.x == np.concatenate(everything)).all()
@@ -201,7 +201,7 @@ def test_published_data_sets(shared_data, tmp_path, name, suffix, genes, even, f
             shared_data / "csv" / f"{name}.{part}{suffix}"
         )
     (data,), report = load_csv(tmp_path, expression=shared_data / "roadmap" / "rpkm_56_epigenomes.tsv.gz")
-    assert data.marks == MARK_ORDER
+    assert data.marks == PUBLISHED_MARK_ORDER
     assert data.x.shape == (sum(genes), 100, 5)
     assert tuple(np.bincount(data.split)) == genes
     assert [note.split()[3] for note in report.notes if note.startswith("every count")] == even

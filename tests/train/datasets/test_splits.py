@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, Straddling, split_genes, straddling
+from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, find_window_overlaps, split_genes
 
 FLANK = 50
 
@@ -28,7 +28,7 @@ def pairs_across(rows, split, flank):
                     same.add(i)
                 if chrom == other_chrom and max(tss, other_tss) - flank < min(tss, other_tss) + flank:
                     overlapping.add(i)
-    return Straddling(len(same), len(overlapping))
+    return WindowOverlaps(len(same), len(overlapping))
 
 
 ROWS = st.lists(
@@ -59,20 +59,20 @@ def test_nothing_straddles_train_and_test(rows, seed, method):
     genes = genes_of(rows)
     split = split_genes(genes, method, seed=seed, flank=FLANK)
     assert set(split) == {TRAIN, VALID, TEST}
-    assert pairs_across(rows, split, FLANK) == Straddling(0, 0)
+    assert pairs_across(rows, split, FLANK) == WindowOverlaps(0, 0)
     assert (split == split_genes(genes, method, seed=seed, flank=FLANK)).all()
 
 
 @given(ROWS, st.randoms(use_true_random=False))
 def test_straddling_counts_as_the_obvious_way_does(rows, random):
     split = np.array([random.randrange(3) for _ in rows], np.int8)
-    assert straddling(genes_of(rows), split, FLANK) == pairs_across(rows, split, FLANK)
+    assert find_window_overlaps(genes_of(rows), split, FLANK) == pairs_across(rows, split, FLANK)
 
 
 def test_windows_that_touch_do_not_overlap():
     rows = [("A", "chr1", 1000), ("B", "chr1", 1100), ("C", "chr2", 1099), ("D", "chr2", 1000)]
     split = np.array([TRAIN, TEST, TRAIN, TEST], np.int8)
-    assert straddling(genes_of(rows), split, FLANK) == Straddling(0, 1)
+    assert find_window_overlaps(genes_of(rows), split, FLANK) == WindowOverlaps(0, 1)
 
 
 def test_chromosome_split_keeps_chromosomes_whole_and_near_a_third():
@@ -128,15 +128,15 @@ def test_the_published_split_of_the_real_genes(shared_data):
     # The authors' list is in the order of ids: rows 0-6600, 6601-13201, 13202-19801.
     published = split_genes(genes, "published")
     assert (published == np.repeat([TRAIN, VALID, TEST], [6601, 6601, 6600])).all()
-    found = straddling(genes, published)
+    found = find_window_overlaps(genes, published)
     near = 0
     for chrom in set(genes.chrom):
         of_chrom = np.array(genes.chrom) == chrom
         train, test = genes.tss[of_chrom & (published == TRAIN)], genes.tss[of_chrom & (published == TEST)]
         near += int((np.abs(test[:, None] - train[None, :]) < 10_000).any(1).sum())
-    assert found == Straddling(0, near)
+    assert found == WindowOverlaps(0, near)
     assert near > 500
     for method in ("random", "chromosome"):
         split = split_genes(genes, method)
         assert np.abs(np.bincount(split) - 19802 / 3).max() < 60
-        assert straddling(genes, split) == Straddling(0, 0)
+        assert find_window_overlaps(genes, split) == WindowOverlaps(0, 0)

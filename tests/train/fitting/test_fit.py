@@ -6,13 +6,13 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from support.epigenomes import random_dataset
 
-from deepchrome.common.seeds import random_source
+from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.config import FitConfig, Placement, best_epoch
 from deepchrome.train.fitting.fit import fit
-from deepchrome.train.models import network, score_genes
+from deepchrome.train.models import build_network, score_genes
 
 SHORT = FitConfig(epochs=3, batch_size=16)
 CPU = Placement("cpu", threads=2)
@@ -36,8 +36,8 @@ def epigenomes(n: int) -> list[Dataset]:
 
 def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str, torch.Tensor]]:
     """One model the ordinary way, batch by batch: validation AUROC by epoch, and the weights at the end."""
-    model = network(config.model, 1, *data.x.shape[:0:-1])
-    model.draw(0, random_source(config.seed, data.epigenome))
+    model = build_network(config.model, 1, *data.x.shape[:0:-1])
+    model.draw(0, random_generator(config.seed, data.epigenome))
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
     optimizer = kinds[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **extra)
@@ -45,7 +45,7 @@ def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str,
     rows, valid, taken, areas = np.flatnonzero(data.split == TRAIN), data.split == VALID, 0, []
     units, batch = model.dropout_units, config.batch_size
     for epoch in range(1, config.epochs + 1):
-        rng = random_source(config.seed, data.epigenome, epoch)
+        rng = random_generator(config.seed, data.epigenome, epoch)
         order = rng.permutation(rows)
         slots = -(-rows.size // batch) * batch
         bits = np.frombuffer(rng.bytes(slots * -(-units // 8)), np.uint8).reshape(slots, -1)

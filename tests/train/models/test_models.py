@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.splits import TRAIN, VALID
-from deepchrome.train.models import BASELINES, network, score_genes
+from deepchrome.train.models import BASELINES, build_network, score_genes
 from deepchrome.train.models import baselines as baselines_module
 from deepchrome.train.models.attentivechrome import Attention, BiLSTM
 from deepchrome.train.models.baselines import best_bins, check_baseline, fit_baseline, score_baseline
@@ -20,7 +20,7 @@ from deepchrome.train.models.stacked import on_probability
 
 
 def drawn(name, models=3, marks=5, bins=100):
-    built = network(name, models, marks, bins)
+    built = build_network(name, models, marks, bins)
     for i in range(models):
         built.draw(i, np.random.default_rng(i))
     return built
@@ -53,7 +53,7 @@ def plain_deepchrome(weights, marks, bins):
 
 
 def test_deepchrome_has_the_parameters_of_2016() -> None:
-    assert sum(weights.numel() for weights in network("deepchrome", 1, 5, 100).parameters()) == 644_177
+    assert sum(weights.numel() for weights in build_network("deepchrome", 1, 5, 100).parameters()) == 644_177
 
 
 @pytest.mark.parametrize(("marks", "bins"), [(5, 100), (1, 14), (7, 53)])
@@ -91,12 +91,12 @@ def test_dropout_drops_what_the_bits_say_and_doubles_the_rest() -> None:
 
 def test_deepchrome_refuses_too_few_bins() -> None:
     with pytest.raises(BadDataError, match="13 bins a gene; the deepchrome model needs 14"):
-        network("deepchrome", 1, 5, 13)
+        build_network("deepchrome", 1, 5, 13)
 
 
 def test_an_unknown_network_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="no network 'resnet'"):
-        network("resnet", 1, 5, 100)
+        build_network("resnet", 1, 5, 100)
 
 
 def test_bilstm_computes_what_pytorch_s_does() -> None:
@@ -138,13 +138,13 @@ def test_attentivechrome_s_weights_sum_to_one_and_its_models_do_not_mix() -> Non
     assert marks.shape == (2, 5, 3)
     torch.testing.assert_close(bins.sum(3), torch.ones(2, 5, 3))
     torch.testing.assert_close(marks.sum(2), torch.ones(2, 5))
-    alone = network("attentivechrome", 1, 3, 12)
+    alone = build_network("attentivechrome", 1, 3, 12)
     alone.load(0, stack.weights(1))
     torch.testing.assert_close(alone(x[1:])[0], logits[1])
 
 
 def test_drawn_weights_depend_on_the_source_alone_and_stay_in_bounds() -> None:
-    wide, alone = network("deepchrome", 4, 3, 24), network("deepchrome", 1, 3, 24)
+    wide, alone = build_network("deepchrome", 4, 3, 24), build_network("deepchrome", 1, 3, 24)
     wide.draw(2, np.random.default_rng(7))
     alone.draw(0, np.random.default_rng(7))
     for name, weights in alone.weights(0).items():

@@ -7,7 +7,7 @@ from torch import nn
 
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.models import network
+from deepchrome.train.models import build_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.models.stacked import StackedModel
 from deepchrome.train.report.evidence import (
@@ -42,7 +42,7 @@ def test_integrated_gradients_of_a_quadratic() -> None:
 
 
 def test_attributions_of_a_network_add_up_to_its_score() -> None:
-    model = network("deepchrome", 1, 5, 100)
+    model = build_network("deepchrome", 1, 5, 100)
     model.draw(0, np.random.default_rng(3))
     model.requires_grad_(False)
     x = np.random.default_rng(4).poisson(2, (6, 100, 5)).astype(np.float32)
@@ -82,7 +82,7 @@ def test_observed_reads_per_class(transform: str) -> None:
 
 
 def test_attention_sums_to_1() -> None:
-    model = network("attentivechrome", 1, 3, 12)
+    model = build_network("attentivechrome", 1, 3, 12)
     assert isinstance(model, AttentiveChrome)
     model.draw(0, np.random.default_rng(0))
     x = np.random.default_rng(1).random((5, 12, 3)).astype(np.float32)

@@ -19,9 +19,9 @@ from support.places import CHECKOUT
 from support.reports import ENDING, HOSTILE, hostile_run
 from support.tiny import dc
 
-from deepchrome.common.files import exclusive
-from deepchrome.train.report.document import Blob
-from deepchrome.train.report.page import report_html, serve_report
+from deepchrome.common.files import output_lock
+from deepchrome.train.report.document import ArrayPack
+from deepchrome.train.report.page import render_report, serve_report
 
 
 class Page(HTMLParser):
@@ -107,11 +107,11 @@ def test_the_script_never_parses_text_as_markup() -> None:
 @pytest.mark.campaign("names")
 def test_hostile_names_stay_in_the_data(made: Path, document: dict) -> None:
     text = (made / "report.html").read_text(encoding="utf-8")
-    plain = report_html({"nothing": 1})
+    plain = render_report({"nothing": 1})
     assert [tag for tag, _ in Page(text).tags] == [tag for tag, _ in Page(plain).tags]
     assert {HOSTILE, ENDING} <= set(document["genes"]["symbol"])
     for name in ("<!--<script>", "</SCRIPT >", "\u2028", "{style}{script}{data}", "\\u003c/script>", "&lt;"):
-        (inside,) = Page(report_html({"name": name})).inside
+        (inside,) = Page(render_report({"name": name})).inside
         assert json.loads(inside) == {"name": name}
         assert "<" not in inside
 
@@ -145,7 +145,7 @@ def test_arrays_survive_their_packing(run: Path, made: Path, document: dict) -> 
 
 
 def test_a_blob_keeps_values_and_zeros() -> None:
-    blob = Blob()
+    blob = ArrayPack()
     values = np.array([[[0.0, -2.0], [1.0, 0.5]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
     blob.add("odd", np.array([1, 2, 3], np.int8))
     blob.add_scaled("values", values, np.int16)
@@ -164,7 +164,7 @@ def test_a_report_in_the_way_is_kept(run: Path, made: Path) -> None:
 
 
 def test_two_at_once_are_refused(run: Path, tmp_path: Path) -> None:
-    with exclusive(tmp_path):
+    with output_lock(tmp_path):
         ran = dc("visualize", run, "--out", tmp_path)
     assert ran.code == 74
     assert "is writing there" in ran.err

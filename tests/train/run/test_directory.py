@@ -16,12 +16,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support.epigenomes import INPUTS, random_dataset
 from support.places import TESTS
 
+from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
-from deepchrome.train.datasets.splits import SPLIT_NAMES, TEST
+from deepchrome.train.datasets.splits import TEST
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.models import BASELINES
-from deepchrome.train.run.config import RunConfig, describe, read_config
-from deepchrome.train.run.directory import Run, begin, read_checkpoints
+from deepchrome.train.run.config import RunConfig, describe_datasets, read_config
+from deepchrome.train.run.directory import Run, read_checkpoints, start_run
 from deepchrome.train.run.tensors import read_tensors, write_tensors
 from deepchrome.train.run.trainer import train_run
 
@@ -173,14 +174,17 @@ def test_data_have_one_fingerprint_each() -> None:
         replace(dataset, gene_id=dataset.gene_id[::-1]),
         replace(dataset, marks=dataset.marks[::-1]),
     ]
-    assert len({describe([variant])["E003"]["sha256"] for variant in variants}) == len(variants)
-    assert describe([dataset]) == describe([random_dataset("E003", genes=90, seed=0)])
+    assert len({describe_datasets([variant])["E003"]["sha256"] for variant in variants}) == len(variants)
+    assert describe_datasets([dataset]) == describe_datasets([random_dataset("E003", genes=90, seed=0)])
 
 
 @pytest.mark.campaign("races")
 def test_two_runs_on_one_directory_exclude_each_other(tmp_path) -> None:
-    config = RunConfig(CONFIG, INPUTS, {}, describe(data()))
-    with begin(tmp_path / "run", config), pytest.raises(StorageError, match=rf"process {os.getpid()}\b.* is writing"):
+    config = RunConfig(CONFIG, INPUTS, {}, describe_datasets(data()))
+    with (
+        start_run(tmp_path / "run", config),
+        pytest.raises(StorageError, match=rf"process {os.getpid()}\b.* is writing"),
+    ):
         train(tmp_path / "run", resume=True)
     train(tmp_path / "run", resume=True)
 

@@ -15,15 +15,15 @@ from deepchrome.train.run.directory import Run
 from deepchrome.train.run.trainer import train_run
 from deepchrome.train.scoring.evaluate import (
     Scored,
-    cross,
+    cross_evaluate,
     evaluate,
-    load_unseen,
-    own_test,
+    load_other_data,
     recorded_source,
     roc_points,
     score_datasets,
+    score_test_genes,
 )
-from deepchrome.train.scoring.predict import attention, model_for, predict, write_table
+from deepchrome.train.scoring.predict import choose_model, predict, predict_attention, write_table
 
 CPU = Placement("cpu", threads=2)
 GENES = 150
@@ -56,7 +56,7 @@ def attentive(folder) -> Run:
 
 
 def test_own_test_genes_give_the_summary_s_areas_within_their_intervals(run) -> None:
-    scored = own_test(run)
+    scored = score_test_genes(run)
     assert [one.epigenome for one in scored] == ["E001", "E002"]
     for row, summary in zip(evaluate(scored, resamples=200), run.summary(), strict=True):
         assert row.auroc == summary.test_auroc
@@ -89,7 +89,7 @@ def test_one_class_has_no_area_and_no_curve() -> None:
 
 
 def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
-    scored = own_test(run)
+    scored = score_test_genes(run)
     points = roc_points(scored)
     for one in scored:
         curve = points.filter(pl.col("epigenome") == one.epigenome)
@@ -99,9 +99,9 @@ def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
 
 
 def test_on_its_own_data_only_test_genes_are_unseen_and_score_as_before(run, folder) -> None:
-    datasets, notes = load_unseen(run, folder / "features", folder / "expression.tsv")
+    datasets, notes = load_other_data(run, folder / "features", folder / "expression.tsv")
     assert notes[0] == "100 genes left out that the run has learnt from; 50 tested"
-    for before, again in zip(own_test(run), score_datasets(run, datasets), strict=True):
+    for before, again in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
         np.testing.assert_array_equal(before.on, again.on)
         np.testing.assert_allclose(before.scores, again.scores, atol=1e-6)
 
@@ -113,7 +113,7 @@ def test_versions_and_bare_numbers_do_not_hide_that_a_gene_was_learnt(run, folde
     for changed in (numbers, versions):
         other = Run(run.path)
         other.predictions = lambda changed=changed: changed
-        notes = load_unseen(other, folder / "features", folder / "expression.tsv")[1]
+        notes = load_other_data(other, folder / "features", folder / "expression.tsv")[1]
         assert notes[0].startswith("100 genes left out")
 
 
@@ -121,12 +121,12 @@ def test_nothing_unseen_is_refused(run, folder) -> None:
     other = Run(run.path)
     other.predictions = lambda: run.predictions().with_columns(split=pl.lit("train"))
     with pytest.raises(BadDataError, match="has learnt from all 150 genes"):
-        load_unseen(other, folder / "features", folder / "expression.tsv")
+        load_other_data(other, folder / "features", folder / "expression.tsv")
 
 
 def test_the_cross_matrix_tests_every_model_on_every_epigenome(run, folder) -> None:
-    datasets, _ = load_unseen(run, *recorded_source(run))
-    matrix = cross(run, datasets)
+    datasets, _ = load_other_data(run, *recorded_source(run))
+    matrix = cross_evaluate(run, datasets)
     assert matrix.columns == ["model", "E001", "E002"]
     assert matrix["model"].to_list() == ["E001", "E002"]
     for i, summary in enumerate(run.summary()):
@@ -134,7 +134,7 @@ def test_the_cross_matrix_tests_every_model_on_every_epigenome(run, folder) -> N
     expected = score_datasets(run, datasets, model_of="E001")[1]
     assert matrix["E002"][0] == pytest.approx(roc_auc_score(expected.on, expected.scores))
     one_class = [replace(datasets[0], y=np.zeros_like(datasets[0].y))]
-    assert cross(run, one_class)["E001"].to_list() == [None, None]
+    assert cross_evaluate(run, one_class)["E001"].to_list() == [None, None]
 
 
 def test_features_that_moved_are_asked_for(run, tmp_path) -> None:
@@ -161,7 +161,7 @@ def test_another_epigenome_s_model_is_used_only_when_asked_for(run, folder, tmp_
     with pytest.raises(UsageError, match=r"no model of E009; it has E001, E002; --model-of NAME"):
         predict(run, tmp_path / "new")
     with pytest.raises(UsageError, match=r"no model of E010; it has E001, E002$"):
-        model_for(run, "E009", "E010")
+        choose_model(run, "E009", "E010")
     table = predict(run, tmp_path / "new", model_of="E002")
     assert table["epigenome"].unique().to_list() == ["E009"]
     assert table["model"].unique().to_list() == ["E002"]
@@ -173,7 +173,7 @@ def test_features_unlike_those_trained_on_are_refused_with_every_difference(run,
     match = "200 bp a bin where 100 are needed; 2400 bp on either side of the TSS where 1200"
     for refusing in (
         lambda: predict(run, tmp_path / "coarse"),
-        lambda: load_unseen(run, tmp_path / "coarse", tmp_path / "expression.tsv"),
+        lambda: load_other_data(run, tmp_path / "coarse", tmp_path / "expression.tsv"),
     ):
         with pytest.raises(BadDataError, match=match):
             refusing()
@@ -184,7 +184,7 @@ def test_features_unlike_those_trained_on_are_refused_with_every_difference(run,
 
 
 def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
-    table = attention(attentive, folder / "features")
+    table = predict_attention(attentive, folder / "features")
     assert table.columns == ["gene_id", "epigenome", "marks", *MARKS]
     assert table.height == 2 * GENES
     np.testing.assert_allclose(table["marks"].to_numpy().sum(1), 1, atol=1e-5)
@@ -195,7 +195,7 @@ def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
 
 def test_only_attentive_models_have_attention(run, folder) -> None:
     with pytest.raises(UsageError, match="a deepchrome run; only attentivechrome has attention weights"):
-        attention(run, folder / "features")
+        predict_attention(run, folder / "features")
 
 
 def test_tables_are_written_as_their_names_say(tmp_path) -> None:

@@ -13,16 +13,16 @@ import typer
 
 from deepchrome.cli.tables import print_table
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.features.featurize import Observer
-from deepchrome.engine.features.resume import Verdict
+from deepchrome.engine.features.featurize import FeaturizeObserver
+from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.features.summary import SUMMARY_COLUMNS, Outcome
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-class FeaturizeProgress(Observer):
+class FeaturizeProgress(FeaturizeObserver):
     """How far the work is: on a terminal a bar over all files and one for each that is being counted, else lines."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class FeaturizeProgress(Observer):
         if self._bars:
             self._bars.stop()
 
-    def judged(self, verdict: Verdict) -> None:
+    def judged(self, verdict: ReuseDecision) -> None:
         """Say what is kept, what is made anew, and why."""
         if verdict.action == "keep":
             self._say(f"{verdict.epigenome}: {verdict.why}, kept")
@@ -86,7 +86,7 @@ class FeaturizeProgress(Observer):
         self._bars.update(self._each[sample], completed=bytes_read)
         self._bars.update(self._all, completed=done, description=f"{self._rate():.1f} million reads a second")
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: FileOutcome) -> None:
         """Say at once which file is bad; how far the work is where no bar shows it."""
         sample = outcome.sample
         with self._lock:
@@ -122,7 +122,7 @@ class FeaturizeProgress(Observer):
             typer.echo(line, err=True)
 
 
-def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Path, as_json: bool) -> None:
+def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out: Path, as_json: bool) -> None:
     """Print the closing table, and say what is special about the genes."""
     rows = [outcome.row() for outcome in outcomes]
     if as_json:
@@ -152,7 +152,7 @@ def show_outcomes(outcomes: Sequence[Outcome], windows: Windows | None, out: Pat
 _SUSPICIOUS_PAST_END = 1e-4
 
 
-def _tell_of_place(outcomes: Sequence[Outcome], windows: Windows) -> None:
+def _tell_of_place(outcomes: Sequence[FileOutcome], windows: Windows) -> None:
     """Say it where reads lie as if they were of another genome build."""
     for outcome in outcomes:
         if outcome.tally and outcome.tally.past_end > 10 + _SUSPICIOUS_PAST_END * outcome.tally.reads:

@@ -1,0 +1,38 @@
+"""Names that become file names, and the names of the three parts of a split."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from deepchrome.errors import BadDataError
+
+SPLIT_NAMES: Final = ("train", "valid", "test")
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}")
+
+
+def check_name(name: str, what: str, where: str) -> str:
+    """Return ``name`` if it is safe as a file name and a column name.
+
+    Parameters
+    ----------
+    name
+        The name to check.
+    what, where
+        What it names (``an epigenome``) and where it was found (``samples.tsv:3``), for the error message.
+
+    Raises
+    ------
+    BadDataError
+        The name does not match ``[A-Za-z0-9._+-]{1,64}``, or is ``.`` or ``..``.
+    """
+    if not _SAFE_NAME.fullmatch(name) or name in {".", ".."}:  # guard: safe-names
+        raise BadDataError(
+            f"{where}: {name[:80]!r} cannot name {what}. Use 1 to 64 letters, digits, '.', '_', '+' and '-'"
+        )
+    return name
+
+
+def check_names(names: Iterable[str], what: str, where: str) -> None:
+    """Check every name as :func:`check_name` does."""
+    for name in names:
+        check_name(name, what, where)
