@@ -226,7 +226,7 @@ def test_evaluate_prints_areas_and_writes_curves(dc, run, tmp_path) -> None:
 
 
 def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> None:
-    monkeypatch.setattr("deepchrome.cli.train.sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("deepchrome.cli.tables.sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = dc("evaluate", run, "--bootstrap", "20")
     assert code == 0

@@ -1,0 +1,78 @@
+"""Put the commands together and run them."""
+
+import gc
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from deepchrome.cli.bench.app import bench
+from deepchrome.cli.demo import demo
+from deepchrome.cli.download import download
+from deepchrome.cli.evaluate import evaluate
+from deepchrome.cli.export import export
+from deepchrome.cli.featurize import featurize
+from deepchrome.cli.labels import labels
+from deepchrome.cli.predict import predict
+from deepchrome.cli.remedies import explain
+from deepchrome.cli.simulate import simulate
+from deepchrome.cli.train import train
+from deepchrome.cli.verify import verify
+from deepchrome.cli.visualize import visualize
+from deepchrome.errors import DeepchromeError, StorageError
+from deepchrome.version import VERSION
+
+_INTERNAL_ERROR = 70  # of sysexits.h, as the codes in errors.py
+app = typer.Typer(
+    name="dc",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deepchrome {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error came from.")] = False,
+) -> None:
+    """Predict gene expression from histone marks, from the raw reads up."""
+
+
+for command in (demo, download, featurize, verify, labels, train, evaluate, predict, export, visualize, simulate):
+    app.command(command.__name__)(command)
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong becomes one line and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except Exception as error:
+        if len(arguments) < len(sys.argv) - 1:
+            traceback.print_exc()
+        message, code = _explain(error)
+        typer.echo(f"dc: {message}", err=True)
+        sys.exit(code)
+    finally:
+        gc.freeze()  # or the interpreter, ending, looks for garbage among all that numba and torch hold
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    if isinstance(error, DeepchromeError):
+        return explain(error), error.exit_code
+    if isinstance(error, OSError):
+        return str(error), StorageError.exit_code
+    return f"internal error ({type(error).__name__}: {error}); --debug shows where", _INTERNAL_ERROR
