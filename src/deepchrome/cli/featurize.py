@@ -87,9 +87,9 @@ def featurize(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count reads in bins around every TSS, as bedtools multicov does.
+    """Count reads in bins around every TSS, as bedtools does.
 
-    Write one Parquet file per epigenome.
+    The counts equal those of bedtools multicov. Each epigenome gets one Parquet file.
     """
     from deepchrome.cli.startup import load_kernels
 
