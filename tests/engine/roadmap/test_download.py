@@ -99,7 +99,7 @@ def name(i: int) -> str:
     return f"E{i:03d}-A.tagAlign.gz"
 
 
-def test_the_bundled_manifest() -> None:
+def test_bundled_manifest() -> None:
     """635 files of reads and three tables, by Roadmap's rule; nothing published says their sizes or hashes."""
     entries = read_manifest()
     reads = [entry for entry in entries if entry.kind == "reads"]
@@ -116,7 +116,7 @@ def test_the_bundled_manifest() -> None:
     assert all(entry.url == f"{root}byDataType/rna/expression/{file}" for file, entry in tables.items())
 
 
-def test_fetched_checked_and_recorded(at: Place) -> None:
+def test_files_are_fetched_checked_and_recorded(at: Place) -> None:
     """Reads of all kinds and tables; what was fetched pins the next time."""
     at.reads("E001-A")
     at.reads("E002-A", PACK["bgzip"](TEXT), len(PACK["bgzip"](TEXT)), sha256(PACK["bgzip"](TEXT)))
@@ -148,7 +148,7 @@ def test_fetched_checked_and_recorded(at: Place) -> None:
     assert (at.out.parent / "again" / name(2)).exists()
 
 
-def test_counts_of_what_was_fetched(at: Place, tmp_path: Path) -> None:
+def test_downloaded_reads_can_be_counted(at: Place, tmp_path: Path) -> None:
     place(tmp_path)
     at.reads("E001-A", faults=[Fault(cut_after=9000)])
     assert at.dc().code == 0
@@ -173,7 +173,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("how", BAD)
-def test_what_fails_its_check_never_takes_its_name(how: str, at: Place) -> None:
+def test_bad_file_is_removed_and_the_others_are_fetched(how: str, at: Place) -> None:
     """And nothing is left of it, so that the next run starts anew; the others are fetched."""
     data, given, message = BAD[how]
     at.reads("E001-A", data, **given)
@@ -194,12 +194,12 @@ def test_what_fails_its_check_never_takes_its_name(how: str, at: Place) -> None:
     assert set(at.record()) == {name(1), name(2)}
 
 
-def test_bgzip_without_its_end_if_one_says_so(at: Place) -> None:
+def test_bgzip_without_end_block_is_accepted_if_allowed(at: Place) -> None:
     at.reads("E001-A", bgzip(TEXT, end=b""))
     assert at.dc("--allow-no-eof").code == 0
 
 
-def test_what_is_not_there(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_forbidden_files_are_reported(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Marks beyond the manifest are looked for by Roadmap's rule."""
     at.reads("E001-A")
     at.reads("E002-A")
@@ -219,7 +219,7 @@ def test_what_is_not_there(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the server refuses access (403)" in at.statuses(ran)[2]
 
 
-def test_the_worst_exit_code_is_told(at: Place) -> None:
+def test_exit_code_is_that_of_the_worst_error(at: Place) -> None:
     """A file that is wrong before a network that fails before one that is missing."""
     at.reads("E001-A")
     at.reads("E002-A")
@@ -241,7 +241,7 @@ def test_the_worst_exit_code_is_told(at: Place) -> None:
 
 
 @pytest.mark.parametrize("how", ["same", "no etag", "changed", "no ranges", "another url"])
-def test_cut_and_run_again(how: str, at: Place) -> None:
+def test_interrupted_download_is_resumed_if_the_object_is_the_same(how: str, at: Place) -> None:
     """The rest is asked for if the object is what it was, else all of it."""
     options: dict[str, Any] = {"etag": None} if how == "no etag" else {}
     at.reads("E001-A", NOISE, faults=[Fault(cut_after=250_000)], always=Fault(cut_after=5), **options)
@@ -269,7 +269,7 @@ def test_cut_and_run_again(how: str, at: Place) -> None:
     assert at.files() == [name(1), "manifest.tsv"]
 
 
-def test_killed_before_it_had_its_name(at: Place) -> None:
+def test_complete_partial_file_is_checked_and_not_fetched_again(at: Place) -> None:
     """All bytes are there: they are checked, not fetched again."""
     at.reads("E001-A", NOISE)
     with patch.object(downloads, "_checked", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
@@ -281,7 +281,7 @@ def test_killed_before_it_had_its_name(at: Place) -> None:
     assert (at.out / name(1)).read_bytes() == NOISE
 
 
-def test_remains_that_are_wrong(at: Place) -> None:
+def test_wrong_partial_file_is_discarded(at: Place) -> None:
     """A part whose bytes are others than the object's is found out, and the next run starts anew."""
     at.reads("E001-A", NOISE, faults=[Fault(cut_after=250_000)], always=Fault(cut_after=5))
     assert at.dc().code == 74
@@ -298,7 +298,7 @@ def test_remains_that_are_wrong(at: Place) -> None:
         (at.out / name(1)).unlink()
 
 
-def test_killed_in_the_middle(at: Place) -> None:
+def test_killed_download_continues_where_it_ended(at: Place) -> None:
     """By SIGKILL, several times; each process goes on where the one before was."""
     data = gzip.compress(random.Random(3).randbytes(16_000_000), 1)
     at.reads("E001-A", data, always=Fault(chunk=1 << 15, pause=0.01))
@@ -323,7 +323,7 @@ def test_killed_in_the_middle(at: Place) -> None:
     assert at.files() == [name(1), "manifest.tsv"]
 
 
-def test_interrupted(at: Place) -> None:
+def test_interrupt_keeps_partial_files_and_record(at: Place) -> None:
     """Ctrl-C does not wait for a server that says nothing; what has arrived is kept, and recorded."""
     at.reads("E001-A")
     at.reads("E002-A", NOISE, size=len(NOISE), always=Fault(stall_after=100_000))
@@ -344,7 +344,7 @@ def test_interrupted(at: Place) -> None:
     assert set(at.record()) == {name(1)}
 
 
-def test_files_that_are_there(at: Place) -> None:
+def test_existing_files_are_checked_and_left_unchanged(at: Place) -> None:
     """They are checked as well as can be, and left alone whatever comes of it."""
     at.reads("E001-A")
     at.reads("E002-A", size=len(READS), digest=sha256(READS))
@@ -368,7 +368,7 @@ def test_files_that_are_there(at: Place) -> None:
     assert set(at.record()) == {name(1), name(2)}
 
 
-def test_a_dry_run_writes_nothing(at: Place) -> None:
+def test_dry_run_writes_nothing(at: Place) -> None:
     at.reads("E001-A", NOISE)
     at.reads("E002-A", size=1000)
     at.reads("E003-A")
@@ -395,7 +395,7 @@ def test_a_dry_run_writes_nothing(at: Place) -> None:
     assert at.files() == [name(1)]
 
 
-def test_too_little_room(at: Place) -> None:
+def test_too_little_space_is_refused(at: Place) -> None:
     at.reads("E001-A")
     at.reads("E002-A", size=10**17)
     ran = at.dc()
@@ -404,7 +404,7 @@ def test_too_little_room(at: Place) -> None:
     assert at.files() == []
 
 
-def test_a_full_disk(at: Place) -> None:
+def test_full_disk_keeps_the_partial_file(at: Place) -> None:
     """What has arrived stays for the next run."""
     at.reads("E001-A", NOISE)
 
@@ -431,7 +431,7 @@ def small_disk(at: Place) -> Iterator[Place]:
     subprocess.run(["umount", at.out], check=True)
 
 
-def test_a_disk_that_fills_up(small_disk: Place) -> None:
+def test_disk_that_fills_up_is_an_error(small_disk: Place) -> None:
     at = small_disk
     at.reads("E001-A", NOISE, ranges=False, probes_too=True, always=Fault(no_length=True))
     at.reads("E002-A")
@@ -442,7 +442,7 @@ def test_a_disk_that_fills_up(small_disk: Place) -> None:
     assert not (at.out / name(1)).exists()
 
 
-def test_one_run_at_a_time(at: Place) -> None:
+def test_second_run_on_one_directory_is_refused(at: Place) -> None:
     at.reads("E001-A")
     with output_lock(at.out):
         ran = at.dc()
@@ -451,7 +451,7 @@ def test_one_run_at_a_time(at: Place) -> None:
     assert at.web.log == []
 
 
-def test_secrets_stay_where_they_are(at: Place) -> None:
+def test_secrets_in_urls_are_never_shown_or_written(at: Place) -> None:
     """A signed URL is used and never shown: not on the screen, not in a file."""
     at.reads("E001-A", query=f"?{SECRET}")
     at.reads("E002-A", CRC_WRONG, query=f"?{SECRET}")
@@ -472,7 +472,7 @@ def test_secrets_stay_where_they_are(at: Place) -> None:
     assert "would be written anew without the passwords and queries" in ran.err
 
 
-def test_the_same_file_as_manifest_and_record(at: Place) -> None:
+def test_manifest_can_be_its_own_record(at: Place) -> None:
     """Rows of files that are not there now stay."""
     at.out.mkdir()
     at.manifest = at.out / "manifest.tsv"
@@ -510,7 +510,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("how", BAD_ROWS)
-def test_bad_rows(how: str, at: Place) -> None:
+def test_bad_row_is_refused(how: str, at: Place) -> None:
     row, message = BAD_ROWS[how]
     at.row(row)
     with pytest.raises(BadDataError) as caught:
@@ -521,14 +521,14 @@ def test_bad_rows(how: str, at: Place) -> None:
     assert not at.out.exists()
 
 
-def test_names_are_made_not_taken(at: Place) -> None:
+def test_file_name_comes_from_epigenome_and_mark(at: Place) -> None:
     """The URL's own name gives the suffix, and no more."""
     at.row(f"reads\tE1\tA\t{at.web.put('a/b/whatever%2F..%2Fx.BED.gz', READS)}\t\t")
     assert at.dc().code == 0
     assert at.files() == ["E1-A.BED.gz", "manifest.tsv"]
 
 
-def test_choices(at: Place, tmp_path: Path) -> None:
+def test_selection_of_epigenomes_marks_and_tables(at: Place, tmp_path: Path) -> None:
     for i in (1, 2):
         for mark in ("A", "B"):
             at.reads(f"E00{i}-{mark}")
@@ -562,7 +562,7 @@ def test_choices(at: Place, tmp_path: Path) -> None:
         read_manifest(tmp_path / "absent")
 
 
-def test_halves_are_no_reads(at: Place) -> None:
+def test_featurize_ignores_partial_files(at: Place) -> None:
     """What an interrupted download leaves is not taken for reads by dc featurize."""
     at.reads("E001-A")
     at.reads("E002-A", NOISE, faults=[Fault(cut_after=250_000)], always=Fault(cut_after=5))
@@ -571,7 +571,7 @@ def test_halves_are_no_reads(at: Place) -> None:
     assert [sample.epigenome for sample in find_samples([str(at.out)])] == ["E001"]
 
 
-def test_so_many_at_a_time(at: Place) -> None:
+def test_number_of_simultaneous_requests_is_limited(at: Place) -> None:
     """And not more, whether sizes are asked for or bytes."""
     lock, now, most = threading.Lock(), 0, 0
     for i in range(1, 10):
@@ -603,7 +603,7 @@ def test_so_many_at_a_time(at: Place) -> None:
     assert len(at.record()) == 9
 
 
-def test_what_the_note_holds(at: Place) -> None:
+def test_note_beside_a_partial_file(at: Place) -> None:
     at.reads("E001-A", NOISE, faults=[Fault(cut_after=250_000)], always=Fault(cut_after=5))
     assert at.dc().code == 74
     note = json.loads((at.out / f".{name(1)}.part.json").read_text())
