@@ -142,7 +142,11 @@ GUARDS = (
     Guard("fold-differences", NEVER, (f"{_NUMBERS}::test_differences_are_folded_before_they_overflow",)),
     Guard("count-overflow", NEVER, (f"{_NUMBERS}::test_counts_up_to_32_bits_and_no_further",)),
     Guard("no-reads", NEVER, (f"{_READS}::test_no_reads",)),
-    Guard("unknown-chromosomes", NEVER, (f"{_FEATURIZE}::test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools",)),
+    Guard(
+        "unknown-chromosomes",
+        NEVER,
+        (f"{_FEATURIZE}::test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools",),
+    ),
     # Features.
     Guard("control-characters", NEVER, (f"{_NAMES}::test_control_characters_in_genes_are_refused",)),
     Guard(
@@ -160,7 +164,11 @@ GUARDS = (
     Guard("column-checksums", "if wrong := []:", (_STORE,)),
     Guard("metadata-checksum", NEVER, (_STORE,)),
     # Common.
-    Guard("atomic-output", ("Path(name)", "path"), (f"{_FAULTS}::test_file_size_limit_leaves_old_output_unchanged", _FILES)),
+    Guard(
+        "atomic-output",
+        ("Path(name)", "path"),
+        (f"{_FAULTS}::test_file_size_limit_leaves_old_output_unchanged", _FILES),
+    ),
     Guard("leftover-files", NOTHING, (f"{_FAULTS}::test_sigkill_at_random_moments_leaves_whole_files",)),
     Guard("output-lock", NOTHING, (f"{_FILES}::test_one_writer_at_a_time",)),
     Guard("safe-names", NEVER, (f"{_NAMES}::test_what_cannot_name_a_file_names_none",)),

@@ -15,12 +15,15 @@ Device = Literal["auto", "cpu", "cuda"]
 # Inputs.
 ReadsArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Files of reads named <epigenome>-<mark>.*, their directories or URLs, or - for stdin."),
+    typer.Argument(
+        metavar="READS",
+        help="Files of reads named <epigenome>-<mark>.*, their directories or URLs, or - for stdin.",
+    ),
 ]
 FeaturesArgument = Annotated[
-    Path, typer.Argument(help="Directory written by dc featurize, or one Parquet file from it.")
+    Path, typer.Argument(metavar="FEATURES", help="Directory written by dc featurize, or one Parquet file from it.")
 ]
-RunArgument = Annotated[Path, typer.Argument(help="Directory written by dc train.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Directory written by dc train.")]
 GenomeOption = Annotated[str, typer.Option(help="Genome: hg19, hg38, or a chrom.sizes file.")]
 SamplesOption = Annotated[
     Path | None, typer.Option(help="Table with columns epigenome, mark and path. Replaces READS.")
