@@ -77,7 +77,7 @@ def featurize(
     scheduler: SchedulerOption = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="Process only part I of N of the epigenomes, written I/N, for job arrays."),
+        typer.Option(help="Process only part i of n of the epigenomes, written i/n, for job arrays."),
     ] = None,
     force: Annotated[
         bool,
@@ -87,9 +87,9 @@ def featurize(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count reads in bins around every TSS, as bedtools multicov does.
+    """Count reads in bins around every TSS, as bedtools does.
 
-    Write one Parquet file per epigenome.
+    The counts equal those of bedtools multicov. Each epigenome gets one Parquet file.
     """
     from deepchrome.cli.startup import load_kernels
 
@@ -145,5 +145,5 @@ def _parse_shard(text: str) -> tuple[int, int]:
     """Return ``(i, n)`` of the text ``i/n``."""
     i, _, n = text.partition("/")
     if not (i.isdecimal() and n.isdecimal()):
-        raise UsageError(f"--shard must have the form I/N, such as 1/8, got {text}")
+        raise UsageError(f"--shard must be i/n with i from 1 to n, got {text}")
     return int(i), int(n)

@@ -12,10 +12,22 @@ from deepchrome.errors import DeepchromeError, ParameterError
 REMEDIES: Final = {
     "allow_empty": "Use --allow-empty to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
+    "append_or_force": "Use --resume to append to it, or --force to replace it.",
+    "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
+    "epigenomes": "Choose other epigenomes with --epigenomes.",
+    "finish_run": "To finish it, repeat the dc train command with --resume.",
     "force": "Use --force to replace it.",
-    "resume_or_force": "Use --resume to continue it, or --force to replace it.",
-    "resume": "Use --resume to continue it.",
+    "genes_or_maps": "Leave out either --gene or --maps-only.",
+    "genome": "Give this file with --genome.",
+    "maps_only": "Use --maps-only to make a report without these data.",
+    "model_of": "Use --model-of to choose the model of another epigenome.",
+    "name": "Use --name <epigenome>-<mark> to give them.",
     "out": "Choose another directory with --out.",
+    "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
+    "resume": "Use --resume to continue it.",
+    "resume_or_force": "Use --resume to continue it, or --force to replace it.",
+    "run_data": "Give FEATURES and --expression.",
+    "samples": "Use --samples TABLE to list the files in a table.",
 }
 # Options and arguments whose name differs from the parameter of the library.
 OPTIONS: Final = {"container": "--format", "n_genes": "--genes", "reads": "READS"}
