@@ -87,7 +87,7 @@ def _simulate(genes: int) -> tuple[Dataset, float]:
             folder / "features",
             folder / "data" / "expression.tsv",
             split="random",
-            orient=BEST["orient"],
-            transform=BEST["transform"],
+            orient=BEST.inputs.orient,
+            transform=BEST.inputs.transform,
         )
     return data, truth.bayes_auroc or 0.5

@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from support.cluster import Cluster, cluster, deadly
+from support.cluster import Cluster, cluster, count_or_kill_worker
 from support.tiny import PACK, dc, place, reads_text
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
@@ -103,7 +103,7 @@ def test_file_that_kills_workers_fails_and_the_others_are_written(folder: Path, 
     for _ in range(4):
         two_workers.add_worker()
     (folder / "reads" / "E5-A.bed").write_bytes(reads_text(500, 5))
-    with patch("deepchrome.engine.features.schedule.count_sample", deadly):
+    with patch("deepchrome.engine.features.schedule.count_sample", count_or_kill_worker):
         ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
     assert (ran.code, "Traceback" in ran.err) == (65, False), ran.err
     assert "lost on the cluster at " in ran.err
