@@ -13,7 +13,7 @@ from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.streams.blocks import translate_error
+from deepchrome.engine.streams.inputs import translate_error
 from deepchrome.errors import BadDataError, DeepchromeError
 
 # Raised when the same reads may give other counts than before: what was counted by an older rule is counted again.

@@ -20,8 +20,11 @@ from typing import TypeVar
 from deepchrome.common.files import atomic_write, output_lock
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import RECORD_NAME, ManifestEntry, read_manifest, write_manifest
-from deepchrome.engine.streams.blocks import Block, GzipSource, MeteredStream, open_source, open_stream, translate_error
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.byte_streams import MeteredStream
+from deepchrome.engine.streams.inputs import open_stream, translate_error
 from deepchrome.engine.streams.remote import ObjectNotFoundError, RemoteStream, cancel_pending, fetch_identity
+from deepchrome.engine.streams.sources import GzipSource, open_source
 from deepchrome.engine.streams.transports import ObjectIdentity
 from deepchrome.errors import BadDataError, DeepchromeError, StorageError
 
