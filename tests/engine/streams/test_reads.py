@@ -34,7 +34,7 @@ Figure = Callable[[str, int], None]
 
 
 @pytest.fixture
-def shape(tmp_path: Path) -> Windows:
+def small_windows(tmp_path: Path) -> Windows:
     return windows(tmp_path)
 
 
@@ -66,7 +66,7 @@ def gzip_flushed_per_line() -> bytes:
 @pytest.mark.campaign("truncation")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "gzip flushed", "bam"])
 def test_truncated_file_is_an_error(
-    kind: str, put: Put, shape: Windows, tmp_path: Path, record_property: Figure
+    kind: str, put: Put, small_windows: Windows, tmp_path: Path, record_property: Figure
 ) -> None:
     whole = {
         "gzip": lambda: PACK["gzip"](TEXT),
@@ -74,7 +74,7 @@ def test_truncated_file_is_an_error(
         "gzip flushed": gzip_flushed_per_line,
         "bam": lambda: bam_of_text(tmp_path),
     }[kind]()
-    assert count_reads(put(whole), shape).sum() > 100
+    assert count_reads(put(whole), small_windows).sum() > 100
     dice = random.Random(kind)
     cuts = [len(whole) - n for n in range(1, 30)] + [dice.randrange(1, len(whole)) for _ in range(sized(40, 1000))]
     if kind == "gzip flushed":  # also cut directly after lines
@@ -83,10 +83,10 @@ def test_truncated_file_is_an_error(
         path = put(whole[:cut])
         if cut >= 3:
             with pytest.raises(BadDataError, match=f"^{path}: "):
-                count_reads(path, shape, threads=1 + i % 2)
+                count_reads(path, small_windows, threads=1 + i % 2)
         else:
             with pytest.raises(DeepchromeError):
-                count_reads(path, shape)
+                count_reads(path, small_windows)
     record_property("files cut", len(cuts))
 
 
@@ -94,7 +94,7 @@ def test_truncated_file_is_an_error(
 @pytest.mark.parametrize("block", [3 << 20, 12_000])  # 12,000: two members fill a block exactly
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "bam"])
 def test_flipped_bit_is_an_error_or_changes_nothing(
-    kind: str, block: int, put: Put, shape: Windows, tmp_path: Path, record_property: Figure
+    kind: str, block: int, put: Put, small_windows: Windows, tmp_path: Path, record_property: Figure
 ) -> None:
     whole = bam_of_text(tmp_path) if kind == "bam" else PACK[kind](TEXT)
     dice = random.Random(block)
@@ -106,7 +106,7 @@ def test_flipped_bit_is_an_error_or_changes_nothing(
             data = bytearray(whole)
             data[at] ^= 1 << bit
             try:
-                counts = count_reads(put(bytes(data)), shape, threads=1 + i % 2)
+                counts = count_reads(put(bytes(data)), small_windows, threads=1 + i % 2)
             except BadDataError:
                 caught += 1
             else:
@@ -117,7 +117,7 @@ def test_flipped_bit_is_an_error_or_changes_nothing(
 
 
 @pytest.mark.campaign("flips")
-def test_last_member_of_a_full_block_is_checked(put: Put, shape: Windows) -> None:
+def test_last_member_of_a_full_block_is_checked(put: Put, small_windows: Windows) -> None:
     """A wrong checksum and excess data are found, although they come after the last byte that fits the block."""
     members = [bgzf_member(TEXT[i : i + 6000]) for i in (0, 6000)]
     wrong_sum = members[1][:-8] + struct.pack("<I", zlib.crc32(TEXT[6000:12000]) ^ 1) + members[1][-4:]
@@ -125,35 +125,35 @@ def test_last_member_of_a_full_block_is_checked(put: Put, shape: Windows) -> Non
     too_long = too_long[:16] + struct.pack("<H", len(too_long) - 1) + too_long[18:]
     rest = bgzip(TEXT[12_000:], 6000)
     with blocks_of(12_000):
-        assert (count_reads(put(b"".join(members) + rest), shape) == COUNTS).all()
+        assert (count_reads(put(b"".join(members) + rest), small_windows) == COUNTS).all()
         for wrong in (wrong_sum, too_long):
             with pytest.raises(BadDataError, match="damaged"):
-                count_reads(put(members[0] + wrong + rest), shape)
+                count_reads(put(members[0] + wrong + rest), small_windows)
 
 
 @pytest.mark.campaign("flips")
 @pytest.mark.parametrize("size", [0, 10, 24])
-def test_bgzip_block_shorter_than_its_header(size: int, put: Put, shape: Windows) -> None:
+def test_bgzip_block_shorter_than_its_header(size: int, put: Put, small_windows: Windows) -> None:
     whole = bytearray(bgzip(TEXT))
     whole[16:18] = struct.pack("<H", size)
     with pytest.raises(BadDataError, match="a size below that of its header"):
-        count_reads(put(bytes(whole)), shape)
+        count_reads(put(bytes(whole)), small_windows)
 
 
 @pytest.mark.campaign("no-eof")
-def test_bgzip_without_end_of_file_block(put: Put, shape: Windows) -> None:
+def test_bgzip_without_end_of_file_block(put: Put, small_windows: Windows) -> None:
     path = put(bgzip(TEXT, 6000, end=b""))
     with pytest.raises(BadDataError, match=r"end-of-file block is missing") as caught:
-        count_reads(path, shape)
+        count_reads(path, small_windows)
     assert caught.value.remedy == "allow_no_eof"
-    assert (count_reads(path, shape, allow_no_eof=True) == COUNTS).all()
+    assert (count_reads(path, small_windows, allow_no_eof=True) == COUNTS).all()
     lost_a_block = bgzip(TEXT[:18_000], 6000, end=b"")
     with pytest.raises(BadDataError, match="end-of-file block is missing"):
-        count_reads(put(lost_a_block), shape, threads=2)
+        count_reads(put(lost_a_block), small_windows, threads=2)
 
 
 @pytest.mark.campaign("members")
-def test_empty_members_take_little_memory(shape: Windows, put: Put) -> None:
+def test_empty_members_take_little_memory(small_windows: Windows, put: Put) -> None:
     """The compressed size of a block is limited, too."""
     sizes = []
     take = GzipSource.take
@@ -165,12 +165,12 @@ def test_empty_members_take_little_memory(shape: Windows, put: Put) -> None:
 
     path = put(BGZF_END * 20_000 + bgzip(TEXT))
     with blocks_of(70_000), patch.object(GzipSource, "take", take_and_measure):
-        assert (count_reads(path, shape, 2) == COUNTS).all()
+        assert (count_reads(path, small_windows, 2) == COUNTS).all()
     assert max(sizes) < 2 * 70_000
 
 
 @pytest.mark.parametrize("n", [1, 2, 100])
-def test_many_members(n: int, put: Put, shape: Windows) -> None:
+def test_many_members(n: int, put: Put, small_windows: Windows) -> None:
     """Members may end within a line, be empty, and alternate between gzip and bgzip."""
     edges = np.linspace(0, len(TEXT), n + 1).astype(int)
     pieces = [TEXT[a:b] for a, b in pairwise(edges)]
@@ -182,21 +182,21 @@ def test_many_members(n: int, put: Put, shape: Windows) -> None:
     for data in (plain, with_empty, both, several_ends):
         for threads in (1, 2):
             with blocks_of(20_000):
-                assert (count_reads(put(data), shape, threads) == COUNTS).all()
+                assert (count_reads(put(data), small_windows, threads) == COUNTS).all()
 
 
 @pytest.mark.campaign("flips")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip"])
 @pytest.mark.parametrize("junk", [b"junk", b"chr1\t1\t2\n", b"\x1f\x8b", b"\x1f", b"\0junk"])
-def test_junk_after_the_data_is_an_error(kind: str, junk: bytes, put: Put, shape: Windows) -> None:
+def test_junk_after_the_data_is_an_error(kind: str, junk: bytes, put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match=r"damaged|truncated"):
-        count_reads(put(PACK[kind](TEXT) + junk), shape)
+        count_reads(put(PACK[kind](TEXT) + junk), small_windows)
 
 
 @pytest.mark.campaign("lines")
 @pytest.mark.parametrize("kind", PACK)
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_first_bad_line_is_named(kind: str, threads: int, put: Put, shape: Windows) -> None:
+def test_first_bad_line_is_named(kind: str, threads: int, put: Put, small_windows: Windows) -> None:
     """The first bad line is named even if another thread finds a later one first. Comments and blank lines count."""
     lines = TEXT.splitlines(keepends=True)
     lines[100:100] = [b"# comment\n", b"\n"]
@@ -206,69 +206,69 @@ def test_first_bad_line_is_named(kind: str, threads: int, put: Put, shape: Windo
         bad[later] = b"chr1\t50\t40\tN\t0\t+\n"
         path = put(PACK[kind](b"".join(bad)))
         with blocks_of(7000), pytest.raises(BadDataError) as caught:
-            count_reads(path, shape, threads)
+            count_reads(path, small_windows, threads)
         wanted = f"{path}: line {first + 1}: the start is not a whole number: 'chr1\\t77x\\t99\\tN\\t0\\t+'"
         assert str(caught.value) == wanted
 
 
 @pytest.mark.campaign("memory")
 @pytest.mark.parametrize("kind", PACK)
-def test_line_length_is_limited(kind: str, put: Put, shape: Windows) -> None:
+def test_line_length_is_limited(kind: str, put: Put, small_windows: Windows) -> None:
     """Lines of more than 64 KiB are refused, whether they end in the same block, in a later one or never."""
     fits = b"chr1\t10\t20\t" + b"x" * (65536 - 15) + b"\t0\t+\n"
-    assert count_reads(put(PACK[kind](TEXT + fits)), shape).sum() == COUNTS.sum()
+    assert count_reads(put(PACK[kind](TEXT + fits)), small_windows).sum() == COUNTS.sum()
     for long in (fits.replace(b"x", b"xx", 1), fits[:-1] * 100, fits.replace(b"x", b"xxxx") + TEXT):
         for block in (8192, 3 << 20):
             with blocks_of(block), pytest.raises(BadDataError, match="line 3001: a line of more than 65536 bytes"):
-                count_reads(put(PACK[kind](TEXT + long)), shape, threads=2)
+                count_reads(put(PACK[kind](TEXT + long)), small_windows, threads=2)
 
 
 @pytest.mark.campaign("lines")
-def test_lone_carriage_returns_are_refused(put: Put, shape: Windows) -> None:
+def test_lone_carriage_returns_are_refused(put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match="lone carriage return"):
-        count_reads(put(TEXT.replace(b"\n", b"\r")), shape)
+        count_reads(put(TEXT.replace(b"\n", b"\r")), small_windows)
 
 
 @pytest.mark.campaign("empty")
 @pytest.mark.parametrize(
     "data", [b"", b"# x\n\n", gzip.compress(b""), BGZF_END], ids=["none", "header", "gzip", "bgzip"]
 )
-def test_file_without_reads(data: bytes, put: Put, shape: Windows) -> None:
+def test_file_without_reads(data: bytes, put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match="not a single read in it; say --allow-empty"):
-        count_reads(put(data), shape)
-    counts = count_reads(put(data), shape, allow_empty=True)
+        count_reads(put(data), small_windows)
+    counts = count_reads(put(data), small_windows, allow_empty=True)
     assert counts.shape == (10, 100)
     assert not counts.any()
 
 
 @pytest.mark.campaign("disk")
-def test_missing_inputs(tmp_path: Path, shape: Windows) -> None:
+def test_missing_inputs(tmp_path: Path, small_windows: Windows) -> None:
     (tmp_path / "file").write_bytes(TEXT)
     for missing in (tmp_path / "absent", tmp_path, tmp_path / "file" / "below"):
         with pytest.raises(MissingInputError, match=f"^{missing}: "):
-            count_reads(missing, shape)
+            count_reads(missing, small_windows)
     with patch("sys.stdin", None), pytest.raises(MissingInputError, match="standard input is closed"):
-        count_reads("-", shape)
+        count_reads("-", small_windows)
 
 
 @pytest.mark.campaign("memory")
-def test_out_of_memory(put: Put, shape: Windows) -> None:
+def test_out_of_memory(put: Put, small_windows: Windows) -> None:
     with (
         patch.object(formats.Counter, "__init__", side_effect=MemoryError("30 GiB")),
         pytest.raises(StorageError, match=r"not enough memory \(30 GiB\)\. Use larger bins"),
     ):
-        count_reads(put(TEXT), shape)
+        count_reads(put(TEXT), small_windows)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_counts_are_folded_repeatedly(threads: int, put: Put, shape: Windows) -> None:
+def test_counts_are_folded_repeatedly(threads: int, put: Put, small_windows: Windows) -> None:
     path = put(TEXT)
     with blocks_of(1000), patch.object(formats, "READS_PER_FOLD", 100):
-        assert (count_reads(path, shape, threads) == COUNTS).all()
+        assert (count_reads(path, small_windows, threads) == COUNTS).all()
 
 
 @pytest.mark.campaign("disk")
-def test_read_error(put: Put, shape: Windows) -> None:
+def test_read_error(put: Put, small_windows: Windows) -> None:
     path = put(TEXT)
     with (
         patch(
@@ -277,30 +277,30 @@ def test_read_error(put: Put, shape: Windows) -> None:
         ),
         pytest.raises(StorageError, match=f"^{path}: cannot be read .Input/output error"),
     ):
-        count_reads(path, shape, threads=2)
+        count_reads(path, small_windows, threads=2)
 
 
 @pytest.mark.campaign("interrupt")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_interrupt_ends_all_threads(threads: int, put: Put, shape: Windows) -> None:
+def test_interrupt_ends_all_threads(threads: int, put: Put, small_windows: Windows) -> None:
     def interrupt(bytes_read: int, lines: int) -> None:
         raise KeyboardInterrupt
 
     with blocks_of(1000), pytest.raises(KeyboardInterrupt):
-        tally_reads(put(TEXT), shape, threads, progress=interrupt)
+        tally_reads(put(TEXT), small_windows, threads, progress=interrupt)
 
 
 @pytest.mark.campaign("memory", "names")
-def test_number_of_chromosome_names_is_limited(put: Put, shape: Windows) -> None:
+def test_number_of_chromosome_names_is_limited(put: Put, small_windows: Windows) -> None:
     """The limit allows any assembly, but keeps files of another kind from filling the memory."""
     real = b"".join(b"NW_%010d_contig\t%d\t%d\n" % (i, i, i + 36) for i in range(5000))
-    tally = tally_reads(put(real), shape, options=formats.ReadOptions(unknown_chrom="skip"))
+    tally = tally_reads(put(real), small_windows, options=formats.ReadOptions(unknown_chrom="skip"))
     assert tally.off_genome == {f"NW_{i:010d}_contig": 1 for i in range(5000)}
     long = b"".join(b"%s%d\t1\t2\n" % (b"x" * 60_000, i) for i in range(600))
     with pytest.raises(BadDataError, match="different chromosome names"):
-        count_reads(put(gzip.compress(long, 1)), shape, unknown_chrom="skip", threads=2)
+        count_reads(put(gzip.compress(long, 1)), small_windows, unknown_chrom="skip", threads=2)
     with patch.object(formats, "MAX_NAMES", 100), pytest.raises(BadDataError, match="more than 100 different"):
-        count_reads(put(real), shape, unknown_chrom="skip")
+        count_reads(put(real), small_windows, unknown_chrom="skip")
 
 
 @pytest.mark.campaign("memory")
