@@ -107,7 +107,7 @@ class RangeResponse:
     offset
         Offset of the first byte in the body; 0 if the server ignores ranges.
     framed
-        Whether a complete body can be told apart from one whose connection was cut.
+        Whether a complete body can be distinguished from one whose connection was cut.
     body
         The bytes.
     """

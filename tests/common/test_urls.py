@@ -3,7 +3,7 @@
 from deepchrome.common.urls import hide_secrets, is_url, url_file_name
 
 
-def test_urls_and_paths_are_told_apart() -> None:
+def test_urls_are_recognized() -> None:
     for url in ("http://h/x", "HTTPS://h/x", "s3://bucket/key"):
         assert is_url(url)
     for path in ("x", "-", "/http://x", "ftp://h/x", "http:/h/x", "C:\\x", "gs://b/k"):
