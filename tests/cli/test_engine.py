@@ -246,7 +246,7 @@ def test_output_locked_by_another_process_is_refused(folder: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (74, "")
     assert f"process {os.getpid()} of {getpass.getuser()} on " in one_line(err)
-    assert "is writing there; wait for it" in err
+    assert "is writing there. Wait for it to finish" in err
 
 
 @pytest.mark.campaign("interrupt")

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from deepchrome.train.run.trainer import train_run
+
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.fitting.config import FitConfig, Placement
-from deepchrome.train.run.trainer import train_run
 from support.epigenomes import write_random_features
 
 HOSTILE = '"><img src=x onerror=document.body.dataset.pwned="yes">'

@@ -53,6 +53,7 @@ def build_document(
         JSON values without NaN.
     """
     config = run.config
+    origin = config.source.to_dict() if config.source else {}
     pack = ArrayPack()
     if patterns is not None:
         pack.add("pattern", np.rint(patterns.value.swapaxes(2, 3) * 65535).astype(np.uint16))
@@ -62,7 +63,7 @@ def build_document(
         "run": {
             "model": config.fit.model,
             "seed": config.fit.seed,
-            **{key: config.origin.get(key) for key in ("label_rule", "split")},
+            **{key: origin.get(key) for key in ("label_rule", "split")},
             **config.inputs.to_dict(),
             "made_with": dict(config.made_with),
         },

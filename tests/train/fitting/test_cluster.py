@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from deepchrome.train.run.trainer import train_run
 from support.cluster import cluster
 from support.epigenomes import INPUTS, random_dataset, write_random_features
 from support.tiny import dc
@@ -12,7 +13,6 @@ from support.tiny import dc
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
-from deepchrome.train.run.trainer import train_run
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from deepchrome.train.run.trainer import train_run
 from scipy.stats import spearmanr
 from torch import nn
 
@@ -29,7 +30,6 @@ from deepchrome.train.report.patterns import (
     write_patterns,
 )
 from deepchrome.train.run.directory import Run
-from deepchrome.train.run.trainer import train_run
 
 CPU = torch.device("cpu")
 
