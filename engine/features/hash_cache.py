@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepchrome.common.files import state_directory
-from deepchrome.engine.streams.blocks import translate_error
+from deepchrome.engine.streams.inputs import translate_error
 
 
 class HashCache:

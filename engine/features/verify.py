@@ -23,7 +23,8 @@ from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
 from deepchrome.engine.kernels import MAX_LINE_BYTES
-from deepchrome.engine.streams.blocks import COMPRESSED_BYTES, open_stream, translate_error
+from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
+from deepchrome.engine.streams.inputs import open_stream, translate_error
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 Read = tuple[str, int, int, str]

@@ -14,7 +14,7 @@ from deepchrome.common.progress import Observer
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import RECORD_NAME, ManifestEntry, read_manifest, write_manifest
 from deepchrome.engine.roadmap.transfer import PartialFile, check_file, fetch_file
-from deepchrome.engine.streams.blocks import translate_error
+from deepchrome.engine.streams.inputs import translate_error
 from deepchrome.engine.streams.remote import ObjectNotFoundError, cancel_pending, fetch_identity
 from deepchrome.errors import BadDataError, DeepchromeError, StorageError
 

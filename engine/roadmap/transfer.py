@@ -15,8 +15,11 @@ from pathlib import Path
 from deepchrome.common.files import atomic_write
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import ManifestEntry
-from deepchrome.engine.streams.blocks import Block, GzipSource, MeteredStream, open_source, open_stream, translate_error
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.byte_streams import MeteredStream
+from deepchrome.engine.streams.inputs import open_stream, translate_error
 from deepchrome.engine.streams.remote import RemoteStream, fetch_identity
+from deepchrome.engine.streams.sources import GzipSource, open_source
 from deepchrome.engine.streams.transports import ObjectIdentity
 from deepchrome.errors import BadDataError, StorageError
 

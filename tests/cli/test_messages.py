@@ -90,7 +90,7 @@ PREDICT = "predict run features --device cpu --out new.tsv"
 EVALUATE = "evaluate run"
 
 CASES: dict[str, tuple[Damage, str, int, str]] = {
-    "truncated": (change_reads(lambda data: data[:-9]), FEATURIZE, 65, "the file is truncated; get it again"),
+    "truncated": (change_reads(lambda data: data[:-9]), FEATURIZE, 65, "the file is truncated. Get the file again"),
     "truncated at a line's end": (
         change_text(lambda data: PACK["gzip"](data)[:-1]),
         FEATURIZE,
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         "the file is truncated",
     ),
     "flipped": (flip_bit_in("E1-B.tagAlign.gz", 5000), FEATURIZE, 65, "the compressed data are damaged"),
-    "no end of file": (change_reads(lambda data: data[:-28], "E1-B.tagAlign.gz"), FEATURIZE, 65, "say --allow-no-eof"),
+    "no end of file": (change_reads(lambda data: data[:-28], "E1-B.tagAlign.gz"), FEATURIZE, 65, "Use --allow-no-eof"),
     "junk behind": (change_reads(lambda data: data + b"junk"), FEATURIZE, 65, "damaged|truncated"),
     "ragged": (insert_line(b"chr1\t1\t2"), ONE, 65, "line 1001: 3 columns where the lines before have 6"),
     "spaces": (insert_line(b"chr1 1 2"), ONE, 65, "line 1001: fewer than three tab-separated columns"),
@@ -132,7 +132,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         65,
         "format version 99; this deepchrome reads version 1",
     ),
-    "features of another program": (write_foreign_parquet, VERIFY, 65, "not one of dc featurize"),
+    "features of another program": (write_foreign_parquet, VERIFY, 65, "E1.parquet: not written by dc featurize"),
     "other reads than stored": (
         change_text(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]),
         VERIFY,

@@ -14,6 +14,7 @@ REMEDIES: Final = {
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
     "append_or_force": "Use --resume to append to it, or --force to replace it.",
     "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
+    "edge": "Use --edge zero or --edge drop, or a smaller --flank.",
     "epigenomes": "Choose other epigenomes with --epigenomes.",
     "finish_run": "To finish it, repeat the dc train command with --resume.",
     "force": "Use --force to replace it.",
@@ -24,10 +25,10 @@ REMEDIES: Final = {
     "name": "Use --name <epigenome>-<mark> to give them.",
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
-    "resume": "Use --resume to continue it.",
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",
     "run_data": "Give FEATURES and --expression.",
     "samples": "Use --samples TABLE to list the files in a table.",
+    "wait_or_out": "Wait for it to finish, or choose another directory with --out.",
 }
 # Options and arguments whose name differs from the parameter of the library.
 OPTIONS: Final = {"container": "--format", "n_genes": "--genes", "reads": "READS"}

@@ -152,5 +152,5 @@ def test_workers_of_another_version_are_refused(folder: Path, two_workers: Clust
     with patch("deepchrome.common.pools.VERSION", "0.0.1"):
         ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
     assert ran.code == 65
-    assert "this is 0.0.1: install the same on all" in ran.err
+    assert "this process has 0.0.1. Install the same version on all machines" in ran.err
     assert not tables(folder / "there")

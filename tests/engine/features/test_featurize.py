@@ -266,7 +266,7 @@ def test_bad_parameters_are_refused_before_counting(folder: Path) -> None:
         ({"genome": folder / "absent"}, MissingInputError, "no such genome"),
         ({"samples": folder / "genes.tsv"}, UsageError, "^give either files of reads or a table of samples$"),
         ({"bin_size": 300}, UsageError, "must divide"),
-        ({"edge": "cut"}, UsageError, "choose one of"),
+        ({"edge": "cut"}, UsageError, "edge must be one of"),
         ({"edge": "error", "flank": 30_000}, BadDataError, "windows reach beyond"),
     ]
     with patch("deepchrome.engine.features.count_sample.tally_reads", side_effect=AssertionError("counting has begun")):

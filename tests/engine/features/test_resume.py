@@ -95,7 +95,7 @@ def test_valid_files_are_kept(folder: Path) -> None:
     assert [row["status"] for row in ran.json()] == ["kept"] * 6
     assert ran.json()[0]["reads"] == 500
     assert "E2: up to date, kept" in ran.err
-    assert "0 of 3 epigenomes written, 3 kept as they were" in ran.err
+    assert "0 of 3 epigenomes written, 3 kept. See summary.tsv." in ran.err
 
 
 def test_force_counts_all_files_again(folder: Path) -> None:
@@ -322,7 +322,7 @@ def test_all_shards_together_equal_one_run(folder: Path) -> None:
         assert len(tables(folder / "parts")) == min(i, 3)
     assert tables(folder / "parts") == tables(folder / "out")
     assert summary(folder / "parts") == summary(folder / "out")
-    assert "no epigenome is in this part; nothing to do" in ran.err
+    assert "this shard contains no epigenomes; nothing to do" in ran.err
     for bad in ("0/2", "3/2", "1", "a/b", "1/0", "-1/2"):
         assert call(folder, "--shard", bad).code == 2
 

@@ -183,7 +183,7 @@ def test_missing_duplicate_and_cut_files_are_refused(data_set):
         load_csv(directory)
     (directory / "test.csv").unlink()
     (directory / "test.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-5])
-    with pytest.raises(BadDataError, match="cut gzip"):
+    with pytest.raises(BadDataError, match="truncated gzip"):
         load_csv(directory)
 
 

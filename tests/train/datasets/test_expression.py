@@ -125,7 +125,7 @@ def test_rows_of_one_gene_must_agree(table):
         ("gene_id\tE000\nA\t1\n", "no epigenome except E000"),
         ("gene_id\tE003\n\t1\n", ":2: row without a gene id"),
         ("gene_id\tE003\nA\t1\n\nB\t1\n", ":3: 1 fields where line 1 has 2"),
-        (gzip.compress(ROADMAP)[:-9], "cut gzip"),
+        (gzip.compress(ROADMAP)[:-9], "truncated gzip"),
         (b"gene_id\tE003\n\xff\xfe\t1\n", "not a text table"),
     ],
 )
