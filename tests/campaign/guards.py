@@ -93,14 +93,14 @@ _SHAPES = f"{_ENGINE}/kernels/test_shapes.py"
 _FILES = "tests/common/test_files.py"
 _NAMES = "tests/robustness/test_names.py"
 _NUMBERS = "tests/robustness/test_numbers.py"
-_RUNS = "tests/train/run/test_directory.py"
+_DAMAGE = "tests/train/run/test_damage.py"
 
 GUARDS = (
     # Kernels.
     Guard(
         "digits",
         ("(ZERO, 9)", "(0, 255)"),
-        (f"{_READS}::test_the_earliest_bad_line_is_named", f"{_FUZZ}::test_replay[text-notanumber]"),
+        (f"{_READS}::test_first_bad_line_is_named", f"{_FUZZ}::test_replay[text-notanumber]"),
     ),
     Guard(
         "carriage-return-in-field",
@@ -117,15 +117,15 @@ GUARDS = (
     ),
     # Streams.
     Guard("block-margin", ("64", "48"), (f"{_ENGINE}/kernels/test_checked.py::test_parity_with_bounds_checked",)),
-    Guard("bgzip-end-of-file", NEVER, (f"{_READS}::test_bgzip_without_its_end",)),
+    Guard("bgzip-end-of-file", NEVER, (f"{_READS}::test_bgzip_without_end_of_file_block",)),
     Guard(
         "bgzip-member-checksum",
         (" or reader.read(1)", ""),
-        (f"{_READS}::test_the_last_member_of_a_full_block_is_checked",),
+        (f"{_READS}::test_last_member_of_a_full_block_is_checked",),
     ),
-    Guard("changed-object", "return", (f"{_ENGINE}/streams/test_remote.py::test_an_object_that_changes",)),
+    Guard("changed-object", "return", (f"{_ENGINE}/streams/test_remote.py::test_changed_object_is_detected",)),
     # Counting.
-    Guard("bam-end", NEVER, (f"{_READS}::test_cut_anywhere_is_an_error[bam]", f"{_FUZZ}::test_replay[bam-short]")),
+    Guard("bam-end", NEVER, (f"{_READS}::test_truncated_file_is_an_error[bam]", f"{_FUZZ}::test_replay[bam-short]")),
     Guard(
         "bam-header-size",
         NEVER,
@@ -135,13 +135,13 @@ GUARDS = (
         "line-length",
         NEVER,
         (
-            f"{_READS}::test_lines_too_long",
+            f"{_READS}::test_line_length_is_limited",
             f"{_FAULTS}::test_decompression_bombs_need_little_memory[a line without end]",
         ),
     ),
     Guard("fold-differences", NEVER, (f"{_NUMBERS}::test_differences_are_folded_before_they_overflow",)),
     Guard("count-overflow", NEVER, (f"{_NUMBERS}::test_counts_up_to_32_bits_and_no_further",)),
-    Guard("no-reads", NEVER, (f"{_READS}::test_no_reads",)),
+    Guard("no-reads", NEVER, (f"{_READS}::test_file_without_reads",)),
     Guard(
         "unknown-chromosomes",
         NEVER,
@@ -171,16 +171,22 @@ GUARDS = (
     ),
     Guard("leftover-files", NOTHING, (f"{_FAULTS}::test_sigkill_at_random_moments_leaves_whole_files",)),
     Guard("output-lock", NOTHING, (f"{_FILES}::test_one_writer_at_a_time",)),
-    Guard("safe-names", NEVER, (f"{_NAMES}::test_what_cannot_name_a_file_names_none",)),
-    Guard("printable-messages", "return super().__str__()", (f"{_NAMES}::test_nothing_on_the_terminal_obeys_a_name",)),
+    Guard("safe-names", NEVER, (f"{_NAMES}::test_unsafe_file_names_are_refused",)),
+    Guard(
+        "printable-messages",
+        "return super().__str__()",
+        (f"{_NAMES}::test_control_characters_are_escaped_on_the_terminal",),
+    ),
     # Training.
-    Guard("valid-rpkm", ALWAYS, (f"{_NUMBERS}::test_what_is_no_rpkm", "tests/train/datasets/test_expression.py")),
-    Guard("run-table-checksum", NEVER, (f"{_RUNS}::test_tables_of_other_programs_and_damaged_summaries_are_refused",)),
-    Guard("config-checksum", NEVER, (f"{_RUNS}::test_a_changed_byte_is_an_error_or_changes_nothing[config.json]",)),
+    Guard(
+        "valid-rpkm", ALWAYS, (f"{_NUMBERS}::test_invalid_rpkm_is_refused", "tests/train/datasets/test_expression.py")
+    ),
+    Guard("run-table-checksum", NEVER, (f"{_DAMAGE}::test_foreign_tables_and_damaged_summaries_are_refused",)),
+    Guard("config-checksum", NEVER, (f"{_DAMAGE}::test_a_changed_byte_is_an_error_or_changes_nothing[config.json]",)),
     Guard(
         "model-checksum",
         NEVER,
-        (f"{_RUNS}::test_a_changed_byte_is_an_error_or_changes_nothing[models/E003.safetensors]",),
+        (f"{_DAMAGE}::test_a_changed_byte_is_an_error_or_changes_nothing[models/E003.safetensors]",),
     ),
-    Guard("weight-shapes", NEVER, (f"{_RUNS}::test_a_model_that_is_not_the_config_s_is_refused",)),
+    Guard("weight-shapes", NEVER, (f"{_DAMAGE}::test_weights_that_do_not_fit_the_config_are_refused",)),
 )
