@@ -3,11 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from deepchrome.train.run.trainer import train_run
-
 from deepchrome.engine.features.store import read_features, write_features
-from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.run.train import train_models
 from support.epigenomes import write_random_features
 
 HOSTILE = '"><img src=x onerror=document.body.dataset.pwned="yes">'
@@ -24,8 +23,6 @@ def hostile_run(folder: Path, model: str = "deepchrome", epochs: int = 3) -> Pat
         counts = {mark: read.counts[:, :, i] for i, mark in enumerate(read.marks)}
         metadata = {key: read.metadata[key] for key in ("bin_size", "flank", "n_bins", "sources")}
         write_features(path, replace(read.genes, symbol=tuple(symbols)), counts, metadata)
-    datasets, report = load_datasets(features, expression, orient="strand", transform="log1p")
-    origin = {"features": str(features), "expression": str(expression), "label_rule": "numeric", "split": "published"}
     config = FitConfig(model=model, epochs=epochs)
-    train_run(folder / "run", datasets, report.inputs, config, Placement(threads=2), origin=origin)
+    train_models(FeatureSource(features, expression), folder / "run", config=config, placement=Placement(threads=2))
     return folder / "run"

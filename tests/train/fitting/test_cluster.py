@@ -2,10 +2,10 @@
 
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from deepchrome.train.run.trainer import train_run
 from support.cluster import cluster
 from support.epigenomes import INPUTS, random_dataset, write_random_features
 from support.tiny import dc
@@ -13,6 +13,7 @@ from support.tiny import dc
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
+from deepchrome.train.run.train import RunOptions, train_datasets
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
 
@@ -46,7 +47,7 @@ def test_models_of_a_killed_worker_are_trained_by_another(tmp_path: Path) -> Non
     """Models that the killed worker had finished are not trained again."""
     datasets = [random_dataset(name, genes=90, seed=i) for i, name in enumerate(NAMES)]
     config = FitConfig(epochs=4, batch_size=8)
-    train_run(tmp_path / "here", datasets, INPUTS, config, Placement("cpu", threads=2))
+    train_datasets(datasets, INPUTS, tmp_path / "here", config, Placement("cpu", threads=2))
     with cluster(tmp_path / "cluster", workers=1) as started:
         first = started.processes[-1]
         epochs: list[str] = []
@@ -57,15 +58,8 @@ def test_models_of_a_killed_worker_are_trained_by_another(tmp_path: Path) -> Non
                 first.send_signal(signal.SIGKILL)
                 threading.Timer(0.5, started.add_worker).start()
 
-        train_run(
-            tmp_path / "there",
-            datasets,
-            INPUTS,
-            config,
-            Placement("cpu"),
-            on_epoch=on_epoch,
-            scheduler=str(started.file),
-        )
+        options, out = RunOptions(scheduler=str(started.file)), tmp_path / "there"
+        train_datasets(datasets, INPUTS, out, config, Placement("cpu"), options=options, on_epoch=on_epoch)
     assert sorted(epochs) == sorted(NAMES * 4)
     assert weights(tmp_path / "there") == weights(tmp_path / "here")
 
@@ -74,7 +68,7 @@ def test_cluster_and_one_machine_resume_each_other(tmp_path: Path) -> None:
     """A run that was interrupted on the cluster continues with the checkpoints it left."""
     datasets = [random_dataset(name, genes=90, seed=i) for i, name in enumerate(NAMES)]
     config = FitConfig(epochs=3, batch_size=8)
-    train_run(tmp_path / "here", datasets, INPUTS, config, Placement("cpu", threads=2))
+    train_datasets(datasets, INPUTS, tmp_path / "here", config, Placement("cpu", threads=2))
 
     class InterruptError(Exception):
         pass
@@ -83,11 +77,11 @@ def test_cluster_and_one_machine_resume_each_other(tmp_path: Path) -> None:
         raise InterruptError
 
     with cluster(tmp_path / "cluster", workers=1) as started:
-        where = {"scheduler": str(started.file)}
+        options, out, cpu = RunOptions(scheduler=str(started.file)), tmp_path / "there", Placement("cpu")
         with pytest.raises(InterruptError):
-            train_run(tmp_path / "there", datasets, INPUTS, config, Placement("cpu"), on_epoch=interrupt, **where)
-        assert len(list((tmp_path / "there" / "checkpoints").glob("*.safetensors"))) == 1
-        train_run(tmp_path / "there", datasets, INPUTS, config, Placement("cpu"), resume=True, **where)
+            train_datasets(datasets, INPUTS, out, config, cpu, options=options, on_epoch=interrupt)
+        assert len(list((out / "checkpoints").glob("*.safetensors"))) == 1
+        train_datasets(datasets, INPUTS, out, config, cpu, options=replace(options, resume=True))
         with pytest.raises(UsageError, match="networks"):
-            train_run(tmp_path / "x", datasets, INPUTS, FitConfig(model="logistic"), Placement("cpu"), **where)
+            train_datasets(datasets, INPUTS, tmp_path / "x", FitConfig(model="logistic"), cpu, options=options)
     assert weights(tmp_path / "there") == weights(tmp_path / "here")

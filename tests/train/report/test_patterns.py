@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from deepchrome.train.run.trainer import train_run
 from scipy.stats import spearmanr
 from torch import nn
 
@@ -16,6 +15,7 @@ from deepchrome.engine.simulation.simulate import simulate
 from deepchrome.errors import UsageError
 from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.datasets.splits import TRAIN
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.models.stacked import StackedModel
@@ -30,6 +30,7 @@ from deepchrome.train.report.patterns import (
     write_patterns,
 )
 from deepchrome.train.run.directory import Run
+from deepchrome.train.run.train import train_models
 
 CPU = torch.device("cpu")
 
@@ -141,9 +142,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     simulate(folder / "data", epigenomes=2, genes=900, reads=250_000, seed=4)
     expression = folder / "data" / "expression.tsv"
     featurize([folder / "data"], genes=folder / "data" / "genes.tsv", genome="hg19", out=folder / "features")
-    datasets, report = load_datasets(folder / "features", expression, orient="strand", transform="log1p")
-    origin = {"features": str(folder / "features"), "expression": str(expression), "label_rule": "numeric"}
-    train_run(folder / "run", datasets, report.inputs, FitConfig(epochs=20), Placement(threads=2), origin=origin)
+    source = FeatureSource(folder / "features", expression)
+    train_models(source, folder / "run", config=FitConfig(epochs=20), placement=Placement(threads=2))
     return folder, Run(folder / "run")
 
 

@@ -179,7 +179,7 @@ def test_two_writers_at_once_are_refused(run: Path, tmp_path: Path) -> None:
         (["--gene", "GENE3", "--maps-only"], 2, "the gene view needs the data of the run"),
         (["--steps", "0"], 2, "--steps must be at least 1, got 0"),
         (["--threads", "0"], 2, "--threads"),
-        (["--expression", "x.tsv"], 2, "go together"),
+        (["--expression", "x.tsv"], 2, "must be given together"),
     ],
 )
 def test_wrong_calls_are_refused(run: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
@@ -197,11 +197,11 @@ def test_changed_or_missing_data_are_refused(tmp_path: Path) -> None:
     expression.write_text("\n".join([*rows[:5], "\t".join([cells[0], *["999"] * 2]), *rows[6:]]) + "\n")
     ran = dc("visualize", run, "--out", tmp_path / "out")
     assert ran.code == 65
-    assert "not those" in ran.err
+    assert "have changed since training" in ran.err
     expression.unlink()
     ran = dc("visualize", run, "--out", tmp_path / "out")
     assert ran.code == 2
-    assert "not where they were" in ran.err
+    assert "the data of this run are missing" in ran.err
     ran = dc("visualize", run, "--out", tmp_path / "out", "--maps-only", "--steps", 5)
     assert ran.code == 0, ran.err
     assert pl.read_parquet(tmp_path / "out" / "patterns.parquet").height == 2 * 2 * len(MARKS) * BINS
