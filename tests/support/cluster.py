@@ -44,7 +44,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=os.environ | _QUICK | {"PYTHONPATH": str(TESTS)} | environment,
+                env=os.environ | _QUICK | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])} | environment,
             )
         self.processes.append(process)
         return process
