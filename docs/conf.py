@@ -23,6 +23,7 @@ numpydoc_show_class_members = False
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
+smartquotes = False  # keep the -- of options
 
 html_theme = "furo"
 html_title = f"deepchrome {VERSION}"
@@ -31,11 +32,28 @@ html_css_files = ["site.css"]
 html_copy_source = False
 
 
-def _insert_reference(_app: Any, _docname: str, source: list[str]) -> None:
-    """Replace the markers in docs/reference/*.md by generated text."""
+# Pages whose text is a file in the root of the repository.
+ROOT_FILES = {
+    "architecture": "ARCHITECTURE.md",
+    "changelog": "CHANGELOG.md",
+    "contributing": "CONTRIBUTING.md",
+    "security": "SECURITY.md",
+}
+
+
+def _prepare_source(_app: Any, docname: str, source: list[str]) -> None:
+    """Insert generated text and the files of the root, and resolve links that lead out of docs/."""
+    text = source[0]
+    if docname in ROOT_FILES:
+        text = (Path(__file__).parents[1] / ROOT_FILES[docname]).read_text(encoding="utf-8")
+        text = text.replace("](docs/", "](")
+        for page, file in ROOT_FILES.items():
+            text = text.replace(f"]({file})", f"]({page}.md)")
     for marker, generate in reference.GENERATORS.items():
-        if marker in source[0]:
-            source[0] = source[0].replace(marker, generate())
+        if marker in text:
+            text = text.replace(marker, generate())
+    # The site has no other files of the repository. Show the text of a link to one of them.
+    source[0] = re.sub(r"(?<!!)\[([^\]]*)\]\(\.\./(?:benchmarks|tests)/[^)]*\)", r"`\1`", text)
 
 
 def _shorten_array_types(*arguments: Any) -> tuple[str | None, str | None]:
@@ -45,10 +63,11 @@ def _shorten_array_types(*arguments: Any) -> tuple[str | None, str | None]:
 
 
 def _shorten(text: str | None) -> str | None:
-    return text and re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]", r"NDArray[\1]", text)
+    plain = text and re.sub(r"~?\b(numpy|typing)\.", "", text)
+    return plain and re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]", r"NDArray[\1]", plain)
 
 
 def setup(app: Any) -> None:
     """Connect the two hooks above."""
-    app.connect("source-read", _insert_reference)
+    app.connect("source-read", _prepare_source)
     app.connect("autodoc-process-signature", _shorten_array_types)

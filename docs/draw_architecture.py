@@ -1,7 +1,7 @@
 """Draw docs/figures/architecture.svg from the imports in the source.
 
-Run `python docs/draw_architecture.py` after a change of the package structure. An arrow from A to B means that A imports
-B. Arrows that follow from other arrows are left out.
+Run `python docs/draw_architecture.py` after a change of the package structure. An arrow from A to B means that A
+imports B. Arrows that follow from other arrows are left out.
 """
 
 import ast
@@ -98,9 +98,10 @@ def _draw_packages(layer: str, packages: dict[str, tuple[int, int, str]], top: i
         raise SystemExit(f"docs/draw_architecture.py: give a place to {', '.join(sorted(unknown))} of {layer}")
     place = {name: (MARGIN + 14 + column * STEP, top + row * ROW) for name, (column, row, _) in packages.items()}
     for name, (x, y) in place.items():
+        middle, purpose = x + BOX_WIDTH / 2, packages[name][2]
         yield f'<rect class="package" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="5"/>'
-        yield f'<text class="name" x="{x + BOX_WIDTH / 2}" y="{y + 19}" text-anchor="middle">{name}</text>'
-        yield f'<text class="small" x="{x + BOX_WIDTH / 2}" y="{y + 35}" text-anchor="middle">{packages[name][2]}</text>'
+        yield f'<text class="name" x="{middle}" y="{y + 19}" text-anchor="middle">{name}</text>'
+        yield f'<text class="small" x="{middle}" y="{y + 35}" text-anchor="middle">{purpose}</text>'
     for importer, imported in reduce_edges(imports):
         (x1, y1), (x2, y2) = place[importer], place[imported]
         middle = BOX_HEIGHT / 2

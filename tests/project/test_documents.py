@@ -1,7 +1,7 @@
-"""The documents tell the truth: their commands run, and their options exist.
+"""The documents are correct: their commands run, their options exist, and their links lead somewhere.
 
-The ``sh`` and ``python`` blocks of a page run in order, in a directory of their own. Their data and models
-are made smaller by ``SMALLER``; only the tutorial simulates and trains as written. A comment before a block changes that:
+The ``sh`` and ``python`` blocks of a page run in order, in a directory of their own. ``SMALLER`` makes their data and
+models smaller; only the tutorial simulates and trains as written. A comment before a block changes this:
 
 - ``<!-- not run: reason -->``: the block is not run, but its ``dc`` commands must parse;
 - ``<!-- needs: name, name -->``: the block runs only where these programs and modules are installed.
@@ -163,7 +163,8 @@ def test_links_to_files_lead_somewhere(page: str) -> None:
 def test_architecture_figure_shows_todays_imports() -> None:
     path = CHECKOUT / "docs" / "draw_architecture.py"
     spec = importlib.util.spec_from_file_location("draw_architecture", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.FIGURE.read_text(encoding="utf-8") == module.draw(), f"run python {path.relative_to(CHECKOUT)}"
