@@ -209,9 +209,7 @@ def _check_samples(samples: list[Sample]) -> list[Sample]:
     for sample in samples:
         key = (sample.epigenome, sample.mark)
         if key in paths:
-            raise UsageError(
-                f"{sample.shown_path}: {sample.epigenome} {sample.mark} is given twice, also as {paths[key]}"
-            )
+            raise UsageError(f"{sample.shown_path}: {' '.join(key)} is given twice (also by {paths[key]})")
         if sample.mark in GENE_COLUMNS:
             raise UsageError(
                 f"{sample.shown_path}: {sample.mark!r} cannot name a mark. The output has another column of that name"

@@ -35,7 +35,7 @@ def test_error_of_a_single_file_is_explained(capsys: pytest.CaptureFixture[str])
     """The line on standard error names the option; the table, which other programs read, does not."""
     error = BadDataError("a.bed: contains no reads", remedy="allow_empty")
     outcome = FileOutcome(Sample("E1", "A", "a.bed"), None, error)
-    FeaturizeProgress(None).finished(outcome)
+    FeaturizeProgress(None).on_finish(outcome)
     assert capsys.readouterr().err == "dc: a.bed: contains no reads. Use --allow-empty to accept this.\n"
     assert outcome.row()["status"] == "failed: a.bed: contains no reads"
 

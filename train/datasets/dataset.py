@@ -241,9 +241,8 @@ def _describe_report(
     """Return a sentence for every count of the report that is not 0."""
     notes = []
     if without_expression:
-        notes.append(
-            f"{len(without_expression)} genes left out: features, but no expression ({_first_names(without_expression)})"
-        )
+        examples = _first_names(without_expression)
+        notes.append(f"{len(without_expression)} genes left out: features, but no expression ({examples})")
     if report.not_in_features:
         notes.append(f"{report.not_in_features} genes of the expression table have no features")
     if report.duplicate_ids:

@@ -146,7 +146,9 @@ class InputSpec:
             if expected is not None and found is not None and expected != found:
                 differences.append(f"{found} {quantity}, expected {expected}")
         if self.library_size and not absent:
-            differences += [f"number of reads of {mark} is missing" for mark in self.marks if not _reads(features, mark)]
+            differences += [
+                f"number of reads of {mark} is missing" for mark in self.marks if not _reads(features, mark)
+            ]
         if differences:
             raise BadDataError(f"features of {features.epigenome} do not fit the model: {'; '.join(differences)}")
 

@@ -52,9 +52,7 @@ class FeatureSource:
             if (value := getattr(self, name)) not in choices:
                 raise ParameterError(name, f"must be one of {', '.join(choices)}, got {value!r}")
 
-    def load(
-        self, inputs: InputOptions, epigenomes: Sequence[str] | None = None
-    ) -> tuple[list[Dataset], LoadReport]:
+    def load(self, inputs: InputOptions, epigenomes: Sequence[str] | None = None) -> tuple[list[Dataset], LoadReport]:
         """Load epigenomes, by default all that have both features and expression.
 
         Returns and raises what :func:`~deepchrome.train.datasets.dataset.load_datasets` does.

@@ -138,7 +138,7 @@ def _concatenated_positions(genes: Genes, flank: int) -> NDArray[np.int64]:
 
 
 def _window_clusters(genes: Genes, flank: int) -> NDArray[np.int64]:
-    """Number the clusters of genes whose windows overlap, directly or through other genes: int64 (genes,)."""
+    """Return one number per cluster of genes whose windows overlap, directly or through others: int64 (genes,)."""
     position = _concatenated_positions(genes, flank)
     order = np.argsort(position, kind="stable")
     cluster = np.empty(len(genes), np.int64)

@@ -82,7 +82,9 @@ def find_source(run: Run, features: Path | None = None, expression: Path | None 
     elif features is not None and expression is not None:
         source = FeatureSource(features, expression)
     else:
-        raise UsageError(f"{run.path}: config.json has no path of features or of an expression table", remedy="run_data")
+        raise UsageError(
+            f"{run.path}: config.json has no path of features or of an expression table", remedy="run_data"
+        )
     if missing := source.missing_paths():
         raise UsageError(f"{run.path}: the data of this run are missing ({missing[0]})", remedy="run_data")
     return source

@@ -34,7 +34,7 @@ class DownloadProgress(DownloadObserver):
         self._bytes: dict[str, int] = {}
         self._unfinished: set[str] = set()
 
-    def planned(self, files: Sequence[PlannedDownload]) -> None:
+    def on_plan(self, files: Sequence[PlannedDownload]) -> None:
         """Print what will be downloaded and show the bar. Its total is unknown if the size of any file is."""
         wanted = _files_to_fetch(files)
         self._unfinished = {file.entry.file for file in wanted}
@@ -45,13 +45,13 @@ class DownloadProgress(DownloadObserver):
             self._task = self._bars.add_task("", total=sum(file.size or 0 for file in wanted) if known else None)
             self._update_bar()
 
-    def advanced(self, entry: ManifestEntry, bytes_there: int) -> None:
+    def on_progress(self, entry: ManifestEntry, bytes_there: int) -> None:
         """Move the bar."""
         with self._lock:
             self._bytes[entry.file] = bytes_there
             self._update_bar()
 
-    def finished(self, result: DownloadResult) -> None:
+    def on_finish(self, result: DownloadResult) -> None:
         """Print the status of a finished file."""
         name, line = result.entry.file, f"{result.entry.file}: {result.status}"
         if result.error and result.status == FAILED:

@@ -11,7 +11,7 @@ import typer
 from deepchrome.cli.remedies import explain
 from deepchrome.cli.tables import print_json, print_table
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.features.featurize import FeaturizeObserver
+from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
@@ -53,18 +53,18 @@ class FeaturizeProgress(FeaturizeObserver):
         self._reads: dict[Sample, int] = {}
         self._n_finished = 0
 
-    def judged(self, decision: ReuseDecision) -> None:
+    def on_decision(self, decision: ReuseDecision) -> None:
         """Print which epigenomes are kept or counted again, and why."""
         if decision.action == "keep":
             self._print(f"{decision.epigenome}: {decision.why}, kept")
         elif decision.action == "redo":
             self._print(f"{decision.epigenome}: counted again: {decision.why}")
 
-    def told(self, line: str) -> None:
+    def on_message(self, line: str) -> None:
         """Print a message."""
         typer.echo(line, err=True)
 
-    def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
+    def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Show the bar over all files. Its total is unknown if any of them is a stream."""
         self.windows = windows
         self._started = time.perf_counter()
@@ -74,7 +74,7 @@ class FeaturizeProgress(FeaturizeObserver):
         if self._bars and samples:
             self._total_bar = self._bars.add_task("counting", total=total)
 
-    def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
+    def on_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
         """Move the bars."""
         if not self._bars or self._total_bar is None:
             return
@@ -87,7 +87,7 @@ class FeaturizeProgress(FeaturizeObserver):
         self._bars.update(self._file_bars[sample], completed=bytes_read)
         self._bars.update(self._total_bar, completed=total_bytes, description=f"{self._speed():.1f} million reads/s")
 
-    def finished(self, outcome: FileOutcome) -> None:
+    def on_finish(self, outcome: FileOutcome) -> None:
         """Print the error of a file, or the overall progress if there are no bars."""
         sample = outcome.sample
         with self._lock:

@@ -9,12 +9,12 @@ from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.dataset import load_datasets
 
 
-def test_covered_bases_become_the_least_number_of_reads_in_genomic_order():
+def test_covered_bases_become_the_smallest_number_of_reads_in_genomic_order():
     covered = np.array([0, 1, 36, 37, 72, 3600], np.uint16).reshape(1, 6, 1).repeat(2, axis=0)
     counts = genomic_counts(covered, np.array(["+", "-"]))
     assert counts.dtype == np.uint32
     assert counts[:, :, 0].tolist() == [[0, 1, 1, 2, 2, 100], [100, 2, 2, 1, 1, 0]]
-    with pytest.raises(BadDataError, match="1 genes of unknown strand"):
+    with pytest.raises(BadDataError, match="1 genes have no known strand"):
         genomic_counts(covered, np.array(["+", "."]))
 
 
@@ -29,7 +29,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
     return {"npz": tmp_path / "x.npz", "genes": tmp_path / "genes.tsv", "expression": tmp_path / "rpkm.tsv"}
 
 
-def test_convert(inputs, tmp_path):
+def test_convert_writes_features_in_the_order_of_the_gene_table(inputs, tmp_path):
     features = read_features(convert(**inputs, out=tmp_path / "features"))
     assert features.epigenome == "E012"
     assert features.genes.gene_id == ("ENSG01", "ENSG03")
@@ -39,13 +39,13 @@ def test_convert(inputs, tmp_path):
     assert (features.metadata["bin_size"], features.metadata["flank"]) == (100, 5000)
 
 
-def test_convert_refuses_what_does_not_fit(inputs, tmp_path):
+def test_convert_refuses_other_expression_and_unknown_genes(inputs, tmp_path):
     inputs["expression"].write_text("gene_id\tE012\nENSG01\t1\nENSG03\t3.6\n")
-    with pytest.raises(BadDataError, match=r"other expression than in .* for 1 genes: ENSG03"):
+    with pytest.raises(BadDataError, match=r"expression of 1 genes differs from .* \(first: ENSG03\)"):
         convert(**inputs, out=tmp_path / "features")
     inputs["expression"].write_text("gene_id\tE012\nENSG01\t1\nENSG03\t3.5\n")
     inputs["genes"].write_text("gene_id\tchrom\ttss\tstrand\nENSG01\tchr1\t9000\t-\n")
-    with pytest.raises(BadDataError, match=r"1 genes of .* are not in it: ENSG03"):
+    with pytest.raises(BadDataError, match=r"1 genes of .* are missing \(first: ENSG03\)"):
         convert(**inputs, out=tmp_path / "features")
     with pytest.raises(MissingInputError):
         convert(**{**inputs, "npz": tmp_path / "nothing.npz"}, out=tmp_path / "features")
@@ -53,7 +53,7 @@ def test_convert_refuses_what_does_not_fit(inputs, tmp_path):
 
 
 @pytest.mark.realdata
-def test_the_real_epigenome_comes_back_in_strand_order(shared_data, tmp_path):
+def test_the_real_epigenome_is_restored_in_strand_order(shared_data, tmp_path):
     npz, expression = (
         shared_data / "e012" / "E012.covered_bases.npz",
         shared_data / "roadmap" / "rpkm_56_epigenomes.tsv.gz",
