@@ -1,4 +1,4 @@
-"""A small run whose genes have hostile symbols, for tests of the report."""
+"""A small run with gene symbols that contain markup, for tests of the report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ ENDING = "</script><script>document.body.dataset.pwned='yes'</script><!-- <scrip
 
 
 def hostile_run(folder: Path, model: str = "deepchrome", epochs: int = 3) -> Path:
-    """Train two epigenomes on random features; gene 80 and 81, test genes, have the symbols above."""
+    """Train two epigenomes on random features. The test genes 80 and 81 have the symbols HOSTILE and ENDING."""
     features, expression = write_random_features(folder / "features")
     for path in features.glob("*.parquet"):
         read = read_features(path)

@@ -2,7 +2,7 @@
 const DRIVE = ["#00507d", "#6aaed6", "#aab4bd", "#f0a36b", "#a34700"];
 const labelOf = g => (genes.symbol[g] ? `${genes.symbol[g]} (${genes.id[g]})` : genes.id[g]);
 
-// The number of the gene with this name, else of the first gene whose symbol or id starts with it, else -1.
+// Find the gene with this name, or the first whose symbol or id starts with it. Return its number, or -1 if there is none.
 function findGene(typed) {
   const wanted = typed.trim().toLowerCase();
   if (!wanted) return -1;
@@ -57,7 +57,7 @@ function drawGene() {
     `${marks[m]}, ${position(b)}\n${tracks[m][b]} reads` + (hasGradients ? `, log-odds ${fixed(gradients[m][b], 4)}` : ""));
   const title = `${labelOf(g)} in ${titleOf(e)}`;
   $("gene-text").textContent =
-    `${title} has score ${fixed(genes.score[e][g], 3)}. Its label is ${CLASSES[genes.on[e][g]]}, its part of the split ${genes.part[g]}.` +
+    `${title} has score ${fixed(genes.score[e][g], 3)}. It is labelled ${CLASSES[genes.on[e][g]]} and belongs to the ${genes.part[g]} set.` +
     (hasGradients ? describeGradients(sums) : "");
   $("gene-status").textContent = `${g + 1} of ${genes.id.length} genes in this report`;
   figure($("track"), title, drawing, `${genes.id[g]}_${epigenomes[e].id}`, () => [

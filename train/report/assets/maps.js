@@ -10,12 +10,12 @@ const SOURCES = {
 };
 const EXPLANATIONS = {
   pattern: doc.data_prior
-    ? "The most typical input that the model assigns to this class. Values are divided by the largest value of the epigenome's two maps."
+    ? "The most typical input that the model assigns to this class, divided by the largest value of the epigenome's two maps."
     : "The input that the model scores highest under an L2 penalty. Values are between 0 and 1.",
   observed: "Mean reads per bin over all genes of this class, without any model. Colours follow the scale of the model's input.",
   gradients: "What each bin adds to the log-odds of \u201con\u201d, on average over test genes of this class. Orange bins favour on, blue bins favour off.",
   attention: "The model's attention to the bins of each mark, on average over test genes of this class.",
-  difference: "Genes that are on minus genes that are off. Orange bins are higher in on, blue bins are higher in off.",
+  difference: "The map of genes that are on minus the map of genes that are off. Orange bins are higher in the first, blue bins in the second.",
 };
 
 function drawMaps() {
