@@ -132,7 +132,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         65,
         "format version 99; this deepchrome reads version 1",
     ),
-    "features of another program": (write_foreign_parquet, VERIFY, 65, "not one of dc featurize"),
+    "features of another program": (write_foreign_parquet, VERIFY, 65, "E1.parquet: not written by dc featurize"),
     "other reads than stored": (
         change_text(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]),
         VERIFY,

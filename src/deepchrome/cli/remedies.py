@@ -24,7 +24,6 @@ REMEDIES: Final = {
     "name": "Use --name <epigenome>-<mark> to give them.",
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
-    "resume": "Use --resume to continue it.",
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",
     "run_data": "Give FEATURES and --expression.",
     "samples": "Use --samples TABLE to list the files in a table.",
