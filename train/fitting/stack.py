@@ -260,5 +260,5 @@ def _pad(rows: Sequence[NDArray[np.int64]], length: int) -> tuple[NDArray[np.int
     is_original
         bool (arrays, length): ``False`` for padding.
     """
-    padded = np.stack([np.append(own, np.full(length - own.size, own[0])) for own in rows])
-    return padded, np.arange(length) < np.array([own.size for own in rows])[:, None]
+    padded = np.stack([np.append(array, np.full(length - array.size, array[0])) for array in rows])
+    return padded, np.arange(length) < np.array([array.size for array in rows])[:, None]

@@ -83,16 +83,16 @@ def _add_evidence(pack: ArrayPack, evidence: Sequence[Evidence]) -> None:
 
     ``observed`` has one axis more, before the marks: mean, lower and upper quartile.
     """
-    observed = [[[reads.mean, reads.low, reads.high] for reads in own.observed] for own in evidence]
+    observed = [[[reads.mean, reads.low, reads.high] for reads in item.observed] for item in evidence]
     pack.add_scaled("observed", np.array(observed, np.float32).swapaxes(3, 4), np.uint16)
-    tracks = np.stack([own.tracks for own in evidence]).swapaxes(2, 3)
+    tracks = np.stack([item.tracks for item in evidence]).swapaxes(2, 3)
     pack.add("tracks", np.rint(tracks.clip(0, 65535)).astype(np.uint16))
     for name, attribute, dtype, axes in (
         ("gradients", "attributions", np.int16, 1),
         ("gene_gradients", "gene_attributions", np.int8, 2),
         ("attention", "attention", np.int16, 1),
     ):
-        arrays = [getattr(own, attribute) for own in evidence]
+        arrays = [getattr(item, attribute) for item in evidence]
         if all(array is not None for array in arrays):
             pack.add_scaled(name, np.stack(arrays).swapaxes(2, 3), dtype, axes)
 
@@ -117,13 +117,13 @@ def _describe_epigenomes(
         row |= {"published": summary.published_auroc, "best_epoch": summary.best_epoch, "note": summary.note}
         if evaluation := evaluations.get(name):
             row |= {key: getattr(evaluation, key) for key in ("genes", "auroc", "auroc_low", "auroc_high", "auprc")}
-        own = evidence.get(name)
+        item = evidence.get(name)
         if patterns is not None:
-            row |= _describe_patterns(patterns, epigenomes.index(name), own)
-        if own:
-            row["observed_genes"] = [reads.genes for reads in own.observed]
-            row["complete"] = own.complete
-            row["mark_attention"] = None if own.mark_attention is None else own.mark_attention.tolist()
+            row |= _describe_patterns(patterns, epigenomes.index(name), item)
+        if item:
+            row["observed_genes"] = [reads.genes for reads in item.observed]
+            row["complete"] = item.complete
+            row["mark_attention"] = None if item.mark_attention is None else item.mark_attention.tolist()
         rows.append(row)
     return [{key: rounded(value) for key, value in row.items()} for row in rows]
 

@@ -109,9 +109,9 @@ def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
     per_class = [integrated_gradients(model, data.x[sample]) for sample in sampled]
     per_gene = integrated_gradients(model, data.x[rows])
     no_genes = np.zeros(data.x.shape[1:])
-    evidence.attributions = np.stack([own.values.mean(0) if len(own.values) else no_genes for own in per_class])
+    evidence.attributions = np.stack([item.values.mean(0) if len(item.values) else no_genes for item in per_class])
     evidence.gene_attributions = per_gene.values
-    evidence.complete = all(own.complete for own in (*per_class, per_gene) if len(own.values))
+    evidence.complete = all(item.complete for item in (*per_class, per_gene) if len(item.values))
     if isinstance(model, AttentiveChrome) and all(sample.size for sample in sampled):
         over_bins, over_marks = zip(*(mean_attention(model, data.x[sample]) for sample in sampled), strict=True)
         evidence.attention, evidence.mark_attention = np.stack(over_bins), np.stack(over_marks)

@@ -77,8 +77,8 @@ def _build_figures(
         for i, epigenome in enumerate(patterns.epigenomes):
             title = f"{epigenome}, {patterns.recipe.name} recipe"
             yield f"patterns_{epigenome}", _map_figure(patterns.value[i], inputs, title, style)
-    for epigenome, own in evidence.items():
-        yield f"observed_{epigenome}", _observed_figure(epigenome, own, inputs)
+    for epigenome, item in evidence.items():
+        yield f"observed_{epigenome}", _observed_figure(epigenome, item, inputs)
     yield "auroc", _auroc_figure(run)
     yield "roc", _roc_figure(run)
     if run.metrics().height:

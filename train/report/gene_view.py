@@ -78,6 +78,6 @@ def describe_genes(
         "id": ids,
         "symbol": [symbols.get(gene, "") for gene in ids],
         "score": [rounded(by_epigenome[(name,)]["score"].gather(list(genes)).to_list()) for name in evidence],
-        "on": [own.labels.tolist() for own in evidence.values()],
+        "on": [item.labels.tolist() for item in evidence.values()],
         "part": [SPLIT_NAMES[part] for part in next(iter(evidence.values())).parts],
     }

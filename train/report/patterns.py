@@ -148,16 +148,16 @@ class Patterns:
         """Return the maps as a table: epigenome, class, mark, bin (from 1), value."""
         n, classes, bins, marks = self.value.shape
         cells = np.indices((n, classes, marks, bins)).reshape(4, -1)
-        names = (self.epigenomes, CLASSES, self.marks)
+        labels = {"epigenome": self.epigenomes, "class": CLASSES, "mark": self.marks}
         columns = {
-            key: pl.Series(key, list(own), dtype=pl.String).gather(cells[axis])
-            for axis, (key, own) in enumerate(zip(("epigenome", "class", "mark"), names, strict=True))
+            name: pl.Series(name, list(values), dtype=pl.String).gather(cells[axis])
+            for axis, (name, values) in enumerate(labels.items())
         }
         return pl.DataFrame({**columns, "bin": cells[3] + 1, "value": self.value.swapaxes(2, 3).reshape(-1)})
 
 
 def reads_per_bin(x: NDArray[np.float32], inputs: InputSpec) -> NDArray[np.float32]:
-    """Convert model inputs to reads per bin, or to reads per bin and 30 million if inputs are scaled."""
+    """Convert model inputs to reads per bin, per 30 million reads if inputs are scaled to a library size."""
     return np.expm1(x) if inputs.transform == "log1p" else x
 
 

@@ -143,11 +143,11 @@ def visualize(
         if data is not None:
             chosen = choose_genes(run, data, genes)
             evidence = _gather_all(run, data, chosen, placement, say)
-            if incomplete := [name for name, own in evidence.items() if not own.complete]:
+            if incomplete := [name for name, item in evidence.items() if not item.complete]:
                 notes.append(f"attributions of {', '.join(incomplete)} do not add up to the scores within 2 %")
         patterns = None
         if run.config.fit.model in NETWORKS:
-            priors = {name: own.prior for name, own in evidence.items()} or None
+            priors = {name: item.prior for name, item in evidence.items()} or None
             say(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
             patterns = pattern_maps(run, recipe, priors, seed=seed, placement=placement)
         else:

@@ -35,7 +35,7 @@ function drawTable() {
 function listEpigenomes() {
   const wanted = $("filter").value.trim().toLowerCase();
   const sign = state.descending ? -1 : 1;
-  const matches = own => `${own.id} ${own.name}`.toLowerCase().includes(wanted);
+  const matches = epigenome => `${epigenome.id} ${epigenome.name}`.toLowerCase().includes(wanted);
   return [...epigenomes.keys()].filter(e => matches(epigenomes[e])).sort((a, b) => {
     const x = epigenomes[a][state.sort], y = epigenomes[b][state.sort];
     if (x === y) return a - b;
@@ -53,19 +53,19 @@ function sortBy(key) {
 }
 
 function tableCell(key, e) {
-  const own = epigenomes[e];
+  const epigenome = epigenomes[e];
   if (key === "id") {
     const onclick = () => {
       choose(e);
       $("maps").scrollIntoView();
     };
-    return el("button", { type: "button", title: "Show the maps", onclick }, own.id);
+    return el("button", { type: "button", title: "Show the maps", onclick }, epigenome.id);
   }
-  if (key === "auroc_low") return isMissing(own.auroc_low) ? "" : `${fixed(own.auroc_low, 3)}\u2013${fixed(own.auroc_high, 3)}`;
-  if (key === "flipped") return percent(own.flipped);
-  if (key === "auroc" || key === "auprc") return fixed(own[key], 3);
-  if (key === "published") return fixed(own[key], 2);
-  return String(own[key] ?? "");
+  if (key === "auroc_low") return isMissing(epigenome.auroc_low) ? "" : `${fixed(epigenome.auroc_low, 3)}\u2013${fixed(epigenome.auroc_high, 3)}`;
+  if (key === "flipped") return percent(epigenome.flipped);
+  if (key === "auroc" || key === "auprc") return fixed(epigenome[key], 3);
+  if (key === "published") return fixed(epigenome[key], 2);
+  return String(epigenome[key] ?? "");
 }
 
 // ---- AUROC of all epigenomes
@@ -90,15 +90,15 @@ function drawBars() {
     );
   }
   listed.forEach((e, i) => {
-    const own = epigenomes[e], x = left + i * step, middle = x + step / 2, isChosen = e === state.epigenome;
+    const epigenome = epigenomes[e], x = left + i * step, middle = x + step / 2, isChosen = e === state.epigenome;
     const bar = svg("g", { class: "bar" },
-      rect(x + step * 0.14, y(own.auroc), step * 0.72, y(lowest) - y(own.auroc), { fill: isChosen ? CHOSEN_BAR : BAR }));
-    if (!isMissing(own.auroc_low)) bar.append(line(middle, y(own.auroc_low), middle, y(own.auroc_high), { stroke: INK }));
-    if (own.published !== null) {
-      bar.append(svg("path", { d: `M${middle},${y(own.published) - 4}l4,4l-4,4l-4,-4z`, fill: ON, stroke: "#fff" }));
+      rect(x + step * 0.14, y(epigenome.auroc), step * 0.72, y(lowest) - y(epigenome.auroc), { fill: isChosen ? CHOSEN_BAR : BAR }));
+    if (!isMissing(epigenome.auroc_low)) bar.append(line(middle, y(epigenome.auroc_low), middle, y(epigenome.auroc_high), { stroke: INK }));
+    if (epigenome.published !== null) {
+      bar.append(svg("path", { d: `M${middle},${y(epigenome.published) - 4}l4,4l-4,4l-4,-4z`, fill: ON, stroke: "#fff" }));
     }
     bar.append(
-      text(0, 0, own.id, {
+      text(0, 0, epigenome.id, {
         ...RIGHT,
         transform: `translate(${middle + 4},${y(lowest) + 8}) rotate(-90)`,
         "font-size": 10,
@@ -107,8 +107,8 @@ function drawBars() {
       // A transparent area makes the whole column react to the pointer.
       rect(x, top, step, height + 40, { fill: "transparent" }),
     );
-    const published = own.published === null ? "" : `, published ${fixed(own.published, 2)}`;
-    const content = `${titleOf(e)}\nAUROC ${fixed(own.auroc, 3)}${published}`;
+    const published = epigenome.published === null ? "" : `, published ${fixed(epigenome.published, 2)}`;
+    const content = `${titleOf(e)}\nAUROC ${fixed(epigenome.auroc, 3)}${published}`;
     fill(bar, {
       onpointermove: event => showTip(content, event.clientX, event.clientY),
       onpointerleave: hideTip,
@@ -144,8 +144,8 @@ function drawRoc() {
     drawing.append(path([[box.x, bottom], ...points], attributes));
   };
   drawing.append(line(box.x, bottom, right, box.y, { "stroke-dasharray": "3 4" }));
-  epigenomes.forEach((own, e) => {
-    if (e !== state.epigenome) drawCurve(own.id, { stroke: GREY, "stroke-width": 0.8 });
+  epigenomes.forEach((epigenome, e) => {
+    if (e !== state.epigenome) drawCurve(epigenome.id, { stroke: GREY, "stroke-width": 0.8 });
   });
   const highlighted = [[state.other, ON, 40], [state.epigenome, OFF, 22]].filter(([e]) => e >= 0);
   for (const [e, stroke, offset] of highlighted) {
@@ -167,7 +167,7 @@ const MEASURES = [
 ];
 
 function drawTraining() {
-  const own = epigenomes[state.epigenome], curves = doc.curves[own.id];
+  const epigenome = epigenomes[state.epigenome], curves = doc.curves[epigenome.id];
   if (!curves || !curves.train_loss.length) {
     $("training").replaceChildren(el("p", null, "This model was not trained in epochs, so it has no training curve."));
     return;
@@ -186,14 +186,14 @@ function drawTraining() {
       text(box.x + box.w - 4 - 125 * (2 - k), box.y - 8, name, { ...RIGHT, fill: stroke, "font-weight": 600 }),
     );
   });
-  if (own.best_epoch) {
-    const best = x(own.best_epoch - 1);
+  if (epigenome.best_epoch) {
+    const best = x(epigenome.best_epoch - 1);
     drawing.append(
       line(best, box.y, best, box.y + box.h, { stroke: SOFT, "stroke-dasharray": "2 3" }),
-      text(best + 4, box.y + 12, `kept: epoch ${own.best_epoch}`, SMALL),
+      text(best + 4, box.y + 12, `kept: epoch ${epigenome.best_epoch}`, SMALL),
     );
   }
-  figure($("training"), `${own.id}: training`, drawing, `${own.id}_training`, () => [
+  figure($("training"), `${epigenome.id}: training`, drawing, `${epigenome.id}_training`, () => [
     ["epoch", ...MEASURES.map(([key]) => key)],
     ...curves.train_loss.map((_, i) => [i + 1, ...MEASURES.map(([key]) => curves[key][i])]),
   ]);

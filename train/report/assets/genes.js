@@ -7,7 +7,7 @@ function findGene(typed) {
   const wanted = typed.trim().toLowerCase();
   if (!wanted) return -1;
   const names = genes.id.map((id, g) => [genes.symbol[g], id, labelOf(g)].map(name => name.toLowerCase()));
-  const exact = names.findIndex(own => own.includes(wanted));
+  const exact = names.findIndex(aliases => aliases.includes(wanted));
   return exact >= 0 ? exact : names.findIndex(([symbol, id]) => symbol.startsWith(wanted) || id.startsWith(wanted));
 }
 

@@ -96,7 +96,7 @@ function mapCells(e, kind, source) {
     if (source === "attention") return `weight ${fixed(value, 4)}`;
     return `value ${fixed(value, 3)}` + (scale ? `, ${fixed(toReads(value * scale), 2)} reads` : "");
   };
-  const fractions = values.map(own => own.map(value => value / top));
+  const fractions = values.map(cells => cells.map(value => value / top));
   return { values, fractions, top, diverging: isDifference || source === "gradients", describe };
 }
 
@@ -133,7 +133,7 @@ function drawProfiles() {
   const drawing = canvas(marks.length * (width + gap) + 14, height + 66, "wide");
   marks.forEach((mark, m) => {
     const x0 = 30 + m * (width + gap);
-    const top = Math.max(0.01, ...profiles[m].flatMap(own => [...own.mean, ...own.high, ...(own.optimized || [])]));
+    const top = Math.max(0.01, ...profiles[m].flatMap(profile => [...profile.mean, ...profile.high, ...(profile.optimized || [])]));
     const points = values => values.map((value, b) => [x0 + ((b + 0.5) / bins) * plotWidth, y0 + height * (1 - value / top)]);
     drawing.append(text(x0, 14, mark, { "font-weight": 600 }));
     if (correlation) {
@@ -146,12 +146,12 @@ function drawProfiles() {
       text(x0 - 4, y0 + height, "0", { ...RIGHT, ...TINY }),
     );
     [OFF, ON].forEach((stroke, c) => {
-      const own = profiles[m][c];
+      const profile = profiles[m][c];
       drawing.append(
-        path([...points(own.high), ...points(own.low).reverse()], { fill: stroke, "fill-opacity": 0.15 }),
-        path(points(own.mean), { stroke }),
+        path([...points(profile.high), ...points(profile.low).reverse()], { fill: stroke, "fill-opacity": 0.15 }),
+        path(points(profile.mean), { stroke }),
       );
-      if (own.optimized) drawing.append(path(points(own.optimized), { stroke, "stroke-dasharray": "4 3" }));
+      if (profile.optimized) drawing.append(path(points(profile.optimized), { stroke, "stroke-dasharray": "4 3" }));
     });
     drawBinAxis(drawing, x0, plotWidth, y0 + height, m === Math.floor(marks.length / 2));
   });

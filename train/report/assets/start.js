@@ -28,19 +28,19 @@ function start() {
 }
 
 function fillHeader() {
-  const measured = epigenomes.filter(own => typeof own.auroc === "number");
-  const published = measured.filter(own => own.published !== null);
+  const measured = epigenomes.filter(epigenome => typeof epigenome.auroc === "number");
+  const published = measured.filter(epigenome => epigenome.published !== null);
   const binOrder = run.orient === "strand" ? ", bins 5\u2032\u21923\u2032 along the gene" : "";
   $("about").textContent =
     `${run.model} models, ${run.split || "given"} split, ${run.label_rule || "given"} labels, ${run.transform} input${binOrder}. ` +
     `Made with deepchrome ${run.made_with.deepchrome || ""}.`;
   const tiles = [
     [epigenomes.length, epigenomes.length === 1 ? "epigenome" : "epigenomes"],
-    [measured.length ? fixed(mean(measured.map(own => own.auroc)), 3) : "", "mean test AUROC"],
+    [measured.length ? fixed(mean(measured.map(epigenome => epigenome.auroc)), 3) : "", "mean test AUROC"],
     [marks.length, "marks"],
     [epigenomes[0].genes ?? "", "test genes"],
   ];
-  if (published.length) tiles.push([fixed(mean(published.map(own => own.published)), 3), `published mean AUROC of ${published.length}`]);
+  if (published.length) tiles.push([fixed(mean(published.map(epigenome => epigenome.published)), 3), `published mean AUROC of ${published.length}`]);
   $("tiles").append(...tiles.map(([value, name]) => el("div", { class: "tile" }, el("b", null, value), el("span", null, name))));
 }
 
@@ -88,7 +88,7 @@ function describeMethods() {
   if ("gradients" in arrays) {
     methods.push(
       "Integrated gradients follow a path of 32 points from a gene without reads. Class means are over at most 100 test genes. " +
-      (epigenomes.every(own => own.complete !== false)
+      (epigenomes.every(epigenome => epigenome.complete !== false)
         ? "They add up to the change in log-odds (mean gap within 2 %)."
         : "In some epigenomes their sum misses the change in log-odds by more than 2 % on average. Read them with care."),
     );
