@@ -96,10 +96,10 @@ class FeaturizeRun:
                 self._cancel_requests()
                 raise
         if refused := [decision for decision in decisions if decision.action == "refuse"]:
-            others = f", nor do {len(refused) - 1} other files" if len(refused) > 1 else ""
+            count = f"; first of {len(refused)} such files" if len(refused) > 1 else ""
             raise UsageError(
-                f"{self.out / refused[0].epigenome}.parquet: exists and does not match this call{others} "
-                f"({refused[0].why})",
+                f"{self.out / refused[0].epigenome}.parquet: exists and does not match this call "
+                f"({refused[0].why}{count})",
                 remedy="force",
             )
         for decision in decisions:

@@ -23,7 +23,7 @@ SUMMARY_COLUMNS = (
     "status",
 )
 _SUMMARY_NAME = "summary.tsv"
-# Writing takes milliseconds. A run that holds the lock for longer than this hangs.
+# Writing takes milliseconds. A run that holds the lock for longer than this is stuck.
 _LOCK_WAIT_SECONDS = 60.0
 
 

@@ -189,7 +189,7 @@ def test_files_made_with_other_options_are_not_replaced(options: Mapping[str, An
     run(folder)
     before = tables(folder / "out")
     with pytest.raises(
-        UsageError, match=rf"E1\.parquet: exists and does not match this call, nor do 2 other files \({why}\)$"
+        UsageError, match=rf"E1\.parquet: exists and does not match this call \({why}; first of 3 such files\)$"
     ) as caught:
         run(folder, **options)
     assert caught.value.remedy == "force"
