@@ -148,7 +148,7 @@ def load_datasets(
     check_names(names, "an epigenome", str(features))
 
     first = read_features(paths[names[0]], marks)
-    inputs = InputSpec.of(first, orient, transform, library_size)
+    inputs = InputSpec.from_features(first, orient, transform, library_size)
     stable_id = stable_ids(pl.Series(first.genes.gene_id))
     row = _expression_rows(stable_id, table, f"{features} and {expression}")
     kept = np.flatnonzero(row >= 0)
