@@ -74,8 +74,8 @@ def score_genes(
     Returns
     -------
     float64 (genes,)
-        The probability that a gene is on. For ``svm``, the signed distance from the margin. A gene with a
-        higher score is more likely to be on.
+        The probability that a gene is on. For ``svm``, the value of the decision function, which is not
+        a probability. A gene with a higher score is more likely to be on.
     """
     import numpy as np
     import torch
