@@ -223,7 +223,7 @@ def test_missing_input_and_an_existing_run_have_their_exit_codes(dc, data, run, 
     assert "none: no such file or directory" in err
     code, _, err = dc("train", *from_features(data), "--out", run)
     assert code == 2
-    assert "a run is here. Use --resume to continue it, or --force to replace it." in err
+    assert "already contains a run. Use --resume to continue it, or --force to replace it." in err
     code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
     assert code == 2
     assert "fit.lr was 0.01, is 0.5" in err

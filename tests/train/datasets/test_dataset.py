@@ -73,7 +73,7 @@ def test_counts_and_labels_are_joined_by_gene(features, expression):
     assert (report.duplicate_ids, report.unknown_strand) == (0, 0)
     notes = "\n".join(report.notes)
     assert "E129 left out" in notes
-    assert "1 genes left out: features, but no expression (ENSG03)" in notes
+    assert "1 genes left out because they have no expression (ENSG03)" in notes
     assert "2 genes of the expression table have no features" in notes
     assert "E004: labels of one class only in train (2 genes), valid (2 genes), test (2 genes)" in notes
 
