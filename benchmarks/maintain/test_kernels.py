@@ -1,16 +1,16 @@
-"""The kernels alone, one core, on every case of tests/cases.py: ``python -m pytest benchmarks/micro``.
+"""Time the kernels alone, on one core, for every case of tests/support/cases.py: ``make bench-kernels``.
 
-Text and records lie in memory, cut into blocks as the engine cuts them; what is timed is parsing and counting.
-The same cases are checked against the naive counter by tests/engine/test_cases.py.
+The reads are in memory, cut into blocks as in the engine, so only parsing and counting are timed.
+tests/engine/counting/test_cases.py compares the counts of the same cases with the naive counter.
 """
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import CASES, Case, layout
-from ours import windows_of
 from pytest_benchmark.fixture import BenchmarkFixture
+from support.cases import CASES, Case, layout
+from support.ours import windows_of
 
 from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import build_window_index
@@ -24,34 +24,34 @@ Piece = tuple[np.ndarray, int, int]
 
 
 def cut(path: Path, case: Case) -> tuple[Format, list[Piece]]:
-    """Read a file block by block, and keep what the kernels are given of each."""
+    """Read a file; return its format, and of each block the piece that the kernels count (buffer, first, end)."""
     windows = windows_of(layout(GENES, CHROM_BP))
     index = build_window_index(windows, case.options.strand)
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, case.options)
     stream = open_stream(str(path))
     source = open_source(stream, allow_no_eof=False)
-    form: Format | None = None
+    read_format: Format | None = None
     pieces: list[Piece] = []
     carry, block = b"", Block()
     while not block.is_last:
         block = Block()
         source.finish(source.take(block), block)
         begin = block.put_before(carry)
-        form = form or detect(block.buffer[begin : begin + 8].tobytes(), target)
-        first, last = form.cut(block.buffer, begin, block.end, block.is_last)
+        read_format = read_format or detect(block.buffer[begin : begin + 8].tobytes(), target)
+        first, last = read_format.cut(block.buffer, begin, block.end, block.is_last)
         carry = block.buffer[last : block.end].tobytes()
         pieces.append((block.buffer, first, last))
     stream.close()
-    assert form
-    return form, pieces
+    assert read_format
+    return read_format, pieces
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_kernels(tmp_path: Path, benchmark: BenchmarkFixture, case: Case) -> None:
-    form, pieces = cut(case.make(tmp_path / "reads", layout(GENES, CHROM_BP), READS), case)
+    read_format, pieces = cut(case.make(tmp_path / "reads", layout(GENES, CHROM_BP), READS), case)
 
     def count() -> Counter:
-        counter = form.counter()
+        counter = read_format.counter()
         for buffer, first, last in pieces:
             counter.count(buffer, first, last)
         return counter

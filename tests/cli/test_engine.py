@@ -87,11 +87,11 @@ def test_unusual_genes_are_reported(folder: Path) -> None:
     with open(folder / "genes.tsv", "a") as file:
         file.write("edge\tS\tchr1\t100\t+\nlost\tS\tchrX\t100\t+\ng0\tS\tchr2\t70000\t-\n")
     err = featurize(folder, folder).err
-    assert "genes on chromosomes that small.sizes lacks (all bins are 0): 1: lost\n" in err
-    assert "genes with bins outside their chromosome (these bins are 0): 1: edge\n" in err
+    assert "genes on chromosomes that small.sizes lacks (all bins are 0): 1 (lost)\n" in err
+    assert "genes with bins outside their chromosome (these bins are 0): 1 (edge)\n" in err
     assert "rows that repeat a gene ID: 1. Use --unique-genes to keep only the first row of each.\n" in err
     err = featurize(folder, folder, "--force", "--edge", "drop", "--unique-genes").err
-    assert "genes dropped because they have bins outside their chromosome: 1: edge\n" in err
+    assert "genes dropped because they have bins outside their chromosome: 1 (edge)\n" in err
     assert "repeat" not in err
 
 
@@ -223,7 +223,7 @@ def test_verify_finds_a_wrong_count(folder: Path) -> None:
     ran = dc(*command, folder / "other.bed", "--name", "E1-A")
     assert ran.code == 65
     assert "DIFFERENT in " in ran.out
-    assert "the counts of 1 of 1 files of reads differ from the stored counts" in one_line(ran.err)
+    assert "the recount differs from the stored counts in 1 of 1 files of reads" in one_line(ran.err)
 
 
 @pytest.mark.campaign("messages")

@@ -137,7 +137,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         change_text(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]),
         VERIFY,
         65,
-        "differ from the stored counts",
+        "differs from the stored counts",
     ),
     "features cut": (
         change_reads(lambda data: data[:-5], "features/E001.parquet"),

@@ -175,7 +175,7 @@ def test_one_class_is_refused_in_training_and_has_no_test_auroc(dc, tmp_path, pa
     if code:
         assert f"C1: labels of one class only, or no gene, in {part} (24 genes)" in err
     else:
-        assert "no test AUROC: the 24 test genes are not of both classes" in out
+        assert "no test AUROC: the 24 test genes do not include both classes" in out
         ended, out, err = dc("evaluate", tmp_path / "run")
         assert ended == 0
         assert "C1: no AUROC (0 of 24 genes are on)" in err

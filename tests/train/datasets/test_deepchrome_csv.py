@@ -137,7 +137,7 @@ GOOD = "A,1,1,1,1,1,1,1\nA,2,1,1,1,1,1,1\nB,1,1,1,1,1,1,0\nB,2,1,1,1,1,1,0\n"
         (GOOD.replace("A,2", "A,3"), ":2: BinID 3, expected 2"),
         (GOOD.replace("B,2", "B,3"), ":4: BinID 3, expected 2. Every gene needs the same 2 rows"),
         (GOOD + "C,1,1,1,1,1,1,0\n", r"ends within a gene \(1 of the 2 rows of C\)"),
-        (GOOD.replace("A,2", "C,2"), ":2: gene C within the rows of A"),
+        (GOOD.replace("A,2", "C,2"), ":2: gene C inside the rows of gene A"),
         (GOOD.replace("B,1,1", "B,1,x"), ":3: 'x' is not a count"),
         (GOOD.replace("B,1,1", "B,1,-1"), ":3: '-1' is not a count"),
         (GOOD.replace("B,1,1", "B,1,nan"), ":3: 'nan' is not a count"),
