@@ -41,7 +41,7 @@ BAD_ROWS = {
     "secret": ("genes\t\t\tftp://me:pw@h/genes.tsv\t\t", "'ftp://h/genes.tsv' is not a URL"),
     "suffix": (
         "reads\tE1\tA\thttp://h/page.html?x=.bed\t\t",
-        "must end in .tagAlign.gz, .bed.gz, .bam or the like",
+        "must end in .tagAlign, .bed, .bam or .cram, optionally followed by .gz or .bgz",
     ),
     "bytes": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t-1\t", "'-1' is not a number of bytes"),
     "digits": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t٣\t", "is not a number of bytes"),
@@ -49,19 +49,19 @@ BAD_ROWS = {
     "table of an epigenome": ("genes\tE1\t\thttp://h/genes.tsv\t\t", "only reads have an epigenome and a mark"),
     "path": ("genes\t\t\thttp://h/..%2F..%2Fgenes.tsv\t\t", "cannot name a file"),
     "dots": ("genes\t\t\thttp://h/..\t\t", "cannot name a file"),
-    "hidden": ("genes\t\t\thttp://h/.lock\t\t", "the URL ends in '.lock', a name that the download"),
+    "hidden": ("genes\t\t\thttp://h/.lock\t\t", "the URL ends in '.lock', a name reserved for files of the download"),
     "record": (
         "genes\t\t\thttp://h/manifest.tsv\t\t",
-        "the URL ends in 'manifest.tsv', a name that the download",
+        "the URL ends in 'manifest.tsv', a name reserved for files of the download",
     ),
     "part": (
         "genes\t\t\thttp://h/E1-A.bed.part\t\t",
-        "the URL ends in 'E1-A.bed.part', a name that the download",
+        "the URL ends in 'E1-A.bed.part', a name reserved for files of the download",
     ),
     "columns": ("reads\tE1\tA", "3 columns where the header has 6"),
     "twice": (
         "genes\t\t\thttp://h/a/X\t\t\nepigenomes\t\t\thttp://h/b/x\t\t",
-        ":3: x is also the file name of ",
+        ":3: the file name x is already used by ",
     ),
 }
 
@@ -151,4 +151,4 @@ def test_secrets_in_urls_are_never_shown_or_written(setup: DownloadSetup) -> Non
     pinned.write_text(setup.manifest.read_text())
     ran = dc("download", "--manifest", pinned, "--out", setup.out)
     assert ran.code == 2
-    assert "would write this file again, without the passwords and queries" in ran.err
+    assert "would overwrite this manifest and remove the passwords and queries" in ran.err
