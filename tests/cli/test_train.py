@@ -173,7 +173,7 @@ def test_one_class_is_refused_in_training_and_has_no_test_auroc(dc, tmp_path, pa
     ended, out, err = dc("train", "--csv", folder, "--out", tmp_path / "run", *SMALL)
     assert ended == code
     if code:
-        assert f"C1: labels of one class only, or no gene, in {part} (24 genes)" in err
+        assert f"C1: the labels do not include both classes in {part} (24 genes)" in err
     else:
         assert "no test AUROC: the 24 test genes do not include both classes" in out
         ended, out, err = dc("evaluate", tmp_path / "run")

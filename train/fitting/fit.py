@@ -117,7 +117,7 @@ def _check_datasets(datasets: Sequence[Dataset]) -> None:
         one_class = [part for part in data.one_class_parts() if not part.startswith("test")]
         if one_class:
             raise BadDataError(
-                f"{data.epigenome}: no genes that are on, or none that are off, in {', '.join(one_class)}. "
+                f"{data.epigenome}: the labels do not include both classes in {', '.join(one_class)}. "
                 "A classifier needs both."
             )
         if not np.isfinite(data.x).all():

@@ -94,7 +94,7 @@ def test_figure(tmp_path):
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match=r"\.svg or \.png"):
         draw_audit(audits, tmp_path / "one.pdf")
-    with pytest.raises(BadDataError, match="two or more"):
+    with pytest.raises(BadDataError, match="at least 2"):
         draw_audit(audits[1:], tmp_path / "none.svg")
     assert not (tmp_path / "none.svg").exists()
 
