@@ -56,7 +56,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     """
     if one_class := [part for part in data.one_class_parts() if not part.startswith("test")]:
         raise BadDataError(
-            f"{data.epigenome}: no genes that are on, or none that are off, in {', '.join(one_class)}. "
+            f"{data.epigenome}: only one class of genes (on or off), or none, in {', '.join(one_class)}. "
             "A classifier needs both."
         )
     train, valid = data.split == TRAIN, data.split == VALID

@@ -238,7 +238,7 @@ def _refuse_differences(path: Path, stored: RunConfig, requested: RunConfig) -> 
     """Refuse to resume a run with other settings or data; the message names every difference."""
     old, new = stored.to_dict(), requested.to_dict()
     differences = [
-        f"{section}.{key} was {old[section].get(key)}, is {new[section].get(key)}"
+        f"{section}.{key} was {old[section].get(key)}, is now {new[section].get(key)}"
         for section in ("fit", "inputs")
         for key in old[section].keys() | new[section]
         if old[section].get(key) != new[section].get(key)
