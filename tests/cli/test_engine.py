@@ -179,7 +179,7 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
         (2, featurize(folder, folder, "--marks", "A,C"), "E1: no reads of C"),
         (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
         (2, dc("verify", folder), "or --samples TABLE"),
-        (65, featurize(folder, folder, "--marks", "../A"), "'../A' cannot name a mark"),
+        (65, featurize(folder, folder, "--marks", "../A"), "'../A' is not a valid name for a mark"),
         (65, featurize(folder, folder, "--edge", "error", "--flank", "30000"), "windows reach beyond"),
         (74, featurize(folder, folder, out="genes.tsv"), "genes.tsv: cannot be written"),
         (74, dc("featurize", folder, *genes, *genome, "--out", "/proc/x"), "/proc/x: cannot be written"),
@@ -202,7 +202,7 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
     assert featurize(folder, folder).code == 0
     ran = featurize(folder, folder, "--bin-size", "50")
     assert ran.code == 2
-    assert "E1.parquet: exists and does not match this call (bin_size was 100, is 50)" in one_line(ran.err)
+    assert "E1.parquet: exists and does not match this call (bin_size was 100, is now 50)" in one_line(ran.err)
     assert one_line(ran.err).endswith("Use --force to replace it.")
 
 

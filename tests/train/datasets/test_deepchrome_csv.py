@@ -146,7 +146,7 @@ GOOD = "A,1,1,1,1,1,1,1\nA,2,1,1,1,1,1,1\nB,1,1,1,1,1,1,0\nB,2,1,1,1,1,1,0\n"
         ("id,bin,a,b,c,d,e,label\n" + GOOD.replace("B,1,1", "B,1,x"), ":4: 'x' is not a count"),
         (GOOD.replace(",0\n", ",2\n"), ":3: label 2, expected 0 or 1"),
         (GOOD.replace("1,0\n", "1,1\n", 1), ":4: label differs from that of the gene's first row"),
-        ("id,bin,a,b,c,d,../e,label\n" + GOOD, ":1: '../e' cannot name a mark"),
+        ("id,bin,a,b,c,d,../e,label\n" + GOOD, ":1: '../e' is not a valid name for a mark"),
         ("id,bin,a,b,c,d,e,label\n" + GOOD, None),
         (GOOD, None),
     ],

@@ -53,7 +53,7 @@ def test_a_median_below_two_flips_nothing(thousandths):
 @pytest.mark.campaign("numbers")
 @pytest.mark.parametrize("bad", [[1.0, np.nan], [np.inf, 1.0], [-1.0], []])
 def test_invalid_rpkm_is_not_labelled(bad):
-    with pytest.raises(BadDataError, match="RPKM that are finite"):
+    with pytest.raises(BadDataError, match="RPKM values that are finite"):
         label_genes(np.array(bad, float))
 
 
