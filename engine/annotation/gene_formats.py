@@ -39,7 +39,7 @@ class BadRowError(Exception):
 
 
 Parser = Callable[[list[str]], GeneRow | str]
-"""Parse the tab-separated fields of a line. Return a gene, or the feature type of another line (may be empty)."""
+"""Parse the tab-separated fields of a line. Return a gene; for other lines, the feature type (may be empty)."""
 
 
 def detect_format(fields: list[str]) -> tuple[Parser, bool]:

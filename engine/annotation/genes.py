@@ -62,7 +62,7 @@ class Genes:
 
 
 def read_genes(path: str | Path) -> Genes:
-    """Read a gene table. The content determines the format, and the first bytes determine whether it is gzip.
+    """Read a gene table. The content, not the name of the file, determines its format and compression.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def _read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def _check_bgzip_end(path: str | Path, file: BufferedReader) -> None:
-    """Detect a bgzip file that was cut between two blocks, which is still valid gzip."""
+    """Raise BadDataError if a bgzip file was cut between two blocks, because gzip would read it without an error."""
     if file.seekable() and file.peek(18)[:18][12:14] == b"BC":
         file.seek(0, 2)
         file.seek(max(0, file.tell() - len(BGZIP_END)))

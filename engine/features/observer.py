@@ -13,13 +13,13 @@ class FeaturizeObserver(Observer):
     """Receive progress events of ``featurize``. Override the methods you need; they are called from many threads."""
 
     def on_decision(self, decision: ReuseDecision) -> None:
-        """Receive the decision whether to keep or to write the feature file of one epigenome, and the reason."""
+        """Receive the decision to keep or to write the feature file of one epigenome, with the reason."""
 
     def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Receive the samples to count, before the first is counted."""
 
     def on_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
-        """Receive how many bytes of a file have been read and how many lines or records counted, so far."""
+        """Receive the number of bytes read from a file so far, and the number of lines or records counted."""
 
     def on_finish(self, outcome: FileOutcome) -> None:
         """Receive the outcome of one file of reads."""

@@ -141,6 +141,8 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
     ------
     BadDataError
         A check fails.
+    EOFError, gzip.BadGzipFile, isal.igzip_lib.IsalError, zlib.error
+        The compressed data are truncated or damaged. :func:`translate_error` turns these into errors for the user.
     """
     size = path.stat().st_size
     if entry.bytes is not None and size != entry.bytes:
@@ -157,7 +159,7 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
 
 
 def _receive(entry: ManifestEntry, part: PartialFile, on_bytes: Callable[[int], None]) -> bool:
-    """Download the bytes that are missing from a partial file; return whether it held any before."""
+    """Download the missing bytes of a partial file; return whether bytes of an earlier run were kept."""
     n_bytes, identity = part.inspect(entry.url)
     if identity and n_bytes == identity.size and identity.is_same(fetch_identity(entry.url)):
         return True

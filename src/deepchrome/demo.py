@@ -32,7 +32,7 @@ class Demo:
     data, features, run
         The directories of the simulated data, the features, and the trained models.
     simulated
-        For each epigenome, the best AUROC that its reads allow.
+        For each epigenome, how well its reads can predict expression.
     outcomes
         For each file of reads, a summary of the counting.
     audits
@@ -62,6 +62,11 @@ def run_demo(out: Path, on_message: Callable[[str], None]) -> Demo:
         Directory for all output. Files of an earlier demo are replaced.
     on_message
         Called with a one-line message before each step starts.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be written.
     """
     data, features, run = out / "data", out / "features", out / "run"
     on_message(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")

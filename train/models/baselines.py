@@ -71,7 +71,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
 
 
 def score_baseline(name: str, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the score of each gene of x, float32 (genes, bins, marks).
+    """Return the scores, float64 (genes,), of genes with the inputs x, float32 (genes, bins, marks).
 
     See :func:`deepchrome.train.models.score_genes` for the meaning of a score.
     """
@@ -112,7 +112,7 @@ def check_baseline(name: str, arrays: Arrays, marks: int, bins: int) -> str | No
         if found != wanted or 0 in found:
             return f"{key} has shape {found}, not {wanted}"
         if arrays[key].dtype.kind != ("i" if key in _INDEX_ARRAYS else "f") or not np.isfinite(arrays[key]).all():
-            return f"{key} has type {arrays[key].dtype} or values that are not finite"
+            return f"{key} has the wrong type ({arrays[key].dtype}) or values that are not finite"
     limits = {"best_bin": bins, "feature": marks} | dict.fromkeys(("root", "left", "right"), sizes.get("n", 0))
     for key in _INDEX_ARRAYS.intersection(arrays):
         if arrays[key].min() < 0 or arrays[key].max() >= limits[key]:

@@ -6,8 +6,8 @@ from deepchrome.errors import BadDataError
 from deepchrome.train.models.stacked import Linear, StackedModel, dropout, max_over_rows
 
 FILTERS = 50
-WIDTH = 10  # of a filter, in bins
-POOL = 5  # positions
+WIDTH = 10  # bins per filter
+POOL = 5  # positions per pool
 HIDDEN = (625, 125)  # units of the hidden layers
 
 
@@ -17,9 +17,9 @@ class DeepChrome(StackedModel):
     Layers: convolution (50 filters of 10 bins), ReLU, max-pooling over 5 positions, dropout 0.5, dense 625, ReLU,
     dense 125, ReLU, dense 2.
 
-    The convolution is a matrix product over patches of ``WIDTH`` bins. The position within a pool is an outer
-    axis of the patches, so the maximum compares whole rows. On a CPU this is several times faster than a
-    pooling operator.
+    The convolution is a matrix product over patches of ``WIDTH`` bins. Patches are grouped by their
+    position within a pool, so max-pooling is the element-wise maximum of ``POOL`` matrices. On a CPU this is several
+    times faster than a pooling operator.
 
     Parameters
     ----------

@@ -28,9 +28,10 @@ class Summary:
     epigenome
         Name of the epigenome.
     best_epoch
-        Epoch with the best validation AUROC, whose weights were kept; ``None`` for baselines.
+        Epoch with the best validation AUROC, whose weights were kept; ``None`` for baselines, and if training diverged
+        in the first epoch.
     valid_auroc, test_auroc, test_auprc
-        Areas under the ROC and the precision-recall curve of validation and test genes.
+        AUROC of the validation genes, AUROC of the test genes, and average precision of the test genes.
     n_train, n_valid, n_test
         Number of genes in each part of the split.
     published_auroc
