@@ -190,7 +190,7 @@ class Text(Format):
             end += 1
         last = kernels.last_newline(buffer, begin, end) + 1
         if end - last > kernels.MAX_LINE_BYTES and last == begin:
-            raise BadPieceError(0, "line", _WRONG[kernels.BAD_LONG])
+            raise BadPieceError(0, "line", _WRONG[kernels.Status.BAD_LONG])
         if not self.columns:
             columns = kernels.count_columns(buffer, begin, last)
             if columns < 0:
@@ -231,9 +231,9 @@ class _TextCounter(Counter):
         if 2 * len(self._spans) > len(self._names):
             self._names = np.zeros((2 * len(self._names), kernels.N_NAME_COLUMNS), np.uint64)
             for i, (at, length) in enumerate(self._spans):
-                kernels.add_name(self._names, self._blob, at, length, i)
+                kernels.add_name(kernels.NameTable(self._names, self._blob), at, length, i)
         else:
-            kernels.add_name(self._names, self._blob, place, len(name), local)
+            kernels.add_name(kernels.NameTable(self._names, self._blob), place, len(name), local)
 
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
         while True:
@@ -242,23 +242,17 @@ class _TextCounter(Counter):
                 begin,
                 end,
                 self._text.columns,
-                self._names,
-                self._blob,
+                kernels.NameTable(self._names, self._blob),
                 self.sites,
-                self.index.tiles,
-                self.index.starts,
-                self.index.accepts,
+                kernels.WindowTable(self.index.tiles, self.index.starts, self.index.accepts, self.bin_size),
                 self._text.target.options.strand is not None,
-                self.bin_size,
-                self.difference,
-                self.reads_on,
-                self.tally,
+                kernels.Totals(self.difference,self.reads_on,self.tally),
             )
-            if status == kernels.DONE:
+            if status == kernels.Status.DONE:
                 return
             begin = int(self.tally[kernels.CURSOR])
             line = _line_at(buffer, begin, end)
-            if status != kernels.NEW_NAME:
+            if status != kernels.Status.NEW_NAME:
                 raise BadPieceError(0, "line", _describe(status, line, self._text.columns))
             self._enter(line.split(b"\t", 1)[0])
 
@@ -269,20 +263,20 @@ def _line_at(buffer: Bytes, begin: int, end: int) -> bytes:
 
 
 _WRONG = {
-    kernels.BAD_FIELDS: "fewer than three tab-separated columns (chromosome, start, end)",
-    kernels.BAD_RAGGED: "{found} columns where the lines before have {columns}",
-    kernels.BAD_START: "the start is not a whole number",
-    kernels.BAD_END: "the end is not a whole number",
-    kernels.BAD_ORDER: "the end lies before the start",
-    kernels.BAD_LARGE: "a position beyond 2^29 - 1 bp",
-    kernels.BAD_LONG: f"a line of more than {kernels.MAX_LINE_BYTES} bytes: is this a file of reads?",
-    kernels.BAD_NAME: "no chromosome name",
+    kernels.Status.BAD_FIELDS: "fewer than three tab-separated columns (chromosome, start, end)",
+    kernels.Status.BAD_RAGGED: "{found} columns where the lines before have {columns}",
+    kernels.Status.BAD_START: "the start is not a whole number",
+    kernels.Status.BAD_END: "the end is not a whole number",
+    kernels.Status.BAD_ORDER: "the end lies before the start",
+    kernels.Status.BAD_LARGE: "a position beyond 2^29 - 1 bp",
+    kernels.Status.BAD_LONG: f"a line of more than {kernels.MAX_LINE_BYTES} bytes: is this a file of reads?",
+    kernels.Status.BAD_NAME: "no chromosome name",
 }
 
 
 def _describe(status: int, line: bytes, columns: int) -> str:
     message = _WRONG[status].format(found=line.removesuffix(b"\t").count(b"\t") + 1, columns=columns)
-    if status == kernels.BAD_LONG:
+    if status == kernels.Status.BAD_LONG:
         return message
     shown = line[:100].decode("utf-8", "backslashreplace")
     return f"{message}: {shown!r}" + (" ..." if len(line) > 100 else "")
@@ -369,18 +363,13 @@ class _BamCounter(Counter):
             begin,
             end,
             self.sites,
-            self.index.tiles,
-            self.index.starts,
-            self.index.accepts,
+                kernels.WindowTable(self.index.tiles, self.index.starts, self.index.accepts, self.bin_size),
             self._options.strand is not None,
             excluded,
             self._options.min_mapq,
-            self.bin_size,
-            self.difference,
-            self.reads_on,
-            self.tally,
+                kernels.Totals(self.difference,self.reads_on,self.tally),
         )
-        if status != kernels.DONE:
+        if status != kernels.Status.DONE:
             raise BadPieceError(0, "record", "its reference, position or CIGAR makes no sense: the file is damaged")
 
 
