@@ -1,10 +1,10 @@
-# On a fresh machine: `make demo` runs the whole main job on built-in data, `make test` runs the tests.
-# Both make a virtual environment in .venv from the lock first; nothing else needs to be installed.
+# On a fresh machine: `make demo` runs the whole analysis on simulated data, `make test` runs the tests.
+# Both first make a virtual environment in .venv from requirements.lock. Nothing else needs to be installed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test campaign mutations lint types bench bench-kernels
+.PHONY: setup demo test campaign mutations lint types docs bench bench-kernels
 
 setup: $(VENV)/.installed
 
@@ -20,11 +20,12 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# What can go wrong, in full (docs/reliability.md, whose figures it writes); about an hour. Needs bedtools and samtools.
+# Run the tests of failures with many cases, and write their figures into docs/reliability.md. Takes about an hour, and
+# needs bedtools and samtools.
 campaign: setup
 	$(BIN)/python tests/campaign/run.py
 
-# Every guard taken out in turn, and its tests demanded to fail; about ten minutes.
+# Disable one guard at a time, and check that its tests fail. Takes about ten minutes.
 mutations: setup
 	$(BIN)/python tests/campaign/mutations.py
 
@@ -35,10 +36,15 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Counts compared first, then times; results and plot go to benchmarks/results, the README's figures follow.
+# Build the documentation in build/docs; warnings are errors.
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+
+# Measure, save the results in benchmarks/results, and write them into docs/benchmarks.md and docs/scale.md.
 bench: setup
 	$(BIN)/dc bench featurize --save benchmarks/results
-	$(BIN)/dc bench readme
+	$(BIN)/dc bench many --save benchmarks/results
+	$(BIN)/python -m deepchrome.benchmarks.maintain.figures
 
 bench-kernels: setup
 	$(BIN)/python -m pytest benchmarks/maintain --benchmark-columns=min,median,iqr,rounds

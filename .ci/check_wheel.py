@@ -1,4 +1,7 @@
-"""Compare what is in a wheel with what git tracks: nothing dropped, nothing under a generic name."""
+"""Check that a wheel holds exactly the files of the package that git tracks.
+
+Usage: check_wheel.py WHEEL
+"""
 
 import subprocess
 import sys
@@ -12,10 +15,10 @@ for path in tracked:
     name = path.removeprefix("src/") if path.startswith("src/") else f"deepchrome/{path}"
     if name.endswith((".py", ".pyi", "py.typed")) or "/data/" in name or "/assets/" in name:
         expected.add(name)
-# Results and the maintainers' tools are for a checkout.
-left_out = ("deepchrome/benchmarks/results/", "deepchrome/benchmarks/maintain/")
-expected = {name for name in expected if not name.startswith(left_out)}
+# Only a checkout has the results and the maintainers' tools.
+checkout_only = ("deepchrome/benchmarks/results/", "deepchrome/benchmarks/maintain/")
+expected = {name for name in expected if not name.startswith(checkout_only)}
 packed = {name for name in zipfile.ZipFile(sys.argv[1]).namelist() if ".dist-info/" not in name}
 if packed != expected:
-    sys.exit(f"missing from the wheel: {sorted(expected - packed)}\nnot in git: {sorted(packed - expected)}")
-sys.stdout.write(f"{len(packed)} files in the wheel, all of them tracked, none missing\n")
+    sys.exit(f"missing from the wheel: {sorted(expected - packed)}\nnot tracked by git: {sorted(packed - expected)}")
+sys.stdout.write(f"The wheel holds all {len(packed)} tracked files and no others\n")

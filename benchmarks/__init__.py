@@ -1,1 +1,1 @@
-"""Measurements: the engine and the trainer against their peers and their floors."""
+"""Benchmarks of the engine and the trainer."""

@@ -1,1 +1,1 @@
-"""The engine: reads in, counts per gene and bin out. Never imports torch or ``deepchrome.train``."""
+"""The engine: count reads per gene and bin. It never imports torch or ``deepchrome.train``."""

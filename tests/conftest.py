@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles, where the real data lie, and which tests can run here."""
+"""Set up all tests: hypothesis profiles, shared fixtures, and the conditions under which marked tests run."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ import pytest
 from campaign.rows import ROWS
 from hypothesis import settings
 from support.places import SHARED
+from support.web import web_fixture  # noqa: F401 - a fixture for all tests
 
 CI = bool(os.environ.get("CI"))
 PROGRAMS = ("bedtools", "samtools")
@@ -17,7 +18,7 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if CI else "local")
 
-# numba's cache does not see every edit, so CI compiles afresh; set before anything imports numba.
+# CI compiles the kernels anew instead of using cached code. Set this before anything imports numba.
 _cache = tempfile.mkdtemp(prefix="deepchrome-numba-") if CI else None
 if _cache:
     os.environ["NUMBA_CACHE_DIR"] = _cache
@@ -39,14 +40,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("bedtools"):
         missing = [program for program in PROGRAMS if not shutil.which(program)]
         if missing and CI:
-            pytest.fail(f"{' and '.join(missing)} must be installed in CI (apt install bedtools samtools)")
+            pytest.fail(f"{' and '.join(missing)} not found. CI must install them: apt install bedtools samtools")
         if missing:
-            pytest.skip(f"compares with {' and '.join(missing)}, not installed here (apt install bedtools samtools)")
+            pytest.skip(f"{' and '.join(missing)} not found. Install them: apt install bedtools samtools")
     if item.get_closest_marker("realdata") and not SHARED.is_dir():
-        pytest.skip(f"needs the real data, not found in {SHARED}; DEEPCHROME_SHARED says where its folder is")
+        pytest.skip(f"the real data are not in {SHARED}. Set DEEPCHROME_SHARED to their folder.")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data; tests that use it are marked ``realdata``."""
+    """Return the folder of real data. Mark tests that use it with ``realdata``."""
     return SHARED

@@ -1,7 +1,7 @@
-"""From expression and features to trained models. Nothing here is imported by the engine."""
+"""The trainer: from features and expression to trained models and their report. The engine never imports it."""
 
 import os
 
-# Threads that wait for each other within a matrix product sleep instead of spinning. On cores shared with other
-# programs, spinning made an epoch ten times slower; it must be set before PyTorch loads its OpenMP.
+# Let threads that wait for each other within a matrix product sleep instead of spin. On cores shared with other
+# programs, spinning makes an epoch ten times slower. PyTorch reads this when it loads OpenMP, so it is set first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

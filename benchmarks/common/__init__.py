@@ -1,1 +1,1 @@
-"""Measure processes; keep and print results."""
+"""Measure processes, and save, compare and show results."""

@@ -1,4 +1,4 @@
-"""What a figure was measured on: the machine, by its processor and never by its name, and the software."""
+"""Describe the machine and the software that a benchmark ran on."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from pathlib import Path
 from deepchrome.common.cores import usable_cores
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-# Program: how to ask for its version, and what stands before it.
+# Program: the option that prints its version, and a pattern for the text before the version number.
 _PROGRAMS: Mapping[str, tuple[str, str]] = {
     "bedtools": ("--version", "v"),
     "samtools": ("--version", "samtools "),
@@ -26,7 +26,7 @@ _PACKAGES = ("numba", "numpy", "polars", "pyarrow", "isal", "pysam", "torch")
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Return processor, cores (those that this process may use), memory in GiB, kernel, and Python."""
+    """Return processor, usable cores, memory in GiB, kernel and Python version. The host name is left out."""
     return {
         "processor": _processor(),
         "cores": usable_cores(),
@@ -36,37 +36,43 @@ def describe_machine() -> dict[str, str | int]:
     }
 
 
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
 def program_versions() -> dict[str, str]:
-    """Return the version of every program that figures here and is installed."""
-    found = {}
-    for program, (option, before) in _PROGRAMS.items():
+    """Return the versions of the installed programs that benchmarks run."""
+    versions = {}
+    for program, (option, prefix) in _PROGRAMS.items():
         if shutil.which(program):
             done = subprocess.run([program, option], capture_output=True, text=True, errors="replace", check=False)
-            told = re.search(rf"{before}(\d+(?:\.\d+)+)", done.stdout + done.stderr)
-            found[program] = told[1] if told else "unknown"
-    return found
+            match = re.search(rf"{prefix}(\d+(?:\.\d+)+)", done.stdout + done.stderr)
+            versions[program] = match[1] if match else "unknown"
+    return versions
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that the figures depend on."""
-    found = {}
+    """Return the versions of the installed Python packages that affect the results."""
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def commit() -> tuple[str, bool]:
-    """Return the short commit of the checkout that runs, and whether its code was changed since.
+def current_commit() -> tuple[str, bool]:
+    """Return the short commit of the checkout, and whether its code has uncommitted changes.
 
-    Installed without a checkout, the commit is ``release``.
+    Outside a checkout the commit is ``release``.
     """
     git = ["git", "-C", str(_CHECKOUT)]
     try:
-        name = subprocess.run([*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
+        commit = subprocess.run([*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(
             [*git, "status", "--porcelain", "--", "engine", "train", "src", "benchmarks/*.py"],
             capture_output=True,
             text=True,
@@ -74,10 +80,4 @@ def commit() -> tuple[str, bool]:
         )
     except (OSError, subprocess.CalledProcessError):
         return "release", False
-    return name.stdout.strip(), bool(changed.stdout.strip())
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+    return commit.stdout.strip(), bool(changes.stdout.strip())

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside by the operating system's own accounting."""
+"""Run programs and measure their time and memory as the operating system reports them."""
 
 import json
 import os
@@ -18,9 +18,16 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run took: wall-clock and CPU seconds, and the peak resident memory in MiB.
+    """Time and memory of one run.
 
-    CPU is of the process and all that it waited for; memory is of the largest among them.
+    Attributes
+    ----------
+    wall
+        Wall-clock seconds.
+    cpu
+        CPU seconds of the process and its children.
+    rss_mib
+        Peak resident memory in MiB: the largest among the process and its children.
     """
 
     wall: float
@@ -28,7 +35,7 @@ class Usage:
     rss_mib: float
 
 
-# A child's peak memory begins with that of the process it was forked from: so fork from a small one.
+# The peak memory of a child includes that of the process it was forked from, so a small process forks it.
 _LAUNCHER = """
 import json, os, sys, time
 out, cores = sys.argv[1:3]
@@ -51,59 +58,71 @@ def run(
     cores: Sequence[int] = (),
     name: str = "",
 ) -> Usage:
-    """Run a command to its end.
+    """Run a command and return its time and memory.
 
     Parameters
     ----------
     command
-        A program and its arguments.
+        The program and its arguments.
     stdout
-        Where its output goes; by default it is thrown away.
+        The file for its output. By default the output is discarded.
     variables
-        Set in its environment, beside those that are there.
+        Environment variables to add.
     cores
-        The only ones it may run on; by default all (Linux).
+        The cores that it may use (Linux only). By default it may use all.
     name
-        What to call it in an error, if not by its command.
+        The name of the command in error messages. By default this is the command itself.
 
     Raises
     ------
     MissingInputError
-        It is not installed.
+        The program is not installed.
     StorageError
-        It exited with something else than 0.
+        The program failed.
     """
     if shutil.which(command[0]) is None:
-        raise MissingInputError(f"{command[0]} is not installed")
-    where = str(stdout or os.devnull)
-    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, where, ",".join(map(str, cores))]
-    done = subprocess.run(
-        [*launcher, *command], capture_output=True, text=True, errors="replace", env={**os.environ, **(variables or {})}
-    )
+        raise MissingInputError(f"{command[0]}: program is not installed")
+    output = str(stdout or os.devnull)
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, output, ",".join(map(str, cores))]
+    environment = {**os.environ, **(variables or {})}
+    done = subprocess.run([*launcher, *command], capture_output=True, text=True, errors="replace", env=environment)
     if done.returncode != 0:
-        said = " ".join(done.stderr.split())
-        raise StorageError(f"{name or shlex.join(command)[:300]}: failed: {said[-500:] or 'it said nothing'}")
+        message = " ".join(done.stderr.split())
+        raise StorageError(f"{name or shlex.join(command)[:300]}: failed: {message[-500:] or 'no message'}")
     return Usage(*json.loads(done.stdout))
 
 
-def shell(script: str, variables: Mapping[str, str], name: str) -> Usage:
-    """Run a line of bash, all its pipelines included; it fails if any program in them does."""
+def run_shell(script: str, variables: Mapping[str, str], name: str) -> Usage:
+    """Run a bash script and return its time and memory. It fails if any program in a pipeline fails.
+
+    Raises
+    ------
+    MissingInputError, StorageError
+        As :func:`run`.
+    """
     return run(["bash", "-e", "-o", "pipefail", "-c", script], variables=variables, name=name)
 
 
-def in_turns(
+def run_interleaved(
     tasks: Mapping[Key, Callable[[], Usage]], rounds: int, budget: float = float("inf")
 ) -> dict[Key, list[Usage]]:
-    """Run all tasks in turn, ``rounds`` times, so that noise meets all alike.
+    """Run every task once per round, so that other load on the machine affects all tasks equally.
+
+    Run each task once beforehand, so that its files are in the page cache.
 
     Parameters
     ----------
     tasks
-        By name; all have run before, so that what they read lies in the page cache.
+        The tasks by name.
     rounds
-        How often, at most.
+        The number of rounds.
     budget
-        A task whose runs have taken so many seconds together sits the later rounds out.
+        Seconds. A task that has taken this long in total is left out of later rounds.
+
+    Returns
+    -------
+    dict
+        The measured runs of each task.
     """
     usages: dict[Key, list[Usage]] = {name: [] for name in tasks}
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""What a benchmark found: one JSON document of one schema, read back with every value checked."""
+"""The results of a benchmark: one JSON document with a fixed schema, checked when it is read."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from deepchrome.benchmarks.common.machine import commit, describe_machine, package_versions, program_versions
+from deepchrome.benchmarks.common.machine import current_commit, describe_machine, package_versions, program_versions
 from deepchrome.benchmarks.common.processes import Usage
 from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
@@ -17,27 +17,28 @@ from deepchrome.version import VERSION
 
 SCHEMA = 2
 KINDS = ("featurize", "train", "many")
+OnMessage = Callable[[str], None]
+"""A function that receives progress messages, one line each."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was measured.
+    """The runs of one task.
 
     Attributes
     ----------
     group
-        What it is shown among, such as ``floor`` or ``peer``.
+        The group of tasks that it is shown with, such as ``floor`` or ``peer``.
     name
-        What ran.
+        The task.
     work
-        Reads counted or genes trained on in a run; what rates are of.
+        Reads counted, or genes trained on, in one run. Rates refer to it. 0 if rates make no sense.
     wall, cpu
         Seconds of each run.
     rss_mib
-        Peak resident memory of each run in MiB; 0 where it was not measured.
+        Peak resident memory of each run in MiB; 0 if it was not measured.
     scale
-        How many times the work that was run would have to be done for all of it: 1 unless the seconds are
-        scaled so from a part.
+        1 if the task did all of the work. Otherwise it did a part, and the seconds were multiplied by this factor.
     """
 
     group: str
@@ -49,8 +50,8 @@ class Row:
     scale: float = 1.0
 
     @classmethod
-    def of(cls, group: str, name: str, work: int, usages: Sequence[Usage]) -> "Row":
-        """Make a row of runs."""
+    def from_usages(cls, group: str, name: str, work: int, usages: Sequence[Usage]) -> "Row":
+        """Make a row from measured runs."""
         return cls(group, name, work, [u.wall for u in usages], [u.cpu for u in usages], [u.rss_mib for u in usages])
 
     @property
@@ -60,16 +61,24 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What makes it the same row in other results."""
+        """Group, name and work, which identify the same row in other results."""
         return self.group, self.name, self.work
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How the counts of one contestant compare with the engine's, cell by cell.
+    """The comparison of one program's counts with the engine's, bin by bin.
 
-    ``work`` is the number of reads. ``reason`` says why a contestant counts otherwise; it is empty where
-    the counts must be equal.
+    Attributes
+    ----------
+    name
+        The program.
+    cells, different
+        The number of bins compared, and how many of them differ.
+    work
+        The number of reads.
+    reason
+        Why the program counts differently; empty if its counts must be equal.
     """
 
     name: str
@@ -81,7 +90,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Missing:
-    """A contestant that is not installed, and how to get it."""
+    """A program that is not installed, and the command that installs it."""
 
     name: str
     how: str
@@ -89,20 +98,30 @@ class Missing:
 
 @dataclass(frozen=True)
 class Results:
-    """One run of ``dc bench featurize``, ``train`` or ``many``.
+    """The results of one run of ``dc bench featurize``, ``train`` or ``many``.
 
     Attributes
     ----------
     kind
-        Which of them.
+        ``featurize``, ``train`` or ``many``.
     command
-        What repeats it.
-    settings, figures
-        What was asked for; what was found beside the rows. Values are text or numbers.
+        The command line that repeats the run.
+    settings
+        The settings of the run. Values are text or numbers.
+    rows, parity, missing
+        The measured tasks, the comparisons of counts, and the programs that are not installed.
+    figures
+        Other measured or derived values. Values are text or numbers.
+    versions
+        Versions of programs and Python packages.
+    machine
+        See :func:`deepchrome.benchmarks.common.machine.describe_machine`.
+    version
+        The version of deepchrome.
     when
         Date and time in UTC, ISO 8601.
     commit, changed
-        Of the checkout, and whether its code differed from that commit.
+        The commit of the checkout, and whether its code had uncommitted changes.
     """
 
     kind: str
@@ -120,76 +139,83 @@ class Results:
     changed: bool = False
 
     @classmethod
-    def here_and_now(cls, kind: str, command: str, versions: Mapping[str, str], **found: Any) -> "Results":
-        """Make results of what was found, with the date, the machine and the versions of the software."""
-        name, changed = commit()
+    def create(cls, kind: str, command: str, versions: Mapping[str, str], **measured: Any) -> "Results":
+        """Make results and add the date, the commit, the machine and the versions of the software."""
+        commit, changed = current_commit()
         return cls(
             kind,
             command,
-            **found,
+            **measured,
             versions={**program_versions(), **package_versions(), **versions},
             machine=dict(describe_machine()),
             when=datetime.now(UTC).isoformat(timespec="seconds"),
-            commit=name,
+            commit=commit,
             changed=changed,
         )
 
-    def row(self, group: str, name: str, work: int | None = None) -> Row | None:
-        """Return a row by name; the one with the most work if several."""
-        rows = [r for r in self.rows if (r.group, r.name) == (group, name) and work in (None, r.work)]
-        return max(rows, key=lambda r: r.work, default=None)
+    def row(self, group: str, name: str) -> Row | None:
+        """Return the row with this name and the most work, or None."""
+        rows = [row for row in self.rows if (row.group, row.name) == (group, name)]
+        return max(rows, key=lambda row: row.work, default=None)
 
-    def document(self) -> dict[str, Any]:
-        """Return what is written as JSON."""
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON document."""
         return {"schema": SCHEMA, **asdict(self)}
 
     def save(self, folder: Path) -> Path:
-        """Write ``<kind>.json`` into ``folder/<date>-<commit>-<machine>`` and return that directory."""
+        """Write ``<date>-<commit>-<machine>/<kind>.json`` in a folder, and return that directory.
+
+        Raises
+        ------
+        StorageError
+            The directory or the file cannot be written.
+        """
         machine = re.sub(r"[^a-z0-9]+", "-", f"{self.machine['processor']} {self.machine['cores']} cores".lower())
-        place = folder / f"{self.when[:10]}-{self.commit}-{machine.strip('-')}"
+        directory = folder / f"{self.when[:10]}-{self.commit}-{machine.strip('-')}"
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{place}: cannot be made ({error.strerror})") from error
-        with atomic_write(place / f"{self.kind}.json") as temporary:
-            temporary.write_text(json.dumps(self.document(), indent=1) + "\n", encoding="utf-8")
-        return place
+            raise StorageError(f"{directory}: cannot create this directory ({error.strerror})") from error
+        with atomic_write(directory / f"{self.kind}.json") as temporary:
+            temporary.write_text(json.dumps(self.to_document(), indent=1) + "\n", encoding="utf-8")
+        return directory
 
 
 def read_results(path: Path, kind: str | None = None) -> Results:
-    """Read results from a JSON file, or from a directory that holds one (of this kind).
+    """Read results from a JSON file, or from a directory that holds one.
+
+    Parameters
+    ----------
+    path
+        The file or directory.
+    kind
+        The kind of results to read from a directory. By default any kind, if there is only one.
 
     Raises
     ------
     MissingInputError
-        There is none.
+        The file does not exist, or the directory does not hold exactly one.
     BadDataError
-        It is not what :meth:`Results.save` writes.
+        The file was not written by :meth:`Results.save`.
     """
     if path.is_dir():
-        held = [path / f"{name}.json" for name in ([kind] if kind else KINDS) if (path / f"{name}.json").is_file()]
-        if len(held) != 1:
-            names = ", ".join(file.name for file in held) or "none"
-            raise MissingInputError(f"{path}: name one file of results in it; it holds {names}")
-        path = held[0]
+        files = [path / f"{name}.json" for name in ([kind] if kind else KINDS) if (path / f"{name}.json").is_file()]
+        if len(files) != 1:
+            names = ", ".join(file.name for file in files) or "none"
+            raise MissingInputError(f"{path}: expected one file of results (found {names}). Name the file.")
+        path = files[0]
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return _checked(document)
+        return _parse_results(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadDataError(
-            f"{path}: not results of dc bench in schema {SCHEMA} ({type(error).__name__}: {error}); measure anew"
+            f"{path}: not benchmark results in schema {SCHEMA} ({type(error).__name__}: {error}). "
+            "Run the benchmark again."
         ) from error
 
 
-def newest_results(folder: Path, kind: str) -> tuple[Path, Results] | None:
-    """Return the latest results of one kind among the directories in ``folder``, and where they lie."""
-    found = [(path.parent, read_results(path)) for path in sorted(folder.glob(f"*/{kind}.json"))]
-    return max(found, key=lambda pair: pair[1].when, default=None)
-
-
-def _checked(document: Any) -> Results:
+def _parse_results(document: Any) -> Results:
     fields = dict(document)
     if fields.pop("schema") != SCHEMA:
         raise ValueError(f"schema {document['schema']}")
@@ -202,16 +228,34 @@ def _checked(document: Any) -> Results:
         runs = {len(row.wall), len(row.cpu), len(row.rss_mib)}
         numbers = [*row.wall, *row.cpu, *row.rss_mib, row.scale, row.work]
         if len(runs) != 1 or not row.wall or not all(isinstance(n, int | float) and n >= 0 for n in numbers):
-            raise ValueError(f"the row {row.name!r}")
-    words = [*(r.name for r in rows), *(r.group for r in rows), *(p.name for p in parity), *(m.how for m in missing)]
-    if results.kind not in KINDS or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"row {row.name!r}")
+    texts = [*(r.name for r in rows), *(r.group for r in rows), *(p.name for p in parity), *(m.how for m in missing)]
+    if results.kind not in KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"kind {results.kind!r}")
     return results
 
 
+def newest_results(folder: Path, kind: str) -> tuple[Path, Results] | None:
+    """Return the newest results of one kind in a folder of saved results, with their directory; None without any."""
+    found = [(path.parent, read_results(path)) for path in sorted(folder.glob(f"*/{kind}.json"))]
+    return max(found, key=lambda pair: pair[1].when, default=None)
+
+
 @dataclass(frozen=True)
-class Compared:
-    """One row in two results: seconds per unit of work, medians, and their ratio (above 1: the second is slower)."""
+class RowComparison:
+    """One row in two results.
+
+    Attributes
+    ----------
+    group, name, work
+        The row.
+    first, second
+        Median wall-clock seconds in the first and the second results.
+    ratio
+        ``second / first``: above 1 if the second is slower.
+    verdict
+        ``slower``, ``faster``, or empty.
+    """
 
     group: str
     name: str
@@ -222,31 +266,27 @@ class Compared:
     verdict: str
 
 
-def compare(first: Results, second: Results) -> list[Compared]:
-    """Compare the rows that two results share.
+def compare(first: Results, second: Results) -> list[RowComparison]:
+    """Compare the rows that two results have in common.
 
-    A row is ``slower`` (or ``faster``) if each median lies outside the range of the other's runs.
+    A row is ``slower`` or ``faster`` if each median lies outside the range of the other's runs.
 
     Raises
     ------
     BadDataError
-        They share none.
+        The results have no row in common.
     """
-    theirs = {row.key: row for row in second.rows}
+    rows_of_second = {row.key: row for row in second.rows}
     compared = []
     for row in first.rows:
-        if other := theirs.get(row.key):
+        if other := rows_of_second.get(row.key):
             a, b = row.seconds, other.seconds
             verdict = ""
             if b > max(row.wall) and a < min(other.wall):
                 verdict = "slower"
             elif b < min(row.wall) and a > max(other.wall):
                 verdict = "faster"
-            compared.append(Compared(*row.key, a, b, b / a if a else float("nan"), verdict))
+            compared.append(RowComparison(*row.key, a, b, b / a if a else float("nan"), verdict))
     if not compared:
-        raise BadDataError(f"nothing to compare: {first.command!r} and {second.command!r} measured different things")
+        raise BadDataError(f"nothing to compare: {first.command!r} and {second.command!r} have no row in common")
     return compared
-
-
-Say = Callable[[str], None]
-"""Told, line by line, what a benchmark is doing."""

@@ -19,7 +19,9 @@ from deepchrome.engine.annotation.windows import build_window_index, tss_windows
 from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.formats import Sequences, Target, Text
 from deepchrome.engine.counting.options import ReadOptions
-from deepchrome.engine.streams.blocks import Block, SerialSource, open_stream
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.inputs import open_stream
+from deepchrome.engine.streams.sources import SerialSource
 
 _CALL = "import sys; from deepchrome.benchmarks.featurize.engine_calls import time_calls; time_calls(*sys.argv[1:])"
 

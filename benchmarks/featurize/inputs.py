@@ -1,4 +1,4 @@
-"""What the race runs on: one file of reads in several forms, and the windows in the form each contestant wants."""
+"""Prepare the inputs of ``dc bench featurize``: one file of reads in several formats, and the bins to count in."""
 
 import gzip
 import shutil
@@ -14,35 +14,36 @@ import pysam
 from isal import igzip
 
 from deepchrome.common.files import atomic_write
-from deepchrome.common.signatures import GZIP_MAGIC
+from deepchrome.common.signatures import BAM_MAGIC, GZIP_MAGIC
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
 from deepchrome.engine.simulation.simulate import simulate
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
-SOURCE = "E001-H3K4me3"
-_CHUNK = 1 << 20
+SAMPLE = "E001-H3K4me3"
+"""The epigenome and mark of all reads; ``dc featurize`` takes them from the file name."""
+_CHUNK_BYTES = 1 << 20
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """One file of reads and its windows.
+    """One file of reads and the windows to count in.
 
     Attributes
     ----------
     folder
-        Where all that is made of them lies.
+        The directory for files derived from these inputs.
     reads_file
-        The reads as gzip: what every contestant starts from.
+        The reads as gzip, the input of every program.
     genes, genome
-        As ``dc featurize`` takes them.
+        The gene table and the genome, as ``dc featurize`` takes them.
     windows
-        The bins that are counted in.
+        The windows and their bins.
     reads, text_bytes
-        Lines, and their size unpacked.
+        The number of lines in the file, and its decompressed size.
     """
 
     folder: Path
@@ -59,97 +60,108 @@ class Inputs:
         return len(self.windows.genes) * self.windows.n_bins
 
 
-def simulated(folder: Path, reads: int, genes: int, seed: int = 1) -> Inputs:
-    """Simulate reads on hg19; what an earlier call left in ``folder`` is taken as it is."""
-    place = folder / f"{reads}-reads-{genes}-genes-{seed}"
-    if not place.exists():
-        simulate(place, epigenomes=1, genes=genes, reads=reads, seed=seed, marks=[SOURCE.partition("-")[2]])
-    return _inputs(place, place / f"{SOURCE}.tagAlign.gz", place / "genes.tsv", "hg19")
+def simulate_inputs(folder: Path, reads: int, genes: int, seed: int = 1) -> Inputs:
+    """Simulate reads on hg19, or reuse the result of an earlier call with the same arguments in ``folder``."""
+    target = folder / f"{reads}-reads-{genes}-genes-{seed}"
+    if not target.exists():
+        simulate(target, epigenomes=1, genes=genes, reads=reads, seed=seed, marks=[SAMPLE.partition("-")[2]])
+    return _load_inputs(target, target / f"{SAMPLE}.tagAlign.gz", target / "genes.tsv", "hg19")
 
 
-def given(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
-    """Take a file of reads and a table of genes as they are.
+def link_inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
+    """Use an existing file of reads and gene table.
+
+    Parameters
+    ----------
+    folder
+        The directory for derived files. A symbolic link to the reads is made there.
+    reads_file
+        tagAlign or BED, compressed by gzip: the one format that every program can start from.
+    genes
+        The gene table.
+    genome
+        ``hg19``, ``hg38``, or the path of a chrom.sizes file.
 
     Raises
     ------
     MissingInputError
-        There is no such file.
+        The file of reads does not exist.
     UsageError
-        It is not BED text packed by gzip, which all contestants can begin with.
+        The file of reads has another format.
     """
     if not reads_file.is_file():
         raise MissingInputError(f"{reads_file}: no such file")
     with reads_file.open("rb") as file:
         if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
-            raise UsageError(f"{reads_file}: not packed by gzip; the race starts from a .gz file, so pack it first")
-    with _opened(reads_file) as text:
-        if text.read(4) == b"BAM\1":
-            raise UsageError(f"{reads_file}: BAM; the race starts from tagAlign or BED packed by gzip")
-    # What is made of a file must not be taken for what is made of another.
-    told = reads_file.stat()
-    key = zlib.crc32(f"{reads_file.resolve()} {told.st_size} {told.st_mtime_ns} {genes.resolve()} {genome}".encode())
-    place = folder / f"given-{key:08x}"
-    place.mkdir(parents=True, exist_ok=True)
-    link = place / f"{SOURCE}.tagAlign.gz"  # dc featurize wants an epigenome and a mark in the name
+            raise UsageError(f"{reads_file}: not gzip. The benchmark needs tagAlign or BED compressed by gzip.")
+    with _open_gzip(reads_file) as text:
+        if text.read(len(BAM_MAGIC)) == BAM_MAGIC:
+            raise UsageError(f"{reads_file}: is BAM. The benchmark needs tagAlign or BED compressed by gzip.")
+    # Derived files must not be reused for other inputs, so the directory is named after these.
+    stat = reads_file.stat()
+    key = zlib.crc32(f"{reads_file.resolve()} {stat.st_size} {stat.st_mtime_ns} {genes.resolve()} {genome}".encode())
+    target = folder / f"given-{key:08x}"
+    target.mkdir(parents=True, exist_ok=True)
+    link = target / f"{SAMPLE}.tagAlign.gz"
     link.unlink(missing_ok=True)
     link.symlink_to(reads_file.resolve())
-    return _inputs(place, link, genes, genome)
+    return _load_inputs(target, link, genes, genome)
 
 
-def _inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
+def _load_inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
     windows = tss_windows(read_genes(genes), read_genome(genome))
     reads = text_bytes = 0
-    with _opened(reads_file) as text:
-        while chunk := text.read(_CHUNK):
+    with _open_gzip(reads_file) as text:
+        while chunk := text.read(_CHUNK_BYTES):
             reads += chunk.count(b"\n")
             text_bytes += len(chunk)
     return Inputs(folder, reads_file, genes, genome, windows, reads, text_bytes)
 
 
-def _opened(reads_file: Path) -> BinaryIO:
-    return cast("BinaryIO", igzip.open(reads_file))  # type: ignore[no-untyped-call]
+def _open_gzip(path: Path) -> BinaryIO:
+    return cast("BinaryIO", igzip.open(path))  # type: ignore[no-untyped-call]
 
 
-def shuffled(inputs: Inputs, seed: int = 1) -> Path:
-    """Write the same lines in random order, as gzip."""
+def write_shuffled(inputs: Inputs, seed: int = 1) -> Path:
+    """Write the reads in random order as gzip, unless the file exists, and return its path."""
     path = inputs.folder / "shuffled" / inputs.reads_file.name
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         lines = pl.read_csv(inputs.reads_file, has_header=False, separator="\1", quote_char=None, new_columns=["line"])
-        mixed = lines.sample(fraction=1, shuffle=True, seed=seed)
+        shuffled = lines.sample(fraction=1, shuffle=True, seed=seed)
         with atomic_write(path) as temporary, gzip.open(temporary, "wb", 5) as file:
-            for part in mixed.iter_slices(_CHUNK):
+            for part in shuffled.iter_slices(_CHUNK_BYTES):
                 file.write(b"".join(f"{line}\n".encode() for line in part["line"]))
     return path
 
 
-def bgzipped(inputs: Inputs) -> Path:
-    """Write the same bytes as bgzip."""
+def write_bgzip(inputs: Inputs) -> Path:
+    """Write the reads as bgzip, unless the file exists, and return its path."""
     path = inputs.folder / "bgzip" / inputs.reads_file.name
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         with (
             atomic_write(path) as temporary,
-            _opened(inputs.reads_file) as text,
+            _open_gzip(inputs.reads_file) as text,
             pysam.BGZFile(str(temporary), "w", index=None) as file,
         ):
-            while chunk := text.read(_CHUNK):
+            while chunk := text.read(_CHUNK_BYTES):
                 file.write(chunk)
     return path
 
 
-def unpacked(inputs: Inputs) -> Path:
-    """Write the same bytes as plain text."""
+def write_plain(inputs: Inputs) -> Path:
+    """Write the reads as uncompressed text, unless the file exists, and return its path."""
     path = inputs.folder / "reads.tagAlign"
     if not path.exists():
-        with atomic_write(path) as temporary, _opened(inputs.reads_file) as text, temporary.open("wb") as file:
-            shutil.copyfileobj(text, file, _CHUNK)
+        with atomic_write(path) as temporary, _open_gzip(inputs.reads_file) as text, temporary.open("wb") as file:
+            shutil.copyfileobj(text, file, _CHUNK_BYTES)
     return path
 
 
-def as_bam(inputs: Inputs, bam: Path) -> Path:
-    """Keep the sorted BAM of the reference path under a name that ``dc featurize`` takes."""
-    path = inputs.folder / "bam" / f"{SOURCE}.bam"
+def copy_bam(inputs: Inputs, bam: Path) -> Path:
+    """Copy the BAM of the reference path to a name that ``dc featurize`` accepts, and return it."""
+    path = inputs.folder / "bam" / f"{SAMPLE}.bam"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
@@ -158,55 +170,56 @@ def as_bam(inputs: Inputs, bam: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Bins:
-    """Every bin as a line of BED, in the files the contestants read.
+class BinFile:
+    """A file of bins, and the number of bins in it."""
 
-    The fourth column is the number of the cell, gene x bins + bin. Bins wholly outside their chromosome
-    are left out (they are 0 by definition, and multicov has trouble with them), and those partly
-    before its begin start at 0.
+    path: Path
+    n: int
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins in the file formats that the programs read.
+
+    In BED files the fourth column is the cell: gene x bins per gene + bin. Bins that lie completely outside their
+    chromosome are left out, because their count is 0 by definition and multicov cannot handle them. Bins that
+    start before their chromosome start at 0.
 
     Attributes
     ----------
-    every, ordered, saf, sizes
-        In the order of genes; by chromosome and position; as SAF; and the genome's lengths.
-    some, few, one
-        The bins of a part of the genes, for programs too slow for all of them; of one gene, which shows
-        what such a program takes for itself.
-    n_every, n_some, n_few, n_one
-        Cells in them.
+    all
+        BED of all bins, in the order of the genes.
+    sorted
+        BED of all bins, by chromosome and position.
+    saf
+        All bins in the Simplified Annotation Format of featureCounts.
+    chrom_sizes
+        The names and lengths of the chromosomes.
+    multicov, deeptools
+        BED of the bins of some genes, for programs that are too slow for all bins.
+    one_gene
+        BED of the bins of one gene, to measure the start-up of such programs.
     """
 
-    every: Path
-    ordered: Path
+    all: BinFile
+    sorted: Path
     saf: Path
-    sizes: Path
-    some: Path
-    few: Path
-    one: Path
-    n_every: int
-    n_some: int
-    n_few: int
-    n_one: int
+    chrom_sizes: Path
+    multicov: BinFile
+    deeptools: BinFile
+    one_gene: BinFile
 
 
-def write_bins(inputs: Inputs, some: int, few: int) -> Bins:
-    """Write the bins of all genes, and of ``some`` and ``few`` genes spread evenly over the table."""
-    windows, folder = inputs.windows, inputs.folder
-    genes, n_bins = len(windows.genes), windows.n_bins
-    start = (windows.start[:, None] + windows.bin_size * np.arange(n_bins)).ravel()
-    gene = np.repeat(np.arange(genes), n_bins)
-    size = np.array([*windows.genome.sizes.values(), 0])[windows.chrom_id[gene]]
-    frame = pl.DataFrame(
-        {
-            "chrom": pl.Series(windows.genes.chrom).gather(gene),
-            "start": np.maximum(start, 0),
-            "end": start + windows.bin_size,
-            "cell": np.arange(genes * n_bins),
-            "score": np.zeros(genes * n_bins, np.int64),
-            "strand": pl.Series(windows.genes.strand).gather(gene),
-            "gene": gene,
-        }
-    ).filter((start + windows.bin_size > 0) & (start < size))
+def write_bins(inputs: Inputs, multicov_genes: int, deeptools_genes: int) -> Bins:
+    """Write all files of bins. The given numbers of genes are spread evenly over the gene table.
+
+    Raises
+    ------
+    BadDataError
+        No bin lies on a chromosome of the genome.
+    """
+    folder = inputs.folder
+    frame = _bin_table(inputs.windows)
     if not len(frame):
         raise BadDataError(f"{inputs.genes}: no bin lies on a chromosome of {inputs.genome}")
 
@@ -214,6 +227,16 @@ def write_bins(inputs: Inputs, some: int, few: int) -> Bins:
         table.write_csv(folder / name, separator="\t", include_header=name.endswith(".saf"))
         return folder / name
 
+    genes = frame["gene"].unique().sort()
+
+    def write_some(name: str, n_genes: int) -> BinFile:
+        chosen = genes[np.unique(np.linspace(0, len(genes) - 1, n_genes, dtype=np.int64))]
+        table = frame.filter(pl.col("gene").is_in(chosen.implode())).drop("gene")
+        return BinFile(write(name, table), len(table))
+
+    chrom_sizes = folder / "chrom.sizes"
+    lengths = inputs.windows.genome.sizes.items()
+    chrom_sizes.write_text("".join(f"{name}\t{length}\n" for name, length in lengths), encoding="utf-8")
     bed = frame.drop("gene")
     saf = bed.select(
         pl.col("cell").alias("GeneID"),
@@ -222,24 +245,34 @@ def write_bins(inputs: Inputs, some: int, few: int) -> Bins:
         pl.col("end").alias("End"),
         pl.lit("+").alias("Strand"),
     )
-    genes_there = frame["gene"].unique().sort()
-    parts = []
-    for n in (some, few, 1):
-        evenly = np.unique(np.linspace(0, len(genes_there) - 1, n, dtype=np.int64))
-        parts.append(frame.filter(pl.col("gene").is_in(genes_there[evenly].implode())))
-    (folder / "chrom.sizes").write_text(
-        "".join(f"{name}\t{length}\n" for name, length in windows.genome.sizes.items()), encoding="utf-8"
-    )
-    # Bytewise, as sort and sort-bed order it.
-    ordered = bed.sort(pl.col("chrom").cast(pl.Binary), "start", "end")
     return Bins(
-        write("bins.bed", bed),
-        write("bins.ordered.bed", ordered),
-        write("bins.saf", saf),
-        folder / "chrom.sizes",
-        write("bins.some.bed", parts[0].drop("gene")),
-        write("bins.few.bed", parts[1].drop("gene")),
-        write("bins.one.bed", parts[2].drop("gene")),
-        len(bed),
-        *map(len, parts),
+        all=BinFile(write("bins.bed", bed), len(bed)),
+        # Chromosomes in byte order, as sort and sort-bed order them.
+        sorted=write("bins.sorted.bed", bed.sort(pl.col("chrom").cast(pl.Binary), "start", "end")),
+        saf=write("bins.saf", saf),
+        chrom_sizes=chrom_sizes,
+        multicov=write_some("bins.multicov.bed", multicov_genes),
+        deeptools=write_some("bins.deeptools.bed", deeptools_genes),
+        one_gene=write_some("bins.one-gene.bed", 1),
     )
+
+
+def _bin_table(windows: Windows) -> pl.DataFrame:
+    """Return the six columns of BED and the row of the gene, one row per bin that overlaps its chromosome."""
+    genes, n_bins = len(windows.genes), windows.n_bins
+    start = (windows.start[:, None] + windows.bin_size * np.arange(n_bins)).ravel()
+    end = start + windows.bin_size
+    gene = np.repeat(np.arange(genes), n_bins)
+    # An unknown chromosome has index -1, which is the length 0 at the end.
+    chrom_length = np.array([*windows.genome.sizes.values(), 0])[windows.chrom_id[gene]]
+    return pl.DataFrame(
+        {
+            "chrom": pl.Series(windows.genes.chrom).gather(gene),
+            "start": np.maximum(start, 0),
+            "end": end,
+            "cell": np.arange(genes * n_bins),
+            "score": np.zeros(genes * n_bins, np.int64),
+            "strand": pl.Series(windows.genes.strand).gather(gene),
+            "gene": gene,
+        }
+    ).filter((end > 0) & (start < chrom_length))

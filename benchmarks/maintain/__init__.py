@@ -1,1 +1,1 @@
-"""Tools for maintainers; not part of the package."""
+"""Tools for maintainers, left out of the wheel."""

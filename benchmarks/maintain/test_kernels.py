@@ -15,7 +15,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import build_window_index
 from deepchrome.engine.counting.formats import Counter, Format, Sequences, Target, detect
-from deepchrome.engine.streams.blocks import Block, open_source, open_stream
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.inputs import open_stream
+from deepchrome.engine.streams.sources import open_source
 
 READS, GENES, CHROM_BP = 100_000, 2000, 200_000_000
 Piece = tuple[np.ndarray, int, int]

@@ -1,1 +1,1 @@
-"""Benchmark many files at a time."""
+"""Benchmark counting on many files."""

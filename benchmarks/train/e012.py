@@ -1,7 +1,7 @@
-"""A whole real epigenome, E012 (hESC-derived CD56+ ectoderm): the accuracy that the README states.
+"""Measure the accuracy on a whole real epigenome, E012 (hESC-derived CD56+ ectoderm).
 
-The matrices hold, per gene, bin and mark, the bases of the bin that reads cover, summed over reads;
-reads are 36 bp long. ``convert`` turns them into a features file, ``run`` trains on it:
+The input matrices hold covered bases per gene, bin and mark: for each bin, the number of its bases that a read
+covers, summed over reads of 36 bp. ``convert`` turns the matrices into a features file, and ``run`` trains on it:
 
     python -m deepchrome.benchmarks.train.e012 convert --npz NPZ --genes TSV --expression TSV --out DIR
     python -m deepchrome.benchmarks.train.e012 run --features DIR --expression TSV
@@ -18,7 +18,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from deepchrome.cli.tables import print_table
 from deepchrome.engine.annotation.genes import drop_repeated_genes, read_genes
 from deepchrome.engine.features.store import write_features
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
@@ -40,15 +39,25 @@ FLANK_BP: Final = 5000
 
 @dataclass(frozen=True)
 class Setting:
-    """Choices under which the test AUROC must reach ``least`` (and stay below ``most``)."""
+    """Settings of one measurement, and the expected range of its mean test AUROC.
+
+    Attributes
+    ----------
+    name
+        The name in the output.
+    label_rule, orient, split, n_train
+        As for :func:`deepchrome.train.datasets.dataset.load_datasets`.
+    lowest, highest
+        The expected range.
+    """
 
     name: str
     label_rule: LabelRule
     orient: Orient
     split: SplitMethod
     n_train: int | None
-    least: float
-    most: float
+    lowest: float
+    highest: float
 
 
 SETTINGS: Final = (
@@ -60,7 +69,7 @@ SETTINGS: Final = (
 
 @dataclass(frozen=True)
 class Score:
-    """One trained model: its best epoch by validation, and its AUROC there."""
+    """One trained model: its epoch with the best validation AUROC, and its AUROC in that epoch."""
 
     setting: str
     seed: int
@@ -72,27 +81,28 @@ class Score:
 def genomic_counts(covered: NDArray[np.uint16], strand: NDArray[np.str_]) -> NDArray[np.uint32]:
     """Estimate reads per bin, in genomic order, from covered bases in 5'→3' order.
 
-    A read of 36 bp covers at most 36 bases of a bin, and counts in every bin that it touches: the
-    quotient, rounded up, is the least number of reads that can cover so many bases.
+    A read of 36 bp covers at most 36 bases of a bin. The estimate is the smallest number of reads that can cover
+    the given number of bases: the bases divided by 36, rounded up.
 
     Parameters
     ----------
     covered
-        uint16 (genes, bins, marks), bins 5'→3'.
+        uint16 (genes, bins, marks), bins in 5'→3' order.
     strand
         (genes,): ``+`` or ``-``.
 
     Returns
     -------
-    uint32 (genes, bins, marks), bins in genomic order.
+    uint32 (genes, bins, marks)
+        Bins in genomic order.
 
     Raises
     ------
     BadDataError
-        A strand is unknown: then the genomic order is unknown too.
+        The strand of a gene is unknown, and so is the genomic order of its bins.
     """
     if unknown := int(np.sum((strand != "+") & (strand != "-"))):
-        raise BadDataError(f"{unknown} genes of unknown strand: their 5'→3' bins cannot be put in genomic order")
+        raise BadDataError(f"{unknown} genes have no known strand, so their bins cannot be put in genomic order")
     counts = (covered.astype(np.uint32) + READ_BP - 1) // READ_BP
     minus = strand == "-"
     counts[minus] = counts[minus, ::-1]
@@ -100,14 +110,28 @@ def genomic_counts(covered: NDArray[np.uint16], strand: NDArray[np.str_]) -> NDA
 
 
 def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
-    """Write OUT/E012.parquet from the matrices; genes in the order of the gene table.
+    """Write a features file from the matrices, with genes in the order of the gene table.
+
+    Parameters
+    ----------
+    npz
+        The matrices: ``X`` uint16 (genes, bins, marks), ``gene``, ``rpkm`` and ``marks``.
+    genes, expression
+        The gene table and the expression table.
+    out
+        The directory for ``E012.parquet``.
+
+    Returns
+    -------
+    Path
+        The features file.
 
     Raises
     ------
     MissingInputError
-        A file is not there.
+        A file does not exist.
     BadDataError
-        A gene is not in the gene table, or its expression is not that of the expression table.
+        A gene is not in the gene table, or its expression differs from the expression table.
     """
     try:
         with np.load(npz, allow_pickle=False) as arrays:
@@ -117,12 +141,14 @@ def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
     table = read_expression(expression, [EPIGENOME])
     expressed = dict(zip(table.gene_id, table.column(EPIGENOME), strict=True))
     if differing := [gene for gene, value in zip(gene_id, rpkm, strict=True) if expressed.get(gene) != value]:
-        raise BadDataError(f"{npz}: other expression than in {expression} for {len(differing)} genes: {differing[0]}")
+        raise BadDataError(
+            f"{npz}: expression of {len(differing)} genes differs from {expression} (first: {differing[0]})"
+        )
     listed = drop_repeated_genes(read_genes(genes))
     row_of = {str(gene): row for row, gene in enumerate(gene_id)}
     ours = listed.take(np.array([row for row, gene in enumerate(listed.gene_id) if gene in row_of], np.int64))
     if absent := set(row_of).difference(ours.gene_id):
-        raise BadDataError(f"{genes}: {len(absent)} genes of {npz} are not in it: {min(absent)}")
+        raise BadDataError(f"{genes}: {len(absent)} genes of {npz} are missing (first: {min(absent)})")
     counts = genomic_counts(covered[[row_of[gene] for gene in ours.gene_id]], np.array(ours.strand))
     path = out / f"{EPIGENOME}.parquet"
     out.mkdir(parents=True, exist_ok=True)
@@ -141,10 +167,12 @@ def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
     return path
 
 
-def scores(
+def train_models(
     features: Path, expression: Path, seeds: Sequence[int], epochs: int, placement: Placement
 ) -> Iterator[Score]:
-    """Train the deepchrome model on E012, for every setting and seed (of the split and of the model).
+    """Train the deepchrome model on E012 with every setting and seed, and yield the scores.
+
+    A seed determines the split and the model.
 
     Raises
     ------
@@ -169,19 +197,24 @@ def scores(
             test = data.split == TEST
             area = auroc(data.y[test], score_genes(config.model, fitted.weights, data.x[test]))
             if fitted.best_epoch is None or area is None:
-                raise BadDataError(f"{setting.name}, seed {seed}: no AUROC (the model diverged, or one class only)")
+                raise BadDataError(
+                    f"{setting.name}, seed {seed}: no AUROC (the model diverged, or the labels have one class)"
+                )
             best = fitted.history[fitted.best_epoch - 1]
             yield Score(setting.name, seed, best.epoch, best.valid_auroc, area)
 
 
+ExpressionOption = Annotated[Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM per epigenome.")]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command("convert")
 def convert_command(
-    npz: Annotated[Path, typer.Option(help="The matrices: X, gene, rpkm, marks.")],
-    genes: Annotated[Path, typer.Option(help="Gene table with the strands.")],
-    expression: Annotated[Path, typer.Option(help="RPKM of all genes and epigenomes.")],
+    npz: Annotated[Path, typer.Option(help="Matrices (NPZ): X, gene, rpkm, marks.")],
+    genes: Annotated[Path, typer.Option(help="Gene table with strands.")],
+    expression: Annotated[
+        Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
+    ],
     out: Annotated[Path, typer.Option(help="Directory for E012.parquet.")],
 ) -> None:
     """Turn the matrices into a features file."""
@@ -190,29 +223,35 @@ def convert_command(
 
 @app.command("run")
 def run_command(
-    features: Annotated[Path, typer.Option(help="The directory that convert wrote.")],
-    expression: Annotated[Path, typer.Option(help="RPKM of all genes and epigenomes.")],
-    seeds: Annotated[int, typer.Option(help="Models per setting, with seeds 1, 2, ...")] = 5,
-    epochs: Annotated[int, typer.Option(help="Epochs; the one with the best validation AUROC counts.")] = 30,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    features: Annotated[Path, typer.Option(help="Directory written by convert.")],
+    expression: Annotated[
+        Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
+    ],
+    seeds: Annotated[int, typer.Option(help="Number of models per setting, with seeds 1, 2, ...")] = 5,
+    epochs: Annotated[int, typer.Option(help="Number of epochs. The best one is used.")] = 30,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device to train on.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Train under both settings, print every AUROC and the means; exit 1 if a mean misses its goal."""
+    """Train with both settings, print all AUROCs and their means; exit 1 if a mean is out of its range."""
     found = []
-    for score in scores(features, expression, range(1, seeds + 1), epochs, Placement(device)):
+    for score in train_models(features, expression, range(1, seeds + 1), epochs, Placement(device)):
         typer.echo(f"{score.setting}, seed {score.seed}: {score.test_auroc:.4f}", err=True)
         found.append(score)
-    means = {s.name: float(np.mean([score.test_auroc for score in found if score.setting == s.name])) for s in SETTINGS}
-    met = {s.name: s.least <= means[s.name] <= s.most for s in SETTINGS}
+    means = {
+        setting.name: float(np.mean([score.test_auroc for score in found if score.setting == setting.name]))
+        for setting in SETTINGS
+    }
+    met = {setting.name: setting.lowest <= means[setting.name] <= setting.highest for setting in SETTINGS}
     if as_json:
         typer.echo(json.dumps({"scores": [asdict(score) for score in found], "means": means, "met": met}, indent=1))
     else:
-        rows = [(s.setting, s.seed, s.best_epoch, s.valid_auroc, s.test_auroc) for s in found]
-        print_table(("setting", "seed", "best_epoch", "valid_auroc", "test_auroc"), rows)
-        goals = [
-            (s.name, means[s.name], f"{s.least} to {s.most}", "met" if met[s.name] else "missed") for s in SETTINGS
-        ]
-        print_table(("setting", "mean_test_auroc", "goal", ""), goals)
+        typer.echo("setting\tseed\tbest_epoch\tvalid_auroc\ttest_auroc")
+        for s in found:
+            typer.echo(f"{s.setting}\t{s.seed}\t{s.best_epoch}\t{s.valid_auroc:.4f}\t{s.test_auroc:.4f}")
+        typer.echo("setting\tmean_test_auroc\texpected\tresult")
+        for setting in SETTINGS:
+            result = "met" if met[setting.name] else "missed"
+            typer.echo(f"{setting.name}\t{means[setting.name]:.4f}\t{setting.lowest} to {setting.highest}\t{result}")
     if not all(met.values()):
         raise typer.Exit(1)
 

@@ -1,1 +1,1 @@
-"""Genes, genomes, and windows around TSSs."""
+"""Read genes and genomes, and place windows around TSSs."""

@@ -1,4 +1,4 @@
-"""Genomes: the names and lengths of chromosomes, in the order of their file."""
+"""Genomes: the names and lengths of the chromosomes of a genome build."""
 
 import re
 from collections.abc import Mapping
@@ -9,21 +9,21 @@ from pathlib import Path
 from deepchrome.errors import BadDataError, MissingInputError
 
 BUNDLED_GENOMES = ("hg19", "hg38")
-# The BAM index, and with it the definition of a right count, ends at 2^29 - 1 bp.
+# bedtools multicov, which defines the counts, uses the BAM index, and that cannot address positions from 2^29 on.
 MAX_POSITION_BP = (1 << 29) - 1
 _WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
 class Genome:
-    """The sequences of one genome build.
+    """The chromosomes of one genome build.
 
     Attributes
     ----------
     name
         ``hg19``, ``hg38`` or the name of the chrom.sizes file.
     sizes
-        Length in bp by chromosome name; the order is that of the file.
+        Length in bp by chromosome name, in the order of the file.
     """
 
     name: str
@@ -31,20 +31,21 @@ class Genome:
 
 
 def read_genome(source: str | Path) -> Genome:
-    """Read a genome: a bundled build by its name, or a chrom.sizes file.
+    """Read a bundled genome build or a chrom.sizes file.
 
     Parameters
     ----------
     source
-        ``hg19`` or ``hg38`` (UCSC's chrom.sizes, bundled), or the path of a file whose first two
-        tab-separated columns are the name and the length in bp of a sequence (``.fai`` works too).
+        ``hg19`` or ``hg38`` for the bundled chrom.sizes files of UCSC. Otherwise the path of a file whose first
+        two tab-separated columns are the name and the length in bp of a chromosome, such as a chrom.sizes or
+        ``.fai`` file.
 
     Raises
     ------
     MissingInputError
-        No such file, or it cannot be opened.
+        The file does not exist or cannot be opened.
     BadDataError
-        A line without a name and a whole positive length, or a name given twice.
+        A line lacks a name or a valid length, or the lengths of a repeated name differ.
     """
     bundled = files("deepchrome.engine.annotation").joinpath("data", f"{source}.chrom.sizes")
     path = bundled if str(source) in BUNDLED_GENOMES else Path(source)
@@ -53,10 +54,10 @@ def read_genome(source: str | Path) -> Genome:
     except FileNotFoundError:
         known = ", ".join(BUNDLED_GENOMES)
         raise MissingInputError(
-            f"{source}: no such genome; give one of {known}, or the path of a chrom.sizes file"
+            f"{source}: no such genome. Give one of {known}, or the path of a chrom.sizes file."
         ) from None
     except OSError as error:
-        raise MissingInputError(f"{source}: {error.strerror}; give the path of a chrom.sizes file") from None
+        raise MissingInputError(f"{source}: {error.strerror}. Give the path of a chrom.sizes file.") from None
     except UnicodeDecodeError:
         raise BadDataError(f"{source}: not a chrom.sizes file (it is not text)") from None
     sizes: dict[str, int] = {}
@@ -65,12 +66,12 @@ def read_genome(source: str | Path) -> Genome:
             continue
         fields = line.split("\t")
         if len(fields) < 2 or not fields[0] or not _WHOLE_NUMBER.fullmatch(fields[1]):
-            raise BadDataError(f"{source}:{number}: expected a name, a tab and a length in bp, found {line[:80]!r}")
+            raise BadDataError(f"{source}:{number}: expected a name, a tab and a length in bp (got {line[:80]!r})")
         name, size = fields[0], int(fields[1])
         if not 0 < size <= MAX_POSITION_BP:
-            raise BadDataError(f"{source}:{number}: {name} is {size} bp long; 1 to {MAX_POSITION_BP} is supported")
+            raise BadDataError(f"{source}:{number}: the length of {name} must be 1 to {MAX_POSITION_BP} bp, got {size}")
         if sizes.setdefault(name, size) != size:
-            raise BadDataError(f"{source}:{number}: {name} is given twice, as {sizes[name]} and {size} bp")
+            raise BadDataError(f"{source}:{number}: {name} is given twice, with {sizes[name]} and {size} bp")
     if not sizes:
         raise BadDataError(f"{source}: no chromosome in this file")
     return Genome(Path(source).name, sizes)

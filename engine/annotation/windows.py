@@ -1,4 +1,7 @@
-"""Windows of bins around transcription start sites, and the index that finds them. See docs/definitions.md."""
+"""Windows of bins around transcription start sites, and the index that finds the windows of a position.
+
+docs/definitions.md defines windows and bins.
+"""
 
 import weakref
 from dataclasses import dataclass, field
@@ -9,7 +12,7 @@ import numpy.typing as npt
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
 from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 
 Integers = npt.NDArray[np.int64]
 
@@ -23,20 +26,20 @@ class Windows:
     Attributes
     ----------
     genes
-        n genes: those asked for, less what ``edge="drop"`` left out.
+        n genes, without those that ``edge="drop"`` removed.
     genome
-        The genome they lie on.
+        The genome of the genes.
     flank, bin_size
-        In bp. A window is [tss - flank, tss + flank), 0-based half-open, with tss the 1-based TSS
-        used as it stands: the published convention.
+        In bp. A window is [tss - flank, tss + flank), 0-based half-open, although the TSS is 1-based. This is
+        the convention of the published DeepChrome data.
     start
-        int64 (n,): first position of each window, 0-based; negative near a chromosome's start.
+        int64 (n,): first position of each window, 0-based; may be negative near the start of a chromosome.
     chrom_id
-        int64 (n,): place of the gene's chromosome in the genome, -1 if the genome lacks it.
+        int64 (n,): index of the gene's chromosome in the genome, or -1 if the genome does not have it.
     outside
-        int64 (k,): rows of the genes that have a bin wholly outside their chromosome.
+        int64 (k,): rows of the genes with at least one bin completely outside their chromosome.
     dropped
-        Ids of the genes that ``edge="drop"`` left out.
+        Ids of the genes that ``edge="drop"`` removed.
     """
 
     genes: Genes = field(repr=False)
@@ -50,11 +53,11 @@ class Windows:
 
     @property
     def n_bins(self) -> int:
-        """Bins per window."""
+        """Number of bins per window."""
         return 2 * self.flank // self.bin_size
 
     def outside_bins(self) -> npt.NDArray[np.bool_]:
-        """Return, for the genes in ``outside``, which bins share no position with their chromosome.
+        """Return which bins of the genes in ``outside`` lie completely outside their chromosome.
 
         Returns
         -------
@@ -66,49 +69,50 @@ class Windows:
 
 
 def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int = 100, edge: str = "zero") -> Windows:
-    """Lay a window of bins around every gene's TSS.
+    """Place a window of bins around the TSS of every gene.
 
     Parameters
     ----------
     genes
         n genes; ``tss`` is 1-based.
     genome
-        Chromosome lengths.
+        The genome of the genes.
     flank
-        bp on either side of the TSS; the window is [tss - flank, tss + flank).
+        Half the width of a window (bp). A window is [tss - flank, tss + flank).
     bin_size
-        bp per bin; must divide ``2 * flank``.
+        Width of a bin (bp). It must divide ``2 * flank``.
     edge
-        What to do with a window that has a bin wholly outside its chromosome: ``zero`` keeps the gene, and
-        such bins count 0; ``drop`` leaves the gene out; ``error`` refuses.
+        What to do with a gene that has a bin completely outside its chromosome: ``zero`` keeps the gene and
+        counts 0 reads in such bins, ``drop`` removes the gene, and ``error`` raises an error.
 
     Raises
     ------
     UsageError
-        ``flank``, ``bin_size`` or ``edge`` make no sense.
+        ``flank``, ``bin_size`` or ``edge`` is not valid.
     BadDataError
-        ``edge="error"`` and a window reaches outside, or no gene is left.
+        ``edge`` is ``error`` and a bin lies completely outside its chromosome, or no gene is left.
     """
     if edge not in EDGES:
-        raise UsageError(f"edge={edge!r}: choose one of {', '.join(EDGES)}")
+        raise ParameterError("edge", f"must be one of {', '.join(EDGES)}, got {edge!r}")
     if not 0 < bin_size <= 2 * flank <= MAX_POSITION_BP or 2 * flank % bin_size:
         raise UsageError(
-            f"a window of 2 x {flank} bp cannot be cut into bins of {bin_size} bp; the bin size must divide 2 x flank"
+            f"a window of 2 x {flank} bp cannot be cut into bins of {bin_size} bp. The bin size must divide 2 x flank."
         )
-    place = {name: i for i, name in enumerate(genome.sizes)}
-    chrom_id = np.array([place.get(name, -1) for name in genes.chrom], np.int64)
+    id_of_chrom = {name: i for i, name in enumerate(genome.sizes)}
+    chrom_id = np.array([id_of_chrom.get(name, -1) for name in genes.chrom], np.int64)
     start = np.asarray(genes.tss, np.int64) - flank
     sizes = np.append(np.array([*genome.sizes.values()], np.int64), FAR)[chrom_id]
-    first_end, last_start = start + bin_size, start + 2 * flank - bin_size
-    reaches_out = (chrom_id >= 0) & ((first_end <= 0) | (last_start >= sizes))
+    first_bin_end, last_bin_start = start + bin_size, start + 2 * flank - bin_size
+    reaches_out = (chrom_id >= 0) & ((first_bin_end <= 0) | (last_bin_start >= sizes))
     dropped: tuple[str, ...] = ()
     if edge != "zero" and reaches_out.any():
         names = tuple(genes.gene_id[i] for i in np.flatnonzero(reaches_out))
         if edge == "error":
             i = int(np.flatnonzero(reaches_out)[0])
             raise BadDataError(
-                f"{len(names)} windows reach beyond their chromosome, first {names[0]} at {genes.chrom[i]}:"
-                f"{genes.tss[i]} (length {sizes[i]}); use --edge zero or drop, or a smaller flank"
+                f"{len(names)} windows reach beyond their chromosome (first: {names[0]} at {genes.chrom[i]}:"
+                f"{genes.tss[i]}, chromosome length {sizes[i]} bp)",
+                remedy="edge",
             )
         keep = np.flatnonzero(~reaches_out)
         genes, start, chrom_id, dropped = genes.take(keep), start[keep], chrom_id[keep], names
@@ -120,7 +124,25 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
 
 @dataclass(frozen=True)
 class WindowIndex:
-    """The windows as the kernels want them; see ``kernels.count_text`` for shapes and meaning."""
+    """Tables with which the kernels find the windows of a position.
+
+    The windows are sorted by chromosome and start. A sentinel, which no read reaches, closes each chromosome. A
+    place in this order, sentinels included, is called a slot. Chromosomes are divided into tiles of
+    2 ** TILE_BITS bp; for each tile, the index gives the first slot whose window can reach into the tile.
+
+    Attributes
+    ----------
+    order
+        int64 (slots,): row of the gene in each slot, -1 for a sentinel.
+    starts
+        int32 (slots,): start of the window in each slot (bp, 0-based), FAR for a sentinel.
+    accepts
+        int8 (slots,): the strands of the reads that the window counts, as bits PLUS and MINUS.
+    tiles
+        int32 (tiles,): first slot of each tile.
+    sites
+        int64 (chromosomes, 3): first tile of each chromosome, number of tiles after it, and length in bp.
+    """
 
     order: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int32]
@@ -130,12 +152,13 @@ class WindowIndex:
 
     @property
     def nowhere(self) -> npt.NDArray[np.int64]:
-        """The site of a sequence without windows."""
+        """The row of ``sites`` for a chromosome that the genome does not have: it has no windows."""
         return np.array([len(self.tiles) - 1, 0, MAX_POSITION_BP], np.int64)
 
 
-# Which reads a window takes, by the strand of its gene; multicov's -S means "not the same", so "." takes all.
-_ACCEPTS = {
+# The strands of the reads that a window counts, by the strand of its gene. In multicov, -S means "not the same
+# strand", so windows of genes on "." count all reads.
+_ACCEPTED_STRANDS = {
     None: {"+": PLUS | MINUS, "-": PLUS | MINUS, ".": PLUS | MINUS},
     "same": {"+": PLUS, "-": MINUS, ".": 0},
     "opposite": {"+": MINUS, "-": PLUS, ".": PLUS | MINUS},
@@ -143,23 +166,18 @@ _ACCEPTS = {
 
 
 def build_window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
-    """Sort the windows and lay out the table of tiles.
+    """Sort the windows and build the tables of the index.
 
     Parameters
     ----------
     windows
-        What to index.
+        The windows to index.
     strand
-        ``same`` or ``opposite``: only reads on that strand of the gene are meant; None: all.
-
-    Returns
-    -------
-    WindowIndex
-        ``order[k]`` is the gene of the k-th slot, -1 for the sentinel that closes each chromosome.
+        ``same`` or ``opposite`` to count only reads on that strand relative to the gene; None to count all.
     """
     width = 2 * windows.flank
-    by_strand = _ACCEPTS[strand]
-    of_gene = np.array([*map(by_strand.__getitem__, windows.genes.strand), 0], np.int8)
+    accepted = _ACCEPTED_STRANDS[strand]
+    accepts_of_gene = np.array([*map(accepted.__getitem__, windows.genes.strand), 0], np.int8)
     by_chrom = np.lexsort((windows.start, windows.chrom_id))
     bounds = np.searchsorted(windows.chrom_id[by_chrom], np.arange(len(windows.genome.sizes) + 1))
     orders: list[Integers] = []
@@ -170,17 +188,17 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
     for chrom, size in enumerate(windows.genome.sizes.values()):
         rows = by_chrom[bounds[chrom] : bounds[chrom + 1]]
         first = windows.start[rows]
-        # The first tile that begins at or after a window's end can do without it, and so can all that follow.
-        # One tile more than the last window needs: from there on it is the sentinel.
-        free_from = np.maximum(first + width + (1 << TILE_BITS) - 1, 0) >> TILE_BITS
-        over = np.cumsum(np.bincount(free_from, minlength=1))
-        tiles.append(n_slots + over)
-        sites[chrom] = n_tiles, len(over) - 1, size
+        # The first tile that begins at or after the end of a window does not need the window, nor do later tiles.
+        # The last tile, after all windows, points to the sentinel.
+        not_needed_from = np.maximum(first + width + (1 << TILE_BITS) - 1, 0) >> TILE_BITS
+        n_ended = np.cumsum(np.bincount(not_needed_from, minlength=1))
+        tiles.append(n_slots + n_ended)
+        sites[chrom] = n_tiles, len(n_ended) - 1, size
         orders += [rows, np.array([-1])]
         starts += [first, np.array([FAR])]
         n_slots += len(rows) + 1
-        n_tiles += len(over)
-    # And one sequence of no windows at all, for names the genome does not know.
+        n_tiles += len(n_ended)
+    # One more tile and sentinel, for chromosomes that the genome does not have.
     tiles.append(np.array([n_slots]))
     orders.append(np.array([-1]))
     starts.append(np.array([FAR]))
@@ -188,18 +206,18 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
     return WindowIndex(
         order,
         np.concatenate(starts).astype(np.int32),
-        of_gene[order],
+        accepts_of_gene[order],
         np.concatenate(tiles).astype(np.int32),
         sites,
     )
 
 
-# By the windows' identity, as long as they live: many files are counted in the same windows.
+# By the id of the windows, while these exist: many files are counted in the same windows.
 _indexes: dict[tuple[int, str | None], WindowIndex] = {}
 
 
 def window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
-    """Return what :func:`build_window_index` makes, made once; from any thread."""
+    """Return the index of :func:`build_window_index`, built only once for the same windows. Thread-safe."""
     key = id(windows), strand
     index = _indexes.get(key)
     if index is None:

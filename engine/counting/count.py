@@ -21,16 +21,11 @@ from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import Windows, window_index
 from deepchrome.engine.counting.formats import BadPieceError, Counter, Format, Sequences, Target, detect
 from deepchrome.engine.counting.options import STRANDS, UNKNOWN_CHROM, ReadOptions
-from deepchrome.engine.streams.blocks import (
-    Block,
-    MeteredStream,
-    Source,
-    is_cram,
-    open_source,
-    open_stream,
-    translate_error,
-)
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.byte_streams import MeteredStream
 from deepchrome.engine.streams.cram import CramStream
+from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
+from deepchrome.engine.streams.sources import Source, open_source
 from deepchrome.errors import BadDataError, UsageError
 
 ProgressCallback = Callable[[int, int], None]

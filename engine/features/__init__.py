@@ -1,1 +1,1 @@
-"""Feature files: many files of reads in, one Parquet file per epigenome out."""
+"""Count many files of reads and write one Parquet file of features per epigenome."""

@@ -1,4 +1,4 @@
-"""Features in DeepChrome's text format: ``GeneID,BinID,<a column per mark>,label``, a file per split."""
+"""Write features in DeepChrome's text format: ``GeneID,BinID,<one column per mark>,label``, one file per split."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,20 +17,33 @@ from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, StorageError, UsageError
 
-# The columns of the published data sets; further marks follow in the order of the features.
+# The columns of the published data sets. Other marks follow in the order of the feature file.
 PUBLISHED_MARK_ORDER: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 
 
 class Splitter(Protocol):
-    """Assigns genes, given with unversioned ids, to splits."""
+    """Assign genes, given with unversioned ids, to splits."""
 
     def __call__(self, genes: Genes, *, flank: int) -> NDArray[np.int8]:
-        """Return the place in :data:`SPLIT_NAMES` of each gene, int8 (genes,); ``flank`` is half a window in bp."""
+        """Return the index of each gene's split in :data:`SPLIT_NAMES`: int8 (genes,).
+
+        ``flank`` is half the width of a window, in bp.
+        """
 
 
 @dataclass(frozen=True)
 class Labels:
-    """A label table: ``on[epigenome]`` is uint8 (genes,), 0 or 1, for the genes of ``row_of``."""
+    """A label table of n genes.
+
+    Attributes
+    ----------
+    path
+        The file it was read from.
+    row_of
+        The row of each gene, by unversioned id.
+    on
+        The labels of each epigenome: uint8 (n,), 0 or 1.
+    """
 
     path: Path
     row_of: Mapping[str, int] = field(repr=False)
@@ -38,8 +51,22 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written for one epigenome: genes per split, those left out, the marks in their order."""
+class ExportedEpigenome:
+    """The files written for one epigenome.
+
+    Attributes
+    ----------
+    epigenome
+        Name of the epigenome.
+    directory
+        The directory of its three files.
+    genes
+        Number of genes in train.csv, valid.csv and test.csv.
+    unlabelled
+        Number of genes left out because they have no label.
+    marks
+        The marks, in the order of the columns.
+    """
 
     epigenome: str
     directory: Path
@@ -58,41 +85,43 @@ def export_csv(
     header: bool = False,
     drop_unlabelled: bool = False,
     force: bool = False,
-) -> list[Exported]:
-    """Write train.csv, valid.csv and test.csv, a row per gene and bin, bins in genomic order from 1.
+) -> list[ExportedEpigenome]:
+    """Write train.csv, valid.csv and test.csv, with one row per gene and bin. Bins are in genomic order, from 1.
 
     Parameters
     ----------
     features
         A directory that ``dc featurize`` wrote, or one file of it.
     out
-        Takes the three files of one epigenome, or a directory with three files for each of several.
+        The directory for the three files. With several epigenomes, each gets a directory of its own in ``out``.
     labels
-        A label table, see :func:`read_labels`.
+        A label table; see :func:`read_labels`.
     splitter
-        Assigns genes to splits, e.g. ``deepchrome.train.datasets.splits.split_genes`` or :func:`read_split_table`.
+        Assigns genes to splits, such as ``deepchrome.train.datasets.splits.split_genes`` or the result of
+        :func:`read_split_table`.
     epigenomes
-        By default all of ``features``.
+        The epigenomes to export. By default all in ``features``.
     header
-        Write a header; the published files have none.
+        Write a header. The published files have none.
     drop_unlabelled
-        Leave out genes without a label, instead of refusing.
+        Leave out genes without a label, instead of raising an error.
     force
-        Replace files that exist.
+        Replace existing files.
 
     Returns
     -------
-    One entry per epigenome.
+    list of ExportedEpigenome
+        One per epigenome.
 
     Raises
     ------
     UsageError
-        A file exists and ``force`` is not set.
+        A file exists and ``force`` is False.
     MissingInputError, StorageError
-        A file is not there, cannot be read or cannot be written.
+        A file does not exist, cannot be read or cannot be written.
     BadDataError
-        An epigenome or a gene has no label; a gene id cannot stand in a CSV file; or the features
-        or the label table are damaged. Nothing has been written then.
+        An epigenome or a gene has no label, a gene id has a character that the format cannot hold, or an input
+        is damaged. Nothing is written in this case.
     """
     paths = {path.stem: path for path in feature_files(features)}
     names = list(dict.fromkeys(epigenomes)) if epigenomes is not None else list(paths)
@@ -101,106 +130,113 @@ def export_csv(
     check_names(names, "an epigenome", str(features))
     table = read_labels(labels)
     directories = {name: out / name if len(names) > 1 else out for name in names}
-    existing = [path for name in names for part in SPLIT_NAMES if (path := directories[name] / f"{part}.csv").exists()]
-    if existing and not force:
-        raise UsageError(f"{existing[0]} exists; --force replaces it")
-    # All gene tables are checked before the first file is written.
+    files = [directories[name] / f"{split}.csv" for name in names for split in SPLIT_NAMES]
+    if not force and (existing := [path for path in files if path.exists()]):
+        raise UsageError(f"{existing[0]}: already exists", remedy="force")
+    # Check the genes of all epigenomes before the first file is written.
     for name in names:
-        _labelled(read_features(paths[name], marks=()), table, drop_unlabelled)
+        _match_labels(read_features(paths[name], marks=()), table, drop_unlabelled)
     exported = []
     for name in names:
-        read = read_features(paths[name])
-        kept, rows = _labelled(read, table, drop_unlabelled)
-        exported.append(
-            _write(read, kept, table.on[name][rows], splitter, directories[name], header, len(read.genes) - kept.size)
-        )
+        stored = read_features(paths[name])
+        rows, label_rows = _match_labels(stored, table, drop_unlabelled)
+        exported.append(_write_splits(stored, rows, table.on[name][label_rows], splitter, directories[name], header))
     return exported
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a label table: a header ``gene_id E003 E004 ...``, then 0 or 1 per gene and epigenome, tab separated.
+    """Read a label table: a header ``gene_id E003 E004 ...``, then 0 or 1 per gene and epigenome, tab-separated.
 
     Raises
     ------
     MissingInputError, StorageError
-        No such file, or it cannot be read.
+        The file does not exist or cannot be read.
     BadDataError
-        A value other than 0 and 1, or two rows of one gene that differ.
+        A value is not 0 or 1, or a gene has two rows with different labels.
     """
     table = read_table(path)
     gene_id, values = stable_ids(table.to_series(0)), table[:, 1:]
     if not values.width:
-        raise BadDataError(f"{path}:1: one column; expected gene_id and a column per epigenome, separated by tabs")
+        raise BadDataError(f"{path}:1: one column (expected gene_id and a column per epigenome, separated by tabs)")
     if (wrong := np.argwhere(~values.select(pl.all().is_in(["0", "1"])).to_numpy())).size:
         row, column = map(int, wrong[0])
-        raise BadDataError(f"{path}:{row + 2}: {values.item(row, column)[:40]!r} is no label; expected 0 or 1")
+        raise BadDataError(f"{path}:{row + 2}: {values.item(row, column)[:40]!r} is not a label (expected 0 or 1)")
     row_of: dict[str, int] = {}
     for row, gene in enumerate(gene_id):
         first = row_of.setdefault(gene, row)
         if first != row and values.row(first) != values.row(row):
-            raise BadDataError(f"{path}:{row + 2}: other labels for {gene} than on line {first + 2}")
+            raise BadDataError(f"{path}:{row + 2}: the labels of {gene} differ from those on line {first + 2}")
     on = {name: (values[name] == "1").to_numpy().astype(np.uint8) for name in values.columns}
     return Labels(path, row_of, on)
 
 
 def read_split_table(path: Path) -> Splitter:
-    """Read a split table, ``gene_id`` and ``split`` (train, valid or test), tab separated, as a splitter.
+    """Read a split table and return a splitter that looks genes up in it.
+
+    The table is tab-separated, with a header that names at least ``gene_id`` and ``split`` (train, valid or test).
 
     Raises
     ------
     MissingInputError, StorageError
-        No such file, or it cannot be read.
+        The file does not exist or cannot be read.
     BadDataError
-        No such columns, another word than the three, or a gene in two splits. The splitter raises
-        it for a gene that the table lacks.
+        A column is missing, a split has another name, or a gene is in two splits. The splitter raises it for a
+        gene that is not in the table.
     """
     table = read_table(path)
     if not {"gene_id", "split"} <= set(table.columns):
-        raise BadDataError(f"{path}:1: columns {', '.join(table.columns)}; expected gene_id and split")
-    part_of: dict[str, int] = {}
-    for line, (gene, part) in enumerate(zip(stable_ids(table["gene_id"]), table["split"], strict=True), 2):
-        if part not in SPLIT_NAMES:
-            raise BadDataError(f"{path}:{line}: split {part[:40]!r}; expected train, valid or test")
-        if part_of.setdefault(gene, SPLIT_NAMES.index(part)) != SPLIT_NAMES.index(part):
-            raise BadDataError(f"{path}:{line}: {gene} is in {SPLIT_NAMES[part_of[gene]]} already")
+        raise BadDataError(f"{path}:1: columns {', '.join(table.columns)} (expected gene_id and split)")
+    split_of: dict[str, int] = {}
+    for line, (gene, name) in enumerate(zip(stable_ids(table["gene_id"]), table["split"], strict=True), 2):
+        if name not in SPLIT_NAMES:
+            raise BadDataError(f"{path}:{line}: unknown split {name[:40]!r} (expected train, valid or test)")
+        if split_of.setdefault(gene, SPLIT_NAMES.index(name)) != SPLIT_NAMES.index(name):
+            raise BadDataError(f"{path}:{line}: {gene} is already in {SPLIT_NAMES[split_of[gene]]}")
 
-    def splitter(genes: Genes, *, flank: int) -> NDArray[np.int8]:  # noqa: ARG001 - a table needs no flank
-        if absent := [gene for gene in genes.gene_id if gene not in part_of]:
+    def split_by_table(genes: Genes, *, flank: int) -> NDArray[np.int8]:  # noqa: ARG001 - a table needs no flank
+        if absent := [gene for gene in genes.gene_id if gene not in split_of]:
             raise BadDataError(f"{path}: no split for {len(absent)} genes: {', '.join(absent[:3])}")
-        return np.array([part_of[gene] for gene in genes.gene_id], np.int8)
+        return np.array([split_of[gene] for gene in genes.gene_id], np.int8)
 
-    return splitter
+    return split_by_table
 
 
-def _labelled(features: Features, labels: Labels, drop: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the genes that have a label, in the features and in the label table: int64 (genes,) each."""
+def _match_labels(
+    features: Features, labels: Labels, drop_unlabelled: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the labelled genes, in the features and in the label table: int64 (genes,) each."""
+    gene_id = features.genes.gene_id
     if features.epigenome not in labels.on:
         raise BadDataError(
-            f"{labels.path}: no labels of {features.epigenome}; it has {', '.join(labels.on)}; choose by --epigenomes"
+            f"{labels.path}: no labels of {features.epigenome}; it has {', '.join(labels.on)}", remedy="epigenomes"
         )
-    if awkward := [gene for gene in features.genes.gene_id if not gene or set(gene) & set(',"\r\n')]:
-        raise BadDataError(f"{features.epigenome}: gene id {awkward[0][:40]!r} cannot stand in a CSV file")
-    rows = np.array([labels.row_of.get(gene, -1) for gene in stable_ids(pl.Series(features.genes.gene_id))], np.int64)
-    kept = np.flatnonzero(rows >= 0)
-    without = features.genes.take(np.flatnonzero(rows < 0)).gene_id
-    if without and not drop:
+    if unsafe := [gene for gene in gene_id if not gene or set(gene) & set(',"\r\n')]:
         raise BadDataError(
-            f"{labels.path}: no label for {len(without)} of {len(features.genes)} genes of {features.epigenome} "
-            f"({', '.join(without[:3])}{', ...' if len(without) > 3 else ''}); --drop-unlabelled leaves them out"
+            f"{features.epigenome}: gene id {unsafe[0][:40]!r} is empty or has a comma, a quote or a line break, "
+            "which the text format cannot hold"
         )
-    return kept, rows[kept]
+    rows = np.array([labels.row_of.get(gene, -1) for gene in stable_ids(pl.Series(gene_id))], np.int64)
+    labelled = np.flatnonzero(rows >= 0)
+    missing = [gene_id[row] for row in np.flatnonzero(rows < 0)]
+    if missing and not drop_unlabelled:
+        raise BadDataError(
+            f"{labels.path}: no label for {len(missing)} of {len(gene_id)} genes of {features.epigenome} "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''})",
+            remedy="drop_unlabelled",
+        )
+    return labelled, rows[labelled]
 
 
-def _write(
+def _write_splits(
     features: Features,
-    kept: NDArray[np.int64],
-    on: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    labels: NDArray[np.uint8],
     splitter: Splitter,
     directory: Path,
     header: bool,
-    unlabelled: int,
-) -> Exported:
-    genes = features.genes.take(kept)
+) -> ExportedEpigenome:
+    """Write the three files of one epigenome: some rows of the features, and their labels (uint8, as many)."""
+    genes = features.genes.take(rows)
     unversioned = replace(genes, gene_id=tuple(stable_ids(pl.Series(genes.gene_id))))
     split = splitter(unversioned, flank=features.metadata["flank"])
     marks = sorted(
@@ -211,23 +247,26 @@ def _write(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{directory}: cannot be made ({error.strerror or error})") from None
+        raise StorageError(f"{directory}: cannot be created ({error.strerror or error})") from None
     sizes = []
-    # The three files take their names only when all three are complete.
+    # No file gets its name before all three are complete.
     with ExitStack() as stack:
-        temporaries = [stack.enter_context(atomic_write(directory / f"{part}.csv")) for part in SPLIT_NAMES]
-        for part, temporary in enumerate(temporaries):
-            of_part = np.flatnonzero(split == part)
-            rows = kept[of_part]
+        temporaries = [stack.enter_context(atomic_write(directory / f"{name}.csv")) for name in SPLIT_NAMES]
+        for i, temporary in enumerate(temporaries):
+            in_split = np.flatnonzero(split == i)
+            split_rows = rows[in_split]
             columns = {
-                "GeneID": pl.Series(genes.take(of_part).gene_id, dtype=pl.String).gather(
-                    np.repeat(np.arange(rows.size), n_bins)
+                "GeneID": pl.Series(genes.take(in_split).gene_id, dtype=pl.String).gather(
+                    np.repeat(np.arange(in_split.size), n_bins)
                 ),
-                "BinID": np.tile(np.arange(1, n_bins + 1), rows.size),
-                **{mark: features.counts[rows, :, features.marks.index(mark)].ravel() for mark in marks},
-                "label": np.repeat(on[of_part], n_bins),
+                "BinID": np.tile(np.arange(1, n_bins + 1), in_split.size),
+                **{mark: features.counts[split_rows, :, features.marks.index(mark)].ravel() for mark in marks},
+                "label": np.repeat(labels[in_split], n_bins),
             }
-            # Programs that read this format cut lines at commas, and know nothing of quotes.
+            # Programs that read this format split lines at commas and do not know quotes.
             pl.DataFrame(columns).write_csv(temporary, include_header=header, quote_style="never")
-            sizes.append(rows.size)
-    return Exported(features.epigenome, directory, (sizes[0], sizes[1], sizes[2]), unlabelled, tuple(marks))
+            sizes.append(in_split.size)
+    n_train, n_valid, n_test = sizes
+    return ExportedEpigenome(
+        features.epigenome, directory, (n_train, n_valid, n_test), len(features.genes) - rows.size, tuple(marks)
+    )

@@ -1,103 +1,50 @@
-"""What an earlier run has left that still holds: feature files are known by what they were made from."""
+"""Decide which existing feature files can be reused.
+
+A feature file records what it was made from: the reads by their hashes, the genes and the genome by checksums, and the
+options. It is reused if a new run would make the same file.
+"""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from deepchrome.common.files import state_directory
 from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.streams.blocks import translate_error
 from deepchrome.errors import BadDataError, DeepchromeError
 
-# Raised when the same reads may give other counts than before: what was counted by an older rule is counted again.
+# Increase this when the same reads may give other counts than before. Files with another number are made again.
 COUNT_RULE = 1
-# What only lets more files pass changes no count of one that has passed.
-_LENIENT = ("allow_empty", "allow_no_eof")
+# These options only accept more files. They do not change the counts of a file that was accepted without them.
+_LENIENT_OPTIONS = ("allow_empty", "allow_no_eof")
 
 
 @dataclass(frozen=True)
 class ReuseDecision:
-    """What is to be done about the feature file of one epigenome.
+    """What to do about the feature file of one epigenome.
 
     Attributes
     ----------
     epigenome
-        Its name.
+        Name of the epigenome.
     action
-        ``make``: there is none yet; ``keep``: what is there still holds; ``redo``: it was made from other reads,
-        or is damaged; ``refuse``: it is another's, or was counted otherwise, and only --force may replace it.
+        ``make``: there is no file yet. ``keep``: the file is up to date. ``redo``: the file is damaged, or its
+        reads have changed. ``refuse``: the file was made from other genes or with other options, or by another
+        program; only ``force`` replaces it.
     why
         The reason, for the user.
     sources
-        By mark, what a file that is kept says of its reads.
+        For ``keep``: the record of each file of reads in the feature file, by mark (see docs/format.md).
     """
 
     epigenome: str
     action: Literal["make", "keep", "redo", "refuse"]
     why: str
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-
-
-class HashCache:
-    """SHA-256 of the files of reads of one epigenome, remembered from run to run beside the output.
-
-    A file need not be hashed again while its size, inode, and times of change are those it had before it was
-    last read to the end, and had still when that was done. No time is compared with a clock.
-    """
-
-    def __init__(self, out: Path, epigenome: str) -> None:
-        self._path = state_directory(out) / f"{epigenome}.inputs.json"
-        try:
-            known = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):  # nothing remembered is nothing lost
-            known = {}
-        self._known: dict[str, Any] = known if isinstance(known, dict) else {}
-
-    def of(self, path: str) -> str:
-        """Return the hash of a file.
-
-        Raises
-        ------
-        MissingInputError, StorageError
-            It cannot be read.
-        """
-        mark = file_stamp(path)
-        known = self._known.get(_place(path))
-        if mark and isinstance(known, list) and known[:-1] == mark:
-            return str(known[-1])
-        try:
-            with open(path, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise translate_error(error, path) from error
-        self.remember(path, mark, found)
-        return found
-
-    def remember(self, path: str, before: list[int] | None, sha256: str | None) -> None:
-        """Take note of a hash, if the file is as it was before it was read: its :func:`file_stamp`."""
-        if before and sha256 and file_stamp(path) == before:
-            self._known[_place(path)] = [*before, sha256]
-
-    def save(self) -> None:
-        """Write down what is known; where that cannot be done, or is cut off, files are hashed again."""
-        with suppress(OSError):
-            self._path.write_text(json.dumps(self._known), encoding="utf-8")
-
-
-def file_stamp(path: str) -> list[int] | None:
-    """Return what the file system says of a file that changes when its content does; None if it is no file."""
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def decide_reuse(
@@ -109,52 +56,55 @@ def decide_reuse(
     options: ReadOptions,
     hashes: HashCache,
 ) -> ReuseDecision:
-    """Compare the feature file of an epigenome with what would be made now.
+    """Compare the feature file of an epigenome with the file that this run would make.
 
     Parameters
     ----------
     out
         The directory of feature files.
     epigenome
-        Whose file.
+        Name of the epigenome.
     samples
         Its files of reads, one per mark.
     marks
-        In the order of the columns.
-    windows, options
-        What is counted.
+        Its marks, in the order of the output columns.
+    windows
+        The windows to count in.
+    options
+        Which reads count.
     hashes
-        Of its files of reads.
+        The hashes of its files of reads.
     """
     from deepchrome.engine.features.store import ForeignFileError, gene_checksums, read_features
 
     path = out / f"{epigenome}.parquet"
     if not path.exists():
-        return ReuseDecision(epigenome, "make", "not there yet")
+        return ReuseDecision(epigenome, "make", "not made yet")
     if any(sample.path == "-" for sample in samples):
-        return ReuseDecision(epigenome, "refuse", "what comes on standard input cannot be compared with it")
+        return ReuseDecision(epigenome, "refuse", "standard input cannot be compared with it")
     try:
         stored = read_features(path).metadata
     except ForeignFileError as error:
         return ReuseDecision(epigenome, "refuse", str(error).removeprefix(f"{path}: "))
     except BadDataError as error:
         return ReuseDecision(epigenome, "redo", str(error).removeprefix(f"{path}: "))
-    different = _differences(stored, counting_options(windows, options))
-    genes = gene_checksums(windows.genes)
-    if any(stored["crc32"].get(name) != checksum for name, checksum in genes.items()):
-        different.append("the genes are others")
-    lost = [mark for mark in stored["marks"] if mark not in marks]
-    if lost:
-        different.append(f"it has {', '.join(lost)} too, of which no reads are given")
+    different = _differences(stored, counting_options(windows, options))  # guard: counting-options-differ
+    checksums = gene_checksums(windows.genes)
+    if any(stored["crc32"].get(name) != checksum for name, checksum in checksums.items()):
+        different.append("the genes differ")
+    if extra := [mark for mark in stored["marks"] if mark not in marks]:
+        different.append(f"it also has {', '.join(extra)}, for which no reads are given")
     elif [mark for mark in marks if mark in stored["marks"]] != stored["marks"]:
-        different.append(f"its marks stand in another order, {', '.join(stored['marks'])}")
+        different.append(f"its marks are in another order: {', '.join(stored['marks'])}")
     if different:
         return ReuseDecision(epigenome, "refuse", "; ".join(different))
     if stored.get("count_rule") != COUNT_RULE:
-        return ReuseDecision(epigenome, "redo", "it was counted by another version's rule")
+        return ReuseDecision(epigenome, "redo", "it was made by a version that counts by another rule")
     sources = stored.get("sources", {})
     changed = [
-        f"{sample.mark}: {why}" for sample in samples if (why := _how_changed(sample, sources.get(sample.mark), hashes))
+        f"{sample.mark}: {change}"
+        for sample in samples
+        if (change := _describe_change(sample, sources.get(sample.mark), hashes))
     ]
     if changed:
         return ReuseDecision(epigenome, "redo", "; ".join(changed))
@@ -162,7 +112,7 @@ def decide_reuse(
 
 
 def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
-    """Return all but reads and genes that decides the counts, as a feature file states it."""
+    """Return everything except reads and genes that determines the counts, as stored in a feature file."""
     sizes = "".join(f"{name}\t{size}\n" for name, size in windows.genome.sizes.items())
     return {
         "count_rule": COUNT_RULE,
@@ -173,49 +123,46 @@ def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
     }
 
 
-def _differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name what was asked for otherwise."""
-    found = [] if there.get("genome_sha256") == now["genome_sha256"] else ["the genome is another"]
-    before, after = {**there.get("options", {}), **there}, {**now["options"], **now}
-    # A file that passed where reads off the genome were refused has none.
-    same = {*_LENIENT, *(["unknown_chrom"] if before.get("unknown_chrom") == "error" else [])}
-    names = [name for name in ("flank", "bin_size", *now["options"]) if name not in same]
-    return found + [
+def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Describe each difference between two sets of counting options."""
+    genome = [] if stored.get("genome_sha256") == current["genome_sha256"] else ["the genome differs"]
+    before, after = {**stored.get("options", {}), **stored}, {**current["options"], **current}
+    ignored = {*_LENIENT_OPTIONS}
+    if before.get("unknown_chrom") == "error":
+        ignored.add("unknown_chrom")  # no read was on an unknown chromosome, so the new value changes nothing
+    names = [name for name in ("flank", "bin_size", *current["options"]) if name not in ignored]
+    return genome + [
         f"{name} was {before.get(name)}, is {after[name]}" for name in names if before.get(name) != after[name]
     ]
 
 
-def _how_changed(sample: Sample, source: Mapping[str, Any] | None, hashes: HashCache) -> str:
-    """Say why the counts of a file of reads cannot be taken over; nothing if they can."""
+def _describe_change(sample: Sample, source: Mapping[str, Any] | None, hashes: HashCache) -> str:
+    """Return why a file of reads must be counted again; empty if its stored counts are up to date."""
     if source is None:
         return "not counted yet"
     if is_url(sample.path):
-        return _how_changed_there(sample, source)
-    now = file_stamp(sample.path)
-    if now is None:
-        return "cannot be compared with the reads there are now"
-    if now[0] != source["bytes"]:
-        return f"its reads have changed (from {source['bytes']:,} bytes to {now[0]:,})"
+        return _describe_remote_change(sample, source)
+    stamp = file_stamp(sample.path)
+    if stamp is None:
+        return "its reads cannot be found"
+    if stamp[0] != source["bytes"]:
+        return f"its reads have changed (from {source['bytes']:,} bytes to {stamp[0]:,})"
     try:
-        same = hashes.of(sample.path) == source["sha256"]
+        same = hashes.sha256(sample.path) == source["sha256"]  # guard: reads-hash
     except DeepchromeError:
         return "its reads cannot be read"
     return "" if same else "its reads have changed (another SHA-256)"
 
 
-def _how_changed_there(sample: Sample, source: Mapping[str, Any]) -> str:
-    """Compare the object at a URL, of which only its server knows whether it has changed."""
+def _describe_remote_change(sample: Sample, source: Mapping[str, Any]) -> str:
+    """Return why the reads at a URL must be counted again, by the size and ETag that the server reports."""
     from deepchrome.engine.streams.remote import fetch_identity
 
     try:
-        now = fetch_identity(sample.path)
+        current = fetch_identity(sample.path)
     except DeepchromeError as error:
-        return f"its reads cannot be compared ({error})"
-    if now.etag is None or now.size is None or "etag" not in source:
-        return "its server does not say whether its reads have changed"
-    same = (sample.file_name, now.size, now.etag) == (source["name"], source["bytes"], source["etag"])
+        return f"its reads cannot be checked for changes ({error})"
+    if current.etag is None or current.size is None or "etag" not in source:
+        return "its reads cannot be checked for changes (the server sends no size or no ETag)"
+    same = (sample.file_name, current.size, current.etag) == (source["name"], source["bytes"], source["etag"])
     return "" if same else "its reads have changed (another ETag, size or name)"
-
-
-def _place(path: str) -> str:
-    return str(Path(path).absolute())

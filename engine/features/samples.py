@@ -1,4 +1,4 @@
-"""Which file of reads is which epigenome and mark."""
+"""Find out which epigenome and mark each file of reads belongs to."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,18 +9,26 @@ from pathlib import Path
 from deepchrome.common.names import check_name
 from deepchrome.common.urls import hide_secrets, is_url, url_file_name, url_scheme
 from deepchrome.engine.annotation.genes import GENE_COLUMNS
-from deepchrome.errors import BadDataError, MissingInputError, UsageError
+from deepchrome.errors import BadDataError, MissingInputError, ParameterError, UsageError
 
-# Histone variants are the marks whose own name has a dot.
+# Only the marks of histone variants have a dot in their name.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
-# What lies beside reads under their name: indexes, check sums, and downloads that have not ended.
-_COMPANIONS = (".bai", ".csi", ".crai", ".tbi", ".gzi", ".md5", ".sha256", ".part", ".tmp", "~")
+# Indexes, checksums and unfinished downloads have the name of a file of reads, and one of these suffixes.
+_COMPANION_SUFFIXES = (".bai", ".csi", ".crai", ".tbi", ".gzi", ".md5", ".sha256", ".part", ".tmp", "~")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The reads of one mark in one epigenome; ``path`` is a file, a URL, or ``-``."""
+    """The reads of one mark in one epigenome.
+
+    Attributes
+    ----------
+    epigenome, mark
+        Names that are safe as file names.
+    path
+        A file, a URL, or ``-`` for standard input.
+    """
 
     epigenome: str
     mark: str
@@ -28,73 +36,74 @@ class Sample:
 
     @property
     def shown_path(self) -> str:
-        """The path as it may be shown: a URL may hold a password or a signature."""
+        """The path for messages: a URL without its password and query."""
         return hide_secrets(self.path)
 
     @property
     def file_name(self) -> str:
-        """The name of the file, without the way to it."""
+        """The name of the file, without its directory."""
         return url_file_name(self.path) if is_url(self.path) else Path(self.path).name
 
 
 def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
-    """Find out what files named ``<epigenome>-<mark>.<anything>`` hold.
+    """Find the samples in files named ``<epigenome>-<mark>.<anything>``.
 
     Parameters
     ----------
     reads
-        Files, URLs (http, https, s3), directories (all files of reads in them), or ``-``. Whether
-        there is something at a URL shows only when it is read.
+        Files, URLs (http, https, s3), directories, or ``-`` for standard input. A directory stands for all files
+        of reads in it. URLs are not opened here.
     name
-        ``<epigenome>-<mark>`` for a single file whose own name does not say it.
+        ``<epigenome>-<mark>`` of a single file, instead of its file name.
 
     Raises
     ------
     UsageError
-        A file whose name does not say what it is, or a URL that cannot be read from.
+        A file name does not give epigenome and mark, or a URL has an unknown scheme.
     MissingInputError
-        No such file, or a directory without reads.
+        A file does not exist, or a directory has no reads.
+    BadDataError
+        An epigenome or a mark is not safe as a file name.
     """
     if name is not None:
-        if len(reads) != 1:
-            raise UsageError(f"--name goes with one file of reads, not {len(reads)}")
-        if reads[0] != "-" and not _may_exist(reads[0]):
-            raise MissingInputError(f"{reads[0]}: no such file")
-        return _checked([_named(f"{name}.reads", reads[0], "--name")])
+        return [_named_sample(reads, name)]
     samples = []
     for item in reads:
         path = Path(item)
         if item == "-":
-            raise UsageError("standard input has no name: say --name <epigenome>-<mark>")
+            raise UsageError("-: standard input has no file name to give its epigenome and mark", remedy="name")
         if is_url(item):
             if not url_file_name(item):
-                raise UsageError(f"{hide_secrets(item)}: a URL must name a file of reads, not a directory")
-            samples.append(_named(url_file_name(item), item, hide_secrets(item)))
+                raise UsageError(f"{hide_secrets(item)}: this URL names a directory. Give the URL of a file")
+            samples.append(_parse_file_name(url_file_name(item), item, hide_secrets(item)))
         elif path.is_dir():
-            within = [p for p in sorted(path.iterdir()) if p.is_file() and _holds_reads(p.name)]
-            if not within:
-                raise MissingInputError(f"{item}: no file named <epigenome>-<mark>.tagAlign.gz, .bed, .bam or the like")
-            samples += [_named(p.name, str(p), str(p)) for p in within]
+            files = [p for p in sorted(path.iterdir()) if p.is_file() and _is_reads_name(p.name)]
+            if not files:
+                raise MissingInputError(
+                    f"{item}: no file of reads in this directory. Their names have the form "
+                    "<epigenome>-<mark>.tagAlign.gz, .bed, .bam or .cram"
+                )
+            samples += [_parse_file_name(p.name, str(p), str(p)) for p in files]
         elif not _may_exist(item):
             raise MissingInputError(f"{item}: no such file or directory")
         else:
-            samples.append(_named(path.name, item, item))
-    return _checked(samples)
+            samples.append(_parse_file_name(path.name, item, item))
+    return _check_samples(samples)
 
 
 def read_samples(table: str | Path) -> list[Sample]:
-    """Read a table of samples: tab-separated, with a header naming epigenome, mark and path.
+    """Read a table of samples: tab-separated, with a header that names at least epigenome, mark and path.
 
-    Relative paths are taken from the directory of the table; URLs stand as they are.
+    Relative paths start at the directory of the table.
 
     Raises
     ------
     MissingInputError
-        The table, or a file it names, does not exist or cannot be opened.
+        The table, or a file in it, does not exist or cannot be opened.
     BadDataError
-        A column is missing, a row is short, a name cannot be one.
+        A column is missing, a row has too few or too many columns, or a name is not safe as a file name.
     UsageError
-        A URL that cannot be read from.
+        A URL has an unknown scheme, or a sample is given twice.
     """
     table = Path(table)
     samples = []
@@ -108,30 +117,46 @@ def read_samples(table: str | Path) -> list[Sample]:
         samples.append(Sample(epigenome, check_name(row["mark"], "a mark", where), path))
     if not samples:
         raise BadDataError(f"{table}: no sample in this table")
-    return _checked(samples)
+    return _check_samples(samples)
 
 
 def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield where each row of a tab-separated table is (file and line), and its fields by the header's names.
+    """Yield the rows of a tab-separated table with a header, without empty lines and comments.
 
-    Empty lines and lines that begin with ``#`` are passed over.
+    Parameters
+    ----------
+    table
+        The file.
+    what
+        What the file should be (``a table of samples``), for the error message.
+    columns
+        Columns that the header must have.
+
+    Yields
+    ------
+    where : str
+        File and line of the row, as ``samples.tsv:3``.
+    row : dict of str to str
+        The fields of the row by column name.
 
     Raises
     ------
     MissingInputError
         The table does not exist or cannot be opened.
     BadDataError
-        It is not text, one of ``columns`` is missing, or a row is shorter or longer than the header.
+        The table is not text, a column is missing, or a row is shorter or longer than the header.
     """
     try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark in front
+        lines = table.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets add a byte order mark
     except OSError as error:
         raise MissingInputError(f"{table}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise BadDataError(f"{table}: not {what} (it is not text)") from None
     header = lines[0].split("\t") if lines else []
     if missing := [column for column in columns if column not in header]:
-        raise BadDataError(f"{table}:1: no column {', '.join(missing)}; expected {', '.join(columns)} (tab-separated)")
+        raise BadDataError(
+            f"{table}:1: no column {', '.join(missing)} (expected {', '.join(columns)}, separated by tabs)"
+        )
     for number, line in enumerate(lines[1:], 2):
         if not line.strip() or line.startswith("#"):
             continue
@@ -141,42 +166,73 @@ def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) 
         yield f"{table}:{number}", dict(zip(header, fields, strict=True))
 
 
-def _may_exist(path: str) -> bool:
-    """Tell whether a file exists; of a URL, that will show when it is read."""
-    if is_url(path):
-        return True
-    if url_scheme(path) and not Path(path).exists():
-        raise UsageError(f"{url_scheme(path)} cannot be read from; http://, https:// and s3:// can")
-    return Path(path).exists()
+def _named_sample(reads: Sequence[str], name: str) -> Sample:
+    """Return the sample of a single file whose epigenome and mark the user has given."""
+    if len(reads) != 1:
+        raise ParameterError("name", f"is for one file of reads, got {len(reads)} files")
+    if reads[0] != "-" and not _may_exist(reads[0]):
+        raise MissingInputError(f"{reads[0]}: no such file")
+    match = _FILE_NAME.fullmatch(f"{name}.reads")
+    if not match:
+        raise ParameterError("name", f"must have the form <epigenome>-<mark>, got {name[:80]!r}")
+    (sample,) = _check_samples([_make_sample(match, reads[0], "name")])
+    return sample
 
 
-def _holds_reads(name: str) -> bool:
-    low = name.lower()
-    hidden = low.startswith(".") or low.endswith(_COMPANIONS)
-    return not hidden and _FILE_NAME.fullmatch(name) is not None and any(suffix in low for suffix in _SUFFIXES)
-
-
-def _named(name: str, path: str, where: str) -> Sample:
+def _parse_file_name(name: str, path: str, where: str) -> Sample:
+    """Return the sample in a file; ``where`` is its path for messages."""
     match = _FILE_NAME.fullmatch(name)
     if not match:
         raise UsageError(
-            f"{where}: a name like E003-H3K4me3.tagAlign.gz would say which epigenome and mark this is; "
-            "rename it, or list it in a --samples table"
+            f"{where}: the file name does not give epigenome and mark. Rename the file, for example to "
+            "E003-H3K4me3.tagAlign.gz",
+            remedy="samples",
         )
-    return Sample(
-        check_name(match["epigenome"], "an epigenome", where), check_name(match["mark"], "a mark", where), path
-    )
+    return _make_sample(match, path, where)
 
 
-def _checked(samples: list[Sample]) -> list[Sample]:
-    seen: dict[tuple[str, str], str] = {}
+def _make_sample(match: re.Match[str], path: str, where: str) -> Sample:
+    epigenome = check_name(match["epigenome"], "an epigenome", where)
+    return Sample(epigenome, check_name(match["mark"], "a mark", where), path)
+
+
+def _check_samples(samples: list[Sample]) -> list[Sample]:
+    """Return the samples if they can be counted into one directory.
+
+    Raises
+    ------
+    UsageError
+        Two samples have the same epigenome and mark, a mark has the name of another column of the output, or
+        several samples are on standard input.
+    """
+    paths: dict[tuple[str, str], str] = {}
     for sample in samples:
         key = (sample.epigenome, sample.mark)
-        if key in seen:
-            raise UsageError(f"{sample.epigenome} {sample.mark} is given twice: {seen[key]} and {sample.shown_path}")
+        if key in paths:
+            raise UsageError(f"{sample.shown_path}: {' '.join(key)} is given twice (also by {paths[key]})")
         if sample.mark in GENE_COLUMNS:
-            raise UsageError(f"{sample.shown_path}: a mark cannot be called {sample.mark}: a column of the output is")
-        seen[key] = sample.shown_path
+            raise UsageError(
+                f"{sample.shown_path}: {sample.mark!r} cannot name a mark. The output has another column of that name"
+            )
+        paths[key] = sample.shown_path
     if sum(sample.path == "-" for sample in samples) > 1:
-        raise UsageError("standard input can hold the reads of one sample only")
+        raise UsageError("-: standard input is given for more than one sample")
     return samples
+
+
+def _may_exist(path: str) -> bool:
+    """Return whether a file exists; True for every URL, which is not opened here."""
+    if is_url(path):
+        return True
+    exists = Path(path).exists()
+    if url_scheme(path) and not exists:
+        raise UsageError(f"{hide_secrets(path)}: unknown kind of URL. Use http://, https:// or s3://")
+    return exists
+
+
+def _is_reads_name(name: str) -> bool:
+    """Return whether a file in a directory is a file of reads, by its name."""
+    low = name.lower()
+    if low.startswith(".") or low.endswith(_COMPANION_SUFFIXES):
+        return False
+    return _FILE_NAME.fullmatch(name) is not None and any(suffix in low for suffix in _SUFFIXES)

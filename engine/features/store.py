@@ -1,4 +1,4 @@
-"""Feature files: one Parquet file per epigenome, written whole or not at all. See docs/format.md."""
+"""Feature files: one Parquet file per epigenome, written completely or not at all. See docs/format.md."""
 
 import json
 import zlib
@@ -18,12 +18,14 @@ from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"deepchrome"
-# Page checksums protect the pages; what Parquet says of them, and our own document, have none.
+# Parquet's checksums protect the pages only. This one protects our metadata.
 CHECKSUM_KEY = b"deepchrome_crc32"
+_MAKE = "Make it with dc featurize"
+_MAKE_AGAIN = "Make it again with dc featurize"
 
 
 class ForeignFileError(BadDataError):
-    """A sound Parquet file that this version of ``dc featurize`` has not made."""
+    """A valid Parquet file that this version of ``dc featurize`` did not write."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,16 @@ class Features:
     Attributes
     ----------
     epigenome
-        Its name, e.g. ``E003``.
+        Name of the epigenome, such as ``E003``.
     genes
-        The genes, a row each.
+        The genes, one per row.
     marks
         Names of the histone marks, in the order of the last axis.
     counts
         Reads per gene, bin and mark: uint32 (genes, bins, marks). Bins are in genomic order,
-        whatever the strand of the gene.
+        also for genes on the minus strand.
     metadata
-        What the file says of its own making; see docs/format.md.
+        How the file was made; see docs/format.md.
     """
 
     epigenome: str
@@ -55,7 +57,7 @@ class Features:
 def write_features(
     path: Path, genes: Genes, counts: Mapping[str, npt.NDArray[np.uint32]], metadata: Mapping[str, Any]
 ) -> None:
-    """Write one epigenome's features; the file appears under its name only when it is complete.
+    """Write the features of one epigenome. The file gets its name when it is complete.
 
     Parameters
     ----------
@@ -64,10 +66,15 @@ def write_features(
     genes
         n genes.
     counts
-        Per mark, in the order of the columns: uint32 (n, bins), in genomic order.
+        By mark, in the order of the columns: uint32 (n, bins), bins in genomic order.
     metadata
-        Stored as JSON under the key ``deepchrome``; ``format_version``, ``marks`` and ``crc32``, the
-        checksums of the columns, are added.
+        Stored as JSON under the key ``deepchrome``, together with ``format_version``, ``marks`` and ``crc32``,
+        the checksum of each column.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
     """
     columns: dict[str, pa.Array] = {
         "gene_id": pa.array(genes.gene_id, pa.string()),
@@ -92,25 +99,25 @@ def write_features(
 
 
 def feature_files(features: Path) -> list[Path]:
-    """Return the Parquet files of a features directory, by name; a single file stands for itself.
+    """Return the Parquet files of a directory, sorted by name, or the one file that ``features`` is.
 
     Raises
     ------
     MissingInputError
-        Nothing there, or no Parquet file in it.
+        There is no such directory or file, or the directory has no Parquet file.
     """
     if features.is_file():
         return [features]
     if not features.is_dir():
-        raise MissingInputError(f"{features}: no such file or directory; make it with dc featurize")
+        raise MissingInputError(f"{features}: no such file or directory. {_MAKE}")
     found = sorted(features.glob("*.parquet"))
     if not found:
-        raise MissingInputError(f"{features}: no .parquet file in this directory; make one with dc featurize")
+        raise MissingInputError(f"{features}: no .parquet file in this directory. Make one with dc featurize")
     return found
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Read only what a feature file says of its own making.
+    """Read only the metadata of a feature file: how it was made (see docs/format.md).
 
     Raises
     ------
@@ -121,27 +128,27 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Features:
-    """Read one epigenome's features.
+    """Read the features of one epigenome, and check them against the checksums in the file.
 
     Parameters
     ----------
     path
-        A file that ``dc featurize`` wrote. Its checksums, of pages and of columns, are verified.
+        A file that ``dc featurize`` wrote.
     marks
-        The marks wanted, in this order; by default all, in the file's order.
+        The marks to read, in this order. By default all marks, in the order of the file.
 
     Returns
     -------
     Features
-        ``counts`` is uint32 (genes, bins, marks), laid out mark by mark in memory, so that
-        ``counts[:, :, m]`` is contiguous.
+        ``counts`` is uint32 (genes, bins, marks). It is stored mark by mark, so that ``counts[:, :, m]`` is
+        contiguous.
 
     Raises
     ------
     MissingInputError
-        No such file.
+        There is no such file.
     BadDataError
-        Not a feature file, one of another format version, a damaged one, or a mark is not in it.
+        The file is not a feature file, has another format version, is damaged, or lacks a mark.
     """
     path = Path(path)
     file, document = _open(path)
@@ -163,26 +170,25 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
             mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
         }
     except _DAMAGE as error:
-        raise BadDataError(f"{path}: damaged ({_line(error)}); make it anew with dc featurize") from None
-    if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:
-        raise BadDataError(
-            f"{path}: damaged (column {wrong[0]} is not what was written); make it anew with dc featurize"
-        )
+        raise BadDataError(f"{path}: damaged ({_one_line(error)}). {_MAKE_AGAIN}") from None
+    if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:  # guard: column-checksums
+        raise BadDataError(f"{path}: damaged (the checksum of column {wrong[0]} is wrong). {_MAKE_AGAIN}")
     return Features(path.stem, genes, wanted, np.moveaxis(counts, 0, -1), document)
 
 
 def gene_checksums(genes: Genes) -> dict[str, int]:
-    """Return the CRC-32 of each column that says which genes these are, as a feature file states it."""
+    """Return the CRC-32 of each gene column, as stored in a feature file."""
     texts = {"gene_id": genes.gene_id, "symbol": genes.symbol, "chrom": genes.chrom, "strand": genes.strand}
-    sums = {name: zlib.crc32("\n".join(values).encode()) for name, values in texts.items()}
-    return sums | {"tss": _checksum(genes.tss, "<i8")}
+    checksums = {name: zlib.crc32("\n".join(values).encode()) for name, values in texts.items()}
+    return checksums | {"tss": _checksum(genes.tss, "<i8")}
 
 
-# What Arrow raises on damaged data is as manifold as the damage.
+# What Arrow and json raise on damaged data.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    """Open a feature file; check its metadata and the types of its columns."""
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = file.schema_arrow
@@ -190,26 +196,34 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
         for column in schema:
             types.setdefault(column.name, []).append(column.type)
     except FileNotFoundError:
-        raise MissingInputError(f"{path}: no such file; make it with dc featurize") from None
+        raise MissingInputError(f"{path}: no such file. {_MAKE}") from None
     except _DAMAGE as error:
-        raise BadDataError(f"{path}: not a readable Parquet file ({_line(error)})") from None
-    document = _document(path, schema.metadata or {})
+        raise BadDataError(f"{path}: not a readable Parquet file ({_one_line(error)})") from None
+    document = _parse_metadata(path, schema.metadata or {})
     expected = {name: pa.int64() if name == "tss" else pa.string() for name in GENE_COLUMNS}
     expected |= {mark: pa.list_(pa.uint32(), document["n_bins"]) for mark in document["marks"]}
     for name, kind in expected.items():
         found = types.get(name, [])
         if found != [kind]:
-            what = " and ".join(map(str, found)) or "not there"
-            raise BadDataError(f"{path}: column {name} is {what}; expected {kind}")
+            problem = f"has type {' and '.join(map(str, found))}" if found else "is missing"
+            raise BadDataError(f"{path}: column {name} {problem} (expected {kind})")
     return file, document
 
 
-def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Return what the file says of its own making, if nothing is wrong with it."""
+def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return the metadata of a feature file.
+
+    Raises
+    ------
+    ForeignFileError
+        Another program or another version wrote the file.
+    BadDataError
+        The metadata is damaged.
+    """
     if METADATA_KEY not in metadata:
-        raise ForeignFileError(f"{path}: a Parquet file, but not one of dc featurize (no 'deepchrome' metadata)")
+        raise ForeignFileError(f"{path}: not written by dc featurize (no 'deepchrome' metadata)")
     text = metadata[METADATA_KEY]
-    damaged = BadDataError(f"{path}: its 'deepchrome' metadata is damaged; make it anew with dc featurize")
+    damaged = BadDataError(f"{path}: the 'deepchrome' metadata is damaged. {_MAKE_AGAIN}")
     try:
         document: dict[str, Any] = json.loads(text)
         version = document["format_version"]
@@ -217,20 +231,21 @@ def _document(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
         raise damaged from None
     if version != FORMAT_VERSION:
         raise ForeignFileError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
-    if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):
+    if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):  # guard: metadata-checksum
         raise damaged
-    # Whoever wrote it, it is used as it stands: what is needed below must be there.
-    marks, n_bins, sums = (document.get(name) for name in ("marks", "n_bins", "crc32"))
-    if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(sums, dict):
+    # A right checksum does not mean right content: another program may have written both.
+    marks, n_bins, checksums = (document.get(name) for name in ("marks", "n_bins", "crc32"))
+    if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(checksums, dict):
         raise damaged
     if not all(isinstance(mark, str) for mark in marks) or not 0 < n_bins < 2**31:
         raise damaged
     return document
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())  # Arrow's messages run over several
+def _one_line(error: Exception) -> str:
+    """Return an error message as one line; Arrow's have several."""
+    return " ".join(str(error).split())
 
 
-def _checksum(values: npt.NDArray[Any], kind: str) -> int:
-    return zlib.crc32(np.ascontiguousarray(values, kind).data)
+def _checksum(values: npt.NDArray[Any], dtype: str) -> int:
+    return zlib.crc32(np.ascontiguousarray(values, dtype).data)

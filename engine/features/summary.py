@@ -1,4 +1,4 @@
-"""summary.tsv: what became of every file of reads, over all runs that wrote into a directory."""
+"""summary.tsv: the outcome of every file of reads, over all runs that wrote into a directory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,25 +22,25 @@ SUMMARY_COLUMNS = (
     "reads_per_second",
     "status",
 )
-_FILE = "summary.tsv"
-# A summary is written in milliseconds: who holds it longer hangs.
-_PATIENCE_SECONDS = 60.0
+_SUMMARY_NAME = "summary.tsv"
+# Writing takes milliseconds. A run that holds the lock for longer than this is stuck.
+_LOCK_WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of one file of reads.
+    """The outcome of one file of reads.
 
     Attributes
     ----------
     sample
-        The file, and what it is.
+        The file, with its epigenome and mark.
     tally
-        What it came to, without its counts; None where it failed or was not counted now.
+        The result of counting it; None if it failed or was kept.
     error
-        What ended it.
+        Why it failed; None if it did not.
     kept
-        Where an earlier run's counts of it still hold: what the feature file says of this source.
+        If an earlier run counted it: its record in the feature file (see docs/format.md).
     """
 
     sample: Sample
@@ -49,11 +49,14 @@ class FileOutcome:
     kept: Mapping[str, Any] | None = None
 
     def row(self) -> dict[str, Any]:
-        """Return the row of summary.tsv; numbers are None where the file failed, times where it was kept."""
+        """Return the row of summary.tsv, by column.
+
+        All numbers are None for a file that failed. The times are None for a file that was kept.
+        """
         row: dict[str, Any] = dict.fromkeys(SUMMARY_COLUMNS)
         row |= {"epigenome": self.sample.epigenome, "mark": self.sample.mark}
         if self.error:
-            # The name of a file need not be text.
+            # The error names the file, and a file name may have bytes that are not UTF-8.
             row["status"] = f"failed: {self.error}".encode("utf-8", "backslashreplace").decode()
         elif source := self.source():
             row |= {
@@ -72,7 +75,7 @@ class FileOutcome:
         return row
 
     def source(self) -> Mapping[str, Any] | None:
-        """Return what a feature file says of this file of reads; None where it failed. See docs/format.md."""
+        """Return the record of this file in the feature file (see docs/format.md); None if it failed."""
         if self.tally is None:
             return self.kept
         tally = self.tally
@@ -91,9 +94,16 @@ class FileOutcome:
 
 
 def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
-    """Put the rows of some epigenomes into summary.tsv; those of other epigenomes stay.
+    """Write the rows of some epigenomes into summary.tsv, and leave the rows of other epigenomes unchanged.
 
     A file that was kept keeps the row of the run that counted it.
+
+    Parameters
+    ----------
+    out
+        The directory of feature files.
+    outcomes
+        The outcomes of all files of these epigenomes.
 
     Raises
     ------
@@ -101,25 +111,24 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
         The file cannot be written.
     """
     header = "\t".join(SUMMARY_COLUMNS)
-    path = out / _FILE
-    with output_lock(out, [_FILE], _PATIENCE_SECONDS):
-        earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        rows = {_key(line): line for line in earlier[1:]} if earlier[:1] == [header] else {}
-        before = dict(rows)
-        ours = {outcome.sample.epigenome for outcome in outcomes}
-        rows = {key: line for key, line in rows.items() if key[0] not in ours}
+    path = out / _SUMMARY_NAME
+    with output_lock(out, [_SUMMARY_NAME], _LOCK_WAIT_SECONDS):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        earlier = {_row_key(line): line for line in lines[1:]} if lines[:1] == [header] else {}
+        epigenomes = {outcome.sample.epigenome for outcome in outcomes}
+        rows = {key: line for key, line in earlier.items() if key[0] not in epigenomes}
         for outcome in outcomes:
-            line = _line(outcome)
-            counted = before.get(_key(line), "")
-            # All but its times stands in the feature file: the row is the same but for them.
-            if outcome.kept and _without_times(counted) == _without_times(line):
-                line = counted
-            rows[_key(line)] = line
+            line = _format_row(outcome)
+            key = _row_key(line)
+            # The feature file does not record the times, so take them from the earlier row.
+            if outcome.kept and _without_times(earlier.get(key, "")) == _without_times(line):
+                line = earlier[key]
+            rows[key] = line
         with atomic_write(path) as temporary:
             temporary.write_text("\n".join([header, *(rows[key] for key in sorted(rows))]) + "\n", encoding="utf-8")
 
 
-def _line(outcome: FileOutcome) -> str:
+def _format_row(outcome: FileOutcome) -> str:
     row = outcome.row()
     if outcome.kept:
         row["status"] = "done"  # by an earlier run
@@ -127,10 +136,12 @@ def _line(outcome: FileOutcome) -> str:
     return "\t".join(" ".join(cell.split()) for cell in cells)
 
 
-def _key(line: str) -> tuple[str, ...]:
+def _row_key(line: str) -> tuple[str, ...]:
+    """Return epigenome and mark of a row."""
     return tuple(line.split("\t", 2)[:2])
 
 
 def _without_times(line: str) -> list[str]:
+    """Return the cells of a row, without its times."""
     times = {SUMMARY_COLUMNS.index(name) for name in ("seconds", "reads_per_second")}
     return [cell for i, cell in enumerate(line.split("\t")) if i not in times]

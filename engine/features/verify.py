@@ -1,4 +1,4 @@
-"""Recount a sample of genes by another route: Python's own gzip (or pysam), one read at a time, no kernel."""
+"""Recount a sample of genes by an independent route: Python's own gzip or pysam, one read at a time, no kernel."""
 
 import gzip
 import io
@@ -15,38 +15,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.common.signatures import GZIP_MAGIC
+from deepchrome.common.signatures import BAM_MAGIC, CRAM_MAGIC, GZIP_MAGIC
 from deepchrome.common.urls import is_url
+from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, read_genome
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
 from deepchrome.engine.kernels import MAX_LINE_BYTES
-from deepchrome.engine.streams.blocks import COMPRESSED_BYTES, open_stream, translate_error
+from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
+from deepchrome.engine.streams.inputs import open_stream, translate_error
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 Read = tuple[str, int, int, str]
-"""Chromosome, start, end (0-based half-open, the zero-length rule applied) and strand."""
+"""Chromosome, start and end (0-based half-open, zero-length reads widened to 2 bp as in bedtools), and strand."""
 
-_NEEDED = ("genome", "flank", "bin_size", "options", "sources")
+_REQUIRED_METADATA = ("genome", "flank", "bin_size", "options", "sources")
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """How one file of reads compares with what is stored for it.
+    """How the recount of one file of reads compares with the stored counts.
 
     Attributes
     ----------
     epigenome, mark
-        What was compared.
+        Names of the epigenome and the mark.
     genes, bins
-        How many were recounted.
+        Number of genes and bins that were recounted.
     different
-        Bins whose stored count is another than the recount.
+        Number of bins whose stored count differs from the recount.
     first
-        Where the first of them is, and both counts; empty if there is none.
+        The first of these bins, with both counts; empty if there is none.
     reads, reads_stored
-        Reads seen on this route, and those that the features file says were counted.
+        Number of reads found by the recount, and number of reads stored in the feature file.
     """
 
     epigenome: str
@@ -60,7 +62,7 @@ class VerifyResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs."""
+        """Whether all counts and the number of reads are equal."""
         return self.different == 0 and self.reads == self.reads_stored
 
 
@@ -73,27 +75,32 @@ def verify(
     genome: str | Path | None = None,
     on_read: Callable[[int], None] | None = None,
 ) -> list[VerifyResult]:
-    """Recount some genes of a features file from its reads and compare every bin.
+    """Recount some genes of feature files from the reads, and compare every bin.
 
     Parameters
     ----------
     features
-        What ``dc featurize`` wrote: the directory, or one file of it.
+        A directory that ``dc featurize`` wrote, or one file of it.
     samples
-        The files of reads, with what they are.
+        The files of reads.
     n_genes
-        Genes to recount, drawn at random; all if there are fewer.
+        Number of genes to recount, drawn at random. All genes if there are fewer.
     seed
-        Of the draw.
+        Seed of the random draw.
     genome
-        The chrom.sizes file that ``dc featurize`` was given; not needed for a bundled genome.
+        The chrom.sizes file that the reads were counted with. Not needed for a bundled genome.
     on_read
-        Called now and then with the number of reads seen in the file.
+        Called after every 100,000 reads with the number of reads of this file so far.
+
+    Returns
+    -------
+    list of VerifyResult
+        One per file of reads, by epigenome.
 
     Raises
     ------
     MissingInputError, BadDataError, StorageError
-        An input does not exist, or cannot be read.
+        An input does not exist, does not belong to the features, or cannot be read.
     """
     results = []
     for epigenome in sorted({sample.epigenome for sample in samples}):
@@ -102,113 +109,134 @@ def verify(
         stored = read_features(path)
         if stored.epigenome != epigenome:
             raise BadDataError(f"{path}: these are the features of {stored.epigenome}, not of {epigenome}")
-        if absent := [key for key in _NEEDED if key not in stored.metadata]:
-            raise BadDataError(f"{path}: does not say how it was counted ({', '.join(absent)}): not from reads")
-        sizes = _sizes(stored, genome)
+        if absent := [key for key in _REQUIRED_METADATA if key not in stored.metadata]:
+            raise BadDataError(f"{path}: not counted from reads (its metadata lacks {', '.join(absent)})")
+        sizes = _chromosome_sizes(path, stored, genome)
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(stored.genes))[:n_genes])
         for sample in (sample for sample in samples if sample.epigenome == epigenome):
             if sample.mark not in stored.marks:
                 raise BadDataError(f"{path}: no mark {sample.mark} in this file; it has {', '.join(stored.marks)}")
             try:
-                results.append(_verify_one(stored, sample, rows, sizes, on_read))
+                results.append(_verify_sample(stored, sample, rows, sizes, on_read))
             except Exception as error:
                 raise translate_error(error, sample.path) from error
     return results
 
 
-def _sizes(stored: Features, genome: str | Path | None) -> Mapping[str, int]:
+def _chromosome_sizes(path: Path, stored: Features, genome: str | Path | None) -> Mapping[str, int]:
     name = genome or stored.metadata["genome"]
     if genome is None and name not in BUNDLED_GENOMES:
-        raise MissingInputError(f"these features were counted on {name}: give that file as --genome")
+        raise MissingInputError(f"{path}: counted with the chrom.sizes file {name}, which is needed", remedy="genome")
     return read_genome(name).sizes
 
 
-def _verify_one(
+def _verify_sample(
     stored: Features,
     sample: Sample,
     rows: npt.NDArray[np.int64],
     sizes: Mapping[str, int],
     on_read: Callable[[int], None] | None,
 ) -> VerifyResult:
-    document = stored.metadata
-    options = ReadOptions(**document["options"])
-    flank, bin_size, n_bins = document["flank"], document["bin_size"], document["n_bins"]
-    genes = stored.genes
-    # For each chromosome the windows looked for, by start: (start, row in the recount, accepted strands).
-    places: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        places[genes.chrom[row]].append((int(genes.tss[row]) - flank, i, _accepted(genes.strand[row], options.strand)))
+    genes = stored.genes.take(rows)
+    recount, n_reads = _recount(sample, genes, stored.metadata, sizes, on_read)
+    counts = stored.counts[rows, :, stored.marks.index(sample.mark)].astype(np.int64)
+    different = np.argwhere(counts != recount)
+    first = ""
+    if len(different):
+        gene, b = different[0]
+        first = f"{genes.gene_id[gene]} bin {b + 1}: {counts[gene, b]} stored, {recount[gene, b]} recounted"
+    reads_stored = stored.metadata["sources"][sample.mark]["reads"]
+    return VerifyResult(
+        sample.epigenome, sample.mark, len(genes), recount.size, len(different), first, n_reads, reads_stored
+    )
+
+
+def _recount(
+    sample: Sample,
+    genes: Genes,
+    metadata: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    on_read: Callable[[int], None] | None,
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Count the reads of one file in the windows of some genes.
+
+    Returns
+    -------
+    counts
+        int64 (genes, bins), bins in genomic order.
+    n_reads
+        Number of reads in the file.
+    """
+    options = ReadOptions(**metadata["options"])
+    flank, bin_size, n_bins = metadata["flank"], metadata["bin_size"], metadata["n_bins"]
+    # Reads of a BED file on unknown chromosomes count on the first chromosome, as in bedtools, or not at all.
+    as_bedtools = options.unknown_chrom == "bedtools" and metadata["sources"][sample.mark]["format"] == "BED"
+    unknown_chrom = next(iter(sizes)) if as_bedtools else None
+    # The windows of each chromosome, sorted by start: start, row of the gene, strands of the reads that count.
+    windows: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for row, (chrom, tss, strand) in enumerate(zip(genes.chrom, genes.tss, genes.strand, strict=True)):
+        windows[chrom].append((int(tss) - flank, row, _accepted_strands(strand, options.strand)))
     starts = {}
-    for chrom, windows in places.items():
-        windows.sort()
-        starts[chrom] = [start for start, _, _ in windows]
-    recount = np.zeros((len(rows), n_bins), np.int64)
-    first_chrom = next(iter(sizes))
-    seen = 0
-    for chrom, start, end, strand in _reads(sample.path, options):
-        seen += 1
-        if on_read and seen % 100_000 == 0:
-            on_read(seen)
-        if chrom not in sizes:
-            if options.unknown_chrom != "bedtools" or document["sources"][sample.mark]["format"] != "BED":
-                continue
-            chrom = first_chrom
-        if chrom not in starts:
+    for chrom, windows_here in windows.items():
+        windows_here.sort()
+        starts[chrom] = [start for start, _, _ in windows_here]
+    counts = np.zeros((len(genes), n_bins), np.int64)
+    n_reads = 0
+    for name, start, end, strand in _iterate_reads(sample.path, options):
+        n_reads += 1
+        if on_read and n_reads % 100_000 == 0:
+            on_read(n_reads)
+        counted_on = name if name in sizes else unknown_chrom
+        if counted_on is None or counted_on not in starts:
             continue
-        # Windows that can overlap: those that start before the read ends, and after it starts less their width.
-        low = bisect_left(starts[chrom], start - 2 * flank)
-        high = bisect_right(starts[chrom], end)
-        for window_start, i, accepted in places[chrom][low:high]:
-            if strand not in accepted:
+        # Only these windows can overlap: they start before the read ends, and end after it starts.
+        low = bisect_left(starts[counted_on], start - 2 * flank)
+        high = bisect_right(starts[counted_on], end)
+        for window_start, row, strands in windows[counted_on][low:high]:
+            if strand not in strands:
                 continue
             for b in range(n_bins):
                 bin_start = window_start + b * bin_size
                 if max(start, bin_start) < min(end, bin_start + bin_size):
-                    recount[i, b] += 1
-    for i, row in enumerate(rows):  # bins wholly outside their chromosome count 0
-        bin_start = int(genes.tss[row]) - flank + bin_size * np.arange(n_bins)
-        recount[i, (bin_start + bin_size <= 0) | (bin_start >= sizes.get(genes.chrom[row], 0))] = 0
-    counted = stored.counts[rows, :, stored.marks.index(sample.mark)].astype(np.int64)
-    wrong = np.argwhere(counted != recount)
-    first = ""
-    if len(wrong):
-        i, b = wrong[0]
-        first = f"{genes.gene_id[rows[i]]} bin {b + 1}: {counted[i, b]} stored, {recount[i, b]} recounted"
-    reads_stored = document["sources"][sample.mark]["reads"]
-    return VerifyResult(sample.epigenome, sample.mark, len(rows), recount.size, len(wrong), first, seen, reads_stored)
+                    counts[row, b] += 1
+    for row in range(len(genes)):  # bins completely outside their chromosome count 0
+        bin_starts = int(genes.tss[row]) - flank + bin_size * np.arange(n_bins)
+        counts[row, (bin_starts + bin_size <= 0) | (bin_starts >= sizes.get(genes.chrom[row], 0))] = 0
+    return counts, n_reads
 
 
-def _accepted(gene_strand: str, wanted: str | None) -> str:
-    if wanted == "same":
+def _accepted_strands(gene_strand: str, option: str | None) -> str:
+    """Return the strands of the reads that count for a gene."""
+    if option == "same":
         return gene_strand if gene_strand in "+-" else ""
-    if wanted == "opposite":
+    if option == "opposite":
         return {"+": "-", "-": "+"}.get(gene_strand, "+-")
     return "+-"
 
 
-def _reads(path: str, options: ReadOptions) -> Iterator[Read]:
-    """Yield the reads that count, one by one."""
+def _iterate_reads(path: str, options: ReadOptions) -> Iterator[Read]:
+    """Yield the reads of a file that pass the options."""
     stream: Any = open_stream(path)
     with stream:
         buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
-        packed = buffered.peek(2)[:2] == GZIP_MAGIC
-        with gzip.open(buffered) if packed else buffered as lines:
-            head = lines.peek(4)[:4]
-            if head == b"CRAM" and is_url(path):
-                raise BadDataError("CRAM can only be read from a file; get it first")
-            if head in (b"BAM\1", b"CRAM"):
+        is_gzip = buffered.peek(2)[:2] == GZIP_MAGIC
+        with gzip.open(buffered) if is_gzip else buffered as text:
+            magic = text.peek(4)[:4]
+            if magic == CRAM_MAGIC and is_url(path):
+                raise BadDataError("CRAM can only be read from a file. Download it first")
+            if magic in (BAM_MAGIC, CRAM_MAGIC):
                 if path == "-":
                     raise DeepchromeError("BAM and CRAM can only be verified from a file")
-                with _as_file(path) as local:
-                    yield from _alignments(local, options)
+                with _local_copy(path) as local:
+                    yield from _iterate_alignments(local, options)
             else:
-                yield from _lines(lines)
+                yield from _iterate_bed_lines(text)
 
 
-def _lines(lines: Any) -> Iterator[Read]:
+def _iterate_bed_lines(text: Any) -> Iterator[Read]:
     for number in count(1):
-        raw = lines.readline(MAX_LINE_BYTES + 3)
+        raw = text.readline(MAX_LINE_BYTES + 3)
         line = raw.rstrip(b"\r\n")
         if not raw:
             return
@@ -224,22 +252,7 @@ def _lines(lines: Any) -> Iterator[Read]:
         yield fields[0].decode("utf-8", "backslashreplace"), start, end, strand
 
 
-@contextmanager
-def _as_file(path: str) -> Iterator[str]:
-    """Give the path of a file with the same bytes: pysam would read a URL in a way of its own."""
-    if not is_url(path):
-        yield path
-        return
-    with tempfile.NamedTemporaryFile() as copy:
-        with closing(open_stream(path)) as stream:
-            room = memoryview(bytearray(COMPRESSED_BYTES))
-            while n := stream.readinto(room):
-                copy.write(room[:n])
-        copy.flush()
-        yield copy.name
-
-
-def _alignments(path: str, options: ReadOptions) -> Iterator[Read]:
+def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
     import pysam
 
     with pysam.AlignmentFile(path, check_sq=False) as file:
@@ -252,7 +265,22 @@ def _alignments(path: str, options: ReadOptions) -> Iterator[Read]:
             ):
                 continue
             start = read.reference_start
-            # multicov's rule: what is placed but not aligned takes one position.
-            aligned = not read.is_unmapped and read.cigartuples
-            end = (read.reference_end or start) if aligned else start + 1
+            # As in multicov, a read with a position but without an alignment is 1 bp long.
+            is_aligned = not read.is_unmapped and read.cigartuples
+            end = (read.reference_end or start) if is_aligned else start + 1
             yield str(read.reference_name), start, max(end, 0), "-" if read.is_reverse else "+"
+
+
+@contextmanager
+def _local_copy(path: str) -> Iterator[str]:
+    """Give the path of a file, or of a temporary copy of a URL: pysam does not read URLs as we do."""
+    if not is_url(path):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        with closing(open_stream(path)) as stream:
+            buffer = memoryview(bytearray(COMPRESSED_BYTES))
+            while n := stream.readinto(buffer):
+                copy.write(buffer[:n])
+        copy.flush()
+        yield copy.name

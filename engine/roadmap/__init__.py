@@ -1,1 +1,1 @@
-"""Roadmap Epigenomics: its files, and their download."""
+"""Download files of the Roadmap Epigenomics project."""

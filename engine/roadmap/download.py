@@ -1,54 +1,45 @@
-"""Files of a manifest to a directory: several at a time, gone on with where cut, checked before they take their names.
+"""Download the files of a manifest into a directory, several at a time."""
 
-A file grows as ``<name>.part``; beside it ``.<name>.part.json`` remembers of what object, so that another run
-goes on only with the same one.
-"""
-
-import json
-import os
-import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deepchrome.common.files import atomic_write, output_lock
+from deepchrome.common.files import output_lock
+from deepchrome.common.progress import Observer
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import RECORD_NAME, ManifestEntry, read_manifest, write_manifest
-from deepchrome.engine.streams.blocks import Block, GzipSource, MeteredStream, open_source, open_stream, translate_error
-from deepchrome.engine.streams.remote import ObjectNotFoundError, RemoteStream, cancel_pending, fetch_identity
-from deepchrome.engine.streams.transports import ObjectIdentity
+from deepchrome.engine.roadmap.transfer import PartialFile, check_file, fetch_file
+from deepchrome.engine.streams.inputs import translate_error
+from deepchrome.engine.streams.remote import ObjectNotFoundError, cancel_pending, fetch_identity
 from deepchrome.errors import BadDataError, DeepchromeError, StorageError
 
-JOBS = 4  # what a public server can be asked for at a time, in good manners
+JOBS = 4  # more requests at a time would burden a public server
 FETCHED, RESUMED, WAS_THERE, NOT_PUBLISHED, FAILED = "fetched", "resumed", "was there", "not published", "failed"
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-_ROOM_BYTES = 1 << 20
-_PACKED = re.compile(r"\.(?:b?gz|bam)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class PlannedDownload:
-    """A file before work begins.
+    """A file of the manifest before the download begins.
 
     Attributes
     ----------
     entry
-        What it is, with all that is known of its size and hash.
+        The file, with its size and hash if they are known.
     there
-        Whether there is a file of its name.
+        Whether the directory has a file of this name.
     begun
-        Bytes of it that an earlier run has left.
+        Bytes that an earlier run has downloaded.
     size
-        In bytes, as the manifest or the server says; None if neither does.
+        Size in bytes, from the manifest or the server; None if unknown.
     error
-        Why the server could not be asked.
+        Why the server did not give the size; None if it did, or was not asked.
     """
 
     entry: ManifestEntry
@@ -59,7 +50,7 @@ class PlannedDownload:
 
     @property
     def status(self) -> str:
-        """What is to be done."""
+        """What remains to be done, for the user."""
         if self.there:
             return "is there"
         if self.error:
@@ -68,24 +59,24 @@ class PlannedDownload:
 
     @property
     def missing(self) -> int:
-        """Bytes to fetch, as far as known."""
+        """Bytes to download; 0 if the size is unknown."""
         return 0 if self.there or self.error else max((self.size or 0) - self.begun, 0)
 
 
 @dataclass(frozen=True)
 class DownloadResult:
-    """What became of a file.
+    """The outcome of one file.
 
     Attributes
     ----------
     entry
-        What it is; with its size and hash, if it is there.
+        The file, with its size and hash unless it failed.
     status
         ``fetched``, ``resumed``, ``was there``, ``not published`` or ``failed``.
     seconds
         Wall-clock time.
     error
-        Why it is not there.
+        Why it failed; None if it did not.
     """
 
     entry: ManifestEntry
@@ -94,7 +85,7 @@ class DownloadResult:
     error: DeepchromeError | None
 
     def row(self) -> dict[str, str | int | float | None]:
-        """Return the row of the closing table."""
+        """Return the row of the final table, by column."""
         return {
             "file": self.entry.file,
             "bytes": None if self.error else self.entry.bytes,
@@ -103,39 +94,40 @@ class DownloadResult:
         }
 
 
-class DownloadObserver:
-    """Told how the work goes; override what is of interest. Calls come from many threads."""
+class DownloadObserver(Observer):
+    """Receive the reports of :func:`download`. Override the methods you need; calls come from many threads."""
 
-    def planned(self, files: Sequence[PlannedDownload]) -> None:
-        """Take note of the files that work begins on."""
+    def on_plan(self, files: Sequence[PlannedDownload]) -> None:
+        """Receive the files to download, before the first is downloaded."""
 
-    def advanced(self, entry: ManifestEntry, bytes_there: int) -> None:
-        """Take note of the bytes of a file that have arrived, those of earlier runs included."""
+    def on_progress(self, entry: ManifestEntry, bytes_there: int) -> None:
+        """Receive the number of bytes of a file so far, those of earlier runs included."""
 
-    def finished(self, fetched: DownloadResult) -> None:
-        """Take note that a file is done, or has failed."""
+    def on_finish(self, result: DownloadResult) -> None:
+        """Receive the outcome of one file."""
 
 
 def plan_downloads(out: str | Path, entries: Sequence[ManifestEntry], jobs: int = JOBS) -> list[PlannedDownload]:
-    """Say what is there and what is to be fetched; ask the servers for sizes that are not known.
+    """Find out which files must be downloaded, and ask the servers for sizes that are not known.
 
     Parameters
     ----------
     out
-        The directory; it need not exist.
+        The directory for the files. It need not exist.
     entries
-        From :func:`deepchrome.engine.roadmap.manifest.select_entries`.
+        The files, from :func:`deepchrome.engine.roadmap.manifest.select_entries`.
     jobs
-        Servers are asked for so many files at a time.
+        Requests at a time.
 
     Raises
     ------
     BadDataError
-        ``out/manifest.tsv`` is none.
+        ``out/manifest.tsv`` is not a manifest.
     """
     out = Path(out)
-    record = _record(out)
-    return _side_by_side([_recorded(entry, out, record) for entry in entries], lambda e: _plan(e, out), jobs)
+    record = _read_record(out)
+    known = [_complete_entry(entry, out, record) for entry in entries]
+    return _run_in_threads(known, lambda entry: _plan_file(entry, out), jobs)
 
 
 def download(
@@ -146,73 +138,76 @@ def download(
     allow_no_eof: bool = False,
     observer: DownloadObserver | None = None,
 ) -> list[DownloadResult]:
-    """Fetch the files that are not there, check all, and write ``out/manifest.tsv`` with their sizes and hashes.
+    """Download the files that are missing, check all files, and record their sizes and hashes in ``out/manifest.tsv``.
 
     Parameters
     ----------
     out
-        The directory.
+        The directory for the files.
     entries
-        From :func:`deepchrome.engine.roadmap.manifest.select_entries`.
+        The files, from :func:`deepchrome.engine.roadmap.manifest.select_entries`.
     jobs
         Files at a time.
     allow_no_eof
-        Accept bgzip and BAM without the block that marks their end.
+        Accept bgzip and BAM without their end-of-file block.
     observer
-        Told how it goes.
+        Receives the reports.
 
     Returns
     -------
-    list of Fetched
-        One per entry, in their order. A file that fails does not stop the others.
+    list of DownloadResult
+        One per entry, in the same order. A file that fails does not stop the others.
 
     Raises
     ------
     StorageError
-        ``out`` cannot be written, has too little room, or another run is writing there.
+        ``out`` cannot be written or has too little space, or another run is writing there.
     BadDataError
-        ``out/manifest.tsv`` is none.
+        ``out/manifest.tsv`` is not a manifest.
     """
     out, observer = Path(out), observer or DownloadObserver()
     stop = threading.Event()
     done: list[DownloadResult] = []
 
-    def fetch(planned: PlannedDownload) -> DownloadResult:
-        def advanced(bytes_there: int) -> None:
+    def process(planned: PlannedDownload) -> DownloadResult:
+        def report_bytes(bytes_there: int) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
-            observer.advanced(planned.entry, bytes_there)
+            observer.on_progress(planned.entry, bytes_there)
 
-        fetched = _fetch(planned, out, allow_no_eof, advanced)
-        if stop.is_set() and fetched.error:
+        result = _fetch_or_check(planned, out, allow_no_eof, report_bytes)
+        if stop.is_set() and result.error:
             raise KeyboardInterrupt
-        done.append(fetched)
-        observer.finished(fetched)
-        return fetched
+        done.append(result)
+        observer.on_finish(result)
+        return result
 
     with output_lock(out):
         files = plan_downloads(out, entries, jobs)
-        _check_room(out, files)
-        observer.planned(files)
-        record = _record(out)
+        _check_space(out, files)
+        observer.on_plan(files)
+        record = _read_record(out)
         try:
-            return _side_by_side(files, fetch, jobs, stop)
+            return _run_in_threads(files, process, jobs, stop)
         finally:
-            record |= {fetched.entry.file: fetched.entry for fetched in done if not fetched.error}
+            record |= {result.entry.file: result.entry for result in done if not result.error}
             if record:
                 write_manifest(out / RECORD_NAME, list(record.values()))
 
 
-def _side_by_side(
-    items: Sequence[Item], work: Callable[[Item], Value], jobs: int, stop: threading.Event | None = None
+def _run_in_threads(
+    items: Sequence[Item], function: Callable[[Item], Value], jobs: int, stop: threading.Event | None = None
 ) -> list[Value]:
-    """Do the work for each item, ``jobs`` at a time; an interrupt ends what has not been done."""
+    """Return the function's value for each item, computed in ``jobs`` threads.
+
+    After an error or an interrupt, set ``stop`` and cancel all pending work.
+    """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            futures = [pool.submit(work, item) for item in items]
+            futures = [pool.submit(function, item) for item in items]
             waiting = set(futures)
             while waiting:
-                # Not for longer: an interrupt that reaches another thread does not wake this one.
+                # Wake up every second: an interrupt that another thread receives does not end the wait.
                 ready, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 for future in ready:
                     future.result()
@@ -225,14 +220,14 @@ def _side_by_side(
     return [future.result() for future in futures]
 
 
-def _record(out: Path) -> dict[str, ManifestEntry]:
-    """Return what earlier runs have written down, by file."""
+def _read_record(out: Path) -> dict[str, ManifestEntry]:
+    """Return the entries that earlier runs have written into ``out/manifest.tsv``, by file name."""
     path = out / RECORD_NAME
     return {entry.file: entry for entry in read_manifest(path)} if path.exists() else {}
 
 
-def _recorded(entry: ManifestEntry, out: Path, record: dict[str, ManifestEntry]) -> ManifestEntry:
-    """Add to an entry what an earlier run found out about a file that is still there."""
+def _complete_entry(entry: ManifestEntry, out: Path, record: dict[str, ManifestEntry]) -> ManifestEntry:
+    """Add size and hash from the record, if the file is still there."""
     earlier = record.get(entry.file)
     if not earlier or earlier.url != hide_secrets(entry.url) or not (out / entry.file).exists():
         return entry
@@ -240,145 +235,56 @@ def _recorded(entry: ManifestEntry, out: Path, record: dict[str, ManifestEntry])
     return replace(entry, bytes=size, sha256=entry.sha256 or earlier.sha256)
 
 
-def _part(out: Path, entry: ManifestEntry) -> tuple[Path, Path]:
-    return out / f"{entry.file}.part", out / f".{entry.file}.part.json"
-
-
-def _left_over(part: Path, note: Path, url: str) -> tuple[int, ObjectIdentity | None]:
-    """Return how much an earlier run has left, and of what object; nothing if it was another URL's."""
-    try:
-        left = json.loads(note.read_text(encoding="utf-8"))
-        if left.pop("url") == hide_secrets(url):
-            return part.stat().st_size, ObjectIdentity(**left)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # no such note, or none of ours
-    return 0, None
-
-
-def _plan(entry: ManifestEntry, out: Path) -> PlannedDownload:
-    path = out / entry.file
-    begun, _ = _left_over(*_part(out, entry), entry.url)
+def _plan_file(entry: ManifestEntry, out: Path) -> PlannedDownload:
+    is_there = (out / entry.file).exists()
+    begun, _ = PartialFile.for_entry(out, entry).inspect(entry.url)
     size, error = entry.bytes, None
     if size is None:
         try:
             size = fetch_identity(entry.url).size
-        except DeepchromeError as refused:
-            error = translate_error(refused, entry.url)
-    return PlannedDownload(entry, path.exists(), begun, size, error)
+        except DeepchromeError as failure:
+            error = translate_error(failure, entry.url)
+    return PlannedDownload(entry, is_there, begun, size, error)
 
 
-def _check_room(out: Path, files: Sequence[PlannedDownload]) -> None:
+def _check_space(out: Path, files: Sequence[PlannedDownload]) -> None:
     missing, free = sum(planned.missing for planned in files), shutil.disk_usage(out).free
     if missing > free:
-        raise StorageError(
-            f"{out}: {missing:,} bytes are to be fetched, and only {free:,} are free there; "
-            "choose another --out, or fewer --epigenomes or --marks"
-        )
+        raise StorageError(f"{out}: not enough space ({missing:,} bytes to download, {free:,} free)", remedy="out")
 
 
-def _fetch(planned: PlannedDownload, out: Path, allow_no_eof: bool, advanced: Callable[[int], None]) -> DownloadResult:
-    """Fetch one file, or check the one that is there."""
-    began = time.perf_counter()
-    entry, path = planned.entry, out / planned.entry.file
+def _fetch_or_check(
+    planned: PlannedDownload, out: Path, allow_no_eof: bool, on_bytes: Callable[[int], None]
+) -> DownloadResult:
+    """Download a file, or check the file that is there."""
+    start = time.perf_counter()
+    entry = planned.entry
     error: DeepchromeError | None = None
     try:
         if planned.there:
             status = WAS_THERE
-            entry = _check_old(planned, path, allow_no_eof)
+            entry = _check_existing(planned, out / entry.file, allow_no_eof)
         elif planned.error:
             raise planned.error
         else:
-            resumed, entry = _receive_and_check(entry, out, allow_no_eof, advanced)
+            resumed, entry = fetch_file(entry, out, allow_no_eof, on_bytes)
             status = RESUMED if resumed else FETCHED
     except DeepchromeError as failure:
         status, error = NOT_PUBLISHED if isinstance(failure, ObjectNotFoundError) else FAILED, failure
-    return DownloadResult(entry, status, time.perf_counter() - began, error)
+    return DownloadResult(entry, status, time.perf_counter() - start, error)
 
 
-def _check_old(planned: PlannedDownload, path: Path, allow_no_eof: bool) -> ManifestEntry:
+def _check_existing(planned: PlannedDownload, path: Path, allow_no_eof: bool) -> ManifestEntry:
+    """Check a file that was there before; return its entry with size and hash."""
     try:
         size = path.stat().st_size
         if planned.size is not None and size != planned.size:
-            whose = "the server has" if planned.entry.bytes is None else "the manifest says"
-            raise BadDataError(f"{size:,} bytes where {whose} {planned.size:,}")
-        return _checked(planned.entry, path, planned.entry.sha256 is None, allow_no_eof)
+            source = "server" if planned.entry.bytes is None else "manifest"
+            raise BadDataError(f"wrong size ({size:,} bytes; the {source} has {planned.size:,})")
+        # A known hash proves the file; without one, check its compressed data.
+        return check_file(planned.entry, path, planned.entry.sha256 is None, allow_no_eof)
     except Exception as error:
-        explained = translate_error(error, str(path))
-        raise type(explained)(f"{explained}; delete it to have it fetched") from error
-
-
-def _receive_and_check(
-    entry: ManifestEntry, out: Path, allow_no_eof: bool, advanced: Callable[[int], None]
-) -> tuple[bool, ManifestEntry]:
-    part, note = _part(out, entry)
-    try:
-        resumed = _receive(entry, part, note, advanced)
-        entry = _checked(entry, part, True, allow_no_eof)
-        os.replace(part, out / entry.file)
-        note.unlink(missing_ok=True)
-    except Exception as error:
-        explained = translate_error(error, entry.url)
-        if isinstance(explained, BadDataError):  # what is wrong is of no use to another run
-            part.unlink(missing_ok=True)
-            note.unlink(missing_ok=True)
-        raise explained from error
-    return resumed, entry
-
-
-def _receive(entry: ManifestEntry, part: Path, note: Path, advanced: Callable[[int], None]) -> bool:
-    """Fetch what is not there of a file; return whether something was."""
-    begun, known = _left_over(part, note, entry.url)
-    if known and begun == known.size and known.is_same(fetch_identity(entry.url)):
-        return True
-    with closing(RemoteStream(entry.url, begun, known)) as stream:
-        size = stream.identity.size
-        if entry.bytes is not None and size is not None and size != entry.bytes:
-            raise BadDataError(f"the server has {size:,} bytes where the manifest says {entry.bytes:,}")
-        if not stream.start:
-            part.unlink(missing_ok=True)  # before the note says whose bytes these are
-            with atomic_write(note) as temporary:
-                temporary.write_text(
-                    json.dumps({"url": hide_secrets(entry.url), **asdict(stream.identity)}), encoding="utf-8"
-                )
-        room = memoryview(bytearray(_ROOM_BYTES))
-        try:
-            with open(part, "ab") as file:
-                while n := stream.readinto(room):
-                    file.write(room[:n])
-                    advanced(file.tell())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StorageError(f"{part} cannot be written ({error.strerror or error})") from error
-    return stream.start > 0
-
-
-def _checked(entry: ManifestEntry, path: Path, unpacked: bool, allow_no_eof: bool) -> ManifestEntry:
-    """Check a file's size, hash and, if it is to be unpacked, its gzip members; return the entry with the first two.
-
-    Raises
-    ------
-    BadDataError
-        Something about it is not right.
-    """
-    size = path.stat().st_size
-    if entry.bytes is not None and size != entry.bytes:
-        raise BadDataError(f"{size:,} bytes where the manifest says {entry.bytes:,}")
-    with closing(open_stream(str(path))) as stream, closing(MeteredStream(stream, hashed=True)) as meter:
-        if unpacked and _PACKED.search(entry.file):
-            _unpack(meter, allow_no_eof)
-        else:
-            meter.drain()
-        sha256 = meter.sha256()
-    if entry.sha256 and sha256 != entry.sha256:
-        raise BadDataError(f"its SHA-256 is {sha256} where the manifest says {entry.sha256}")
-    return replace(entry, bytes=size, sha256=sha256)
-
-
-def _unpack(meter: MeteredStream, allow_no_eof: bool) -> None:
-    source = open_source(meter, allow_no_eof)
-    if not isinstance(source, GzipSource):
-        raise BadDataError("not gzip, as its name says it is; perhaps a page that the server sent instead")
-    block = Block()
-    while not block.is_last:
-        source.finish(source.take(block), block)
+        translated = translate_error(error, str(path))
+        raise type(translated)(
+            f"{translated}. Delete the file to download it again", remedy=translated.remedy
+        ) from error

@@ -1,4 +1,4 @@
-"""Lists of files to download: what each is, its URL, its size and its hash; Roadmap's is bundled."""
+"""Manifests: tables of files to download, with URL, size and hash. A manifest of Roadmap's files is bundled."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from deepchrome.common.files import atomic_write
-from deepchrome.common.names import check_name
+from deepchrome.common.names import check_name, check_names
 from deepchrome.common.urls import hide_secrets, is_url, url_file_name
 from deepchrome.engine.features.samples import read_tsv_rows
 from deepchrome.errors import BadDataError, UsageError
@@ -17,7 +17,7 @@ COLUMNS = ("kind", "epigenome", "mark", "url", "bytes", "sha256")
 CORE_MARKS = ("H3K4me1", "H3K4me3", "H3K36me3", "H3K27me3", "H3K9me3")
 READS = "reads"
 KINDS = (READS, "expression", "genes", "epigenomes")
-# Where Roadmap publishes the consolidated reads of any mark, the five core ones and those the bundled list lacks.
+# Roadmap publishes the consolidated reads of all marks here; the bundled manifest lists the five core marks only.
 READS_URL = "https://egg2.wustl.edu/roadmap/data/byFileType/alignments/consolidated/{epigenome}-{mark}.tagAlign.gz"
 RECORD_NAME = "manifest.tsv"
 _READS_SUFFIX = re.compile(r"\.(?:tagAlign|bed|bam|cram)(?:\.b?gz)?$", re.IGNORECASE)
@@ -33,13 +33,13 @@ class ManifestEntry:
     kind
         One of :data:`KINDS`.
     epigenome, mark
-        Of reads; empty for the others.
+        What the reads are of; empty for other kinds.
     url
-        http, https or s3.
+        An http, https or s3 URL.
     bytes, sha256
-        None where unknown.
+        Size and hash of the file; None if unknown.
     file
-        The name it gets: made from epigenome and mark, or checked; never a path.
+        The name of the file once it is downloaded, safe as a file name.
     """
 
     kind: str
@@ -57,53 +57,62 @@ def read_manifest(path: str | Path | None = None) -> list[ManifestEntry]:
     Parameters
     ----------
     path
-        The file; by default the bundled one, of Roadmap's core marks and tables.
+        The file. By default the bundled manifest of Roadmap's core marks and tables.
 
     Raises
     ------
     MissingInputError
-        No such file.
+        There is no such file.
     BadDataError
-        A column is missing; a row has a name that cannot be a file's, a URL that is none, a size or a hash that
-        is none, or the name of a file that another row has.
+        A column is missing, a value is not valid, or two rows give the same file name.
     """
     bundled = files("deepchrome.engine.roadmap").joinpath("data", "remc_manifest.tsv")
     table: Path | Traversable = bundled if path is None else Path(path)
     entries: list[ManifestEntry] = []
-    names: dict[str, str] = {}
+    row_of: dict[str, str] = {}
     for where, row in read_tsv_rows(table, "a manifest", COLUMNS[:4]):
-        entry = _entry(row, where)
-        if earlier := names.get(entry.file.lower()):  # some file systems do not tell A from a
-            raise BadDataError(f"{where}: {entry.file} is also what {earlier} would be called")
-        names[entry.file.lower()] = where
+        entry = _parse_row(row, where)
+        name = entry.file.lower()  # some file systems do not distinguish upper and lower case
+        if name in row_of:
+            raise BadDataError(f"{where}: {entry.file} is also the file name of {row_of[name]}")
+        row_of[name] = where
         entries.append(entry)
     if not entries:
         raise BadDataError(f"{table}: no file in this manifest")
     return entries
 
 
-def _entry(row: dict[str, str], where: str) -> ManifestEntry:
+def _parse_row(row: dict[str, str], where: str) -> ManifestEntry:
+    """Return the entry in a row of a manifest.
+
+    Raises
+    ------
+    BadDataError
+        A value is not valid.
+    """
     kind, url = row["kind"], row["url"]
     if kind not in KINDS:
-        raise BadDataError(f"{where}: the kind {kind[:80]!r} is none of {', '.join(KINDS)}")
+        raise BadDataError(f"{where}: unknown kind {kind[:80]!r} (expected {', '.join(KINDS)})")
     if not is_url(url):
-        raise BadDataError(f"{where}: {hide_secrets(url)[:200]!r} is not a URL; http://, https:// and s3:// are")
+        raise BadDataError(f"{where}: {hide_secrets(url)[:200]!r} is not a URL. Use http://, https:// or s3://")
     size, sha256 = row.get("bytes", ""), row.get("sha256", "").lower()
     if size and not (size.isascii() and size.isdigit()):
         raise BadDataError(f"{where}: {size[:80]!r} is not a number of bytes")
     if sha256 and not _SHA256.fullmatch(sha256):
-        raise BadDataError(f"{where}: {sha256[:80]!r} is not a SHA-256: 64 hexadecimal digits")
+        raise BadDataError(f"{where}: {sha256[:80]!r} is not a SHA-256 (expected 64 hexadecimal digits)")
     epigenome, mark = row["epigenome"], row["mark"]
     name = url_file_name(url)
     if kind == READS:
         suffix = _READS_SUFFIX.search(name)
         if not suffix:
-            raise BadDataError(f"{where}: a URL of reads ends in .tagAlign.gz, .bed.gz, .bam or the like, not {name!r}")
+            raise BadDataError(
+                f"{where}: the URL of reads must end in .tagAlign.gz, .bed.gz, .bam or the like, got {name!r}"
+            )
         name = f"{check_name(epigenome, 'an epigenome', where)}-{check_name(mark, 'a mark', where)}{suffix[0]}"
     elif epigenome or mark:
         raise BadDataError(f"{where}: only reads have an epigenome and a mark")
     elif check_name(name, "a file", where).startswith(".") or name.lower().endswith((RECORD_NAME, ".part")):
-        raise BadDataError(f"{where}: {name!r} cannot be the name of a file here")
+        raise BadDataError(f"{where}: the URL ends in {name!r}, a name that the download needs for its own files")
     return ManifestEntry(kind, epigenome, mark, url, int(size) if size else None, sha256 or None, name)
 
 
@@ -115,71 +124,76 @@ def select_entries(
     tables: bool,
     by_rule: bool,
 ) -> list[ManifestEntry]:
-    """Choose files of a manifest.
+    """Select the files to download.
 
     Parameters
     ----------
     entries
         The manifest.
     epigenomes, marks
-        Of the reads; None for all that the manifest has.
+        The epigenomes and marks whose reads to select; None for all in the manifest.
     tables
-        Whether to have the files that are no reads.
+        Whether to select the files that are not reads.
     by_rule
-        Whether reads of marks that the manifest lacks are to be looked for where Roadmap would publish them.
+        Whether to look for the reads of marks that the manifest lacks at :data:`READS_URL`.
 
     Raises
     ------
     UsageError
-        An epigenome or a mark that is not in the manifest, or nothing is left.
+        An epigenome or a mark is not in the manifest, or no file is left.
+    BadDataError
+        A mark that the manifest lacks is not safe as a file name.
     """
     reads = [entry for entry in entries if entry.kind == READS]
-    known = dict.fromkeys(entry.epigenome for entry in reads)
-    if absent := [name for name in epigenomes or () if name not in known]:
-        raise UsageError(f"{', '.join(absent)}: not in the manifest; it has {_few(list(known))}")
-    listed = dict.fromkeys(entry.mark for entry in reads)
-    unlisted = [mark for mark in dict.fromkeys(marks or ()) if mark not in listed]
+    known_epigenomes = dict.fromkeys(entry.epigenome for entry in reads)
+    if absent := [name for name in epigenomes or () if name not in known_epigenomes]:
+        raise UsageError(f"{', '.join(absent)}: not in the manifest; it has {_abbreviate(list(known_epigenomes))}")
+    known_marks = dict.fromkeys(entry.mark for entry in reads)
+    unlisted = [mark for mark in dict.fromkeys(marks or ()) if mark not in known_marks]
     if unlisted and not by_rule:
-        raise UsageError(f"{', '.join(unlisted)}: not in the manifest; it has {_few(list(listed))}")
-    wanted = epigenomes or list(known)
-    chosen = [entry for entry in reads if entry.epigenome in wanted and (marks is None or entry.mark in marks)]
+        raise UsageError(f"{', '.join(unlisted)}: not in the manifest; it has {_abbreviate(list(known_marks))}")
+    check_names(unlisted, "a mark", "marks")
+    wanted = epigenomes or list(known_epigenomes)
+    selected = [entry for entry in reads if entry.epigenome in wanted and (marks is None or entry.mark in marks)]
     for mark in unlisted:
-        check_name(mark, "a mark", "--marks")
-        for name in dict.fromkeys(wanted):
-            url = READS_URL.format(epigenome=name, mark=mark)
-            chosen.append(ManifestEntry(READS, name, mark, url, None, None, f"{name}-{mark}.tagAlign.gz"))
-    chosen += [entry for entry in entries if entry.kind != READS and tables]
-    if not chosen:
-        raise UsageError("nothing in the manifest is asked for: no reads of these epigenomes have these marks")
-    return chosen
+        for epigenome in dict.fromkeys(wanted):
+            url = READS_URL.format(epigenome=epigenome, mark=mark)
+            selected.append(ManifestEntry(READS, epigenome, mark, url, None, None, f"{epigenome}-{mark}.tagAlign.gz"))
+    selected += [entry for entry in entries if entry.kind != READS and tables]
+    if not selected:
+        raise UsageError("no file in the manifest matches: these epigenomes have no reads of these marks")
+    return selected
 
 
-def _few(names: list[str]) -> str:
+def _abbreviate(names: list[str]) -> str:
     return ", ".join(names if len(names) < 9 else [*names[:4], "...", names[-1]])
 
 
 def check_manifest_path(out: Path, manifest: Path | None, entries: Sequence[ManifestEntry]) -> None:
-    """Refuse a manifest that stands where the record of ``out`` will be written, without the queries of its URLs.
+    """Check that the record of the download will not replace a manifest whose URLs have secrets.
+
+    The record is written to ``out/manifest.tsv``, without the passwords and queries of URLs.
 
     Raises
     ------
     UsageError
-        It does.
+        ``manifest`` is this file, and has such a URL.
     """
-    same = manifest is not None and manifest.resolve() == (out / RECORD_NAME).resolve()
-    if same and any(entry.url != hide_secrets(entry.url) for entry in entries):
+    is_record = manifest is not None and manifest.resolve() == (out / RECORD_NAME).resolve()
+    if is_record and any(entry.url != hide_secrets(entry.url) for entry in entries):
         raise UsageError(
-            f"{manifest} would be written anew without the passwords and queries in its URLs; give it another name"
+            f"{manifest}: the download would write this file again, without the passwords and queries in its URLs. "
+            "Give the manifest another name"
         )
 
 
 def write_manifest(path: Path, entries: Sequence[ManifestEntry]) -> None:
-    """Write a manifest, by kind and file; URLs without what may be a secret.
+    """Write a manifest, sorted by kind and file name. URLs are written without passwords and queries.
 
     Raises
     ------
     StorageError
-        It cannot be written.
+        The file cannot be written.
     """
     lines = ["\t".join(COLUMNS)]
     for entry in sorted(entries, key=lambda e: (KINDS.index(e.kind), e.file)):

@@ -1,1 +1,1 @@
-"""Simulate reads, genes and expression with known truth."""
+"""Simulate reads, genes and expression, with known truth."""

@@ -1,7 +1,7 @@
-"""The model that simulated genes, expression and reads are drawn from; docs/simulation.md derives it.
+"""The statistical model that simulated genes, expression and reads are drawn from. docs/simulation.md derives it.
 
-What each gene's reads say about its expression is known here, so the score of the best possible
-classifier is too.
+The model gives the probability of each gene's expression given its reads, and so the score of the best possible
+classifier.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ BIN_BP = 100
 N_BINS = 2 * FLANK_BP // BIN_BP
 # Correlation of the activities of one gene in two epigenomes.
 SHARED_ACTIVITY = 0.85
-# Standard deviation of the log of a gene's reads of a mark, beside what its state explains.
+# Standard deviation of the logarithm of a gene's expected reads of a mark, given the state of the mark.
 AMPLITUDE_SD = 0.5
 SILENT_FRACTION = 0.1
 _MARGIN_BP = 10_000
@@ -31,14 +31,15 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Mark:
-    """How one histone mark follows activity.
+    """How the reads of one histone mark depend on the activity of a gene.
 
     Attributes
     ----------
     noise
-        Standard deviation of what is added to a gene's activity before it decides the mark's state.
+        The state of the mark is on if activity plus normal noise is positive. This is the noise's standard
+        deviation.
     on, off
-        Log enrichment over the gene's base level in each bin, 5'→3', where the state is on or off:
+        Log enrichment of each bin over the gene's base level, 5'→3', if the state is on or off:
         float64 (100,), natural logarithm.
     """
 
@@ -47,43 +48,43 @@ class Mark:
     off: Floats
 
 
-def _profiles() -> dict[str, Mark]:
-    x = np.arange(N_BINS) * BIN_BP - FLANK_BP + BIN_BP / 2  # bp from the TSS to the middle of a bin
+def _define_marks() -> dict[str, Mark]:
+    x = np.arange(N_BINS) * BIN_BP - FLANK_BP + BIN_BP / 2  # bp from the TSS to the middle of each bin
 
-    def hill(centre: float, width: float) -> Floats:
-        return np.asarray(np.exp(-0.5 * ((x - centre) / width) ** 2))
+    def peak(centre: float, sd: float) -> Floats:
+        return np.asarray(np.exp(-0.5 * ((x - centre) / sd) ** 2))
 
     flat = np.zeros(N_BINS)
     body = 1 / (1 + np.exp(-(x - 1200) / 500))
-    flanks = hill(-1500, 600) + hill(1500, 600)
+    flanks = peak(-1500, 600) + peak(1500, 600)
     return {
-        "H3K27me3": Mark(1.3, flat, np.log1p(4 * hill(0, 2500))),
+        "H3K27me3": Mark(1.3, flat, np.log1p(4 * peak(0, 2500))),
         "H3K36me3": Mark(0.5, np.log1p(5 * body), flat),
-        "H3K4me1": Mark(1.0, np.log1p(4 * flanks) - hill(0, 350), flat),
-        "H3K4me3": Mark(0.35, np.log1p(40 * hill(100, 450)), np.log1p(hill(100, 450))),
-        "H3K9me3": Mark(2.0, flat, np.log1p(2 * hill(0, 3500))),
+        "H3K4me1": Mark(1.0, np.log1p(4 * flanks) - peak(0, 350), flat),
+        "H3K4me3": Mark(0.35, np.log1p(40 * peak(100, 450)), np.log1p(peak(100, 450))),
+        "H3K9me3": Mark(2.0, flat, np.log1p(2 * peak(0, 3500))),
     }
 
 
-MARKS: Mapping[str, Mark] = _profiles()
+MARKS: Mapping[str, Mark] = _define_marks()
 
 
 def draw_genes(rng: np.random.Generator, genome: Genome, n: int) -> Genes:
-    """Draw n genes on the chromosomes 1 to 22 and X, in proportion to their lengths.
+    """Draw n genes on chromosomes 1 to 22 and X, in proportion to their lengths.
 
-    No TSS is within 10 kb of a chromosome's end. One gene in ten is put within 10 kb of another,
-    which with the chance encounters of 20,000 genes gives the share of overlapping windows that
-    human genes have.
+    Every TSS is at least 10 kb from both ends of its chromosome. One gene in ten lies within 10 kb of another gene.
+    With 20,000 genes, some more lie that close by chance; together they give the fraction of overlapping windows
+    found among human genes.
     """
     names = [f"chr{name}" for name in (*range(1, 23), "X")]
     sizes = np.array([genome.sizes[name] for name in names])
     chrom = rng.choice(len(names), n, p=sizes / sizes.sum())
     tss = rng.integers(_MARGIN_BP, sizes[chrom] - _MARGIN_BP, endpoint=True)
     neighbour = np.flatnonzero(rng.random(n) < _NEIGHBOUR_FRACTION)
-    of = rng.integers(0, n, len(neighbour))
+    anchor = rng.integers(0, n, len(neighbour))
     distance = rng.integers(200, 2 * FLANK_BP, len(neighbour)) * rng.choice([-1, 1], len(neighbour))
-    chrom[neighbour] = chrom[of]
-    tss[neighbour] = np.clip(tss[of] + distance, _MARGIN_BP, sizes[chrom[of]] - _MARGIN_BP)
+    chrom[neighbour] = chrom[anchor]
+    tss[neighbour] = np.clip(tss[anchor] + distance, _MARGIN_BP, sizes[chrom[anchor]] - _MARGIN_BP)
     strand = rng.integers(0, 2, n)
     return Genes(
         tuple(f"ENSG9{number:010d}" for number in range(1, n + 1)),
@@ -95,30 +96,33 @@ def draw_genes(rng: np.random.Generator, genome: Genome, n: int) -> Genes:
 
 
 def expression(activity: Floats) -> Floats:
-    """Return RPKM, 3 decimals: 2^(1.5 + 3 a), and 0 for the least active tenth in expectation."""
-    silent = activity < NormalDist().inv_cdf(SILENT_FRACTION)
-    return np.asarray(np.where(silent, 0.0, np.round(np.exp2(1.5 + 3 * activity), 3)), np.float64)
+    """Return the RPKM of each activity a, rounded to 3 decimals: float64, as many.
+
+    RPKM is 2^(1.5 + 3 a), and 0 for the least active tenth of the genes.
+    """
+    is_silent = activity < NormalDist().inv_cdf(SILENT_FRACTION)
+    return np.asarray(np.where(is_silent, 0.0, np.round(np.exp2(1.5 + 3 * activity), 3)), np.float64)
 
 
-def isolated(genes: Genes) -> npt.NDArray[np.bool_]:
-    """Return bool (n,): whether a gene's window overlaps no other gene's."""
+def find_isolated(genes: Genes) -> npt.NDArray[np.bool_]:
+    """Return whether each gene's window overlaps no window of another gene: bool (n,)."""
     chrom = np.unique(genes.chrom, return_inverse=True)[1]
     order = np.lexsort((genes.tss, chrom))
-    near = (np.diff(chrom[order]) == 0) & (np.diff(genes.tss[order]) < 2 * FLANK_BP)
-    alone = np.empty(len(genes), bool)
-    alone[order] = ~(np.append(near, False) | np.append(False, near))
-    return alone
+    is_near_next = (np.diff(chrom[order]) == 0) & (np.diff(genes.tss[order]) < 2 * FLANK_BP)
+    isolated = np.empty(len(genes), bool)
+    isolated[order] = ~(np.append(is_near_next, False) | np.append(False, is_near_next))
+    return isolated
 
 
-def neighbours_rate(edges: npt.NDArray[np.int64], rate: Floats) -> Floats:
-    """Return the reads expected in each bin of a window from the other genes that reach into it.
+def neighbour_reads(edges: npt.NDArray[np.int64], rate: Floats) -> Floats:
+    """Return the reads expected in each bin from the other genes whose windows overlap it: float64 (genes, bins).
 
     Parameters
     ----------
     edges
-        Edges of each gene's bins along the genome: int64 (genes, bins + 1).
+        Edges of each gene's bins in genomic coordinates: int64 (genes, bins + 1).
     rate
-        Reads expected from the gene itself: float64 (genes, bins), genomic order.
+        Reads expected in each bin from the gene itself: float64 (genes, bins), bins in genomic order.
     """
     total = np.zeros_like(rate)
     cumulative = np.pad(np.cumsum(rate, axis=1), ((0, 0), (1, 0)))
@@ -135,28 +139,29 @@ def neighbours_rate(edges: npt.NDArray[np.int64], rate: Floats) -> Floats:
 def state_log_likelihoods(
     starts: npt.NDArray[np.integer], mark: Mark, base: float, background: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the log likelihoods of each gene's reads of a mark if its state is on, and if it is off.
+    """Return the log likelihoods of each gene's reads of a mark, given that its state is on or off.
+
+    The unknown amplitude of a gene is log-normal. It is integrated out numerically, on a grid.
 
     Parameters
     ----------
     starts
-        Reads that start in each bin, (genes, 100), bins 5'→3'.
+        Number of reads that start in each bin: integers (genes, 100), bins 5'→3'.
     mark
         The mark.
     base
-        Expected reads a bin at the base level of a gene of median amplitude.
+        Reads expected in a bin at the base level of a gene of median amplitude.
     background
-        Expected reads in each bin from all else: float64 (genes, 100), bins 5'→3'.
+        Reads expected in each bin from other sources: float64 (genes, 100), bins 5'→3'.
 
     Returns
     -------
     on, off
-        float64 (genes,), both up to the same constant of the gene. The unknown amplitude is
-        integrated over its log-normal distribution on a grid.
+        float64 (genes,) each. Both lack the same additive constant, which differs between genes.
     """
     nodes = np.linspace(-6, 6, 241)
     counts = starts.astype(np.float64)
-    # Nearly all windows have the same background: one product of matrices does for them.
+    # Nearly all windows have the same background, and one matrix product computes them all.
     common = np.flatnonzero((background == background.min()).all(1))
     others = np.setdiff1d(np.arange(len(counts)), common)
 
@@ -174,32 +179,44 @@ def state_log_likelihoods(
 
 
 def log_odds(on: Mapping[str, Floats], off: Mapping[str, Floats]) -> Floats:
-    """Return each gene's log odds of an activity above its median, 0, given its reads.
+    """Return each gene's log odds, given its reads, that its activity is above the median of 0: float64 (genes,).
 
     Parameters
     ----------
     on, off
-        By mark, the log likelihoods of a gene's reads under each state, float64 (genes,).
+        By mark, the log likelihoods of each gene's reads if the state is on or off: float64 (genes,).
     """
     step = 0.05
     activity = np.arange(step / 2, 5, step)
 
-    def cdf(x: Floats) -> Floats:  # by erfc, exact in the far tail too
+    def normal_cdf(x: Floats) -> Floats:  # erfc is exact in the far tail too
         return np.array([erfc(-value / sqrt(2)) / 2 for value in x])
 
-    def evidence(activity: Floats) -> Floats:
+    def log_evidence(activity: Floats) -> Floats:
         total = np.broadcast_to(-0.5 * activity**2, (len(next(iter(on.values()))), len(activity)))
         for name in on:
-            p = cdf(activity / MARKS[name].noise)
-            q = cdf(-activity / MARKS[name].noise)
-            total = total + np.logaddexp(np.log(p) + on[name][:, None], np.log(q) + off[name][:, None])
+            p_on = normal_cdf(activity / MARKS[name].noise)
+            p_off = normal_cdf(-activity / MARKS[name].noise)
+            total = total + np.logaddexp(np.log(p_on) + on[name][:, None], np.log(p_off) + off[name][:, None])
         return np.asarray(np.logaddexp.reduce(total, axis=1), np.float64)
 
-    return evidence(activity) - evidence(-activity)
+    return log_evidence(activity) - log_evidence(-activity)
 
 
+# The trainer has an AUROC of its own, but the engine may not import the trainer.
 def auroc(score: Floats, positive: npt.NDArray[np.bool_]) -> float | None:
-    """Return the area under the ROC curve, ties counted half; None where there is only one class."""
+    """Return the area under the ROC curve; None if all genes have the same label.
+
+    It is the fraction of pairs of a positive and a negative in which the positive has the higher score; a tie counts
+    half (Mann-Whitney U).
+
+    Parameters
+    ----------
+    score
+        float64 (n,).
+    positive
+        bool (n,).
+    """
     if positive.all() or not positive.any():
         return None
     negatives = np.sort(score[~positive])

@@ -1,4 +1,4 @@
-"""Simulated reads, genes and expression, with the truth beside them. See docs/simulation.md."""
+"""Simulate reads, genes and expression, and write them together with the truth. See docs/simulation.md."""
 
 import json
 import re
@@ -26,38 +26,38 @@ from deepchrome.engine.simulation.reads import (
     draw_reads,
     write_reads,
 )
-from deepchrome.errors import StorageError, UsageError
+from deepchrome.errors import ParameterError, StorageError, UsageError
 from deepchrome.version import VERSION
 
 MANIFEST = "truth/simulation.json"
-_OWN_FILE = re.compile(r"(truth/)?[A-Za-z0-9]+(-[A-Za-z0-9]+)?(\.[A-Za-z]+){1,2}")
+# The names that a simulation writes. A manifest cannot make us remove any other file.
+_SIMULATED_FILE = re.compile(r"(truth/)?[A-Za-z0-9]+(-[A-Za-z0-9]+)?(\.[A-Za-z]+){1,2}")
 
-# Of Roadmap's epigenomes, E001 to E129, the first two have no expression; from E003 on many have, and published
-# results with it, which must not turn up beside simulated ones of the same name.
-_UNPUBLISHED, _ROADMAP_LAST = 2, 129
-_MOST_EPIGENOMES = 999 - _ROADMAP_LAST + _UNPUBLISHED
+# Roadmap has epigenomes E001 to E129, and published results for many from E003 on. Simulated epigenomes get other
+# names, so that they are never compared with published results: E001, E002, E130, E131, ...
+_LAST_UNPUBLISHED, _LAST_ROADMAP = 2, 129
+_MAX_EPIGENOMES = 999 - _LAST_ROADMAP + _LAST_UNPUBLISHED
 
 
 @dataclass(frozen=True)
 class SimulatedEpigenome:
-    """What can be known of expression from the reads of one simulated epigenome.
+    """How well the reads of one simulated epigenome can predict expression.
 
-    The label of a gene is whether its RPKM is above the median. An AUROC is None where all genes
-    have one label.
+    The label of a gene is whether its RPKM is above the median. An AUROC is None if all genes have the same label.
 
     Attributes
     ----------
     epigenome
-        Its name.
+        Name of the epigenome.
     genes, isolated_genes
-        Number of genes, and of those whose window overlaps no other gene's.
+        Number of genes, and number of genes whose window overlaps no window of another gene.
     reads
         Number of reads in each of its files.
     latent_auroc
-        AUROC of a score that knows the true state of every mark: what no number of reads exceeds.
+        AUROC of a score that knows the true state of every mark: the limit for any number of reads.
     bayes_auroc
-        AUROC of the likelihood-ratio score of the reads, which knows what to expect from neighbours
-        that reach into a gene's window: no classifier of the reads does better, but for chance.
+        AUROC of the likelihood-ratio score of the reads, which also knows the expected reads of neighbouring genes.
+        No classifier of the reads does better, except by chance.
     mark_auroc
         By mark, the AUROC of the same score from the reads of that mark alone.
     """
@@ -84,71 +84,68 @@ def simulate(
     force: bool = False,
     on_file: Callable[[str], None] | None = None,
 ) -> list[SimulatedEpigenome]:
-    """Write tagAlign files, genes and expression on hg19 whose truth is known.
+    """Write tagAlign files, genes and expression on hg19, and the truth about them.
 
     Parameters
     ----------
     out
-        Directory, made if absent. It receives ``<epigenome>-<mark>.tagAlign.gz``, ``genes.tsv``,
-        ``expression.tsv`` and ``truth/``, when all of them are complete.
+        The directory to write; it is created if necessary. When all files are complete, it gets
+        ``<epigenome>-<mark>.tagAlign.gz``, ``genes.tsv``, ``expression.tsv`` and ``truth/``.
     epigenomes
-        How many, named E001, E002, E130, E131, …; one does not depend on how many there are.
+        Number of epigenomes, named E001, E002, E130, E131, and so on. An epigenome does not depend on their number.
     genes
         Number of genes.
     reads
-        Number of reads in each file, exactly.
+        Exact number of reads in each file.
     seed
-        Same seed, same version: same bytes.
+        The same seed and version give the same bytes.
     marks
-        Some of H3K27me3, H3K36me3, H3K4me1, H3K4me3, H3K9me3. A file does not depend on which
-        other marks are written.
+        Some of H3K27me3, H3K36me3, H3K4me1, H3K4me3 and H3K9me3. A file does not depend on the other marks.
     shuffle
-        Write the same reads in random order instead of genome order.
+        Write the same reads in random order instead of genomic order.
     container
         ``gzip``, ``bgzip``, or ``plain`` for text.
     force
-        Write into a directory that is not empty: an earlier simulation there is replaced, other
-        files stay.
+        Write into a directory that is not empty. An earlier simulation in it is replaced; other files stay.
     on_file
-        Called with the name of each reads file once it is written.
+        Called with the name of each file of reads when it is written.
 
     Returns
     -------
-    list of Simulated
-        One for each epigenome.
+    list of SimulatedEpigenome
+        One per epigenome.
 
     Raises
     ------
     UsageError
-        A number out of range, an unknown mark or container, or a directory that is not empty
-        without ``force``.
+        A parameter is out of range, or ``out`` is not empty and ``force`` is False.
     StorageError
-        Something cannot be written.
+        A file cannot be written.
     """
     out = Path(out)
-    _check({"epigenomes": epigenomes, "genes": genes, "reads": reads}, seed, marks, container)
+    _check_parameters({"epigenomes": epigenomes, "genes": genes, "reads": reads}, seed, marks, container)
     _check_directory(out, force)
     genome = read_genome("hg19")
-    chromosomes = Chromosomes.of(genome)
-    table = model.draw_genes(_rng(seed, "genes"), genome, genes)
-    isolated = model.isolated(table)
-    shared = _rng(seed, "shared activity").standard_normal(genes)
+    chromosomes = Chromosomes.from_genome(genome)
+    table = model.draw_genes(_random_stream(seed, "genes"), genome, genes)
+    isolated = model.find_isolated(table)
+    shared = _random_stream(seed, "shared activity").standard_normal(genes)
     suffix = ".tagAlign" if container == "plain" else ".tagAlign.gz"
     simulated: list[SimulatedEpigenome] = []
-    with _filling(out) as directory:
+    with _staging_directory(out) as directory:
         truth = directory / "truth"
         truth.mkdir()
         write_genes(directory / "genes.tsv", table)
         expression = {"gene_id": pl.Series(table.gene_id)}
         for number in range(1, epigenomes + 1):
-            epigenome = _epigenome(number)
-            own = _rng(seed, epigenome, "activity").standard_normal(genes)
+            epigenome = _epigenome_name(number)
+            own = _random_stream(seed, epigenome, "activity").standard_normal(genes)
             activity = np.sqrt(model.SHARED_ACTIVITY) * shared + np.sqrt(1 - model.SHARED_ACTIVITY) * own
             rpkm = model.expression(activity)
-            known: dict[str, MarkTruth] = {}
+            truth_of: dict[str, MarkTruth] = {}
             for mark in marks:
-                rng = _rng(seed, epigenome, mark)
-                keys, known[mark] = draw_reads(rng, table, activity, model.MARKS[mark], reads, chromosomes)
+                rng = _random_stream(seed, epigenome, mark)
+                keys, truth_of[mark] = draw_reads(rng, table, activity, model.MARKS[mark], reads, chromosomes)
                 if shuffle:
                     rng.shuffle(keys)
                 name = f"{epigenome}-{mark}{suffix}"
@@ -156,11 +153,11 @@ def simulate(
                 if on_file:
                     on_file(name)
             expression[epigenome] = pl.Series(rpkm)
-            scores = _scores(known)
-            _truth_table(table.gene_id, activity, rpkm, isolated, scores["bayes"], known).write_parquet(
+            scores = _score_genes(truth_of)
+            _truth_table(table.gene_id, activity, rpkm, isolated, scores["bayes"], truth_of).write_parquet(
                 truth / f"{epigenome}.parquet"
             )
-            simulated.append(_summary(epigenome, reads, rpkm > np.median(rpkm), isolated, scores))
+            simulated.append(_summarize(epigenome, reads, rpkm > np.median(rpkm), isolated, scores))
         pl.DataFrame(expression).write_csv(directory / "expression.tsv", separator="\t", float_precision=3)
         _write_summary(truth / "summary.tsv", simulated)
         _write_profiles(truth / "profiles.tsv", marks)
@@ -170,58 +167,62 @@ def simulate(
     return simulated
 
 
-def _check(counts: Mapping[str, int], seed: int, marks: Sequence[str], container: str) -> None:
+def _check_parameters(counts: Mapping[str, int], seed: int, marks: Sequence[str], container: str) -> None:
     for name, value in counts.items():
         if value < 1:
-            raise UsageError(f"--{name} {value}: at least 1")
-    if counts["epigenomes"] > _MOST_EPIGENOMES:
-        raise UsageError(f"--epigenomes {counts['epigenomes']}: at most {_MOST_EPIGENOMES}")
+            raise ParameterError(name, f"must be at least 1, got {value}")
+    if counts["epigenomes"] > _MAX_EPIGENOMES:
+        raise ParameterError("epigenomes", f"must be at most {_MAX_EPIGENOMES}, got {counts['epigenomes']}")
     if seed < 0:
-        raise UsageError(f"--seed {seed}: not a whole number from 0 on")
+        raise ParameterError("seed", f"must be at least 0, got {seed}")
     known = ", ".join(model.MARKS)
     if unknown := [mark for mark in marks if mark not in model.MARKS]:
-        raise UsageError(f"--marks: {', '.join(map(repr, unknown))} cannot be simulated; choose from {known}")
+        raise ParameterError("marks", f"must be some of {known}, got {', '.join(map(repr, unknown))}")
     if not marks or len(set(marks)) < len(marks):
-        raise UsageError(f"--marks {','.join(marks)}: name one or more, each once, from {known}")
+        raise ParameterError("marks", f"must name one or more of {known}, each once, got {','.join(marks)!r}")
     if container not in get_args(Container):
-        raise UsageError(f"--format {container}: choose from {', '.join(get_args(Container))}")
-
-
-def _epigenome(number: int) -> str:
-    return f"E{number if number <= _UNPUBLISHED else _ROADMAP_LAST + number - _UNPUBLISHED:03d}"
+        raise ParameterError("container", f"must be one of {', '.join(get_args(Container))}, got {container!r}")
 
 
 def _check_directory(out: Path, force: bool) -> None:
     if out.is_dir():
         if not force and any(out.iterdir()):
-            raise UsageError(
-                f"{out}: not empty; name another directory with --out, or replace what is in it by --force"
-            )
+            raise UsageError(f"{out}: the directory is not empty", remedy="out_or_force")
     elif out.exists() or out.is_symlink():
-        raise UsageError(f"{out}: not a directory; name another with --out")
+        raise UsageError(f"{out}: not a directory", remedy="out")
 
 
-def _rng(seed: int, *purpose: str) -> np.random.Generator:
-    """Give each purpose a stream of its own, so that none depends on what else is drawn."""
+def _epigenome_name(number: int) -> str:
+    return f"E{number if number <= _LAST_UNPUBLISHED else _LAST_ROADMAP + number - _LAST_UNPUBLISHED:03d}"
+
+
+def _random_stream(seed: int, *purpose: str) -> np.random.Generator:
+    """Return the random generator for one purpose. It does not depend on what is drawn for other purposes."""
     key = [zlib.crc32(word.encode()) for word in purpose]
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def _scores(known: Mapping[str, MarkTruth]) -> dict[str, model.Floats]:
-    """Log odds of activity by mark, from all reads (``bayes``), and from the states (``latent``)."""
-    on = {mark: truth.log_on for mark, truth in known.items()}
-    off = {mark: truth.log_off for mark, truth in known.items()}
+def _score_genes(truth_of: Mapping[str, MarkTruth]) -> dict[str, model.Floats]:
+    """Return each gene's log odds of high activity, given the reads of one mark, all reads, or all states.
+
+    Returns
+    -------
+    dict of str to float64 (genes,)
+        Under the name of each mark, under ``bayes`` for all reads, and under ``latent`` for all states.
+    """
+    on = {mark: truth.log_on for mark, truth in truth_of.items()}
+    off = {mark: truth.log_off for mark, truth in truth_of.items()}
     return {
-        **{mark: model.log_odds({mark: on[mark]}, {mark: off[mark]}) for mark in known},
+        **{mark: model.log_odds({mark: on[mark]}, {mark: off[mark]}) for mark in truth_of},
         "bayes": model.log_odds(on, off),
         "latent": model.log_odds(
-            {mark: np.where(truth.state, 0.0, -np.inf) for mark, truth in known.items()},
-            {mark: np.where(truth.state, -np.inf, 0.0) for mark, truth in known.items()},
+            {mark: np.where(truth.state, 0.0, -np.inf) for mark, truth in truth_of.items()},
+            {mark: np.where(truth.state, -np.inf, 0.0) for mark, truth in truth_of.items()},
         ),
     }
 
 
-def _summary(
+def _summarize(
     epigenome: str,
     reads: int,
     positive: npt.NDArray[np.bool_],
@@ -245,7 +246,7 @@ def _truth_table(
     rpkm: model.Floats,
     isolated: npt.NDArray[np.bool_],
     log_odds: model.Floats,
-    known: Mapping[str, MarkTruth],
+    truth_of: Mapping[str, MarkTruth],
 ) -> pl.DataFrame:
     columns = {
         "gene_id": pl.Series(gene_id),
@@ -254,7 +255,7 @@ def _truth_table(
         "isolated": pl.Series(isolated),
         "log_odds": pl.Series(log_odds),
     }
-    for mark, truth in known.items():
+    for mark, truth in truth_of.items():
         columns[f"{mark}_on"] = pl.Series(truth.state)
         columns[f"{mark}_expected_reads"] = pl.Series(truth.expected)
     return pl.DataFrame(columns)
@@ -294,28 +295,31 @@ def _write_manifest(directory: Path, run: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def _filling(out: Path) -> Iterator[Path]:
-    """Give a directory to fill; on success what is in it takes its place in ``out``, else it is removed."""
+def _staging_directory(out: Path) -> Iterator[Path]:
+    """Give an empty directory. On success its files move to ``out``; on an error it is removed."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        # Inside `out` if that exists: it may be the root of another file system.
-        place = out if out.is_dir() else out.parent
-        with tempfile.TemporaryDirectory(prefix=f".{out.name[:100]}.", suffix=".part", dir=place) as temporary:
+        # Inside `out` if it exists: it may be a mount point, and files can be renamed only within a file system.
+        parent = out if out.is_dir() else out.parent
+        with tempfile.TemporaryDirectory(prefix=f".{out.name[:100]}.", suffix=".part", dir=parent) as temporary:
             directory = Path(temporary) / "simulation"
             directory.mkdir()
             yield directory
-            if place == out:
-                _move_into(out, directory)
+            if parent == out:
+                _replace_simulation(out, directory)
             else:
                 directory.rename(out)
     except OSError as error:
         raise StorageError(f"{out}: cannot be written ({error.strerror or error})") from error
 
 
-def _move_into(out: Path, directory: Path) -> None:
-    """Replace an earlier simulation; its manifest goes first and the new one comes last."""
+def _replace_simulation(out: Path, directory: Path) -> None:
+    """Replace the simulation in ``out`` by the one in ``directory``.
+
+    The old manifest is removed first and the new one is moved last, so that a manifest never lists missing files.
+    """
     files = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))["files"]
-    stale = set(_earlier_files(out / MANIFEST)) - set(files)
+    stale = set(_listed_files(out / MANIFEST)) - set(files)
     (out / MANIFEST).unlink(missing_ok=True)
     (out / "truth").mkdir(exist_ok=True)
     for name in stale:
@@ -324,9 +328,10 @@ def _move_into(out: Path, directory: Path) -> None:
         (directory / name).replace(out / name)
 
 
-def _earlier_files(manifest: Path) -> list[str]:
+def _listed_files(manifest: Path) -> list[str]:
+    """Return the files of an earlier simulation; none if there is no readable manifest."""
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        return [name for name in files if _OWN_FILE.fullmatch(name)]
+        return [name for name in files if _SIMULATED_FILE.fullmatch(name)]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return []

@@ -1,1 +1,1 @@
-"""Blocks of bytes from files, standard input and URLs."""
+"""Read blocks of bytes from files, standard input and URLs."""

@@ -1,16 +1,22 @@
-"""CRAM as a stream of BAM bytes: pysam decodes, and the rest of the engine sees BAM."""
+"""Convert CRAM to a stream of uncompressed BAM, so that the rest of the engine needs no CRAM code."""
 
 import os
 import threading
 
 from deepchrome.errors import BadDataError
 
-# Flag, reference, position, mapping quality and CIGAR: without the bases no reference sequence is needed.
+# Flag, reference, position, mapping quality and CIGAR. Bases are left out, so no reference sequence is needed.
 _REQUIRED_FIELDS = 0x2 | 0x4 | 0x8 | 0x10 | 0x20
 
 
 class CramStream:
-    """The alignments of a CRAM file as uncompressed BAM, decoded in a thread of its own."""
+    """The alignments of a CRAM file as uncompressed BAM, decoded by pysam in a separate thread.
+
+    Parameters
+    ----------
+    path
+        The CRAM file.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -21,10 +27,10 @@ class CramStream:
         self._thread.start()
 
     def _decode(self, writing: int) -> None:
-        import pysam  # slow to import, and few files are CRAM
+        import pysam  # here, because it is slow to import and few files are CRAM
 
         options = [f"required_fields={_REQUIRED_FIELDS}"]
-        verbosity = pysam.set_verbosity(0)  # htslib would write to standard error by itself
+        verbosity = pysam.set_verbosity(0)  # keep htslib from writing to standard error
         try:
             with (
                 open(writing, "wb") as pipe,
@@ -39,12 +45,18 @@ class CramStream:
             pysam.set_verbosity(verbosity)
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Read up to ``len(buffer)`` bytes of BAM; 0 at the end."""
+        """Read up to ``len(buffer)`` bytes of BAM; return how many, 0 at the end.
+
+        Raises
+        ------
+        BadDataError
+            pysam could not decode the file.
+        """
         n = self._pipe.readinto(buffer) or 0
         if n == 0:
             self._thread.join()
             if self._failure:
-                raise BadDataError(f"not a readable CRAM file ({self._failure}); get it again")
+                raise BadDataError(f"not a readable CRAM file ({self._failure}). Get the file again.")
         return n
 
     def close(self) -> None:

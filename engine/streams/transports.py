@@ -1,6 +1,6 @@
-"""One request for the bytes of an object, over http and s3: what differs between the two, and nothing else.
+"""Request the bytes of an object over http or s3, with the same response type and the same errors for both.
 
-fsspec makes the sessions, so that its configuration (headers, proxies, keys, endpoints) holds here too.
+fsspec creates the sessions, so its configuration (headers, proxies, keys, endpoints) applies.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from deepchrome.errors import StorageError, UsageError
 from deepchrome.version import VERSION
 
-_INSTALL = "reading from a URL takes more packages ({} is missing): pip install 'deepchrome[remote]'"
+_INSTALL = "reading from a URL needs more packages ({} is missing). Install them: pip install 'deepchrome[remote]'"
 try:
     import aiohttp
     import fsspec.asyn
@@ -25,52 +25,52 @@ try:
 except ImportError as missing:
     raise UsageError(_INSTALL.format(missing.name)) from None
 
-_ONE_TRY = {"retries": {"total_max_attempts": 1}}  # who asks knows when to ask again
+_ONE_TRY = {"retries": {"total_max_attempts": 1}}  # the caller decides when to retry
 
 
 @dataclass(frozen=True)
 class ObjectIdentity:
-    """What tells one state of an object from another.
+    """The size and the version of an object, as far as its server gives them.
 
     Attributes
     ----------
     size
-        In bytes; None if the server does not say.
+        Size in bytes, or None.
     etag
-        Its ETag or, lacking that, when it was last modified; None if the server says neither.
+        The ETag of the object; if there is none, the time of its last modification; if unknown, None.
     """
 
     size: int | None
     etag: str | None
 
     def differs(self, other: "ObjectIdentity") -> bool:
-        """Tell whether something that both know is not the same."""
-        return any(a != b for a, b in self._both_know(other))
+        """Return whether the sizes or the ETags differ. Unknown values are ignored."""
+        return any(a != b for a, b in self._known_pairs(other))
 
     def is_same(self, other: "ObjectIdentity") -> bool:
-        """Tell whether both know something, and all that both know is the same."""
-        return bool(self._both_know(other)) and not self.differs(other)
+        """Return whether size or ETag is known on both sides, and all values known on both sides are equal."""
+        return bool(self._known_pairs(other)) and not self.differs(other)
 
-    def _both_know(self, other: "ObjectIdentity") -> list[tuple[int | str, int | str]]:
+    def _known_pairs(self, other: "ObjectIdentity") -> list[tuple[int | str, int | str]]:
         pairs = ((self.size, other.size), (self.etag, other.etag))
         return [(a, b) for a, b in pairs if a is not None and b is not None]
 
 
 class DropError(Exception):
-    """The request failed in a way that another one may not: what happened, in words."""
+    """The request failed for a reason that may pass, which the message describes."""
 
 
 class StatusError(Exception):
-    """The server answered something else than the bytes.
+    """The server answered with an error status.
 
     Attributes
     ----------
     status
-        HTTP's.
+        The HTTP status code.
     retry_after
-        Seconds, if the server says how long to wait.
+        How long the server asks to wait, in seconds, or None.
     size
-        Of the object, where a range beyond its end was asked for.
+        The size of the object in bytes, if the request asked for a range beyond its end; otherwise None.
     """
 
     def __init__(self, status: int, retry_after: float | None, size: int | None) -> None:
@@ -81,27 +81,33 @@ class StatusError(Exception):
 
 
 class Body(Protocol):
-    """What an answer's bytes come from."""
+    """The body of a response."""
 
     def read(self, n: int) -> Awaitable[bytes]:
-        """Read up to ``n`` bytes; none at the end. Raises DropError."""
+        """Read up to ``n`` bytes; return none at the end.
+
+        Raises
+        ------
+        DropError
+            The connection failed.
+        """
 
     def close(self) -> None:
-        """Give up what has not been read."""
+        """Close the connection, whether or not all bytes have been read."""
 
 
 @dataclass(frozen=True)
 class RangeResponse:
-    """The bytes of an object, from some point on.
+    """A response with the bytes of an object from an offset on.
 
     Attributes
     ----------
     identity
-        Of the object.
+        Size and ETag of the object.
     offset
-        Where the bytes begin: 0 where the server does not know ranges, whatever was asked for.
+        Offset of the first byte in the body; 0 if the server ignores ranges.
     framed
-        Whether the end of the bytes can be told from a connection that was cut.
+        Whether a complete body can be distinguished from one whose connection was cut.
     body
         The bytes.
     """
@@ -113,40 +119,40 @@ class RangeResponse:
 
 
 def io_loop() -> asyncio.AbstractEventLoop:
-    """Return the loop that all requests run in; it has a thread of its own."""
+    """Return the event loop of all requests, which runs in its own thread."""
     loop: asyncio.AbstractEventLoop = fsspec.asyn.get_loop()
     return loop
 
 
 async def request_range(url: str, first: int, last: int | None = None) -> RangeResponse:
-    """Ask for the bytes of an object from ``first`` to ``last``, both included; to its end if that is None.
+    """Request the bytes of an object from offset ``first`` to offset ``last`` inclusive, or to the end if None.
 
     Raises
     ------
     DropError, StatusError
-        No answer, or another than the bytes.
+        The server does not answer, or answers with an error.
     StorageError
-        The request cannot be made at all.
+        The request cannot be sent.
     """
-    span = None if first == 0 and last is None else f"bytes={first}-{'' if last is None else last}"
-    return await (_ask_s3 if url[:2].lower() == "s3" else _ask_http)(url, span)
+    byte_range = None if first == 0 and last is None else f"bytes={first}-{'' if last is None else last}"
+    return await (_request_s3 if url[:2].lower() == "s3" else _request_http)(url, byte_range)
 
 
-async def _ask_http(url: str, span: str | None) -> RangeResponse:
-    files = _filesystem("http", os.getpid())
-    session = await files.set_session()
-    options = dict(files.kwargs)
+async def _request_http(url: str, byte_range: str | None) -> RangeResponse:
+    filesystem = _filesystem("http", os.getpid())
+    session = await filesystem.set_session()
+    options = dict(filesystem.kwargs)
     headers = {"User-Agent": f"deepchrome/{VERSION}", **options.pop("headers", {}), "Accept-Encoding": "identity"}
-    if span:
-        headers["Range"] = span
-    # What is proper as it stands is sent as it stands: a signature covers every character.
-    proper = url.isascii() and url.isprintable() and " " not in url
+    if byte_range:
+        headers["Range"] = byte_range
+    # Do not re-encode a valid URL, because the signature of a presigned URL covers every character.
+    is_encoded = url.isascii() and url.isprintable() and " " not in url
     try:
-        target = URL(url, encoded=proper)
+        target = URL(url, encoded=is_encoded)
         if not target.host or target.port == 0:
             raise ValueError
     except ValueError:
-        raise StorageError("this is not a proper URL") from None
+        raise StorageError("not a valid URL") from None
     with _http_errors():
         response = await session.get(target, headers=headers, **options)
     if response.status not in (200, 206):
@@ -155,7 +161,7 @@ async def _ask_http(url: str, span: str | None) -> RangeResponse:
         raise error
     offset, size = 0, response.content_length
     if response.status == 206:
-        offset, size = _content_range(response.headers.get("Content-Range", ""))
+        offset, size = _parse_content_range(response.headers.get("Content-Range", ""))
     identity = ObjectIdentity(size, response.headers.get("ETag") or response.headers.get("Last-Modified"))
     framed = response.content_length is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     return RangeResponse(identity, offset, framed, _HttpBody(response))
@@ -175,11 +181,11 @@ class _HttpBody:
 
 @contextmanager
 def _http_errors() -> Iterator[None]:
-    """Turn what aiohttp raises into words without the URL, which may hold a secret."""
+    """Translate the errors of aiohttp to messages without the URL, which may contain a secret."""
     try:
         yield
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        raise StorageError("this is not a proper URL") from None
+        raise StorageError("not a valid URL") from None
     except aiohttp.TooManyRedirects:
         raise StorageError("the server redirects without end") from None
     except aiohttp.ClientSSLError as error:
@@ -189,23 +195,23 @@ def _http_errors() -> Iterator[None]:
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError):
         raise DropError("the connection was cut") from None
     except aiohttp.ClientError as error:
-        raise DropError(f"no proper answer ({type(error).__name__})") from None
+        raise DropError(f"no valid response ({type(error).__name__})") from None
 
 
-async def _ask_s3(url: str, span: str | None) -> RangeResponse:
-    files = _filesystem("s3", os.getpid())
-    bucket, key, version = files.split_path(url)
-    options = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {}), **files.req_kw}
-    if span:
-        options["Range"] = span
+async def _request_s3(url: str, byte_range: str | None) -> RangeResponse:
+    filesystem = _filesystem("s3", os.getpid())
+    bucket, key, version = filesystem.split_path(url)
+    options = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {}), **filesystem.req_kw}
+    if byte_range:
+        options["Range"] = byte_range
     with _s3_errors():
-        await files.set_session()
-        client = await files.get_s3(bucket)
+        await filesystem.set_session()
+        client = await filesystem.get_s3(bucket)
         response = await client.get_object(**options)
     offset, size = 0, response.get("ContentLength")
     framed = size is not None
     if response.get("ContentRange"):
-        offset, size = _content_range(response["ContentRange"])
+        offset, size = _parse_content_range(response["ContentRange"])
     return RangeResponse(ObjectIdentity(size, response.get("ETag")), offset, framed, _S3Body(response["Body"]))
 
 
@@ -234,25 +240,28 @@ def _s3_errors() -> Iterator[None]:
     except (s3.HTTPClientError, s3.ConnectionError, s3.IncompleteReadError) as error:
         raise DropError(f"the connection failed ({type(error).__name__})") from None
     except s3.BotoCoreError as error:
-        raise StorageError(f"s3 cannot be asked ({' '.join(str(error).split())})") from None
+        raise StorageError(f"the s3 request cannot be sent ({' '.join(str(error).split())})") from None
 
 
 def _status_error(status: int, headers: Any) -> StatusError:
-    lower = {name.lower(): value for name, value in headers.items()}
-    after, wait = lower.get("retry-after", ""), None
-    if after.isdecimal():
-        wait = float(after)
-    elif after:
-        try:
-            wait = (parsedate_to_datetime(after).astimezone(UTC) - datetime.now(UTC)).total_seconds()
-        except ValueError:
-            wait = None
-    size = lower.get("content-range", "").rpartition("/")[2]
-    return StatusError(status, wait, int(size) if size.isdecimal() else None)
+    values = {name.lower(): value for name, value in headers.items()}
+    size = values.get("content-range", "").rpartition("/")[2]
+    retry_after = _parse_retry_after(values.get("retry-after", ""))
+    return StatusError(status, retry_after, int(size) if size.isdecimal() else None)
 
 
-def _content_range(text: str) -> tuple[int, int | None]:
-    """Return where ``bytes first-last/size`` begins, and the size if it is known."""
+def _parse_retry_after(text: str) -> float | None:
+    """Return the seconds to wait that a Retry-After header gives as a number or as a date."""
+    if text.isdecimal():
+        return float(text)
+    try:
+        return (parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return None
+
+
+def _parse_content_range(text: str) -> tuple[int, int | None]:
+    """Return the first offset and the object size of ``bytes first-last/size``; the size is None if unknown."""
     span, _, size = text.removeprefix("bytes").strip().partition("/")
     first = span.partition("-")[0]
     if not first.isdecimal():
@@ -261,19 +270,19 @@ def _content_range(text: str) -> tuple[int, int | None]:
 
 
 @cache
-def _filesystem(protocol: str, process: int) -> Any:  # noqa: ARG001 - sessions do not outlive a fork
+def _filesystem(protocol: str, process: int) -> Any:  # noqa: ARG001 - part of the cache key: forks need new sessions
     settings = fsspec.config.conf.get(protocol, {})
     if protocol == "http":
-        # As stored: what is packed stays packed, whatever the server says of its encoding.
-        ours = {"trust_env": True, "auto_decompress": False, "timeout": aiohttp.ClientTimeout(total=None)}
-        client = ours | settings.get("client_kwargs", {})
+        # Keep the bytes as stored: some servers declare the gzip of a .gz file as a content encoding.
+        defaults = {"trust_env": True, "auto_decompress": False, "timeout": aiohttp.ClientTimeout(total=None)}
+        client = defaults | settings.get("client_kwargs", {})
         return fsspec.filesystem("http", skip_instance_cache=True, client_kwargs=client)
     try:
-        import s3fs  # noqa: F401 - fsspec needs it
+        import s3fs  # noqa: F401 - required by fsspec
         from botocore.session import Session  # type: ignore[import-untyped]
     except ImportError as missing:
         raise UsageError(_INSTALL.format(missing.name)) from None
-    given: dict[str, Any] = {"config_kwargs": _ONE_TRY | settings.get("config_kwargs", {})}
+    options: dict[str, Any] = {"config_kwargs": _ONE_TRY | settings.get("config_kwargs", {})}
     if not {"anon", "key", "profile", "session"} & set(settings):
-        given["anon"] = Session().get_credentials() is None
-    return fsspec.filesystem("s3", skip_instance_cache=True, **given)
+        options["anon"] = Session().get_credentials() is None
+    return fsspec.filesystem("s3", skip_instance_cache=True, **options)

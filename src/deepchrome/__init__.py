@@ -1,7 +1,8 @@
-"""deepchrome: gene expression from histone marks, from the raw reads up.
+"""deepchrome: predict gene expression from histone marks, from the raw reads up.
 
-The engine counts reads exactly as ``bedtools multicov`` does; the trainer is in ``deepchrome.train``.
-Names are imported on first use, so that ``import deepchrome`` costs nothing.
+The engine (``deepchrome.engine``) counts reads exactly as ``bedtools multicov`` does. The trainer
+(``deepchrome.train``) fits DeepChrome models to the counts. Public names are imported on first use,
+so that ``import deepchrome`` is fast.
 """
 
 from importlib import import_module
@@ -21,38 +22,108 @@ if TYPE_CHECKING:
     from deepchrome.engine.features.featurize import featurize as featurize
     from deepchrome.engine.features.store import Features as Features
     from deepchrome.engine.features.store import read_features as read_features
+    from deepchrome.train.datasets.expression import Expression as Expression
+    from deepchrome.train.datasets.expression import read_expression as read_expression
+    from deepchrome.train.datasets.inputs import InputOptions as InputOptions
+    from deepchrome.train.datasets.labels import LabelAudit as LabelAudit
+    from deepchrome.train.datasets.labels import audit_labels as audit_labels
+    from deepchrome.train.datasets.labels import label_genes as label_genes
+    from deepchrome.train.datasets.source import FeatureSource as FeatureSource
+    from deepchrome.train.datasets.source import TextSource as TextSource
+    from deepchrome.train.fitting.config import FitConfig as FitConfig
+    from deepchrome.train.fitting.config import Placement as Placement
+    from deepchrome.train.run.directory import Run as Run
+    from deepchrome.train.run.directory import load_run as load_run
+    from deepchrome.train.run.summary import Summary as Summary
+    from deepchrome.train.run.train import RunOptions as RunOptions
+    from deepchrome.train.run.train import train_models as train_models
+    from deepchrome.train.scoring.evaluate import Evaluation as Evaluation
+    from deepchrome.train.scoring.evaluate import ScoredGenes as ScoredGenes
+    from deepchrome.train.scoring.evaluate import evaluate as evaluate
+    from deepchrome.train.scoring.evaluate import load_unseen_genes as load_unseen_genes
+    from deepchrome.train.scoring.evaluate import score_datasets as score_datasets
+    from deepchrome.train.scoring.evaluate import score_test_genes as score_test_genes
+    from deepchrome.train.scoring.predict import predict as predict
 
-_HOME = {
+_MODULES = {
+    "Evaluation": "deepchrome.train.scoring.evaluate",
+    "Expression": "deepchrome.train.datasets.expression",
+    "FeatureSource": "deepchrome.train.datasets.source",
     "Features": "deepchrome.engine.features.store",
+    "FitConfig": "deepchrome.train.fitting.config",
     "Genes": "deepchrome.engine.annotation.genes",
     "Genome": "deepchrome.engine.annotation.genome",
+    "InputOptions": "deepchrome.train.datasets.inputs",
+    "LabelAudit": "deepchrome.train.datasets.labels",
+    "Placement": "deepchrome.train.fitting.config",
     "ReadTally": "deepchrome.engine.counting.count",
+    "Run": "deepchrome.train.run.directory",
+    "RunOptions": "deepchrome.train.run.train",
+    "ScoredGenes": "deepchrome.train.scoring.evaluate",
+    "Summary": "deepchrome.train.run.summary",
+    "TextSource": "deepchrome.train.datasets.source",
     "Windows": "deepchrome.engine.annotation.windows",
+    "audit_labels": "deepchrome.train.datasets.labels",
     "count_reads": "deepchrome.engine.counting.count",
+    "evaluate": "deepchrome.train.scoring.evaluate",
     "featurize": "deepchrome.engine.features.featurize",
+    "label_genes": "deepchrome.train.datasets.labels",
+    "load_run": "deepchrome.train.run.directory",
+    "load_unseen_genes": "deepchrome.train.scoring.evaluate",
+    "predict": "deepchrome.train.scoring.predict",
+    "read_expression": "deepchrome.train.datasets.expression",
     "read_features": "deepchrome.engine.features.store",
     "read_genes": "deepchrome.engine.annotation.genes",
     "read_genome": "deepchrome.engine.annotation.genome",
+    "score_datasets": "deepchrome.train.scoring.evaluate",
+    "score_test_genes": "deepchrome.train.scoring.evaluate",
+    "train_models": "deepchrome.train.run.train",
     "tss_windows": "deepchrome.engine.annotation.windows",
 }
 
 __version__ = VERSION
 __all__ = [
+    "Evaluation",
+    "Expression",
+    "FeatureSource",
     "Features",
+    "FitConfig",
     "Genes",
     "Genome",
+    "InputOptions",
+    "LabelAudit",
+    "Placement",
     "ReadTally",
+    "Run",
+    "RunOptions",
+    "ScoredGenes",
+    "Summary",
+    "TextSource",
     "Windows",
+    "audit_labels",
     "count_reads",
+    "evaluate",
     "featurize",
+    "label_genes",
+    "load_run",
+    "load_unseen_genes",
+    "predict",
+    "read_expression",
     "read_features",
     "read_genes",
     "read_genome",
+    "score_datasets",
+    "score_test_genes",
+    "train_models",
     "tss_windows",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'deepchrome' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,44 +1,46 @@
-"""The whole main job on simulated data, whose truth is known: what ``dc demo`` runs."""
+"""The whole analysis on simulated data, whose truth is known. This is what ``dc demo`` runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from deepchrome.engine.features.featurize import featurize
 from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.simulation.simulate import SimulatedEpigenome, simulate
-from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import LabelAudit, audit_labels
-from deepchrome.train.fitting.config import FitConfig
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.report.visualize import VisualizeResult, visualize
-from deepchrome.train.run.directory import Run
+from deepchrome.train.run.directory import load_run
 from deepchrome.train.run.protocols import BEST
-from deepchrome.train.run.trainer import train_run
+from deepchrome.train.run.train import RunOptions, train_models
 from deepchrome.train.scoring.evaluate import Evaluation, evaluate, score_test_genes
 
-EPIGENOMES, GENES, READS, EPOCHS = 3, 3000, 300_000, 25
+EPIGENOMES: Final = 3
+GENES: Final = 3000
+READS: Final = 300_000
+EPOCHS: Final = 25
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made and found.
+    """Directories and results of a demo.
 
     Attributes
     ----------
     data, features, run
-        The directories of the simulated reads, the features, and the trained models.
+        The directories of the simulated data, the features, and the trained models.
     simulated
-        Per epigenome, what can at best be known from its reads.
+        For each epigenome, the AUROC that its reads allow at best.
     outcomes
-        Per file of reads, its tally.
+        For each file of reads, what was counted.
     audits
-        Per epigenome, its labels.
+        For each epigenome, its labels.
     evaluations
-        Per epigenome, how its model does on test genes.
-    seen
-        The report, and what is in it.
+        For each epigenome, how its model scores test genes.
+    report
+        The report, and what it contains.
     """
 
     data: Path
@@ -48,36 +50,31 @@ class Demo:
     outcomes: Sequence[FileOutcome]
     audits: Sequence[LabelAudit]
     evaluations: Sequence[Evaluation]
-    seen: VisualizeResult
+    report: VisualizeResult
 
 
-def run_demo(out: Path, say: Callable[[str], None]) -> Demo:
+def run_demo(out: Path, on_message: Callable[[str], None]) -> Demo:
     """Simulate, featurize, label, train, evaluate and visualize.
 
     Parameters
     ----------
     out
-        Directory for everything; what an earlier demo left there is replaced.
-    say
-        Told, in a line each, what is being done.
+        Directory for all output. Files of an earlier demo are replaced.
+    on_message
+        Called with one line about each step before it starts.
     """
     data, features, run = out / "data", out / "features", out / "run"
-    say(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")
+    on_message(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")
     simulated = simulate(data, epigenomes=EPIGENOMES, genes=GENES, reads=READS, force=True)
-    say("counting them in bins around every TSS")
+    on_message("counting reads in bins around every TSS")
     outcomes = featurize([data], genes=data / "genes.tsv", genome="hg19", out=features, force=True)
     expression = data / "expression.tsv"
     audits = audit_labels(read_expression(expression))
-    say(f"training {EPIGENOMES} models, {EPOCHS} epochs")
-    choices: dict[str, Any] = {"label_rule": "numeric", "split": "random", "seed": 1, "n_train": None}
-    datasets, report = load_datasets(
-        features, expression, orient=BEST["orient"], transform=BEST["transform"], **choices
-    )
-    config = FitConfig(epochs=EPOCHS)
-    origin = {"features": str(features.resolve()), "expression": str(expression.resolve()), **choices}
-    train_run(run, datasets, report.inputs, config, origin=origin, force=True)
-    say("testing them on genes they have not seen")
-    evaluations = evaluate(score_test_genes(Run(run)))
-    say("asking the models which patterns of marks say on and off")
-    seen = visualize(run, out / "report", force=True)
-    return Demo(data, features, run, simulated, outcomes, audits, evaluations, seen)
+    on_message(f"training {EPIGENOMES} models for {EPOCHS} epochs")
+    source = FeatureSource(features, expression, split="random")
+    train_models(source, run, config=replace(BEST.fit, epochs=EPOCHS), options=RunOptions(force=True))
+    on_message("testing the models on unseen genes")
+    evaluations = evaluate(score_test_genes(load_run(run)))
+    on_message("computing the patterns of marks that the models associate with on and off")
+    report = visualize(run, out / "report", force=True)
+    return Demo(data, features, run, simulated, outcomes, audits, evaluations, report)

@@ -1,21 +1,21 @@
-"""Errors for the user: one clear line and an exit code.
+"""Errors for the user: a one-line message and an exit code.
 
-The exit codes follow ``sysexits.h``: 2 usage, 65 bad data, 66 missing input, 74 input or output failed.
+The exit codes follow ``sysexits.h``: 2 wrong usage, 65 bad data, 66 missing input, 74 input or output failed.
 """
 
 
 class DeepchromeError(Exception):
-    """Base class of all errors whose message is for the user.
+    """Base class of all errors whose message is written for the user.
 
     A message has the form ``PATH[:LINE]: problem (value found). Fix.``
 
     Parameters
     ----------
     message
-        The problem: what is wrong, where, and how to fix it. It never names a command-line option.
+        What is wrong, where, and how to fix it. It never names a command-line option.
     remedy
-        The parameter that accepts the situation or avoids it, such as ``force`` or ``allow_empty``; empty if
-        there is none. A front end turns it into advice in its own words: the command line names the option.
+        The parameter that avoids the problem or accepts it, such as ``force`` or ``allow_empty``. Empty if there
+        is none. The command line turns it into advice that names the option.
     """
 
     exit_code = 65
@@ -25,25 +25,29 @@ class DeepchromeError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Return the message as one printable line: names come from data, and a terminal obeys control characters."""
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+        """Return the message in one line, with control characters escaped.
+
+        Messages quote names from data files, and a terminal would execute control characters in them.
+        """
+        characters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+        return "".join(characters)  # guard: printable-messages
 
 
 class UsageError(DeepchromeError):
-    """The call makes no sense: the value of a parameter, or a combination of parameters."""
+    """A parameter, or a combination of parameters, is not valid."""
 
     exit_code = 2
 
 
 class ParameterError(UsageError):
-    """One parameter has a value that makes no sense.
+    """The value of one parameter is not valid.
 
     Parameters
     ----------
     parameter
-        Its name, as in the library call: ``bin_size``.
+        The name of the parameter in the library call: ``bin_size``.
     problem
-        What is wrong with its value, as the rest of a sentence: ``must be at least 1, got 0``.
+        The rest of the sentence that starts with the name: ``must be at least 1, got 0``.
     """
 
     def __init__(self, parameter: str, problem: str) -> None:
@@ -51,12 +55,12 @@ class ParameterError(UsageError):
         self.parameter, self.problem = parameter, problem
 
     def __reduce__(self) -> tuple[type["ParameterError"], tuple[str, str]]:
-        """Pickle the two arguments: errors travel between processes of a cluster."""
+        """Pickle both arguments, because errors travel between the processes of a cluster."""
         return type(self), (self.parameter, self.problem)
 
 
 class BadDataError(DeepchromeError):
-    """An input file does not hold what it must."""
+    """The content of an input file is not valid."""
 
     exit_code = 65
 
@@ -68,6 +72,6 @@ class MissingInputError(DeepchromeError):
 
 
 class StorageError(DeepchromeError):
-    """Reading or writing failed: disk full, no permission, a dropped connection, a lock held."""
+    """Reading or writing failed: the disk is full, permission is denied, a connection dropped, a lock is held."""
 
     exit_code = 74

@@ -1,3 +1,3 @@
-"""The version: of the distribution, and in the metadata of what it writes."""
+"""The version of the package, which is also stored in the metadata of output files."""
 
 VERSION = "0.1.0"

@@ -1,6 +1,6 @@
-"""Write the figures of the last full campaign into docs/reliability.md, between its markers.
+"""Write the figures of the newest full campaign into docs/reliability.md, between its markers.
 
-Usage: report.py [RESULTS.json]; by default the newest full one in tests/campaign/results.
+Usage: report.py [RESULTS.json].
 """
 
 import json
@@ -17,53 +17,45 @@ DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-def newest() -> Path:
-    full = [
-        path for path in Path(__file__).with_name("results").glob("*.json") if json.loads(path.read_bytes())["full"]
-    ]
-    return max(full, key=lambda path: path.stat().st_mtime)
+def newest_results() -> Path:
+    """Return the newest results of a full campaign."""
+    paths = Path(__file__).with_name("results").glob("*.json")
+    full = [(results["date"], path) for path in paths if (results := json.loads(path.read_bytes()))["full"]]
+    return max(full)[1]
 
 
-def outcome(row: dict[str, Any]) -> str:
-    parts = [f"{row[word]} {word}" for word in ("passed", "failed", "skipped") if row[word]]
-    return ", ".join(parts) + (f" (at {row['commit']})" if "commit" in row else "")
-
-
-def figures(row: dict[str, Any]) -> str:
-    return "; ".join(f"{value:,} {name}" for name, value in row["figures"].items())
-
-
-def table(results: dict[str, Any]) -> str:
-    """Return the account of one campaign: what was promised, tried and found, then the tests by name."""
+def format_table(results: dict[str, Any]) -> str:
+    """Return the Markdown for one campaign: when and where it ran, and a table of its rows."""
     lines = [
-        f"Run on {results['date']} at commit {results['commit']}: {results['minutes']:.0f} minutes on "
-        f"{results['cores']} cores ({results['system']}, Python {results['python']}){results.get('note', '')}.",
+        f"The last full campaign ran on {results['date']} at commit {results['commit']} and took "
+        f"{results['minutes']:.0f} minutes",
+        f"on {results['cores']} cores ({results['system']}, Python {results['python']}){results.get('note', '')}.",
         "",
-        "| what goes wrong | what we promise | tests | tried |",
-        "|---|---|---|---|",
+        "| failure | promise | tested |",
+        "|---|---|---|",
     ]
     for name, row in ROWS.items():
-        found = results["rows"].get(name)
-        got = (outcome(found), figures(found)) if found else ("none ran", "")
-        lines.append(f"| {row.failure} | {row.promise} | {got[0]} | {got[1]} |")
-    lines += ["", "<details><summary>The tests of each row, by name</summary>", ""]
-    for name, row in ROWS.items():
-        names: dict[str, list[str]] = {}
-        for test in results["rows"].get(name, {"tests": {}})["tests"]:
-            file, _, function = test.partition("::")
-            names.setdefault(file, []).append(f"`{function}`")
-        tests = "; ".join(f"{file}: {', '.join(functions)}" for file, functions in names.items())
-        lines.append(f"- *{row.failure}*: {tests}")
-    return "\n".join([*lines, "", "</details>"])
+        lines.append(f"| {row.failure} | {row.promise} | {_format_outcome(results['rows'].get(name))} |")
+    return "\n".join(lines)
 
 
-def main() -> None:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else newest()
+def _format_outcome(outcome: dict[str, Any] | None) -> str:
+    """Return the numbers of tests and of cases that they tried."""
+    if outcome is None:
+        return "not run"
+    parts = [f"{outcome['passed']} test{'s' if outcome['passed'] != 1 else ''} passed"]
+    parts += [f"{outcome[word]} {word}" for word in ("failed", "skipped") if outcome[word]]
+    parts += [f"{value:,} {name}" for name, value in outcome["figures"].items()]
+    return "; ".join(parts) + (f" (at commit {outcome['commit']})" if "commit" in outcome else "")
+
+
+def update_document(path: Path) -> None:
+    """Write the table of some results into the document."""
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
-    text = f"{before}{BEGIN}\n{table(json.loads(path.read_bytes()))}\n{END}{after}"
-    DOCUMENT.write_text(text, encoding="utf-8")
+    table = format_table(json.loads(path.read_bytes()))
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    update_document(Path(sys.argv[1]) if len(sys.argv) > 1 else newest_results())

@@ -1,7 +1,7 @@
-"""What can go wrong, what we promise then, and how much of it a run tries.
+"""The failures that the campaign tests, and what deepchrome promises for each.
 
-Tests say which rows they prove: ``@pytest.mark.campaign("truncation")``. In small they are part of the suite; with
-DEEPCHROME_CAMPAIGN=full (``make campaign``) the same tests try as much as the table of docs/reliability.md says.
+A test names its rows: ``@pytest.mark.campaign("truncation")``. In the normal suite these tests try few cases; with
+DEEPCHROME_CAMPAIGN=full (``make campaign``) they try many. docs/reliability.md has the table.
 """
 
 import os
@@ -14,88 +14,91 @@ FULL = os.environ.get("DEEPCHROME_CAMPAIGN") == "full"
 
 
 def sized(small: T, full: T) -> T:
-    """Return how much to try: little beside the suite, much in the full campaign."""
+    """Return the number of cases to try: ``small`` in the normal suite, ``full`` in the full campaign."""
     return full if FULL else small
 
 
 @dataclass(frozen=True)
 class Row:
+    """A failure and the promise for it."""
+
     failure: str
     promise: str
 
 
 ROWS = {
     "truncation": Row(
-        "reads cut short: gzip, bgzip, BAM, at any byte and right behind a line",
-        "exit 65, no output, what stood there untouched",
+        "reads cut short at any byte or at the end of a line: gzip, bgzip, BAM",
+        "exit 65; no output; existing files unchanged",
     ),
-    "flips": Row("a bit flipped in gzip, bgzip or BAM", "exit 65, or the very same counts; never others"),
-    "no-eof": Row("bgzip or BAM without its end-of-file block", "exit 65 unless `--allow-no-eof`"),
-    "members": Row("gzip of many members, empty ones among them", "the counts of the plain file"),
+    "flips": Row("a flipped bit in gzip, bgzip or BAM", "exit 65, or the same counts"),
+    "no-eof": Row("bgzip or BAM without its end-of-file block", "exit 65, unless `--allow-no-eof`"),
+    "members": Row("gzip of many members, some of them empty", "the counts of the plain file"),
     "lines": Row(
-        "a line that is no read: ragged, not a number, negative, end before start, beyond 2^29 - 1, NUL",
-        "exit 65; file, number of the line and the line; no output",
+        "a malformed line: missing fields, not a number, negative, end before start, beyond 2^29 - 1, NUL",
+        "exit 65; a message with file, line number and line; no output",
     ),
     "memory": Row(
-        "a line without end; a few MB that unpack to gigabytes",
-        "lines above 64 KiB refused; peak memory stays below 400 MB",
+        "a line that never ends; a few MB that decompress to gigabytes",
+        "lines above 64 KiB refused; peak memory below 400 MB",
     ),
     "naming": Row(
-        "another genome: 1 for chr1, hardly a read near the genes", "exit 65 and the names, unless asked otherwise"
+        "reads of another genome: 1 for chr1, or almost no reads near genes",
+        "exit 65 and a message with the names, unless an option accepts it",
     ),
-    "empty": Row("no read at all", "exit 65 unless `--allow-empty`"),
-    "parity": Row("a miscount", "bedtools' counts, bin by bin, on random files of every kind"),
+    "empty": Row("a file without reads", "exit 65, unless `--allow-empty`"),
+    "parity": Row("a wrong count", "the counts of bedtools in every bin, on random files of every format"),
     "cases": Row(
-        "a kind of line or bin that programs differ on",
-        "bedtools' answer or our own, on purpose, as docs/definitions.md lists them one by one",
+        "lines and bins that programs count differently",
+        "the counts of bedtools, or the documented exception, for every case in docs/definitions.md",
     ),
     "bounds": Row(
-        "the kernels look beyond their buffer",
-        "never: run once with numba's bounds checks, once as plain Python with every look-up checked",
+        "kernels that read outside their buffer",
+        "never: tested with numba's bounds checks, and as plain Python with every access checked",
     ),
-    "fuzz": Row("input that nobody thought of", "the naive reader's counts or its refusal; no crash"),
-    "overflow": Row("a bin with more than 2^32 - 1 reads", "exact up to there, refused beyond; never wrapped"),
+    "fuzz": Row("random and guided malformed input", "the result of the naive reader; no crash"),
+    "overflow": Row("a bin with more than 2^32 - 1 reads", "exact counts up to the limit; exit 65 above"),
     "disk": Row(
         "disk full, file too large, no permission, read-only file system",
-        "exit 74 (66 for input); what stood there untouched; nothing half-written left",
+        "exit 74 (66 for input); existing files unchanged; no partial files",
     ),
-    "install": Row("no place to keep compiled kernels", "they are compiled anew, and the counts are right"),
-    "kills": Row("killed at any moment", "every file is the old one or the complete new one; a rerun finishes"),
-    "races": Row("two runs on one output", "the second exits 74 and names the first"),
+    "install": Row("no directory for compiled kernels", "the kernels are compiled in every run; the same counts"),
+    "kills": Row("killed at any moment", "every file is the old one or the complete new one; a new run finishes"),
+    "races": Row("two runs with the same output", "the second exits with 74 and names the first"),
     "clock": Row(
-        "clocks that are wrong; output on another file system than temporary files", "not a byte of the output differs"
+        "wrong clocks; output and temporary files on different file systems", "the output is the same in every byte"
     ),
-    "interrupt": Row("Ctrl-C", "exit 130; what stood there untouched"),
+    "interrupt": Row("Ctrl-C", "exit 130; existing files unchanged"),
     "features": Row(
-        "a byte changed in a feature file, or a file of another program or version",
-        "exit 65, or what is read is what was written",
+        "a changed byte in a feature file; a file of another program or version",
+        "exit 65, or the values that were written",
     ),
     "runs": Row(
-        "a byte changed in a run's tables, config or models; arrays of other shapes",
-        "exit 65, or what is read is what was written",
+        "a changed byte in the tables, config or models of a run; arrays of other shapes",
+        "exit 65, or the values that were written",
     ),
-    "pickles": Row("a pickle that runs code, under the name of a model", "refused unread"),
+    "pickles": Row("a pickle with code in place of a model", "refused before it is read"),
     "names": Row(
         "names with markup, control characters, path separators, 10,000 characters, any script",
-        "refused where they become files, harmless and unchanged elsewhere; no element in the report",
+        "refused as file names; shown unchanged and without effect in terminal and report",
     ),
     "numbers": Row(
-        "RPKM missing, NaN, infinite, negative, all equal; labels of one class; no gene, one gene, one bin, 30 marks",
-        "refused by name and count, or a result that says what it lacks; no NaN becomes a label",
+        "RPKM missing, NaN, infinite, negative or all equal; labels of one class; no gene, one gene, one bin, 30 marks",
+        "refused with names and numbers, or a result that reports what is missing; no label from NaN",
     ),
     "resume": Row(
-        "cut off and run again; reads, output or what is asked for changed in between",
-        "what holds is kept, what is missing or changed is counted, what is another's is refused; all told",
+        "interrupted and run again, with or without changes of reads, output or options",
+        "valid output kept; missing or outdated output counted again; other files refused; all reported",
     ),
     "network": Row(
-        "connections cut, stalled, refused; servers that lie about sizes or change what they send; wrong hashes",
-        "resumed, or exit 74 or 66; every byte or an error; nothing unchecked under its final name",
+        "connections cut, stalled or refused; wrong sizes; files that change during transfer; wrong hashes",
+        "resumed, or exit 74 or 66; complete or an error; no unchecked file under its final name",
     ),
     "cluster": Row(
-        "a worker lost in the middle, a file that kills its workers, another version, no scheduler",
-        "the bytes of one machine; what is lost is done elsewhere, or named in the summary",
+        "a lost worker, a file that kills its workers, another version, no scheduler",
+        "the same bytes as on one machine; lost tasks repeated, or reported in the summary",
     ),
-    "one-bad": Row("one bad file among many", "the others are done; it is named in the summary; exit 65"),
-    "supply": Row("a dependency that changes under us", "all are pinned in the one lock that tests and demo use"),
-    "messages": Row("any of these, met on the command line", "one line that says what and where; no traceback"),
+    "one-bad": Row("one bad file among many", "the others are counted; exit 65; the summary names the bad file"),
+    "supply": Row("a new version of a dependency", "all versions are pinned in the lock that tests and demo use"),
+    "messages": Row("any of these on the command line", "one line with the problem and its place; no traceback"),
 }

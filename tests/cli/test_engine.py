@@ -1,4 +1,4 @@
-"""dc featurize and dc verify as a user meets them: exit codes, one clear line, no traceback, nothing half done."""
+"""Run ``dc featurize`` and ``dc verify``: exit codes, one-line errors without traceback, complete outputs only."""
 
 import contextlib
 import getpass
@@ -23,7 +23,7 @@ from deepchrome.common.files import output_lock
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
-TEXT = reads_text(1000)
+TEXT = reads_text(1000)  # tagAlign lines
 COMMAND = (sys.executable, "-m", "deepchrome")
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def given(folder: Path, out: str = "out") -> list[str]:
+def required_options(folder: Path, out: str = "out") -> list[str]:
     return ["--genes", f"{folder}/genes.tsv", "--genome", f"{folder}/small.sizes", "--out", f"{folder}/{out}"]
 
 
@@ -46,30 +46,29 @@ def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
 
 
 def one_line(err: str) -> str:
-    """The message is one line, begins with dc:, and is no traceback."""
+    """Return the only line that begins with ``dc:``; check that there is no traceback."""
     assert "Traceback" not in err
     (line,) = [line for line in err.splitlines() if line.startswith("dc: ")]
     return line
 
 
-def test_a_run(folder: Path) -> None:
-    """The table on stdout, all else on stderr."""
+def test_table_is_on_stdout_and_messages_on_stderr(folder: Path) -> None:
     ran = featurize(folder, folder)
     assert ran.code == 0
     rows = [line.split("\t") for line in ran.out.splitlines()]
     assert tuple(rows[0]) == SUMMARY_COLUMNS
     assert [row[:3] + row[-1:] for row in rows[1:]] == [["E1", "A", "1000", "done"], ["E1", "B", "1000", "done"]]
-    said = [line for line in ran.err.splitlines() if not line.startswith("compiling")]  # as the first run ever does
-    assert said.pop() == f"{folder / 'out'}: 1 of 1 epigenomes written, and summary.tsv"
-    assert len(said) == 2
-    for i, line in enumerate(said, 1):
-        assert re.match(rf"E1 [AB]: 1,000 reads in \d+\.\d s; {i} of 2 files, \d+\.\d million reads a second", line)
+    messages = [line for line in ran.err.splitlines() if not line.startswith("compiling")]  # only in the first run
+    assert messages.pop() == f"{folder / 'out'}: 1 of 1 epigenomes written. See summary.tsv."
+    assert len(messages) == 2
+    for i, line in enumerate(messages, 1):
+        assert re.match(rf"E1 [AB]: 1,000 reads in \d+\.\d s; {i} of 2 files, \d+\.\d million reads/s", line)
     counts = read_features(folder / "out" / "E1.parquet").counts
     assert (counts[:, :, 0] == counts_of(TEXT)).all()
     assert (counts[:, :, 1] == counts_of(TEXT)).all()
 
 
-def test_json(folder: Path) -> None:
+def test_json_tables(folder: Path) -> None:
     (folder / "E2-A.bed").write_bytes(b"")
     ran = featurize(folder, folder, "--json")
     assert ran.code == 65
@@ -84,69 +83,74 @@ def test_json(folder: Path) -> None:
     assert result.items() >= {"epigenome": "E1", "mark": "A", "genes": 10, "different": 0, "agrees": True}.items()
 
 
-def test_what_is_special_about_the_genes_is_said(folder: Path) -> None:
+def test_unusual_genes_are_reported(folder: Path) -> None:
     with open(folder / "genes.tsv", "a") as file:
         file.write("edge\tS\tchr1\t100\t+\nlost\tS\tchrX\t100\t+\ng0\tS\tchr2\t70000\t-\n")
     err = featurize(folder, folder).err
-    assert "1 genes lie on chromosomes that small.sizes lacks; all their bins are 0: lost\n" in err
-    assert "1 genes reach beyond their chromosome; the bins outside are 0: edge\n" in err
-    assert "1 rows repeat a gene id; --unique-genes keeps the first of each\n" in err
+    assert "genes on chromosomes that small.sizes lacks (all bins are 0): 1: lost\n" in err
+    assert "genes with bins outside their chromosome (these bins are 0): 1: edge\n" in err
+    assert "rows that repeat a gene ID: 1. Use --unique-genes to keep only the first row of each.\n" in err
     err = featurize(folder, folder, "--force", "--edge", "drop", "--unique-genes").err
-    assert "1 genes reach beyond their chromosome and were dropped: edge\n" in err
+    assert "genes dropped because they have bins outside their chromosome: 1: edge\n" in err
     assert "repeat" not in err
 
 
-def test_standard_input(folder: Path) -> None:
+def test_reads_on_standard_input(folder: Path) -> None:
     for text in (TEXT, *(PACK[kind](TEXT) for kind in ("gzip", "bgzip"))):
         assert featurize(folder, "-", "--name", "E9-A", "--force", stdin=text).code == 0
         assert (read_features(folder / "out" / "E9.parquet").counts[:, :, 0] == counts_of(TEXT)).all()
     ran = featurize(folder, "-", stdin=TEXT)
-    assert (ran.code, one_line(ran.err)) == (2, "dc: standard input has no name: say --name <epigenome>-<mark>")
+    assert ran.code == 2
+    assert "-: standard input has no file name" in one_line(ran.err)
+    assert one_line(ran.err).endswith("Use --name <epigenome>-<mark> to give them.")
     ran = dc(
         "verify", folder / "out", "-", "--name", "E9-A", "--genome", folder / "small.sizes", stdin=PACK["gzip"](TEXT)
     )
     assert ran.code == 0
 
 
-def cut(folder: Path) -> None:
+def truncate(folder: Path) -> None:
     path = folder / "E1-A.tagAlign.gz"
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def bad_line(folder: Path) -> None:
+def add_bad_line(folder: Path) -> None:
     (folder / "E1-A.tagAlign.gz").write_bytes(TEXT + b"chr1\t5\t4\tN\t0\t+\n")
 
 
-def no_eof(folder: Path) -> None:
+def remove_end_of_file_block(folder: Path) -> None:
     path = folder / "E1-B.tagAlign.gz"
     path.write_bytes(path.read_bytes()[:-28])
 
 
-def other_names(folder: Path) -> None:
+def rename_chromosomes(folder: Path) -> None:
     (folder / "E1-A.tagAlign.gz").write_bytes(TEXT.replace(b"chr", b""))
 
 
-def nothing(folder: Path) -> None:
+def remove_all_reads(folder: Path) -> None:
     (folder / "E1-A.tagAlign.gz").write_bytes(b"")
 
 
-BAD = {
-    "cut": (cut, "the file is truncated", None),
-    "bad line": (bad_line, "line 1001: the end lies before the start: 'chr1\\t5\\t4\\tN\\t0\\t+'", None),
-    "no end": (no_eof, "the bgzip end-of-file block is missing", "--allow-no-eof"),
-    "other names": (other_names, "1,000 of 1,000 reads lie on chromosomes that small.sizes does not have: '", None),
-    "empty": (nothing, "not a single read in it", "--allow-empty"),
+BAD_READS = {
+    "cut": (truncate, "the file is truncated", None),
+    "bad line": (add_bad_line, "line 1001: the end lies before the start: 'chr1\\t5\\t4\\tN\\t0\\t+'", None),
+    "no end": (remove_end_of_file_block, "the bgzip end-of-file block is missing", "--allow-no-eof"),
+    "other names": (
+        rename_chromosomes,
+        "1,000 of 1,000 reads lie on chromosomes that small.sizes does not have: '",
+        None,
+    ),
+    "empty": (remove_all_reads, "not a single read in it", "--allow-empty"),
 }
 
 
 @pytest.mark.campaign("messages")
-@pytest.mark.parametrize("how", BAD)
-def test_bad_reads(how: str, folder: Path) -> None:
-    """Exit 65, one line, no output; and an old output stays to the byte."""
-    spoil, message, option = BAD[how]
+@pytest.mark.parametrize("how", BAD_READS)
+def test_bad_reads_are_refused_and_an_old_output_is_kept(how: str, folder: Path) -> None:
+    damage, message, option = BAD_READS[how]
     featurize(folder, folder, out="old")
     old = (folder / "old" / "E1.parquet").read_bytes()
-    spoil(folder)
+    damage(folder)
     ran = featurize(folder, folder)
     assert ran.code == 65
     line = one_line(ran.err)
@@ -160,7 +164,7 @@ def test_bad_reads(how: str, folder: Path) -> None:
 
 
 @pytest.mark.campaign("messages")
-def test_other_exit_codes(folder: Path) -> None:
+def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
     out = folder / "out"
     genes, genome = ("--genes", folder / "genes.tsv"), ("--genome", folder / "small.sizes")
     cases = [
@@ -170,7 +174,7 @@ def test_other_exit_codes(folder: Path) -> None:
         (66, dc("featurize", folder, "--genes", folder / "x", *genome, "--out", out), "x: No such file"),
         (66, dc("featurize", folder, *genes, "--genome", folder / "x", "--out", out), "x: no such genome"),
         (66, dc("verify", folder / "absent", folder / "E1-A.tagAlign.gz"), "absent: no such file"),
-        (2, featurize(folder), "or --samples TABLE"),
+        (2, featurize(folder), "Use --samples TABLE to list the files in a table."),
         (2, featurize(folder, folder, "-s", "-S"), "-s and -S exclude each other"),
         (2, featurize(folder, folder, "--marks", "A,C"), "E1: no reads of C"),
         (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
@@ -198,19 +202,18 @@ def test_other_exit_codes(folder: Path) -> None:
     assert featurize(folder, folder).code == 0
     ran = featurize(folder, folder, "--bin-size", "50")
     assert ran.code == 2
-    wanted = "E1.parquet exists already and was not made by this call: bin_size was 100, is 50; say --force to replace"
-    assert wanted in one_line(ran.err)
+    assert "E1.parquet: exists and does not match this call (bin_size was 100, is 50)" in one_line(ran.err)
+    assert one_line(ran.err).endswith("Use --force to replace it.")
 
 
-def test_a_single_missing_file_says_so(folder: Path) -> None:
-    """It was there when work began: 66, not 65."""
+def test_a_single_unreadable_file_exits_with_its_own_code(folder: Path) -> None:
     (folder / "samples.tsv").write_text(f"epigenome\tmark\tpath\nE1\tA\t{folder}\n")
     ran = featurize(folder, "--samples", folder / "samples.tsv")
     assert ran.code == 66
     assert "Is a directory" in one_line(ran.err)
 
 
-def test_verify_finds_a_tampered_count(folder: Path) -> None:
+def test_verify_finds_a_wrong_count(folder: Path) -> None:
     featurize(folder, folder, "--marks", "A,B")
     (folder / "other.bed").write_bytes(TEXT[: TEXT.rindex(b"\n", 0, -1) + 1] + b"chr1\t20000\t20050\tN\t0\t+\n")
     command = ("verify", folder / "out", "--genome", folder / "small.sizes")
@@ -220,38 +223,37 @@ def test_verify_finds_a_tampered_count(folder: Path) -> None:
     ran = dc(*command, folder / "other.bed", "--name", "E1-A")
     assert ran.code == 65
     assert "DIFFERENT in " in ran.out
-    assert "1 of 1 files of reads give other counts than stored" in one_line(ran.err)
+    assert "the counts of 1 of 1 files of reads differ from the stored counts" in one_line(ran.err)
 
 
 @pytest.mark.campaign("messages")
 @pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("x"), RecursionError(), AssertionError()])
-def test_no_traceback_unless_asked_for(error: Exception, folder: Path) -> None:
-    with patch("deepchrome.engine.features.featurize.tally_reads", side_effect=error):
+def test_traceback_is_shown_only_with_debug(error: Exception, folder: Path) -> None:
+    with patch("deepchrome.engine.features.count_sample.tally_reads", side_effect=error):
         ran = featurize(folder, folder)
         assert ran.code == 70
         assert f"internal error ({type(error).__name__}" in one_line(ran.err)
         assert "--debug" in ran.err
-        asked = featurize(folder, folder, "--debug")
-        assert asked.code == 70
-        assert "Traceback (most recent call last)" in asked.err
+        debugged = featurize(folder, folder, "--debug")
+        assert debugged.code == 70
+        assert "Traceback (most recent call last)" in debugged.err
 
 
 @pytest.mark.campaign("races")
-def test_another_process_is_writing_there(folder: Path) -> None:
+def test_output_locked_by_another_process_is_refused(folder: Path) -> None:
     with output_lock(folder / "out", ["E1.parquet"]):
-        process = start("featurize", folder, *given(folder))
+        process = start("featurize", folder, *required_options(folder))
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (74, "")
     assert f"process {os.getpid()} of {getpass.getuser()} on " in one_line(err)
-    assert "is writing there; wait for it" in err
+    assert "is writing there. Wait for it to finish" in err
 
 
 @pytest.mark.campaign("interrupt")
-def test_an_interrupt(folder: Path) -> None:
-    """Exit 130, whatever stood there still stands, nothing half done is left, and the next run works."""
+def test_interrupt_keeps_the_old_output_and_leaves_nothing_incomplete(folder: Path) -> None:
     featurize(folder, folder)
     old = (folder / "out" / "E1.parquet").read_bytes()
-    process = start("featurize", "-", "--name", "E1-A", *given(folder), "--force", stdin=subprocess.PIPE)
+    process = start("featurize", "-", "--name", "E1-A", *required_options(folder), "--force", stdin=subprocess.PIPE)
     assert process.stdin
     with contextlib.suppress(BrokenPipeError):
         while not (folder / "out" / ".deepchrome" / "E1.parquet.lock.holder").exists():
@@ -279,15 +281,15 @@ def read_terminal(process: subprocess.Popen[str], terminal: int) -> str:
         if select.select([terminal], [], [], 0.1)[0]:
             try:
                 shown += os.read(terminal, 4096)
-            except OSError:  # how Linux says that the other end is closed
+            except OSError:  # on Linux: the other end is closed
                 break
     return shown.decode()
 
 
-def test_progress_on_a_terminal_only(folder: Path) -> None:
+def test_progress_bars_are_shown_only_on_a_terminal(folder: Path) -> None:
     terminal, end = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "featurize", folder, *given(folder), "--force"],
+        [*COMMAND, "featurize", folder, *required_options(folder), "--force"],
         stdout=subprocess.PIPE,
         stderr=end,
         text=True,
@@ -299,32 +301,14 @@ def test_progress_on_a_terminal_only(folder: Path) -> None:
     out = process.communicate()[0]
     assert process.returncode == 0
     assert "\x1b[" in shown
-    assert "counting" in shown or "million reads a second" in shown
+    assert "counting" in shown or "million reads/s" in shown
     assert "\x1b[" not in out
     assert out.startswith("epigenome\tmark\t")
     ran = featurize(folder, folder, "--force")
     assert "\x1b[" not in ran.out + ran.err
 
 
-def test_help_and_version_import_nothing_heavy() -> None:
-    script = """
-        import sys
-        from deepchrome.cli import main
-        sys.argv = ["dc", *sys.argv[1:]]
-        try:
-            main()
-        except SystemExit as end:
-            assert not end.code, end.code
-        heavy = {"numba", "torch", "polars", "pyarrow", "numpy", "pysam", "rich.progress"} & set(sys.modules)
-        print("HEAVY", sorted(heavy))
-    """
-    for arguments in (["--help"], ["--version"], ["featurize", "--help"]):
-        command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert ran.stdout.splitlines()[-1] == "HEAVY []"
-
-
-def test_the_engine_imports_no_trainer(folder: Path) -> None:
+def test_featurize_does_not_import_the_trainer(folder: Path) -> None:
     script = """
         import sys
         from deepchrome.cli import main
@@ -334,14 +318,14 @@ def test_the_engine_imports_no_trainer(folder: Path) -> None:
             assert not end.code, end.code
         print([name for name in sys.modules if name.split(".")[0] == "torch" or name.startswith("deepchrome.train")])
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), "featurize", folder, *given(folder)]
+    command = [sys.executable, "-c", textwrap.dedent(script), "featurize", folder, *required_options(folder)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.campaign("install")
 def test_no_place_for_compiled_code(folder: Path) -> None:
-    """Neither beside the program nor at home, as in a container: it compiles, says so, and counts."""
+    """If no cache directory is writable, as in some containers, the kernels are compiled with a message."""
     (folder / "file").touch()
     below = str(folder / "file" / "x")
     environment = os.environ | {"HOME": below, "XDG_CACHE_HOME": below, "NUMBA_CACHE_DIR": below}
@@ -349,49 +333,65 @@ def test_no_place_for_compiled_code(folder: Path) -> None:
         import sys
         from numba.core import caching
         from deepchrome.cli import main
-        # What a directory without permission to write means; permissions do not bind root.
+        # Simulates directories without write permission; root may write everywhere.
         caching._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(PermissionError(13, "x"))
         main()
     """
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), "featurize", folder, *given(folder)]
-    began = time.monotonic()
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        textwrap.dedent(script),
+        "featurize",
+        folder,
+        *required_options(folder),
+    ]
+    started = time.monotonic()
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
     assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT)).all()
-    if time.monotonic() - began > 20:
+    if time.monotonic() - started > 20:
         assert "compiling the kernels for this processor" in ran.stderr
 
 
 @pytest.mark.campaign("disk")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout(folder: Path) -> None:
+def test_full_disk_behind_stdout_is_a_storage_error(folder: Path) -> None:
     with open("/dev/full", "w") as full:
         ran = subprocess.run(
-            [*COMMAND, "featurize", folder, *given(folder), "--json"], stdout=full, stderr=subprocess.PIPE, text=True
+            [*COMMAND, "featurize", folder, *required_options(folder), "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     assert ran.returncode == 74
     assert "No space left on device" in one_line(ran.stderr)
 
 
-def test_standard_input_that_is_closed(folder: Path) -> None:
-    command = [*COMMAND, "featurize", "-", "--name", "E1-A", *given(folder)]
+def test_closed_standard_input_is_one_error_line(folder: Path) -> None:
+    command = [*COMMAND, "featurize", "-", "--name", "E1-A", *required_options(folder)]
     ran = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, text=True)
     assert ran.returncode in (65, 66)
     one_line(ran.stderr)
 
 
-def test_json_is_all_that_stdout_holds(folder: Path) -> None:
-    ran = subprocess.run([*COMMAND, "featurize", folder, *given(folder), "--json"], capture_output=True, text=True)
+def test_stdout_contains_only_the_json(folder: Path) -> None:
+    ran = subprocess.run(
+        [*COMMAND, "featurize", folder, *required_options(folder), "--json"], capture_output=True, text=True
+    )
     assert len(json.loads(ran.stdout)) == 2
 
 
-def test_reads_of_another_build_are_suspected(folder: Path) -> None:
-    """Many reads beyond the ends of their chromosomes: the counts stand, and the doubt is said."""
+def test_many_reads_past_the_chromosome_end_cause_a_warning(folder: Path) -> None:
     size = int((folder / "small.sizes").read_text().split("\t")[1].split("\n")[0])
     chrom = (folder / "small.sizes").read_text().split("\t")[0]
     beyond = "".join(f"{chrom}\t{size - 10}\t{size + 26}\tN\t0\t+\n" for _ in range(50)).encode()
     (folder / "E9-A.bed").write_bytes(TEXT + beyond)
-    ran = dc("featurize", folder / "E9-A.bed", *given(folder))
+    ran = dc("featurize", folder / "E9-A.bed", *required_options(folder))
     assert ran.code == 0
-    assert "is small.sizes the genome they were aligned to?" in ran.err
-    assert "aligned to" not in dc("featurize", folder / "E1-A.tagAlign.gz", *given(folder, "other")).err
+    assert (
+        "50 of 1,050 reads end past the end of their chromosome. Is small.sizes the genome they were aligned to?"
+        in ran.err
+    )
+    assert "aligned to" not in dc("featurize", folder / "E1-A.tagAlign.gz", *required_options(folder, "other")).err

@@ -1,4 +1,4 @@
-"""One representative of every failure, met as a user meets it: the real command, its exit code, one line, no output."""
+"""One case of every failure, run as the real command: exit code, one error line, no output files."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from support.epigenomes import write_random_features
 from support.tiny import PACK, dc, featurize, place, reads_text
 
 TEXT = reads_text(1000)
-Spoil = Callable[[Path], object]
+Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Reads, features, expression and a run, all sound."""
+def valid_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of valid reads, features, expression and a run."""
     folder = tmp_path_factory.mktemp("made")
     place(folder)
     (folder / "E1-A.tagAlign.gz").write_bytes(PACK["gzip"](TEXT))
@@ -34,27 +34,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def reads(change: Callable[[bytes], bytes], name: str = "E1-A.tagAlign.gz") -> Spoil:
+def change_reads(change: Callable[[bytes], bytes], name: str = "E1-A.tagAlign.gz") -> Damage:
     return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
 
 
-def text(change: Callable[[bytes], bytes]) -> Spoil:
+def change_text(change: Callable[[bytes], bytes]) -> Damage:
     return lambda folder: (folder / "E1-A.tagAlign.gz").write_bytes(change(TEXT))
 
 
-def line(bad: bytes) -> Spoil:
-    return text(lambda sound: sound + bad + b"\n" + sound)
+def insert_line(bad: bytes) -> Damage:
+    return change_text(lambda valid: valid + bad + b"\n" + valid)
 
 
-def flipped(data: bytes, at: int) -> bytes:
+def flip_bit(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :]
 
 
-def spoilt(name: str, at: int) -> Spoil:
-    return reads(lambda data: flipped(data, at), name)
+def flip_bit_in(name: str, at: int) -> Damage:
+    return change_reads(lambda data: flip_bit(data, at), name)
 
 
-def a_pickle(folder: Path) -> None:
+def replace_model_by_pickle(folder: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
             return os.mkdir, (str(folder / "it-ran"),)
@@ -62,18 +62,18 @@ def a_pickle(folder: Path) -> None:
     (folder / "run" / "models" / "E001.safetensors").write_bytes(pickle.dumps(Payload()))
 
 
-def other_version(folder: Path) -> None:
+def change_format_version(folder: Path) -> None:
     path = folder / "out" / "E1.parquet"
     table = pq.read_table(path)
     document = json.loads(table.schema.metadata[b"deepchrome"]) | {"format_version": 99}
     pq.write_table(table.replace_schema_metadata({b"deepchrome": json.dumps(document).encode()}), path)
 
 
-def other_program(folder: Path) -> None:
+def write_foreign_parquet(folder: Path) -> None:
     pq.write_table(pa.table({"gene_id": ["g"], "x": [1.0]}), folder / "out" / "E1.parquet")
 
 
-def expression(value: str) -> Spoil:
+def change_expression(value: str) -> Damage:
     def change(folder: Path) -> None:
         lines = (folder / "expression.tsv").read_text().splitlines()
         lines[5] = f"{lines[5].split(chr(9))[0]}\t{value}"
@@ -89,70 +89,95 @@ TRAIN = "train features --expression expression.tsv --epochs 1 --device cpu --ou
 PREDICT = "predict run features --device cpu --out new.tsv"
 EVALUATE = "evaluate run"
 
-CASES: dict[str, tuple[Spoil, str, int, str]] = {
-    "truncated": (reads(lambda data: data[:-9]), FEATURIZE, 65, "the file is truncated; get it again"),
-    "truncated at a line's end": (text(lambda data: PACK["gzip"](data)[:-1]), FEATURIZE, 65, "the file is truncated"),
-    "flipped": (spoilt("E1-B.tagAlign.gz", 5000), FEATURIZE, 65, "the compressed data are damaged"),
-    "no end of file": (reads(lambda data: data[:-28], "E1-B.tagAlign.gz"), FEATURIZE, 65, "say --allow-no-eof"),
-    "junk behind": (reads(lambda data: data + b"junk"), FEATURIZE, 65, "damaged|truncated"),
-    "ragged": (line(b"chr1\t1\t2"), ONE, 65, "line 1001: 3 columns where the lines before have 6"),
-    "spaces": (line(b"chr1 1 2"), ONE, 65, "line 1001: fewer than three tab-separated columns"),
-    "negative": (line(b"chr1\t-1\t2\tN\t0\t+"), ONE, 65, "line 1001: the start is not a whole number"),
-    "15x": (line(b"chr1\t1\t15x\tN\t0\t+"), ONE, 65, "line 1001: the end is not a whole number"),
-    "1e2": (line(b"chr1\t1e2\t200\tN\t0\t+"), ONE, 65, "line 1001: the start is not a whole number"),
-    "NUL": (line(b"chr1\t1\0\t2\tN\t0\t+"), ONE, 65, "'chr1\\\\t1\\\\x00\\\\t2"),
-    "end before start": (line(b"chr1\t5\t4\tN\t0\t+"), ONE, 65, "line 1001: the end lies before the start"),
-    "beyond 2^29": (line(b"chr1\t5\t536870912\tN\t0\t+"), ONE, 65, "line 1001: a position beyond 2"),
-    "beyond 2^64": (line(b"chr1\t5\t" + b"9" * 30 + b"\tN\t0\t+"), ONE, 65, "line 1001: a position beyond 2"),
-    "no name": (line(b"\t5\t6\tN\t0\t+"), ONE, 65, "line 1001: no chromosome name"),
-    "endless line": (text(lambda data: data + b"x" * 70_000), ONE, 65, "line 1001: a line of more than 65536 bytes"),
-    "one column": (text(lambda data: b"abc\r\nab\r\nabc\r\n"), ONE, 65, "line 1: fewer than three"),
-    "old Mac": (text(lambda data: data.replace(b"\n", b"\r")), ONE, 65, "lone carriage return"),
-    "empty": (text(lambda data: b""), ONE, 65, "say --allow-empty"),
-    "1 for chr1": (text(lambda data: data.replace(b"chr", b"")), ONE, 65, "its names are like 'chr1'"),
+CASES: dict[str, tuple[Damage, str, int, str]] = {
+    "truncated": (change_reads(lambda data: data[:-9]), FEATURIZE, 65, "the file is truncated. Get the file again"),
+    "truncated at a line's end": (
+        change_text(lambda data: PACK["gzip"](data)[:-1]),
+        FEATURIZE,
+        65,
+        "the file is truncated",
+    ),
+    "flipped": (flip_bit_in("E1-B.tagAlign.gz", 5000), FEATURIZE, 65, "the compressed data are damaged"),
+    "no end of file": (change_reads(lambda data: data[:-28], "E1-B.tagAlign.gz"), FEATURIZE, 65, "Use --allow-no-eof"),
+    "junk behind": (change_reads(lambda data: data + b"junk"), FEATURIZE, 65, "damaged|truncated"),
+    "ragged": (insert_line(b"chr1\t1\t2"), ONE, 65, "line 1001: 3 columns where the lines before have 6"),
+    "spaces": (insert_line(b"chr1 1 2"), ONE, 65, "line 1001: fewer than three tab-separated columns"),
+    "negative": (insert_line(b"chr1\t-1\t2\tN\t0\t+"), ONE, 65, "line 1001: the start is not a whole number"),
+    "15x": (insert_line(b"chr1\t1\t15x\tN\t0\t+"), ONE, 65, "line 1001: the end is not a whole number"),
+    "1e2": (insert_line(b"chr1\t1e2\t200\tN\t0\t+"), ONE, 65, "line 1001: the start is not a whole number"),
+    "NUL": (insert_line(b"chr1\t1\0\t2\tN\t0\t+"), ONE, 65, "'chr1\\\\t1\\\\x00\\\\t2"),
+    "end before start": (insert_line(b"chr1\t5\t4\tN\t0\t+"), ONE, 65, "line 1001: the end lies before the start"),
+    "beyond 2^29": (insert_line(b"chr1\t5\t536870912\tN\t0\t+"), ONE, 65, "line 1001: a position beyond 2"),
+    "beyond 2^64": (insert_line(b"chr1\t5\t" + b"9" * 30 + b"\tN\t0\t+"), ONE, 65, "line 1001: a position beyond 2"),
+    "no name": (insert_line(b"\t5\t6\tN\t0\t+"), ONE, 65, "line 1001: no chromosome name"),
+    "endless line": (
+        change_text(lambda data: data + b"x" * 70_000),
+        ONE,
+        65,
+        "line 1001: a line of more than 65536 bytes",
+    ),
+    "one column": (change_text(lambda data: b"abc\r\nab\r\nabc\r\n"), ONE, 65, "line 1: fewer than three"),
+    "old Mac": (change_text(lambda data: data.replace(b"\n", b"\r")), ONE, 65, "lone carriage return"),
+    "empty": (change_text(lambda data: b""), ONE, 65, "say --allow-empty"),
+    "1 for chr1": (change_text(lambda data: data.replace(b"chr", b"")), ONE, 65, "its names are like 'chr1'"),
     "absent": (lambda folder: (folder / "E1-A.tagAlign.gz").unlink(), ONE, 66, "no such file"),
     "genes of nothing": (lambda folder: (folder / "genes.tsv").write_text("x\n"), ONE, 65, "genes.tsv:1: not a gene"),
     "a genome of nothing": (lambda folder: (folder / "small.sizes").write_text("x\n"), ONE, 65, "small.sizes:1: exp"),
     "bins that do not divide": (lambda folder: None, ONE + " --bin-size 300", 2, "must divide"),
     "a hostile mark": (lambda folder: None, ONE + " --marks ../A", 65, "cannot name a mark"),
-    "features flipped": (spoilt("out/E1.parquet", 900), VERIFY, 65, "E1.parquet: (damaged|not a readable|its)"),
-    "features of another version": (other_version, VERIFY, 65, "format version 99; this deepchrome reads version 1"),
-    "features of another program": (other_program, VERIFY, 65, "not one of dc featurize"),
-    "other reads than stored": (text(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]), VERIFY, 65, "other counts"),
-    "features cut": (reads(lambda data: data[:-5], "features/E001.parquet"), TRAIN, 65, "not a readable Parquet file"),
-    "NaN": (expression("NaN"), TRAIN, 65, "1 NaN \\(first: line 6"),
-    "negative RPKM": (expression("-1"), TRAIN, 65, "1 negative \\(first: line 6"),
-    "missing RPKM": (expression("NA"), TRAIN, 65, "1 missing \\(first: line 6"),
-    "ragged RPKM": (expression("1\t2"), TRAIN, 65, "expression.tsv:6: 3 fields where line 1 has 2"),
+    "features flipped": (flip_bit_in("out/E1.parquet", 900), VERIFY, 65, "E1.parquet: (damaged|not a readable|its)"),
+    "features of another version": (
+        change_format_version,
+        VERIFY,
+        65,
+        "format version 99; this deepchrome reads version 1",
+    ),
+    "features of another program": (write_foreign_parquet, VERIFY, 65, "E1.parquet: not written by dc featurize"),
+    "other reads than stored": (
+        change_text(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]),
+        VERIFY,
+        65,
+        "differ from the stored counts",
+    ),
+    "features cut": (
+        change_reads(lambda data: data[:-5], "features/E001.parquet"),
+        TRAIN,
+        65,
+        "not a readable Parquet file",
+    ),
+    "NaN": (change_expression("NaN"), TRAIN, 65, "1 NaN \\(first: line 6"),
+    "negative RPKM": (change_expression("-1"), TRAIN, 65, "1 negative \\(first: line 6"),
+    "missing RPKM": (change_expression("NA"), TRAIN, 65, "1 missing \\(first: line 6"),
+    "ragged RPKM": (change_expression("1\t2"), TRAIN, 65, "expression.tsv:6: 3 fields where line 1 has 2"),
     "no run": (lambda folder: shutil.rmtree(folder / "run"), EVALUATE, 66, "run: no run here"),
-    "config flipped": (spoilt("run/config.json", 150), EVALUATE, 65, "config.json: "),
-    "predictions flipped": (spoilt("run/predictions.parquet", 300), EVALUATE, 65, "predictions.parquet: "),
-    "model flipped": (spoilt("run/models/E001.safetensors", 4000), PREDICT, 65, "does not fit its checksum"),
-    "model a pickle": (a_pickle, PREDICT, 65, "E001.safetensors: damaged, or not written by dc train"),
+    "config flipped": (flip_bit_in("run/config.json", 150), EVALUATE, 65, "config.json: "),
+    "predictions flipped": (flip_bit_in("run/predictions.parquet", 300), EVALUATE, 65, "predictions.parquet: "),
+    "model flipped": (flip_bit_in("run/models/E001.safetensors", 4000), PREDICT, 65, "does not fit its checksum"),
+    "model a pickle": (replace_model_by_pickle, PREDICT, 65, "E001.safetensors: damaged, or not written by dc train"),
     "run in the way": (lambda folder: None, TRAIN.replace("--out new", "--out run"), 2, "a run is here"),
 }
 
 
-def visible(folder: Path) -> set[Path]:
-    """All but locks, and what a run remembers of its output."""
+def visible_files(folder: Path) -> set[Path]:
+    """Return all files except locks and the hidden records of earlier runs."""
     return {path for path in folder.rglob("*") if ".lock" not in path.name and ".deepchrome" not in path.parts}
 
 
 @pytest.mark.campaign("messages")
 @pytest.mark.parametrize("case", CASES)
-def test_a_failure_as_a_user_meets_it(case: str, made: Path, tmp_path: Path) -> None:
-    spoil, words, code, message = CASES[case]
+def test_failure_is_one_line_with_the_right_exit_code(case: str, valid_folder: Path, tmp_path: Path) -> None:
+    damage, words, code, message = CASES[case]
     folder = tmp_path / "here"
-    shutil.copytree(made, folder)
-    spoil(folder)
-    before = visible(folder)
+    shutil.copytree(valid_folder, folder)
+    damage(folder)
+    before = visible_files(folder)
     command = [sys.executable, "-m", "deepchrome", *words.split()]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == code, ran
     assert "Traceback" not in ran.stderr
-    said = [line for line in ran.stderr.splitlines() if line.startswith("dc: ")]
-    assert len(said) == 1, ran.stderr
-    assert re.search(message, said[0]), said[0]
-    assert {path.name for path in visible(folder) - before} <= {"new", "summary.tsv"}, (
-        "no output but the account of what failed"
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("dc: ")]
+    assert len(lines) == 1, ran.stderr
+    assert re.search(message, lines[0]), lines[0]
+    assert {path.name for path in visible_files(folder) - before} <= {"new", "summary.tsv"}, (
+        "a failed command wrote an output file"
     )

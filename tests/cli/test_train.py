@@ -1,3 +1,5 @@
+"""The commands of the trainer, as users call them."""
+
 import json
 import re
 import shutil
@@ -14,15 +16,18 @@ from sklearn.metrics import roc_auc_score
 from support.epigenomes import write_random_features
 
 from deepchrome.cli import main
+from deepchrome.cli.train import DEFAULTS
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.run.config import read_config
 from deepchrome.train.run.directory import Run
+from deepchrome.train.run.protocols import BEST, PROTOCOLS, PUBLISHED, Protocol
 
 SMALL = ("--epochs", "2", "--batch-size", "16", "--device", "cpu")
 
 
 @pytest.fixture
 def dc(monkeypatch, capsys):
-    """Run a command line; return its exit code, stdout and stderr."""
+    """Run a command line in this process; return its exit code, stdout and stderr."""
 
     def call(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dc", *map(str, arguments)])
@@ -59,7 +64,7 @@ def run(data) -> Path:
     return data / "run"
 
 
-def test_the_table_on_stdout_is_the_summary(dc, data, tmp_path) -> None:
+def test_json_on_stdout_is_the_summary(dc, data, tmp_path) -> None:
     code, out, _ = dc("train", *from_features(data), "--out", tmp_path / "run", *SMALL, "--json")
     assert code == 0
     rows = json.loads(out)
@@ -69,11 +74,11 @@ def test_the_table_on_stdout_is_the_summary(dc, data, tmp_path) -> None:
     assert rows[1]["published_auroc"] is None
 
 
-def test_defaults_are_those_that_score_best_and_the_published_protocol_those_of_2016(dc, data, run, tmp_path) -> None:
+def test_the_protocol_sets_the_defaults(dc, data, run, tmp_path) -> None:
     config = read_config(run)
     assert (config.fit.optimizer, config.fit.lr, config.fit.momentum) == ("sgd", 0.01, 0.9)
     assert (config.inputs.orient, config.inputs.transform) == ("strand", "log1p")
-    assert (config.origin["label_rule"], config.origin["split"]) == ("numeric", "published")
+    assert config.source == FeatureSource(data / "features", data / "expression.tsv", "numeric", "published", 1, None)
 
     published = ("--protocol", "published", "--epochs", "1", "--epigenomes", "E002", "--device", "cpu")
     code, _, err = dc("train", *from_features(data), "--out", tmp_path / "run", *published)
@@ -83,19 +88,37 @@ def test_defaults_are_those_that_score_best_and_the_published_protocol_those_of_
     assert (config.fit.optimizer, config.fit.lr, config.fit.momentum) == ("sgd", 1e-3, 0.0)
     assert (config.fit.batch_size, config.fit.lr_decay, config.fit.weight_decay) == (1, 1e-7, 0.0)
     assert (config.inputs.orient, config.inputs.transform, config.inputs.library_size) == ("genomic", "counts", False)
-    assert (config.origin["label_rule"], config.origin["split"]) == ("published", "published")
+    assert config.source == FeatureSource(data / "features", data / "expression.tsv", "published", "published", 1, None)
     assert list(config.data) == ["E002"]
 
 
 def test_the_published_protocol_runs_for_99_epochs() -> None:
-    from deepchrome.train.run.protocols import PROTOCOLS
+    assert PROTOCOLS == {"best": BEST, "published": PUBLISHED}
+    assert PUBLISHED.fit.epochs == 99
 
-    assert PROTOCOLS["published"]["epochs"] == 99
-    assert PROTOCOLS["published"].keys() == PROTOCOLS["best"].keys()
+
+def test_the_help_shows_the_defaults_of_the_protocols() -> None:
+    def values(protocol: Protocol) -> dict[str, object]:
+        return {**vars(protocol), **vars(protocol.inputs), **vars(protocol.fit)}
+
+    def text(value: object) -> str:
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    for name, shown in DEFAULTS.items():
+        best, published = (text(values(protocol)[name]) for protocol in (BEST, PUBLISHED))
+        assert shown == (best if best == published else f"{best}; {published} with --protocol published")
+
+
+@pytest.mark.parametrize("command", ["demo", "labels", "train", "evaluate", "predict", "visualize"])
+def test_the_summary_of_a_command_fits_in_80_columns(dc, command, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = dc("--help")
+    (line,) = (line for line in out.splitlines() if line.startswith(f"  {command} "))
+    assert not line.endswith("...")
 
 
 @pytest.mark.campaign("kills")
-def test_killed_by_sigkill_and_resumed_a_run_is_the_unbroken_one(data, tmp_path) -> None:
+def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_run(data, tmp_path) -> None:
     options = ("--epochs", "10", "--batch-size", "8", "--device", "cpu", "--seed", "5")
 
     def command(out: Path) -> list[str]:
@@ -115,7 +138,7 @@ def test_killed_by_sigkill_and_resumed_a_run_is_the_unbroken_one(data, tmp_path)
 
 
 def csv_folder(folder: Path, one_class: str = "") -> Path:
-    """A data set in DeepChrome's text format: 24 genes a file, 20 bins, five marks."""
+    """Write a data set in DeepChrome's text format: 24 genes per file, 20 bins, 5 marks."""
     folder.mkdir()
     rng = np.random.default_rng(1)
     for part in ("train", "valid", "test"):
@@ -130,7 +153,7 @@ def csv_folder(folder: Path, one_class: str = "") -> Path:
     return folder
 
 
-def test_deepchrome_s_text_format_ends_with_an_auc_table(dc, tmp_path) -> None:
+def test_training_on_deepchromes_text_format_prints_the_summary(dc, tmp_path) -> None:
     folder = csv_folder(tmp_path / "C1")
     code, out, err = dc("train", "--csv", folder, "--out", tmp_path / "run", *SMALL)
     assert code == 0, err
@@ -145,37 +168,26 @@ def test_deepchrome_s_text_format_ends_with_an_auc_table(dc, tmp_path) -> None:
 
 @pytest.mark.campaign("numbers")
 @pytest.mark.parametrize(("part", "code"), [("train", 65), ("valid", 65), ("test", 0)])
-def test_one_class_is_refused_in_training_and_leaves_a_gap_in_the_test(dc, tmp_path, part, code) -> None:
+def test_one_class_is_refused_in_training_and_has_no_test_auroc(dc, tmp_path, part, code) -> None:
     folder = csv_folder(tmp_path / "C1", one_class=part)
     ended, out, err = dc("train", "--csv", folder, "--out", tmp_path / "run", *SMALL)
     assert ended == code
     if code:
         assert f"C1: labels of one class only, or no gene, in {part} (24 genes)" in err
     else:
-        assert "no test AUROC: 24 test genes, not of both classes" in out
+        assert "no test AUROC: the 24 test genes are not of both classes" in out
         ended, out, err = dc("evaluate", tmp_path / "run")
         assert ended == 0
-        assert "0 of 24 genes are on: no AUROC" in err
+        assert "C1: no AUROC (0 of 24 genes are on)" in err
 
 
 def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> None:
-    call = (
-        "train",
-        *from_features(data),
-        "--out",
-        tmp_path / "run",
-        "--epochs",
-        "2",
-        "--device",
-        "cpu",
-        "--lr",
-        "1e30",
-    )
-    code, out, err = dc(*call)
+    options = ("--epochs", "2", "--device", "cpu", "--lr", "1e30")
+    code, out, err = dc("train", *from_features(data), "--out", tmp_path / "run", *options)
     assert code == 65
-    assert "E001, E002: training diverged at once, no model" in err
-    assert "diverged in epoch 1: try a smaller --lr" in out
-    assert "E002: diverged in epoch 1: try a smaller --lr" in err
+    assert "E001, E002: no model, because training diverged in the first epoch" in err
+    assert "diverged in epoch 1. Try a smaller learning rate" in out
+    assert "E002: diverged in epoch 1. Try a smaller learning rate" in err
     code, out, err = dc("evaluate", tmp_path / "run")
     assert (code, out) == (65, "")
     assert "no model in this run" in err
@@ -185,29 +197,33 @@ def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--out", "run"), "give FEATURES and --expression, or --csv DIR"),
-        (("f", "--csv", "c", "--out", "run"), "give FEATURES and --expression, or --csv DIR"),
-        (("f", "--out", "run"), "--expression FILE is needed"),
-        (("--csv", "c", "--out", "run", "--split", "random"), "--split does not go with --csv"),
-        (("--csv", "c", "--out", "run", "--n-train", "9"), "--n-train does not go with --csv"),
-        (("--csv", "c", "--out", "run", "--threads", "0"), "--threads 0 makes no sense"),
-        (("--csv", "c", "--out", "run", "--epochs", "0"), "epochs = 0 makes no sense"),
+        (("--out", "run"), "give either FEATURES and --expression, or --csv"),
+        (("f", "--csv", "c", "--out", "run"), "give either FEATURES and --expression, or --csv"),
+        (("f", "--out", "run"), "--expression is needed"),
+        (("--csv", "c", "--out", "run", "--split", "random"), "--split cannot be combined with --csv"),
+        (("--csv", "c", "--out", "run", "--n-train", "9"), "--n-train cannot be combined with --csv"),
+        (
+            ("--csv", "c", "--out", "run", "--threads", "0"),
+            "'-t' / '--threads': Input should be greater than or equal to 1",
+        ),
+        (("--csv", "c", "--out", "run", "--epochs", "0"), "'--epochs': Input should be greater than or equal to 1"),
+        (("--csv", "c", "--out", "run", "--seed", "-1"), "'--seed': Input should be greater than or equal to 0"),
         (("--csv", "c", "--out", "run", "--device", "tpu"), "tpu"),
     ],
 )
-def test_calls_that_make_no_sense_are_usage_errors(dc, arguments, message) -> None:
+def test_invalid_calls_of_train_are_usage_errors(dc, arguments, message) -> None:
     code, out, err = dc("train", *arguments)
     assert (code, out) == (2, "")
     assert message in err
 
 
-def test_missing_input_and_a_run_in_the_way_have_their_exit_codes(dc, data, run, tmp_path) -> None:
+def test_missing_input_and_an_existing_run_have_their_exit_codes(dc, data, run, tmp_path) -> None:
     code, _, err = dc("train", tmp_path / "none", "--expression", data / "expression.tsv", "--out", tmp_path / "run")
     assert code == 66
     assert "none: no such file or directory" in err
     code, _, err = dc("train", *from_features(data), "--out", run)
     assert code == 2
-    assert "a run is here; --resume goes on with it, --force replaces it" in err
+    assert "a run is here. Use --resume to continue it, or --force to replace it." in err
     code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
     assert code == 2
     assert "fit.lr was 0.01, is 0.5" in err
@@ -222,7 +238,7 @@ def test_evaluate_prints_areas_and_writes_curves(dc, run, tmp_path) -> None:
     assert set(pl.read_csv(tmp_path / "roc.tsv", separator="\t")["epigenome"]) == {"E001", "E002"}
     code, _, err = dc("evaluate", run, "--roc", tmp_path / "roc.tsv")
     assert code == 2
-    assert "roc.tsv exists; --force replaces it" in err
+    assert "roc.tsv: file exists. Use --force to replace it." in err
 
 
 def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> None:
@@ -236,7 +252,7 @@ def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> 
     assert "…" not in out
 
 
-def test_evaluate_tests_across_epigenomes(dc, data, run) -> None:
+def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
     code, out, err = dc("evaluate", run, "--cross", "--json")
     assert code == 0, err
     matrix = json.loads(out)
@@ -246,20 +262,20 @@ def test_evaluate_tests_across_epigenomes(dc, data, run) -> None:
         assert row[row["model"]] == pytest.approx(own[row["model"]])
     code, again, err = dc("evaluate", run, *from_features(data), "--cross", "--json")
     assert (code, again) == (0, out)
-    assert "60 genes left out that the run has learnt from; 30 tested" in err
+    assert "60 genes left out because the run has seen them in training; 30 genes tested" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("f",), "FEATURES and --expression go together"),
-        (("--bootstrap", "-1"), "--bootstrap -1 makes no sense"),
+        (("f",), "FEATURES and --expression must be given together"),
+        (("--bootstrap", "-1"), "'--bootstrap': Input should be greater than or equal to 0"),
         (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
-        (("--model-of", "E001"), "--model-of and --label-rule are for FEATURES"),
-        (("--roc", "x.doc"), "name it .tsv or .parquet"),
+        (("--model-of", "E001"), "--model-of and --label-rule need FEATURES"),
+        (("--roc", "x.doc"), "unknown table format. Name the file .tsv or .parquet"),
     ],
 )
-def test_evaluate_refuses_what_makes_no_sense(dc, run, arguments, message) -> None:
+def test_invalid_calls_of_evaluate_are_usage_errors(dc, run, arguments, message) -> None:
     code, out, err = dc("evaluate", run, *arguments)
     assert (code, out) == (2, "")
     assert message in err
@@ -286,17 +302,17 @@ def test_predict_refuses_features_that_do_not_match_and_writes_nothing(dc, data,
     write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
     code, _, err = dc("predict", run, tmp_path / "coarse", "--out", tmp_path / "scores.tsv")
     assert code == 65
-    assert "200 bp a bin where 100 are needed" in err
+    assert "200 bp per bin, expected 100" in err
     code, _, err = dc(
         "predict", run, data / "features", "--out", tmp_path / "s.tsv", "--attention", tmp_path / "a.parquet"
     )
     assert code == 2
-    assert "only attentivechrome has attention weights" in err
+    assert "Only attentivechrome has attention weights" in err
     assert not (tmp_path / "scores.tsv").exists()
     assert not (tmp_path / "s.tsv").exists()
 
 
-def test_predict_writes_where_attentivechrome_looks(dc, data, tmp_path) -> None:
+def test_predict_writes_attention_weights(dc, data, tmp_path) -> None:
     call = ("--model", "attentivechrome", "--epigenomes", "E001", "--epochs", "1", "--device", "cpu")
     assert dc("train", *from_features(data), "--out", tmp_path / "run", *call)[0] == 0
     features = data / "features" / "E001.parquet"
@@ -322,7 +338,7 @@ def test_published_files_train_to_an_auc_table(dc, shared_data, tmp_path, name) 
     area = float(dict(zip(header, row, strict=True))["test_auroc"])
     assert 0 <= area <= 1
     if name == "E003":
-        # H3K4me3 near the TSS alone gives 0.85 on these 600 genes.
+        # On these 600 genes, H3K4me3 near the TSS alone gives an AUROC of 0.85.
         assert area > 0.8
     else:
         assert "every count of H3K4me3 is even" in err

@@ -1,4 +1,4 @@
-"""Output whole or not at all: failures, full disks, kills; and one writer at a time."""
+"""Atomic output despite errors, full disks and kills, and output locks."""
 
 import getpass
 import multiprocessing
@@ -31,12 +31,12 @@ GENES = Genes(
 
 
 def noise(seed: int) -> dict[str, np.ndarray]:
-    """Counts that do not compress: 1.6 MB."""
+    """Return random counts of 1.6 MB, which do not compress."""
     return {"A": np.random.default_rng(seed).integers(0, 2**32, (400, 1000), dtype=np.uint32)}
 
 
 @pytest.mark.campaign("disk")
-def test_replaced_at_once(tmp_path: Path) -> None:
+def test_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with atomic_write(path) as temporary:
@@ -55,27 +55,27 @@ def test_replaced_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.campaign("disk")
 @pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
-def test_a_failure_leaves_what_stood_there(error: type[BaseException], tmp_path: Path) -> None:
+def test_failure_keeps_the_existing_file(error: type[BaseException], tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
 
-    def fail_half_way() -> None:
+    def fail_midway() -> None:
         with atomic_write(path) as temporary:
             temporary.write_text("ne")
-            raise error("half way")
+            raise error("midway")
 
     with pytest.raises(StorageError if error is OSError else error):
-        fail_half_way()
+        fail_midway()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.campaign("disk")
-def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "directory" / "inside").mkdir(parents=True)
     for path in (tmp_path / "absent" / "x", tmp_path / "file" / "x", tmp_path / "directory", Path("/proc/x")):
-        wanted = f"^{path}: cannot be written .*; what stood there is untouched"
+        wanted = rf"^{path}: cannot be written \(.*\)\. An existing file is unchanged\.$"
         with pytest.raises(StorageError, match=wanted), atomic_write(path) as temporary:
             temporary.write_text("new")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["directory", "file", "inside"]
@@ -83,43 +83,43 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for one features file and a half."""
+    """Provide a file system with room for one and a half features files."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
-        pytest.skip("needs a small file system of its own, which only root may mount")
+        pytest.skip("only root can mount the small file system that this test needs")
     yield disk
     subprocess.run(["umount", disk], check=True)
 
 
-def fill(directory: Path) -> None:
-    """The second of two files does not fit beside the first."""
+def write_more_than_fits(directory: Path) -> None:
+    """Replace a features file by one that does not fit, and check that the first one remains."""
     path = directory / "E1.parquet"
     write_features(path, GENES, noise(1), {"n_bins": 1000})
     before = path.read_bytes()
-    with pytest.raises(StorageError, match=r"cannot be written .*; what stood there is untouched"):
+    with pytest.raises(StorageError, match=r"cannot be written \(.*\)\. An existing file is unchanged"):
         write_features(path, GENES, {"A": np.repeat(noise(2)["A"], 3, axis=1)}, {"n_bins": 3000})
     assert path.read_bytes() == before
     assert list(directory.iterdir()) == [path]
 
 
 @pytest.mark.campaign("disk")
-def test_a_full_disk(small_disk: Path) -> None:
-    fill(small_disk)
+def test_full_disk(small_disk: Path) -> None:
+    write_more_than_fits(small_disk)
 
 
 @pytest.mark.campaign("disk")
-def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
+def test_file_size_limit(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, hard))
     try:
-        fill(tmp_path)
+        write_more_than_fits(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def write_for_ever(path: Path) -> None:
+def write_forever(path: Path) -> None:
     versions = [noise(1), noise(2)]
     with output_lock(path.parent):
         while True:
@@ -129,16 +129,16 @@ def write_for_ever(path: Path) -> None:
 
 @pytest.mark.campaign("kills")
 def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
-    """The old file or a complete new one; and the next run clears away what is half written."""
+    """The file is always an old or a new complete one, and the next run removes temporary files."""
     path = tmp_path / "E1.parquet"
     versions = [noise(1)["A"].tobytes(), noise(2)["A"].tobytes()]
     write_features(path, GENES, noise(1), {"n_bins": 1000})
-    context = multiprocessing.get_context("forkserver")  # imports once; each start is a fork of that
+    context = multiprocessing.get_context("forkserver")  # imports once, and forks each process from that
     context.set_forkserver_preload(["deepchrome.engine.features.store", __name__])
-    dice, remains = random.Random(5), 0
+    dice, leftovers = random.Random(5), 0
     kills = sized(24, 200)
     for _ in range(kills):
-        process = context.Process(target=write_for_ever, args=(path,))
+        process = context.Process(target=write_forever, args=(path,))
         before = path.stat().st_ino
         process.start()
         while path.stat().st_ino == before:
@@ -148,9 +148,9 @@ def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
         assert read_features(path).counts[:, :, 0].tobytes() in versions
-        remains += len(list(tmp_path.glob(".*.part")))
+        leftovers += len(list(tmp_path.glob(".*.part")))
         assert len(list(tmp_path.glob(".*.part"))) <= 1
-    assert remains > 2
+    assert leftovers > 2
     with output_lock(tmp_path):
         write_features(path, GENES, noise(2), {"n_bins": 1000})
     assert read_features(path).counts[:, :, 0].tobytes() == versions[1]
@@ -161,11 +161,12 @@ def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str
 @pytest.mark.campaign("races")
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
-    wanted = f"^{out}: process {os.getpid()} of {getpass.getuser()} on .* is writing there; wait for it"
+    wanted = f"^{out}: process {os.getpid()} of {getpass.getuser()} on .* is writing there$"
     with output_lock(out):
         began = time.perf_counter()
-        with pytest.raises(StorageError, match=wanted), output_lock(out):
+        with pytest.raises(StorageError, match=wanted) as caught, output_lock(out):
             pytest.fail("two writers")
+        assert caught.value.remedy == "wait_or_out"
         assert time.perf_counter() - began < 5  # it does not wait for the lock
         (out / ".lock.holder").unlink()
         with pytest.raises(StorageError, match="another process is writing there"), output_lock(out):
@@ -178,14 +179,14 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         with output_lock(out):
             entered.append(1)
 
-    other = threading.Thread(target=enter)  # free again, after an error too
+    other = threading.Thread(target=enter)  # the lock is free again, also after an error
     other.start()
     other.join()
     assert entered
 
 
 @pytest.mark.campaign("kills")
-def test_only_own_remains_are_cleared(tmp_path: Path) -> None:
+def test_only_own_temporary_files_are_removed(tmp_path: Path) -> None:
     kept = ["notes.part", ".x.part", ".lock"]
     for name in [*kept, ".E1.parquet.abcd_123.part"]:
         (tmp_path / name).touch()
@@ -195,8 +196,8 @@ def test_only_own_remains_are_cleared(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, ".a.directory.part"])
 
 
-def test_locks_of_files_and_of_the_directory(tmp_path: Path) -> None:
-    """Who takes the directory clears nothing that the holder of a file's lock is still writing."""
+def test_locks_of_files_and_of_directories(tmp_path: Path) -> None:
+    """Locking the directory does not remove temporary files of a run that holds the lock of a file."""
     with output_lock(tmp_path, ["E1.parquet"]), atomic_write(tmp_path / "E1.parquet") as temporary:
         temporary.write_text("new")
         with output_lock(tmp_path):
@@ -204,12 +205,12 @@ def test_locks_of_files_and_of_the_directory(tmp_path: Path) -> None:
     assert (tmp_path / "E1.parquet").read_text() == "new"
     names = [f"E{i}.parquet" for i in range(1, 4)]
     (tmp_path / ".E2.parquet.abcd_123.part").touch()
-    (tmp_path / ".E2.x.parquet.abcd_123.part").touch()  # of another file
+    (tmp_path / ".E2.x.parquet.abcd_123.part").touch()  # belongs to another file
     with output_lock(tmp_path, names):
         assert [path.name for path in tmp_path.glob(".*.part")] == [".E2.x.parquet.abcd_123.part"]
 
 
-def test_more_locks_than_files_a_process_may_open(tmp_path: Path) -> None:
+def test_more_locks_than_the_limit_on_open_files(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
@@ -219,8 +220,8 @@ def test_more_locks_than_files_a_process_may_open(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in containers that run under a number of their own."""
+def test_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In containers, a user may have a number but no name."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
@@ -228,7 +229,7 @@ def test_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert " of an unnamed user on " in (tmp_path / ".lock.holder").read_text()
 
 
-def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
+def test_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/x")):
         with pytest.raises(StorageError, match=f"^{out}: cannot be written"), output_lock(out):

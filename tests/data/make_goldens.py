@@ -1,9 +1,9 @@
-"""Make tests/data/goldens: small inputs, and what bedtools itself counts in them.
+"""Make tests/data/goldens: small inputs, and the counts of bedtools in them.
 
     PYTHONPATH=tests python tests/data/make_goldens.py
 
-Every count file is the unedited output of ``bedtools multicov``. manifest.json holds the versions, the
-commands and the sha256 of every file. Nothing here comes from the engine.
+Every count file is the unedited output of ``bedtools multicov``. manifest.json records the program versions, and the
+command and sha256 of every file. The engine is not involved.
 """
 
 import gzip
@@ -19,9 +19,9 @@ from oracle import bedtools
 from oracle.naive import Gene, bins_of, outside
 
 GOLDENS = Path(__file__).parent / "goldens"
-# Not in the order of their names: reads on unknown chromosomes go to the first one of the file.
+# Not sorted by name, because reads on unknown chromosomes go to the first chromosome of the file.
 SIZES = {"chr2": 20_000, "chr1": 60_000, "chrX": 9_000, "chrM": 571}
-# flank, bin size
+# Flank and bin size (bp).
 LAYOUTS = {"published": (5000, 100), "single": (50, 1), "coarse": (5000, 5000), "odd": (350, 7)}
 FLAG_LAYOUT = (500, 25)
 FLAG_OPTIONS = ("", "-D", "-F", "-D -F", "-q 30", "-s", "-S", "-q 30 -D -S")
@@ -54,7 +54,7 @@ def make_genes(rng: random.Random) -> list[Gene]:
 
 
 def positions(rng: random.Random, genes: list[Gene], n: int) -> list[tuple[str, int, int]]:
-    """Draw (chrom, start, length): half anywhere, half at an edge of a bin, some at the ends of chromosomes."""
+    """Draw (chrom, start, length): half at random, half near bin edges, and a few at the ends of chromosomes."""
     edges = [(g.chrom, edge) for g in genes if g.chrom in SIZES for pair in bins_of(g, 5000, 100) for edge in pair]
     drawn = [("chrM", 535, 37), ("chrX", 0, 0), ("chr2", 20_000, 0), ("chr1", 59_990, 36), ("chr1", 0, 60_000)]
     for _ in range(n):
@@ -90,7 +90,7 @@ def sam(rng: random.Random, reads: list[tuple[str, int, int]]) -> bytes:
 
 
 def bins(genes: list[Gene], flank: int, bin_size: int) -> bytes:
-    """Write the bins that lie on their chromosome, as multicov takes them: BED6 with gene and bin as name and score."""
+    """Return the bins on their chromosome as BED6 for multicov, with gene and bin as name and score."""
     lines = []
     for g, gene in enumerate(genes):
         for b, (start, end) in enumerate(bins_of(gene, flank, bin_size)):
@@ -100,7 +100,7 @@ def bins(genes: list[Gene], flank: int, bin_size: int) -> bytes:
 
 
 class Goldens:
-    """Writes files into the folder, and what made them into the manifest."""
+    """Write files into the folder, and record the commands that made them for the manifest."""
 
     def __init__(self) -> None:
         self.files: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""The reference path: bedtobam, samtools sort and index, multicov. Its counts are the definition of right."""
+"""Count with bedtools and samtools. Their counts are correct by definition."""
 
 import os
 import subprocess
@@ -11,7 +11,13 @@ LETTERS = {"same": "-s", "opposite": "-S"}
 
 
 def run(*command: str | os.PathLike[str], stdin: bytes | None = None) -> bytes:
-    """Run one program; its error output becomes the exception's text."""
+    """Run one program and return its output.
+
+    Raises
+    ------
+    RuntimeError
+        The program failed. The message contains its error output.
+    """
     done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]} exited {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
@@ -23,14 +29,14 @@ def write_genome(path: Path, sizes: Mapping[str, int]) -> None:
 
 
 def sorted_bam(bam: bytes, path: Path) -> Path:
-    """Write a sorted, indexed BAM."""
+    """Write ``bam`` to ``path``, sorted and indexed."""
     run("samtools", "sort", "-o", path, "-", stdin=bam)
     run("samtools", "index", path)
     return path
 
 
 def bed_to_bam(reads: bytes, sizes: Mapping[str, int], folder: Path) -> Path:
-    """Turn BED text, plain or gzip, into a sorted, indexed BAM as the reference path does."""
+    """Convert BED text, plain or gzip, to a sorted and indexed BAM file."""
     write_genome(folder / "chrom.sizes", sizes)
     text = run("gunzip", "-c", stdin=reads) if reads.startswith(b"\x1f\x8b") else reads
     (folder / "reads.bed").write_bytes(text)
@@ -48,25 +54,25 @@ def multicov(
     strand: str | None = None,
     options: Sequence[str] = (),
 ) -> list[list[int]]:
-    """Count with ``bedtools multicov``, genes by bins.
+    """Count with ``bedtools multicov``; return a row per gene and a column per bin.
 
-    multicov exits on a bin that begins before 0, and counts reads that lie past their chromosome's end.
-    So bins wholly outside their chromosome are not given to it: they are 0 by definition. A bin partly
-    before 0 is given from 0 on, which holds the same reads.
+    multicov fails on a bin that begins before 0, and counts reads past the end of their chromosome. Therefore
+    bins completely outside their chromosome are left out, because their count is 0 by definition. A bin partly
+    before 0 begins at 0 instead, which does not change its count.
     """
-    lines, asked = [], []
+    lines, cells = [], []
     for g, gene in enumerate(genes):
         for b, (start, end) in enumerate(bins_of(gene, flank, bin_size)):
             if not outside(start, end, sizes.get(gene.chrom, end)):
                 lines.append(f"{gene.chrom}\t{max(start, 0)}\t{end}\tgene\t0\t{gene.strand}\n")
-                asked.append((g, b))
+                cells.append((g, b))
     counts = [[0] * (2 * flank // bin_size) for _ in genes]
     (folder / "bins.bed").write_text("".join(lines), encoding="utf-8")
     letters = [LETTERS[strand]] if strand else []
-    answer = run("bedtools", "multicov", *letters, *options, "-bams", bam, "-bed", folder / "bins.bed")
-    rows = answer.decode().splitlines()
-    if len(rows) != len(asked):
-        raise RuntimeError(f"multicov printed {len(rows)} rows for {len(asked)} bins")
-    for (g, b), row in zip(asked, rows, strict=True):
+    output = run("bedtools", "multicov", *letters, *options, "-bams", bam, "-bed", folder / "bins.bed")
+    rows = output.decode().splitlines()
+    if len(rows) != len(cells):
+        raise RuntimeError(f"multicov printed {len(rows)} rows for {len(cells)} bins")
+    for (g, b), row in zip(cells, rows, strict=True):
         counts[g][b] = int(row.rsplit("\t", 1)[1])
     return counts

@@ -1,6 +1,6 @@
-"""A slow counter that anyone can check by eye: the rule of docs/definitions.md, one read and one bin at a time.
+"""A slow, obviously correct counter: the rule of docs/definitions.md, one read and one bin at a time.
 
-It knows nothing of the engine. The suite holds it against live bedtools, and the engine against it.
+It shares no code with the engine. The tests compare it with bedtools, and the engine with it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class Read(NamedTuple):
 
 
 def bins_of(gene: Gene, flank: int, bin_size: int) -> list[tuple[int, int]]:
-    """Return [start, end) of every bin, in genomic order: the 1-based TSS is used as it stands."""
+    """Return [start, end) of every bin, in genomic order. The 1-based TSS is used as a 0-based position."""
     first = gene.tss - flank
     return [(first + i, first + i + bin_size) for i in range(0, 2 * flank, bin_size)]
 
@@ -36,12 +36,12 @@ def overlaps(start: int, end: int, bin_start: int, bin_end: int) -> bool:
 
 
 def outside(bin_start: int, bin_end: int, chrom_size: int) -> bool:
-    """Tell whether a bin shares no position with its chromosome."""
+    """Return whether a bin lies completely outside its chromosome."""
     return bin_end <= 0 or bin_start >= chrom_size
 
 
 def text_reads(text: bytes) -> list[Read]:
-    """Read BED-like lines; a read of no length covers one base on either side of its position."""
+    """Parse BED lines. A read of length 0 is extended by one base on both sides."""
     reads = []
     for line in text.split(b"\n"):
         line = line.removesuffix(b"\r")
@@ -58,11 +58,11 @@ def text_reads(text: bytes) -> list[Read]:
 def bam_reads(
     path: Path, min_mapq: int = 0, include_duplicates: bool = False, include_qc_fail: bool = False
 ) -> list[Read]:
-    """Read the records that ``bedtools multicov`` would count, with the span it gives them.
+    """Read the records that ``bedtools multicov`` counts, with the intervals that it uses.
 
-    Left out are duplicates and QC failures, unless asked for, low MAPQ, and records without a position.
-    Secondary, supplementary and unmapped records with a position count like any other. The span is that
-    of the CIGAR on the reference, gaps included; unmapped records and those without a CIGAR have 1 bp.
+    Skipped are records without a position or with a low mapping quality, and by default duplicates and QC failures.
+    Secondary, supplementary and unmapped records with a position are kept. The interval is the one of the CIGAR on
+    the reference, including gaps; unmapped records and records without a CIGAR are 1 bp long.
     """
     reads = []
     with pysam.AlignmentFile(str(path), check_sq=False) as file:
@@ -75,33 +75,37 @@ def bam_reads(
             end = start + 1
             if not record.is_unmapped and record.cigartuples:
                 end = start + sum(n for code, n in record.cigartuples if "MIDNSHP=X"[code] in REFERENCE_OPERATIONS)
-            # Position -1, SAM's POS 0, is before the first base: unmapped records there touch nothing.
+            # Position -1 (SAM's POS 0) is before the first base, so an unmapped record there overlaps nothing.
             reads.append(Read(record.reference_name, max(start, 0), end, "-" if record.is_reverse else "+"))
     return reads
 
 
 def unknown_chroms(reads: Iterable[Read], sizes: Mapping[str, int]) -> set[str]:
-    """Name the chromosomes that the genome lacks."""
+    """Return the chromosomes of the reads that the genome does not have."""
     return {read.chrom for read in reads} - set(sizes)
 
 
 def on_genome(reads: Iterable[Read], sizes: Mapping[str, int]) -> list[Read]:
-    """Leave out the reads on chromosomes that the genome lacks."""
+    """Return the reads on chromosomes of the genome."""
     return [read for read in reads if read.chrom in sizes]
 
 
 def on_first(reads: Iterable[Read], sizes: Mapping[str, int]) -> list[Read]:
-    """Put such reads on the first chromosome of the genome, as ``bedtools bedtobam`` does."""
+    """Move reads on unknown chromosomes to the first chromosome of the genome, as ``bedtools bedtobam`` does."""
     return [read if read.chrom in sizes else read._replace(chrom=next(iter(sizes))) for read in reads]
 
 
 def in_a_window(read: Read, genes: Iterable[Gene], flank: int) -> bool:
+    """Return whether a read overlaps the window of any gene."""
     windows = [(gene.chrom, gene.tss - flank, gene.tss + flank) for gene in genes]
     return any(chrom == read.chrom and overlaps(read.start, read.end, start, end) for chrom, start, end in windows)
 
 
 def strand_counts(gene: Gene, read: Read, strand: str | None) -> bool:
-    """``same``: the strands are equal; ``opposite``: they are not, so a gene on ``.`` takes all reads."""
+    """Return whether a read has the right strand for a gene.
+
+    ``same`` requires equal strands, and ``opposite`` unequal ones: a gene on ``.`` then counts all reads.
+    """
     return strand is None or (gene.strand == read.strand) == (strand == "same")
 
 

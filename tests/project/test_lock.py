@@ -1,4 +1,4 @@
-"""What the package needs is pinned, to the version, in the one lock that the demo, the tests and CI install from."""
+"""Every dependency is pinned to one version in requirements.lock, which the demo, the tests and CI install."""
 
 import re
 import tomllib
@@ -18,7 +18,7 @@ def test_every_dependency_is_pinned() -> None:
     names = {re.match(r"[A-Za-z0-9._-]+", one)[0].lower() for one in wanted}  # type: ignore[index]
     assert names <= {name.lower() for name in pins}
     lines = [line for line in (CHECKOUT / "requirements.lock").read_text().splitlines() if line and line[0] not in "#-"]
-    assert len(lines) == len(pins), "a line that pins nothing"
+    assert len(lines) == len(pins), "a line is not a pin"
     makefile = (CHECKOUT / "Makefile").read_text()
     assert "-r requirements.lock" in makefile
     assert "--no-deps" in makefile

@@ -1,9 +1,10 @@
-"""Names that come with the data, through the whole job: unchanged where they are data, refused where they are files."""
+"""Hostile names in the input: kept unchanged as data, refused as file names, and harmless in reports."""
 
 import csv
 import html.parser
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from campaign.rows import sized
 from support.epigenomes import write_random_features
 from support.tiny import PACK, dc, featurize, place
 
-from deepchrome.engine.features.store import read_features
+from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import BadDataError
 
-# Gene ids and symbols that the tables can hold: all of these must come through as they are.
+# Gene ids and symbols that tables can store. All of them must come through unchanged.
 HARMLESS = (
     "../../etc/passwd",
     "/etc/passwd",
@@ -36,7 +37,7 @@ HARMLESS = (
     "$(reboot)",
     "'",
 )
-# What a terminal would obey, or what ends a line or a field.
+# Control characters: terminal commands, and line or field separators.
 CONTROL = ("a\x1b[2Jb", "a\x07", "a\x9bb", "a\x7f", "a\x0bb", "a\x00b")
 
 
@@ -47,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rename(table: Path, names: tuple[str, ...], column: int = 0) -> None:
-    """Put ``names`` in place of the first names of a column."""
+    """Replace the first names of a column by ``names``."""
     lines = [line.split("\t") for line in table.read_text().splitlines()]
     for line, name in zip(lines[1:], names, strict=False):
         line[column] = name
@@ -55,8 +56,8 @@ def rename(table: Path, names: tuple[str, ...], column: int = 0) -> None:
 
 
 @pytest.mark.campaign("names")
-def test_ids_symbols_and_chromosomes_of_any_kind(folder: Path) -> None:
-    """Counted and stored as they are; a chromosome's name has 10,000 characters."""
+def test_unusual_names_are_stored_unchanged(folder: Path) -> None:
+    """As gene ids, symbols and chromosomes, one of them with 10,000 characters."""
     for start in range(0, len(HARMLESS), 10):
         names = HARMLESS[start : start + 10]
         place(folder)
@@ -92,27 +93,27 @@ def test_control_characters_in_genes_are_refused(name: str, column: int, folder:
 
 @pytest.mark.campaign("names", "messages")
 @pytest.mark.parametrize("name", CONTROL)
-def test_nothing_on_the_terminal_obeys_a_name(name: str, folder: Path) -> None:
-    """In lines of reads, names of files, expression tables, sample tables, genomes: shown escaped, in one line."""
+def test_control_characters_are_escaped_on_the_terminal(name: str, folder: Path) -> None:
+    """In reads, file names, expression tables, sample tables and genomes."""
     (folder / "E1-A.bed").write_text(f"{name}\t1\t2\n{name}\tx\t2\n")
-    said = [featurize(folder, folder).err]
+    messages = [featurize(folder, folder).err]
     (folder / "E1-A.bed").write_text(f"{name}\t1\t2\n")
-    said += [featurize(folder, folder).err, (folder / "out" / "summary.tsv").read_text().replace("\t", "")]
+    messages += [featurize(folder, folder).err, (folder / "out" / "summary.tsv").read_text().replace("\t", "")]
     if "\0" not in name:
-        odd = folder / f"E1-{name}\n.bed"
-        odd.write_text("x\n")
-        said.append(featurize(folder, odd, "--name", "E1-B").err)
-        said.append(featurize(folder, folder / f"{name}\nabsent-A.bed").err)
-        said.append(featurize(folder, folder, "--marks", name).err)
+        unusual = folder / f"E1-{name}\n.bed"
+        unusual.write_text("x\n")
+        messages.append(featurize(folder, unusual, "--name", "E1-B").err)
+        messages.append(featurize(folder, folder / f"{name}\nabsent-A.bed").err)
+        messages.append(featurize(folder, folder, "--marks", name).err)
     (folder / "samples.tsv").write_text(f"epigenome\tmark\tpath\n{name}\tA\tE1-A.bed\n")
-    said.append(featurize(folder, "--samples", folder / "samples.tsv").err)
+    messages.append(featurize(folder, "--samples", folder / "samples.tsv").err)
     (folder / "expression.tsv").write_text(f"gene_id\tE1\n{name}\tx\n")
-    said.append(dc("labels", "--expression", folder / "expression.tsv").err)
+    messages.append(dc("labels", "--expression", folder / "expression.tsv").err)
     (folder / "expression.tsv").write_text(f"gene_id\t{name}\ng\t1\n")
-    said.append(dc("labels", "--expression", folder / "expression.tsv").err)
+    messages.append(dc("labels", "--expression", folder / "expression.tsv").err)
     (folder / "small.sizes").write_text(f"{name}\t{name}\n")
-    said.append(featurize(folder, folder).err)
-    for text in said:
+    messages.append(featurize(folder, folder).err)
+    for text in messages:
         assert text
         assert all(line.isprintable() for line in text.split("\n")), text
         assert "Traceback" not in text
@@ -120,8 +121,8 @@ def test_nothing_on_the_terminal_obeys_a_name(name: str, folder: Path) -> None:
 
 @pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", ["../E1", "..", "", "E 1", "E1/E2", "é", "x" * 65, "<b>", *CONTROL])
-def test_what_cannot_name_a_file_names_none(name: str, folder: Path) -> None:
-    """As epigenome or mark, wherever it comes from; nothing is written, least of all somewhere else."""
+def test_unsafe_file_names_are_refused(name: str, folder: Path) -> None:
+    """As epigenome or mark, from any input. Nothing is written anywhere."""
     (folder / "reads.bed").write_bytes(b"chr1\t1\t2\n")
     before = set(folder.rglob("*")) | {folder / "samples.tsv", folder / "expression.tsv"}
     for row in (f"{name}\tA", f"E1\t{name}"):
@@ -147,8 +148,8 @@ class Elements(html.parser.HTMLParser):
 
 
 @pytest.mark.campaign("names")
-def test_ids_of_any_kind_through_training_and_report(tmp_path: Path) -> None:
-    """From features and expression to labels, models, scores, text export and the page for the browser."""
+def test_unusual_ids_in_training_and_report(tmp_path: Path) -> None:
+    """In labels, models, scores, the text export and the HTML report."""
     features, expression = write_random_features(tmp_path / "features", ("E001",))
     plain = tmp_path / "plain"
     command = ("--expression", expression, "--epochs", 2, "--device", "cpu", "--out")
@@ -157,10 +158,6 @@ def test_ids_of_any_kind_through_training_and_report(tmp_path: Path) -> None:
     read = read_features(features / "E001.parquet")
     rename(expression, names)
     ids = (*names, *read.genes.gene_id[len(names) :])
-    from dataclasses import replace
-
-    from deepchrome.engine.features.store import write_features
-
     counts = {mark: np.ascontiguousarray(read.counts[:, :, i]) for i, mark in enumerate(read.marks)}
     metadata = {key: read.metadata[key] for key in ("bin_size", "flank", "n_bins", "sources")}
     write_features(features / "E001.parquet", replace(read.genes, gene_id=ids), counts, metadata)
@@ -195,8 +192,8 @@ def test_ids_of_any_kind_through_training_and_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.campaign("names")
-def test_metadata_nested_without_end(tmp_path: Path) -> None:
-    """A document that would exhaust the stack of whoever parses it."""
+def test_deeply_nested_metadata_is_refused(tmp_path: Path) -> None:
+    """JSON nested so deeply would exhaust the stack of a parser."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Numbers at their limits: shapes of one and none, RPKM that are all alike, counts that 32 bits cannot hold."""
+"""Limits: one or no gene, one bin, equal or invalid RPKM, and counts beyond 32 bits."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ from support.tiny import Ran, dc, featurize, place
 from deepchrome.engine.counting import formats
 from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
 from deepchrome.engine.features.store import read_features
+from deepchrome.engine.streams import blocks
 from deepchrome.errors import BadDataError
 
 LARGEST = 2**32 - 1
@@ -38,20 +39,20 @@ def test_counts_past_16_bits(n: int, tmp_path: Path) -> None:
 @pytest.mark.campaign("overflow")
 @pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False), (5000, False)])
 def test_counts_up_to_32_bits_and_no_further(more: int, fits: bool, tmp_path: Path) -> None:
-    """By the way that counts go: from 32-bit differences, folded every so often into counts."""
+    """Differences of 32 bits are folded into counts of 32 bits, and the overflow is detected there."""
     reads = 3000
     (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * (reads + more) + b"c\t101\t102\n")
-    begin = formats.Counter.__init__
+    initialize = formats.Counter.__init__
 
     def with_billions(self: formats.Counter, *arguments: object) -> None:
-        begin(self, *arguments)  # type: ignore[arg-type]
+        initialize(self, *arguments)  # type: ignore[arg-type]
         self._folded = np.zeros((1, 2), np.uint32)
         self._folded[0, 0] = LARGEST - reads
 
     with (
         patch.object(formats.Counter, "__init__", with_billions),
         patch.object(formats, "READS_PER_FOLD", 100),
-        patch("deepchrome.engine.streams.blocks.BLOCK_BYTES", 4000),
+        patch.object(blocks, "BLOCK_BYTES", 4000),
     ):
         if fits:
             assert count_reads(tmp_path / "reads", SHAPE).tolist() == [[LARGEST, 1]]
@@ -62,14 +63,12 @@ def test_counts_up_to_32_bits_and_no_further(more: int, fits: bool, tmp_path: Pa
 
 @pytest.mark.campaign("overflow")
 def test_differences_are_folded_before_they_overflow(tmp_path: Path) -> None:
-    """A bin takes one mark a read: between two folds come no more reads than 31 bits hold, with a block to spare."""
-    least_line = len(b"c\t1\t2\n")
-    from deepchrome.engine.streams import blocks as reads
-
-    most_in_a_block = (reads.BLOCK_BYTES + reads.HEADROOM_BYTES) // least_line
-    assert formats.READS_PER_FOLD + most_in_a_block < 2**31 - 1
+    """A read changes a difference by one, so the reads between two folds, plus one block, must fit in 31 bits."""
+    shortest_line_bytes = len(b"c\t1\t2\n")
+    max_reads_per_block = (blocks.BLOCK_BYTES + blocks.HEADROOM_BYTES) // shortest_line_bytes
+    assert formats.READS_PER_FOLD + max_reads_per_block < 2**31 - 1
     (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * 5000)
-    with patch.object(formats, "READS_PER_FOLD", 100), patch.object(reads, "BLOCK_BYTES", 4000):
+    with patch.object(formats, "READS_PER_FOLD", 100), patch.object(blocks, "BLOCK_BYTES", 4000):
         folds = []
         fold = formats.kernels.fold
         with patch.object(formats.kernels, "fold", lambda *arguments: (folds.append(1), fold(*arguments))[1]):
@@ -77,14 +76,13 @@ def test_differences_are_folded_before_they_overflow(tmp_path: Path) -> None:
     assert len(folds) > 10
 
 
-class Repeated:
-    """A stream of one line, over and over, made as it is read."""
+class RepeatedLine:
+    """A stream of one line, repeated many times, that takes little memory."""
 
     def __init__(self, line: bytes, times: int) -> None:
         self._cycle = np.frombuffer(line * 100_000, np.uint8)
         self._left = len(line) * times
         self._at = 0
-        self._line = len(line)
 
     def readinto(self, buffer: memoryview, /) -> int:
         n = min(len(buffer), self._left, len(self._cycle) - self._at)
@@ -98,11 +96,11 @@ class Repeated:
 
 
 @pytest.mark.campaign("overflow")
-@pytest.mark.skipif(not FULL, reason="four billion reads, a minute or more: make campaign counts them")
+@pytest.mark.skipif(not FULL, reason="takes more than a minute. Run it with make campaign.")
 @pytest.mark.parametrize("times", [LARGEST, LARGEST + 1])
 def test_four_billion_reads(times: int, record_property: Callable[[str, int], None]) -> None:
     def count() -> ReadTally:
-        with patch("deepchrome.engine.counting.count.open_stream", lambda path: Repeated(b"c\t100\t101\n", times)):
+        with patch("deepchrome.engine.counting.count.open_stream", lambda path: RepeatedLine(b"c\t100\t101\n", times)):
             return tally_reads("reads", SHAPE, threads=2)
 
     if times <= LARGEST:
@@ -148,7 +146,7 @@ def test_no_gene(table: str, folder: Path) -> None:
 
 
 def features_for(folder: Path, genes: int, bins: int, marks: int) -> Path:
-    """Features of ``genes`` genes, by way of dc featurize, with some reads on every other gene."""
+    """Write features with dc featurize. Genes get one or six reads in turn, plus one for each further mark."""
     rows = [f"g{i:03d}\tchr1\t{1000 * (i + 5)}\t+\n" for i in range(genes)]
     (folder / "genes.tsv").write_text("gene_id\tchrom\ttss\tstrand\n" + "".join(rows))
     reads = folder / "reads"
@@ -171,7 +169,7 @@ def train(folder: Path, features: Path, rpkm: list[str]) -> Ran:
 @pytest.mark.campaign("numbers")
 @pytest.mark.parametrize(("bins", "marks"), [(100, 1), (100, 30), (1, 1), (12, 2)])
 def test_training_on_few_and_many_bins_and_marks(bins: int, marks: int, folder: Path) -> None:
-    """A result without a NaN in it, or one line that says why there is none."""
+    """The result has no NaN, or one message explains why there is no result."""
     features = features_for(folder, 60, bins, marks)
     ran = train(folder, features, [str(1 + i % 2) for i in range(60)])
     assert "Traceback" not in ran.err
@@ -187,8 +185,8 @@ def test_training_on_few_and_many_bins_and_marks(bins: int, marks: int, folder: 
 
 
 @pytest.mark.campaign("numbers", "messages")
-def test_all_rpkm_alike(folder: Path) -> None:
-    """No gene is above the median: one class, and nothing to learn."""
+def test_equal_rpkm_are_refused(folder: Path) -> None:
+    """No gene is above the median, so there is only one class."""
     features = features_for(folder, 60, 100, 1)
     ran = train(folder, features, ["7.5"] * 60)
     assert ran.code == 65
@@ -201,7 +199,7 @@ def test_all_rpkm_alike(folder: Path) -> None:
 
 @pytest.mark.campaign("numbers", "messages")
 @pytest.mark.parametrize("value", ["NaN", "nan", "inf", "-inf", "1e999", "-1", "-1e-300", "", "NA", "x", "1,5"])
-def test_what_is_no_rpkm(value: str, folder: Path) -> None:
+def test_invalid_rpkm_is_refused(value: str, folder: Path) -> None:
     features = features_for(folder, 60, 100, 1)
     ran = train(folder, features, ["1", value, *["2"] * 58])
     assert ran.code == 65
@@ -213,7 +211,7 @@ def test_what_is_no_rpkm(value: str, folder: Path) -> None:
 
 @pytest.mark.campaign("numbers", "messages")
 @pytest.mark.parametrize("genes", [1, 2, 3, 5])
-def test_training_on_hardly_a_gene(genes: int, folder: Path) -> None:
+def test_training_on_too_few_genes_is_refused(genes: int, folder: Path) -> None:
     features = features_for(folder, genes, 100, 1)
     ran = train(folder, features, [str(i) for i in range(genes)])
     assert ran.code == 65
@@ -223,7 +221,7 @@ def test_training_on_hardly_a_gene(genes: int, folder: Path) -> None:
 
 
 @pytest.mark.campaign("numbers", "messages")
-def test_genes_that_one_table_lacks_are_told(folder: Path) -> None:
+def test_genes_without_expression_are_reported(folder: Path) -> None:
     features = features_for(folder, 60, 100, 1)
     ran = train(folder, features, [str(1 + i % 2) for i in range(45)])
     assert ran.code == 0, ran.err

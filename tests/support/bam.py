@@ -11,7 +11,10 @@ from support.strategies import Record
 def write_bam(
     path: Path, references: Mapping[str, int], records: Sequence[Record], mode: str = "wb", **options: list[bytes]
 ) -> None:
-    """Write the records, in their order; ``mode`` as pysam has it (``wb`` BAM, ``wbu`` uncompressed, ``wc`` CRAM)."""
+    """Write the records in their order.
+
+    ``mode`` is the mode of pysam: ``wb`` for BAM, ``wbu`` for uncompressed BAM, ``wc`` for CRAM.
+    """
     header = pysam.AlignmentHeader.from_references(list(references), list(references.values()))
     with pysam.AlignmentFile(str(path), mode, header=header, **options) as file:
         for i, record in enumerate(records):

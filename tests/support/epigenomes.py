@@ -1,4 +1,4 @@
-"""Small random epigenomes for tests of the trainer: one mark tells which genes are on."""
+"""Small random epigenomes for tests of the trainer, in which genes that are on have more H3K4me3."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ INPUTS = InputSpec(MARKS, BINS, 100, 1200, "genomic", "log1p")
 
 
 def random_counts(genes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts uint32 (genes, bins, marks) and labels uint8 (genes,)."""
+    """Return counts uint32 (genes, bins, marks), and labels uint8 (genes,)."""
     rng = np.random.default_rng(seed)
     on = rng.integers(0, 2, genes).astype(np.uint8)
     counts = rng.poisson(2.0, (genes, BINS, len(MARKS))).astype(np.uint32)
@@ -24,7 +24,7 @@ def random_counts(genes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_dataset(name: str = "E001", genes: int = 90, seed: int = 0, sizes: tuple[int, int] | None = None) -> Dataset:
-    """A data set whose first genes are for training, the next for validation, the rest for test."""
+    """Return a data set whose first genes are for training, the next for validation, the others for test."""
     counts, on = random_counts(genes, seed)
     train, valid = sizes or (genes // 3, genes // 3)
     split = np.repeat(np.arange(3, dtype=np.int8), [train, valid, genes - train - valid])
@@ -35,7 +35,7 @@ def random_dataset(name: str = "E001", genes: int = 90, seed: int = 0, sizes: tu
 def write_random_features(
     folder: Path, names: tuple[str, ...] = ("E001", "E002"), genes: int = 90, *, bin_size: int = 100
 ) -> tuple[Path, Path]:
-    """A features directory and an expression table whose labels the counts can tell."""
+    """Write features, and an expression table whose labels the counts can predict; return both paths."""
     folder.mkdir(parents=True, exist_ok=True)
     gene_id = tuple(f"ENSG{i:011d}" for i in range(genes))
     tss = np.arange(genes, dtype=np.int64) * 100_000 + 50_000
@@ -47,7 +47,7 @@ def write_random_features(
         sources = {mark: {"reads": 1000} for mark in MARKS}
         metadata = {"bin_size": bin_size, "flank": BINS * bin_size // 2, "n_bins": BINS, "sources": sources}
         write_features(folder / f"{name}.parquet", table, by_mark, metadata)
-        # Half of the genes are above the median exactly if as many are on as off.
+        # Genes that are on have an RPKM of 1 to 2, the others of 0 to 1.
         rpkm[name] = on + np.random.default_rng(seed).random(genes)
     expression = folder.parent / "expression.tsv"
     rows = ["\t".join(("gene_id", *names))]

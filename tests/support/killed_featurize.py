@@ -1,9 +1,11 @@
-"""Run ``dc featurize --force`` again and again on two versions of the reads, and kill it at random moments.
+"""Run ``dc featurize --force`` many times on two versions of the reads, and kill it at random moments.
 
-Usage: killed_featurize.py FOLDER KILLS SEED. FOLDER holds genes.tsv, small.sizes, and the versions in a/ and b/.
-After every kill each file of FOLDER/out must be one of the two versions, whole. Prints how many processes were killed
-by SIGKILL before they were done, how many of them had changed a file, and how many left a half-written one.
-Forks come from a process that has loaded the kernels and has no thread, so that each takes milliseconds to start.
+Usage: killed_featurize.py FOLDER KILLS SEED. FOLDER has genes.tsv, small.sizes, and the two versions in a/ and b/.
+After every kill, each file of FOLDER/out must equal one of the two versions. Prints three numbers: processes that were
+killed before they had finished, processes that had changed a file, and processes that left a partial file.
+
+The processes are forked from this one, which has loaded the kernels and has no threads, so that each starts within
+milliseconds.
 """
 
 import os
@@ -15,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from deepchrome.cli import main as command
+from deepchrome.cli import main as run_command
 from deepchrome.cli.startup import load_kernels
 from deepchrome.engine.features.store import read_features
 
@@ -23,16 +25,17 @@ EPIGENOMES = ("E1", "E2")
 
 
 def start(folder: Path, version: str, out: str) -> int:
+    """Start ``dc featurize`` on one version of the reads; return its process id."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            silence = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silence, 1)
-            os.dup2(silence, 2)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
             given = ["--genes", f"{folder}/genes.tsv", "--genome", f"{folder}/small.sizes", "--out", f"{folder}/{out}"]
             sys.argv = ["dc", "featurize", f"{folder}/{version}", *given, "--force"]
-            command()
+            run_command()
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
@@ -41,18 +44,19 @@ def start(folder: Path, version: str, out: str) -> int:
     return child
 
 
-def complete(folder: Path, version: str, out: str) -> None:
+def run_to_end(folder: Path, version: str, out: str) -> None:
+    """Run ``dc featurize`` without killing it."""
     _, status = os.waitpid(start(folder, version, out), 0)
     assert os.WIFEXITED(status), status
     assert os.WEXITSTATUS(status) == 0, status
 
 
-def contents(folder: Path, out: str) -> dict[str, bytes]:
-    """The counts of every epigenome; reading checks every checksum of the files."""
+def read_counts(folder: Path, out: str) -> dict[str, bytes]:
+    """Return the counts of every epigenome. Reading a file checks all its checksums."""
     return {name: read_features(folder / out / f"{name}.parquet").counts.tobytes() for name in EPIGENOMES}
 
 
-def halves(out: Path) -> list[Path]:
+def partial_files(out: Path) -> list[Path]:
     return [path for path in out.rglob(".*.part") if path.is_file()]
 
 
@@ -60,33 +64,33 @@ def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     load_kernels()
     for version in "ab":
-        complete(folder, version, f"whole-{version}")
-    whole = {version: contents(folder, f"whole-{version}") for version in "ab"}
-    assert whole["a"] != whole["b"]
-    began = time.monotonic()
-    complete(folder, "a", "out")
-    lasts = time.monotonic() - began
-    out, dice, killed, changed, remains = folder / "out", random.Random(seed), 0, 0, 0
+        run_to_end(folder, version, f"whole-{version}")
+    expected = {version: read_counts(folder, f"whole-{version}") for version in "ab"}
+    assert expected["a"] != expected["b"]
+    start_time = time.monotonic()
+    run_to_end(folder, "a", "out")
+    duration = time.monotonic() - start_time
+    out, dice, killed, changed, leftovers = folder / "out", random.Random(seed), 0, 0, 0
     while killed < kills:
         version = "ab"[killed % 2]
-        before, old_halves = contents(folder, "out"), set(halves(out))
+        before, old_partial_files = read_counts(folder, "out"), set(partial_files(out))
         child, ended = start(folder, version, "out"), 0
-        # Every other time at any moment, else while a file is being written.
-        while killed % 4 > 1 and not ended and set(halves(out)) <= old_halves:
+        # Two kills in four come at a random moment, the other two while a file is being written.
+        while killed % 4 > 1 and not ended and set(partial_files(out)) <= old_partial_files:
             ended, _ = os.waitpid(child, os.WNOHANG)
-        time.sleep(dice.uniform(0, lasts if killed % 4 < 2 else 0.01))
+        time.sleep(dice.uniform(0, duration if killed % 4 < 2 else 0.01))
         if not ended:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             killed += os.WIFSIGNALED(status)
-        now = contents(folder, "out")
-        assert all(now[name] in (whole["a"][name], whole["b"][name]) for name in EPIGENOMES), killed
+        now = read_counts(folder, "out")
+        assert all(now[name] in (expected["a"][name], expected["b"][name]) for name in EPIGENOMES), killed
         changed += now != before
-        remains += bool(halves(out))
-    complete(folder, "b", "out")
-    assert contents(folder, "out") == whole["b"]
-    assert not halves(out)
-    sys.stdout.write(f"{killed} {changed} {remains}\n")
+        leftovers += bool(partial_files(out))
+    run_to_end(folder, "b", "out")
+    assert read_counts(folder, "out") == expected["b"]
+    assert not partial_files(out)
+    sys.stdout.write(f"{killed} {changed} {leftovers}\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Train the same run twice in forked processes: once unbroken, once killed at random moments and resumed.
+"""Train the same run twice in forked processes: once without a break, once killed at random moments and resumed.
 
-Usage: killed_run.py FOLDER KILLS SEED. Leaves FOLDER/unbroken and FOLDER/killed; prints how many
-processes were killed by SIGKILL before they were done, and how many of them had left a checkpoint
-behind. Forks come from a process that has imported everything and used no thread, so that each takes
-milliseconds to start.
+Usage: killed_run.py FOLDER KILLS SEED. Writes FOLDER/unbroken and FOLDER/killed. Prints how many
+processes were killed before they had finished, and how many of these had written a checkpoint.
+The parent process imports everything and uses no threads, so that a fork takes milliseconds.
 """
 
 import os
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from deepchrome.train.fitting.config import FitConfig, Placement
-from deepchrome.train.run.trainer import train_run
+from deepchrome.train.run.train import RunOptions, train_datasets
 from support.epigenomes import INPUTS, random_dataset
 
 CONFIG = FitConfig(epochs=12, batch_size=8, optimizer="adam", lr=1e-3)
@@ -26,7 +25,7 @@ CONFIG = FitConfig(epochs=12, batch_size=8, optimizer="adam", lr=1e-3)
 
 def run(out: Path) -> None:
     datasets = [random_dataset(f"E{i:03d}", genes=90, seed=i) for i in range(3)]
-    train_run(out, datasets, INPUTS, CONFIG, Placement("cpu", threads=2), resume=True)
+    train_datasets(datasets, INPUTS, out, CONFIG, Placement("cpu", threads=2), options=RunOptions(resume=True))
 
 
 def fork(out: Path) -> int:
@@ -47,7 +46,7 @@ def checkpoints(out: Path) -> dict[str, int]:
 
 def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    torch.optim.Adam([torch.zeros(1)])  # imports what it needs only now
+    torch.optim.Adam([torch.zeros(1)])  # PyTorch imports some modules only on first use
     began = time.monotonic()
     assert os.waitpid(fork(folder / "unbroken"), 0)[1] == 0
     whole = time.monotonic() - began
@@ -57,7 +56,7 @@ def main() -> None:
         child = fork(out)
         ended, status = 0, 0
         if killed < kills:
-            # Every other time at any moment, else soon after a checkpoint, so that there is progress.
+            # Kill every other process soon after a checkpoint, so that there is progress, and the others at any moment.
             while killed % 2 and not ended and checkpoints(out) == before:
                 time.sleep(0.001)
                 ended, status = os.waitpid(child, os.WNOHANG)

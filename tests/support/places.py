@@ -1,4 +1,4 @@
-"""Where the tests find the checkout, themselves, and the real data beside the checkout."""
+"""Paths of the tests, of the checkout, and of the real data beside the checkout."""
 
 import os
 from pathlib import Path

@@ -1,12 +1,12 @@
-"""A small run whose genes have hostile symbols, for tests of the report."""
+"""A small run with gene symbols that contain markup, for tests of the report."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from deepchrome.engine.features.store import read_features, write_features
-from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.fitting.config import FitConfig, Placement
-from deepchrome.train.run.trainer import train_run
+from deepchrome.train.run.train import train_models
 from support.epigenomes import write_random_features
 
 HOSTILE = '"><img src=x onerror=document.body.dataset.pwned="yes">'
@@ -14,7 +14,7 @@ ENDING = "</script><script>document.body.dataset.pwned='yes'</script><!-- <scrip
 
 
 def hostile_run(folder: Path, model: str = "deepchrome", epochs: int = 3) -> Path:
-    """Train two epigenomes on random features; gene 80 and 81, test genes, have the symbols above."""
+    """Train two epigenomes on random features. The test genes 80 and 81 have the symbols HOSTILE and ENDING."""
     features, expression = write_random_features(folder / "features")
     for path in features.glob("*.parquet"):
         read = read_features(path)
@@ -23,8 +23,6 @@ def hostile_run(folder: Path, model: str = "deepchrome", epochs: int = 3) -> Pat
         counts = {mark: read.counts[:, :, i] for i, mark in enumerate(read.marks)}
         metadata = {key: read.metadata[key] for key in ("bin_size", "flank", "n_bins", "sources")}
         write_features(path, replace(read.genes, symbol=tuple(symbols)), counts, metadata)
-    datasets, report = load_datasets(features, expression, orient="strand", transform="log1p")
-    origin = {"features": str(features), "expression": str(expression), "label_rule": "numeric", "split": "published"}
     config = FitConfig(model=model, epochs=epochs)
-    train_run(folder / "run", datasets, report.inputs, config, Placement(threads=2), origin=origin)
+    train_models(FeatureSource(features, expression), folder / "run", config=config, placement=Placement(threads=2))
     return folder / "run"

@@ -1,4 +1,4 @@
-"""A small genome, ten genes and random reads on disk; bgzip by hand; the command line run in this process."""
+"""A small genome with ten genes, random reads, a bgzip writer, and the command line run in this process."""
 
 import gzip
 import io
@@ -18,17 +18,18 @@ import numpy as np
 from oracle import naive
 
 from deepchrome.cli import main
+from deepchrome.common.signatures import BGZIP_END
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
 
 SIZES = {"chr1": 250_000, "chr2": 240_000}
 GENES = [naive.Gene(f"chr{1 + i % 2}", 20_000 * (i + 1), "+-"[i % 2]) for i in range(10)]
-# The empty block that ends a BGZF file (SAM specification, section 4.1.2).
-BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+BGZF_END = BGZIP_END
 
 
 def reads_text(n: int = 3000, seed: int = 1) -> bytes:
+    """Return ``n`` random reads of 36 bp as BED6."""
     dice = random.Random(seed)
     lines = []
     for _ in range(n):
@@ -39,23 +40,25 @@ def reads_text(n: int = 3000, seed: int = 1) -> bytes:
 
 
 def counts_of(text: bytes) -> np.ndarray:
-    """What the naive counter makes of it, on the windows of `place`."""
+    """Return the counts of the naive counter, in the windows of `windows`."""
     return np.array(naive.count(naive.text_reads(text), GENES, SIZES, 5000, 100))
 
 
 def place(folder: Path) -> None:
-    """Write genes.tsv and small.sizes."""
+    """Write genes.tsv and small.sizes into ``folder``."""
     rows = [f"g{i}\tS{i}\t{gene.chrom}\t{gene.tss}\t{gene.strand}\n" for i, gene in enumerate(GENES)]
     (folder / "genes.tsv").write_text("gene_id\tsymbol\tchrom\ttss\tstrand\n" + "".join(rows))
     (folder / "small.sizes").write_text("".join(f"{name}\t{size}\n" for name, size in SIZES.items()))
 
 
 def windows(folder: Path) -> Windows:
+    """Write the genes and the genome, and return their windows of the default size."""
     place(folder)
     return tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
 
 
 def bgzf_member(data: bytes) -> bytes:
+    """Return one bgzip block."""
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     packed = packer.compress(data) + packer.flush()
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0" + struct.pack("<H", len(packed) + 25)
@@ -63,6 +66,7 @@ def bgzf_member(data: bytes) -> bytes:
 
 
 def bgzip(data: bytes, size: int = 65280, end: bytes = BGZF_END) -> bytes:
+    """Compress to bgzip, in blocks of ``size`` bytes of data."""
     return b"".join(bgzf_member(data[i : i + size]) for i in range(0, len(data), size)) + end
 
 
@@ -75,7 +79,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command came to."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -104,5 +108,5 @@ def dc(*arguments: object, stdin: bytes = b"") -> Ran:
 
 def featurize(folder: Path, *arguments: object, out: str = "out", stdin: bytes = b"") -> Ran:
     """Run ``dc featurize`` with the genes and genome of ``folder``."""
-    given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / out)
-    return dc("featurize", *arguments, *given, stdin=stdin)
+    options = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / out)
+    return dc("featurize", *arguments, *options, stdin=stdin)

@@ -1,52 +1,57 @@
-"""A web server on this machine that fails as told: real sockets, a log of what was asked, faults by request.
+"""A local web server that logs requests and fails on purpose, and helpers to read from it.
 
-It speaks as much of S3 as reading takes: /bucket/key, Range, ETag, and errors in XML.
+Faults are set per object and request. The server supports the part of S3 that reading needs: /bucket/key, Range,
+ETag, and errors in XML.
 """
 
+import io
 import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PROBE = "bytes=0-0"  # what deepchrome asks for to learn size and ETag
+import pytest
+
+PROBE = "bytes=0-0"  # the range that deepchrome requests to learn the size and the ETag of an object
+SECRET = "X-Amz-Signature=5ec7e7"  # a query that must not appear in any output
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with an answer."""
+    """A fault of one response. The default is a correct response."""
 
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    cut_after: int | None = None  # bytes of the body, then the connection is reset
-    announce: int | None = None  # as Content-Length
-    chunk: int = 1 << 20
+    status: int = 0  # error status
+    headers: dict[str, str] = field(default_factory=dict)  # additional headers
+    cut_after: int | None = None  # reset the connection after this many bytes of the body
+    announce: int | None = None  # value of Content-Length
+    chunk: int = 1 << 20  # bytes sent at a time
     pause: float = 0.0  # seconds between chunks
-    stall_after: int | None = None  # bytes, then nothing, the connection stays
-    no_length: bool = False  # neither Content-Length nor chunks
-    then: tuple[str | None, str | None] | None = None  # ETag and Last-Modified of all answers after this
+    stall_after: int | None = None  # send nothing after this many bytes, but keep the connection open
+    no_length: bool = False  # neither Content-Length nor chunked encoding
+    then: tuple[str | None, str | None] | None = None  # ETag and Last-Modified of all later responses
 
 
 @dataclass
-class Thing:
-    """An object on the server: its bytes, what is said of them, and the faults of the next requests, in turn."""
+class StoredObject:
+    """An object on the server."""
 
     data: bytes
     etag: str | None = '"1"'
-    modified: str | None = None
-    ranges: bool = True
-    faults: list[Fault] = field(default_factory=list)
-    always: Fault | None = None  # once the others are used up
-    probes_too: bool = False  # or they are answered as they should be
+    modified: str | None = None  # Last-Modified
+    ranges: bool = True  # whether the server supports ranges
+    faults: list[Fault] = field(default_factory=list)  # of the next responses, in order
+    always: Fault | None = None  # of all responses after those
+    probes_too: bool = False  # whether faults also apply to probes
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     method: str
     path: str
     range: str | None
@@ -54,11 +59,11 @@ class Asked:
 
 
 class Web:
-    """The server, its things by path, and what it was asked for."""
+    """The server, its objects by path, and the log of its requests."""
 
     def __init__(self) -> None:
-        self.things: dict[str, Thing] = {}
-        self.log: list[Asked] = []
+        self.things: dict[str, StoredObject] = {}
+        self.log: list[Request] = []
         self.ended = threading.Event()
         web = self
 
@@ -71,16 +76,19 @@ class Web:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def put(self, path: str, data: bytes, **options: Any) -> str:
-        """Place a thing; return its URL."""
-        self.things[f"/{path}"] = Thing(data, **options)
+        """Store an object, with attributes of StoredObject as options; return its URL."""
+        self.things[f"/{path}"] = StoredObject(data, **options)
         return f"{self.root}/{path}"
 
     def ranges(self, path: str) -> list[str | None]:
-        """The Range of each request for a thing, but for those that only ask for its size."""
-        return [a.range for a in self.log if a.path.split("?")[0] == f"/{path}" and a.range != PROBE]
+        """Return the Range header of each request for an object, except probes."""
+        return [
+            request.range for request in self.log if request.path.split("?")[0] == f"/{path}" and request.range != PROBE
+        ]
 
     def probes(self, path: str) -> int:
-        return sum(a.path == f"/{path}" and a.range == PROBE for a in self.log)
+        """Return the number of probes for an object."""
+        return sum(request.path == f"/{path}" and request.range == PROBE for request in self.log)
 
     def close(self) -> None:
         self.ended.set()
@@ -90,6 +98,7 @@ class Web:
 
 @contextmanager
 def serving() -> Iterator[Web]:
+    """Run a server."""
     web = Web()
     try:
         yield web
@@ -97,12 +106,36 @@ def serving() -> Iterator[Web]:
         web.close()
 
 
+@pytest.fixture(name="web")
+def web_fixture() -> Iterator[Web]:
+    """Provide a running server; tests/conftest.py makes this fixture available to all tests."""
+    with serving() as server:
+        yield server
+
+
+def shorten_retries(monkeypatch: pytest.MonkeyPatch, *, block_bytes: int, tries: int) -> None:
+    """Make remote streams use small blocks, few tries and short pauses."""
+    from deepchrome.engine.streams import remote
+
+    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(remote, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(remote, "TRIES", tries)
+
+
+def read_url(url: str, **options: Any) -> bytes:
+    """Read a whole object through RemoteStream."""
+    from deepchrome.engine.streams.remote import RemoteStream
+
+    with closing(RemoteStream(url, **options)) as stream:
+        return io.BufferedReader(stream, 10_000).read()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients may go when they like."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,28 +143,28 @@ class _Handler(BaseHTTPRequestHandler):
     server_of: Web
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
-        """Keep quiet."""
+        """Log nothing to standard error."""
 
     def do_GET(self) -> None:
         web = self.server_of
-        web.log.append(Asked(self.command, self.path, self.headers.get("Range"), dict(self.headers)))
-        thing = web.things.get(self.path.split("?")[0])
-        if thing is None:
+        web.log.append(Request(self.command, self.path, self.headers.get("Range"), dict(self.headers)))
+        stored = web.things.get(self.path.split("?")[0])
+        if stored is None:
             return self._fail(404, "NoSuchKey")
-        fault = self._fault(thing)
+        fault = self._next_fault(stored)
         if fault.status:
             return self._fail(fault.status, "Fault", fault.headers)
-        data, asked = thing.data, re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        headers = {"ETag": thing.etag, "Last-Modified": thing.modified, **fault.headers}
-        if thing.ranges and asked:
-            first, last = int(asked[1]), min(int(asked[2] or len(data) - 1), len(data) - 1)
+        data, requested = stored.data, re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        headers = {"ETag": stored.etag, "Last-Modified": stored.modified, **fault.headers}
+        if stored.ranges and requested:
+            first, last = int(requested[1]), min(int(requested[2] or len(data) - 1), len(data) - 1)
             if first >= len(data):
                 return self._fail(416, "InvalidRange", {"Content-Range": f"bytes */{len(data)}"})
             headers |= {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
             data = data[first : last + 1]
         if not fault.no_length:
             headers["Content-Length"] = str(len(data) if fault.announce is None else fault.announce)
-        self.send_response(206 if thing.ranges and asked else 200)
+        self.send_response(206 if stored.ranges and requested else 200)
         for name, value in headers.items():
             if value is not None:
                 self.send_header(name, value)
@@ -140,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.end_headers()
         if fault.then:
-            thing.etag, thing.modified = fault.then
+            stored.etag, stored.modified = fault.then
         if self.command == "GET":
             self._send(data, fault)
         return None
@@ -148,10 +181,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
-    def _fault(self, thing: Thing) -> Fault:
-        if self.headers.get("Range") == PROBE and not thing.probes_too:
+    def _next_fault(self, stored: StoredObject) -> Fault:
+        if self.headers.get("Range") == PROBE and not stored.probes_too:
             return Fault()
-        return thing.faults.pop(0) if thing.faults else thing.always or Fault()
+        return stored.faults.pop(0) if stored.faults else stored.always or Fault()
 
     def _send(self, data: bytes, fault: Fault) -> None:
         sent = 0
@@ -161,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[sent:end])
             sent = end
             if fault.cut_after == sent:
-                time.sleep(0.1)  # what was sent may arrive before the reset does
+                time.sleep(0.1)  # let the sent bytes arrive before the reset
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
                 return
@@ -172,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _fail(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
-        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>a planned fault</Message></Error>".encode()
         self.send_response(status)
         for name, value in {
             "Content-Length": str(len(body)),

@@ -1,1 +1,1 @@
-"""Data to train on: expression, labels, splits, model inputs."""
+"""Load training data: expression, labels, splits and model inputs."""

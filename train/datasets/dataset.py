@@ -1,4 +1,4 @@
-"""Features and labels as arrays, ready to train on."""
+"""Join features and expression into arrays to train on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,20 +21,20 @@ from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, find_w
 
 @dataclass(frozen=True)
 class Dataset:
-    """One epigenome, ready to train on.
+    """Inputs, labels and split of the n genes of one epigenome.
 
     Attributes
     ----------
     epigenome
-        Its name.
+        Name of the epigenome.
     marks
         Names of the marks, in the order of the last axis of ``x``.
     gene_id
-        n ids, as the features have them.
+        n gene ids, spelled as in the features.
     x
-        float32 (n, bins, marks), after orientation and transform.
+        float32 (n, bins, marks): model inputs, after orientation and transform.
     y
-        uint8 (n,), 1 where the gene is on.
+        uint8 (n,): 1 if the gene is on, else 0.
     split
         int8 (n,): ``TRAIN``, ``VALID`` or ``TEST`` of :mod:`deepchrome.train.datasets.splits`.
     """
@@ -47,7 +47,7 @@ class Dataset:
     split: NDArray[np.int8] = field(repr=False)
 
     def one_class_parts(self) -> tuple[str, ...]:
-        """Name the parts (train, valid, test) whose labels are all the same, or that are empty."""
+        """Describe the parts of the split (train, valid, test) that lack one of the two classes, or all genes."""
         return tuple(
             f"{name} ({np.sum(self.split == part)} genes)"
             for part, name in enumerate(SPLIT_NAMES)
@@ -57,25 +57,27 @@ class Dataset:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What happened on the way from files to data sets.
+    """Facts about the loaded data that users should know.
 
     Attributes
     ----------
     inputs
-        How counts became ``x``: what a run stores, so that new features can be treated alike.
+        How ``x`` was made from counts. A run stores it, to prepare new features in the same way.
     genes
-        Rows in every data set.
-    not_in_expression, not_in_features
-        Ids that fell out: rows of the features without expression, and ids of the table without features.
+        Number of genes in every data set.
+    not_in_expression
+        Genes that were left out because they have features but no expression.
+    not_in_features
+        Gene ids of the expression table that have no features.
     duplicate_ids
-        Rows whose id stands on an earlier row too.
+        Rows that repeat the gene id of an earlier row.
     unknown_strand
-        Genes whose strand is unknown.
+        Genes of unknown strand.
     window_overlaps
-        Test genes that a training gene shares its id or its window with; ``None`` where positions
-        are not known (DeepChrome's text format).
+        Test genes that share an id or part of their window with a training gene. ``None`` if gene
+        positions are unknown (DeepChrome's text format).
     notes
-        Everything worth telling the user, a sentence each; the counts above are among them where not 0.
+        Sentences for the user, which cover every count above that is not 0.
     """
 
     inputs: InputSpec
@@ -104,142 +106,124 @@ def load_datasets(
 ) -> tuple[list[Dataset], LoadReport]:
     """Read features and expression, and join them by gene id.
 
-    All epigenomes share one gene table and one split, so that models can be tested on each
-    other's epigenomes. A gene's label depends on the whole expression table, not on which genes
-    have features.
+    All epigenomes share one gene table and one split, so that each model can be tested on every
+    epigenome. Labels compare a gene with the median of the whole expression table, which includes
+    genes without features.
 
     Parameters
     ----------
     features
-        A directory that ``dc featurize`` wrote, or one file of it.
+        A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     expression
-        A table for :func:`deepchrome.train.datasets.expression.read_expression`.
+        A table for :func:`~deepchrome.train.datasets.expression.read_expression`.
     epigenomes
-        By default all that have both features and expression.
-    label_rule, split, seed, n_train
-        See :func:`~deepchrome.train.datasets.labels.label_genes` and
-        :func:`~deepchrome.train.datasets.splits.split_genes`.
-    orient, transform, library_size
-        See :class:`~deepchrome.train.datasets.inputs.InputSpec`.
-    marks
-        By default all, in the order of the files.
+        Names of the epigenomes to load. Default: all that have both features and expression.
+    label_rule
+        See :func:`~deepchrome.train.datasets.labels.label_genes`.
+    split, seed, n_train
+        See :func:`~deepchrome.train.datasets.splits.split_genes`.
+    orient, transform, library_size, marks
+        See :class:`~deepchrome.train.datasets.inputs.InputOptions`.
 
     Returns
     -------
     datasets
-        One per epigenome, by name, or in the order asked for.
+        One data set per epigenome, in the order of ``epigenomes``, or sorted by name.
     report
+        Facts for the user, and the description of the inputs.
 
     Raises
     ------
     MissingInputError, StorageError
-        A file is not there or cannot be read.
+        A file does not exist or cannot be read.
     BadDataError
-        A file is damaged; an epigenome asked for lacks features or expression; epigenomes differ in
-        genes, marks or bins; no gene has expression; or as the functions named above.
+        A file is damaged; a requested epigenome has no features or no expression; epigenomes differ
+        in genes, marks or bins; no gene has expression; or the genes cannot be labelled or split.
+    UsageError
+        ``epigenomes`` is empty, or ``n_train`` leaves a part of the split without genes.
     """
     paths = {path.stem: path for path in feature_files(features)}
     table = read_expression(expression)
-    names, left_out = _chosen(epigenomes, tuple(paths), table, features, expression)
+    names, left_out = _choose_epigenomes(epigenomes, tuple(paths), table, features, expression)
     check_names(names, "an epigenome", str(features))
 
     first = read_features(paths[names[0]], marks)
     inputs = InputSpec.of(first, orient, transform, library_size)
-    features_id = stable_ids(pl.Series(first.genes.gene_id))
-    row = _rows_of(features_id, table, f"{features} and {expression}")
+    stable_id = stable_ids(pl.Series(first.genes.gene_id))
+    row = _expression_rows(stable_id, table, f"{features} and {expression}")
     kept = np.flatnonzero(row >= 0)
     genes = first.genes.take(kept)
     flank = first.metadata["flank"]
-    # Versions play no part in which rows are the same gene.
-    unversioned = replace(genes, gene_id=tuple(features_id.gather(kept)))
+    # Two versions of one id are the same gene, and must land in the same part of the split.
+    unversioned = replace(genes, gene_id=tuple(stable_id.gather(kept)))
     parts = split_genes(unversioned, split, seed=seed, flank=flank, n_train=n_train)
 
     datasets = []
     for name in names:
-        read = first if name == names[0] else _read_alike(first, paths[name], marks)
+        counted = first if name == names[0] else _read_matching_features(first, paths[name], marks)
         y = label_genes(table.column(name), label_rule)[row[kept]]
-        datasets.append(Dataset(name, inputs.marks, genes.gene_id, inputs.apply(read)[kept], y, parts))
+        datasets.append(Dataset(name, inputs.marks, genes.gene_id, inputs.apply(counted)[kept], y, parts))
 
-    fell_out = first.genes.take(np.flatnonzero(row < 0)).gene_id
+    without_expression = first.genes.take(np.flatnonzero(row < 0)).gene_id
     report = LoadReport(
         inputs,
         genes=len(genes),
-        not_in_expression=len(fell_out),
-        not_in_features=len(set(table.gene_id).difference(features_id)),
+        not_in_expression=len(without_expression),
+        not_in_features=len(set(table.gene_id).difference(stable_id)),
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
         window_overlaps=find_window_overlaps(unversioned, parts, flank),
         notes=(*table.notes, *left_out),
     )
-    return datasets, replace(report, notes=(*report.notes, *_notes(report, split, fell_out, datasets)))
+    notes = _describe_report(report, split, without_expression, datasets)
+    return datasets, replace(report, notes=(*report.notes, *notes))
 
 
-def _notes(report: LoadReport, split: SplitMethod, fell_out: Sequence[str], datasets: Sequence[Dataset]) -> list[str]:
-    """Put the counts of a report, where they are not 0, into sentences."""
-    notes = []
-    if fell_out:
-        notes.append(f"{len(fell_out)} genes left out: features, but no expression ({_some(fell_out)})")
-    if report.not_in_features:
-        notes.append(f"{report.not_in_features} genes of the expression table have no features")
-    if report.duplicate_ids:
-        notes.append(f"{report.duplicate_ids} rows repeat the gene id of an earlier row")
-    if report.unknown_strand and report.inputs.orient == "strand":
-        notes.append(f"{report.unknown_strand} genes of unknown strand keep the genomic order")
-    if report.window_overlaps and report.window_overlaps.overlapping_windows:
-        notes.append(
-            f"{split} split: the windows of {report.window_overlaps.overlapping_windows} test genes overlap a training "
-            f"gene's ({report.window_overlaps.duplicate_ids} have the same id): their test score is flattered; "
-            "--split random or chromosome keeps such genes together"
-        )
-    single = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
-    return notes + [f"{name}: labels of one class only in {parts}" for name, parts in single.items() if parts]
-
-
-def _chosen(
+def _choose_epigenomes(
     wanted: Sequence[str] | None, featured: Sequence[str], table: Expression, features: Path, expression: Path
 ) -> tuple[list[str], list[str]]:
-    """Choose the epigenomes to load, and say which were left out."""
+    """Return the epigenomes to load, and a note about epigenomes that are left out."""
     if wanted is None:
         names = [name for name in featured if name in table.epigenomes]
         without = [name for name in featured if name not in table.epigenomes]
         if not names:
             raise BadDataError(
-                f"{features} and {expression} have no epigenome in common: features of {_some(featured)}; "
-                f"expression of {_some(table.epigenomes)}"
+                f"{features} and {expression}: no epigenome in common "
+                f"(features of {_first_names(featured)}; expression of {_first_names(table.epigenomes)})"
             )
-        return names, [f"{', '.join(without)} left out: features, but no column in {expression}"] * bool(without)
+        return names, [f"{', '.join(without)} left out: no column in {expression}"] * bool(without)
     for where, known in ((features, featured), (expression, table.epigenomes)):
         if absent := [name for name in wanted if name not in known]:
-            raise BadDataError(f"{where}: no epigenome {', '.join(absent)}; it has {', '.join(known)}")
+            raise BadDataError(f"{where}: no epigenome {', '.join(absent)} (it has {', '.join(known)})")
     if not wanted:
-        raise UsageError("no epigenome asked for")
+        raise UsageError("no epigenome was requested")
     return list(dict.fromkeys(wanted)), []
 
 
-def _rows_of(features_id: pl.Series, table: Expression, where: str) -> NDArray[np.int64]:
-    """Row of the expression table for every gene of the features, -1 where it has none: int64 (genes,)."""
+def _expression_rows(stable_id: pl.Series, table: Expression, where: str) -> NDArray[np.int64]:
+    """Return the row of the expression table for each gene, or -1 if it has none: int64 (genes,)."""
     row_of = dict(zip(table.gene_id, range(len(table.gene_id)), strict=True))
-    row = np.array([row_of.get(gene, -1) for gene in features_id], np.int64)
+    row = np.array([row_of.get(gene, -1) for gene in stable_id], np.int64)
     if not np.any(row >= 0):
         raise BadDataError(
-            f"{where} have no gene in common: ids like {_some(tuple(features_id))} and like {_some(table.gene_id)}"
+            f"{where}: no gene in common (ids like {_first_names(tuple(stable_id))} and {_first_names(table.gene_id)})"
         )
     return row
 
 
-def _read_alike(first: Features, path: Path, marks: Sequence[str] | None) -> Features:
-    """Read another epigenome, which must have the genes, marks and bins of the first."""
-    read = read_features(path, marks)
-    if not _same_genes(first.genes, read.genes):
+def _read_matching_features(first: Features, path: Path, marks: Sequence[str] | None) -> Features:
+    """Read the features of another epigenome, which must have the genes and marks of the first."""
+    other = read_features(path, marks)
+    if not _same_genes(first.genes, other.genes):
         raise BadDataError(
-            f"{path}: its genes are not those of {first.epigenome}; featurize all epigenomes with one gene table"
+            f"{path}: genes differ from those of {first.epigenome}. Featurize all epigenomes with one gene table"
         )
-    if read.marks != first.marks:
+    if other.marks != first.marks:
         raise BadDataError(
-            f"{path}: marks {', '.join(read.marks)}, but {', '.join(first.marks)} in {first.epigenome}; "
-            "choose marks that all have, or train them apart"
+            f"{path}: marks {', '.join(other.marks)} differ from {', '.join(first.marks)} in {first.epigenome}. "
+            "Choose marks that all epigenomes have, or train separately"
         )
-    return read
+    return other
 
 
 def _same_genes(one: Genes, other: Genes) -> bool:
@@ -251,5 +235,29 @@ def _same_genes(one: Genes, other: Genes) -> bool:
     )
 
 
-def _some(names: Sequence[str]) -> str:
+def _describe_report(
+    report: LoadReport, split: SplitMethod, without_expression: Sequence[str], datasets: Sequence[Dataset]
+) -> list[str]:
+    """Return a sentence for every count of the report that is not 0."""
+    notes = []
+    if without_expression:
+        examples = _first_names(without_expression)
+        notes.append(f"{len(without_expression)} genes left out: features, but no expression ({examples})")
+    if report.not_in_features:
+        notes.append(f"{report.not_in_features} genes of the expression table have no features")
+    if report.duplicate_ids:
+        notes.append(f"{report.duplicate_ids} rows repeat the gene id of an earlier row")
+    if report.unknown_strand and report.inputs.orient == "strand":
+        notes.append(f"{report.unknown_strand} genes of unknown strand keep the genomic order")
+    if report.window_overlaps and report.window_overlaps.overlapping_windows:
+        notes.append(
+            f"{split} split: the windows of {report.window_overlaps.overlapping_windows} test genes overlap the window "
+            f"of a training gene ({report.window_overlaps.duplicate_ids} share its id), which inflates test scores. "
+            "The random and chromosome splits avoid this"
+        )
+    one_class = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
+    return notes + [f"{name}: labels of one class only in {parts}" for name, parts in one_class.items() if parts]
+
+
+def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

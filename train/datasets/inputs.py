@@ -1,41 +1,71 @@
-"""From counts to what a model sees: orientation, library size, transform. Stored with every run."""
+"""Turn counts into model inputs: choice of marks, orientation, library size and transform."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepchrome.engine.features.store import Features
-from deepchrome.errors import BadDataError
+from deepchrome.errors import BadDataError, ParameterError
 
 Orient = Literal["genomic", "strand"]
 Transform = Literal["counts", "log1p"]
 
-# Roadmap's files are cut to at most 30 million reads, so scaled counts stay near the counts they were.
+# Roadmap's files hold at most 30 million reads, so that scaled counts stay close to the raw counts.
 LIBRARY_READS: Final = 30_000_000
 
 
 @dataclass(frozen=True)
+class InputOptions:
+    """Choices that turn counts into model inputs.
+
+    Attributes
+    ----------
+    orient
+        ``genomic``: bins in the order of the chromosome. ``strand``: bins 5'→3' along the gene, so the
+        bins of genes on ``-`` are reversed. Genes of unknown strand keep the genomic order.
+    transform
+        ``counts``: counts as they are. ``log1p``: ln(1 + count).
+    library_size
+        Scale the counts of every mark to :data:`LIBRARY_READS` reads before the transform.
+    marks
+        Marks to use, in this order. ``None``: all marks, in the order of the features.
+
+    Raises
+    ------
+    ParameterError
+        ``orient`` or ``transform`` has none of the values above.
+    """
+
+    orient: Orient = "genomic"
+    transform: Transform = "counts"
+    library_size: bool = False
+    marks: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown values."""
+        for name, choices in (("orient", get_args(Orient)), ("transform", get_args(Transform))):
+            if (value := getattr(self, name)) not in choices:
+                raise ParameterError(name, f"must be {' or '.join(choices)}, got {value!r}")
+
+
+@dataclass(frozen=True)
 class InputSpec:
-    """How counts become a model's input.
+    """Description of a model's input, stored with every run.
 
     Attributes
     ----------
     marks
-        In the order of the input's last axis.
+        Names of the marks, in the order of the input's last axis.
     n_bins
-        Bins per gene.
+        Number of bins per gene.
     bin_size, flank
-        In bp; ``None`` where the source does not say (DeepChrome's text format).
-    orient
-        ``genomic``: bins as stored. ``strand``: 5'→3', the bins of genes on ``-`` reversed; genes
-        of unknown strand stay as stored.
-    transform
-        ``counts``, or ``log1p``: ln(1 + count).
-    library_size
-        Counts of a mark are scaled to a library of :data:`LIBRARY_READS` reads, before the transform.
+        Width of a bin, and half the width of a gene's window, in bp. ``None`` if unknown (DeepChrome's
+        text format).
+    orient, transform, library_size
+        See :class:`InputOptions`.
     """
 
     marks: tuple[str, ...]
@@ -50,86 +80,89 @@ class InputSpec:
     def of(
         cls, features: Features, orient: Orient = "genomic", transform: Transform = "counts", library_size: bool = False
     ) -> Self:
-        """Describe the input that ``features`` give under these choices.
+        """Describe the input that these choices make from ``features``.
 
         Raises
         ------
         BadDataError
-            The features do not state the size of their bins and windows.
+            The features do not state the width of their bins or windows.
         """
         bin_size, flank = (features.metadata.get(key) for key in ("bin_size", "flank"))
-        if not (_is_length(bin_size) and _is_length(flank)):
+        if not (_is_positive_int(bin_size) and _is_positive_int(flank)):
             raise BadDataError(
-                f"features of {features.epigenome}: bin_size or flank is not stated; make them anew with dc featurize"
+                f"features of {features.epigenome}: bin_size or flank is missing. Make the features again"
             )
         return cls(features.marks, features.counts.shape[1], bin_size, flank, orient, transform, library_size)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """Make an input description from what :meth:`to_dict` gave, by way of JSON.
+        """Return the description that :meth:`to_dict` turned into ``document``.
 
         Raises
         ------
         BadDataError
-            A key is missing or unknown, or has a value of another kind.
+            A key is missing or unknown, or its value is not valid.
         """
-        wanted = {field.name for field in fields(cls)}
-        if document.keys() != wanted:
-            raise BadDataError(f"input description with keys {sorted(document)}; expected {sorted(wanted)}")
-        valid = {
-            "marks": isinstance(document["marks"], list | tuple) and all(isinstance(m, str) for m in document["marks"]),
-            "n_bins": _is_length(document["n_bins"]),
-            "bin_size": document["bin_size"] is None or _is_length(document["bin_size"]),
-            "flank": document["flank"] is None or _is_length(document["flank"]),
-            "orient": document["orient"] in ("genomic", "strand"),
-            "transform": document["transform"] in ("counts", "log1p"),
+        expected = {field.name for field in fields(cls)}
+        if document.keys() != expected:
+            raise BadDataError(f"description of inputs: keys {sorted(document)}, expected {sorted(expected)}")
+        marks = document["marks"]
+        is_valid = {
+            "marks": isinstance(marks, list | tuple) and all(isinstance(mark, str) for mark in marks),
+            "n_bins": _is_positive_int(document["n_bins"]),
+            "bin_size": document["bin_size"] is None or _is_positive_int(document["bin_size"]),
+            "flank": document["flank"] is None or _is_positive_int(document["flank"]),
+            "orient": document["orient"] in get_args(Orient),
+            "transform": document["transform"] in get_args(Transform),
             "library_size": isinstance(document["library_size"], bool),
         }
-        if wrong := [key for key, fits in valid.items() if not fits]:
-            raise BadDataError(f"input description with {wrong[0]} = {document[wrong[0]]!r}, which cannot be")
-        return cls(**{**document, "marks": tuple(document["marks"])})
+        if wrong := [key for key, valid in is_valid.items() if not valid]:
+            raise BadDataError(f"description of inputs: invalid {wrong[0]} ({document[wrong[0]]!r})")
+        return cls(**{**document, "marks": tuple(marks)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the description as values that JSON can hold."""
+        """Return the description as JSON values."""
         return {**asdict(self), "marks": list(self.marks)}
 
+    def options(self) -> InputOptions:
+        """Return the choices that prepare other features in the same way."""
+        return InputOptions(self.orient, self.transform, self.library_size, self.marks)
+
     def check(self, features: Features) -> None:
-        """Refuse features that cannot become this input. More marks than needed do no harm.
+        """Refuse features that cannot become this input. Further marks are allowed.
 
         Raises
         ------
         BadDataError
-            A mark is missing; bins differ in number or size, or windows in length; a mark's number
-            of reads is needed and not stated. The message names every difference.
+            A mark is missing; the number or width of bins differs, or the width of windows; or the
+            number of reads of a mark is needed but not stated. The message names every difference.
         """
         differences = []
         if absent := [mark for mark in self.marks if mark not in features.marks]:
-            differences.append(f"no mark {', '.join(absent)} (it has {', '.join(features.marks)})")
+            differences.append(f"no mark {', '.join(absent)} (found {', '.join(features.marks)})")
         here = InputSpec.of(features)
-        for name, unit in (
-            ("n_bins", "bins a gene"),
-            ("bin_size", "bp a bin"),
-            ("flank", "bp on either side of the TSS"),
-        ):
+        for name, quantity in (("n_bins", "bins per gene"), ("bin_size", "bp per bin"), ("flank", "bp of flank")):
             expected, found = getattr(self, name), getattr(here, name)
             if expected is not None and found is not None and expected != found:
-                differences.append(f"{found} {unit} where {expected} are needed")
+                differences.append(f"{found} {quantity}, expected {expected}")
         if self.library_size and not absent:
-            differences += [f"no number of reads for {mark}" for mark in self.marks if not _reads(features, mark)]
+            differences += [
+                f"number of reads of {mark} is missing" for mark in self.marks if not _reads(features, mark)
+            ]
         if differences:
-            raise BadDataError(f"features of {features.epigenome} do not fit: {'; '.join(differences)}")
+            raise BadDataError(f"features of {features.epigenome} do not fit the model: {'; '.join(differences)}")
 
     def apply(self, features: Features) -> NDArray[np.float32]:
         """Turn counts into a model's input.
 
         Returns
         -------
-        float32 (genes, bins, marks), contiguous.
+        float32 (genes, bins, marks), C-contiguous.
 
         Raises
         ------
         BadDataError
-            The features do not fit, see :meth:`check`.
+            The features do not fit; see :meth:`check`.
         """
         self.check(features)
         columns = [features.marks.index(mark) for mark in self.marks]
@@ -144,15 +177,15 @@ class InputSpec:
         return self.transformed(x)
 
     def transformed(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Apply the transform alone, in place."""
+        """Apply the transform to ``x`` in place, and return ``x``."""
         return np.log1p(x, out=x) if self.transform == "log1p" else x
 
 
-def _is_length(value: object) -> bool:
+def _is_positive_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _reads(features: Features, mark: str) -> int:
-    """Return the reads in the file that a mark was counted from; 0 if the features do not say."""
+    """Return the number of reads that a mark was counted from, or 0 if it is unknown."""
     source = features.metadata.get("sources", {}).get(mark, {})
     return int(source.get("reads", 0))

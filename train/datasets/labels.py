@@ -1,4 +1,4 @@
-"""Labels: which genes are on. The numeric rule, the published one, and an audit of the difference."""
+"""Label genes as on or off: the numeric rule, the published rule, and an audit of their differences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ LabelRule = Literal["numeric", "published"]
 
 @dataclass(frozen=True)
 class LabelAudit:
-    """What the rules make of one epigenome.
+    """Labels of one epigenome under both rules.
 
     Attributes
     ----------
     epigenome
-        Its name.
+        Name of the epigenome.
     genes
-        Rows of the expression table.
+        Number of rows of the expression table.
     median_rpkm
-        Over all rows.
+        Median RPKM of all rows.
     positive_fraction
-        Genes that are on by the rule asked for.
+        Fraction of genes that are on under the requested rule.
     flipped_label_fraction
-        Genes on which the numeric and the published rule disagree.
+        Fraction of genes that the two rules label differently.
     published_auroc
-        DeepChrome's test AUROC in the 2016 paper, ``None`` where it has none.
+        DeepChrome's test AUROC in the 2016 paper; ``None`` if the paper lacks the epigenome.
     """
 
     epigenome: str
@@ -48,17 +48,17 @@ class LabelAudit:
 
 
 def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArray[np.uint8]:
-    """Label genes: 1 (on) above the median of all of them, else 0.
+    """Label genes: 1 (on) if expression is above the median of all genes, else 0.
 
     Parameters
     ----------
     rpkm
-        RPKM of every gene of the table, duplicates included: float64 (genes,).
+        RPKM of every row of the expression table, duplicates included: float64 (genes,).
     rule
         ``numeric`` compares numbers; a gene at the median is off. ``published`` compares the
-        shortest decimal texts of the two numbers, character by character, and so reproduces the
-        labels of the data published with Singh et al. 2016 (Bioinformatics 32:i639), where
-        "13.316" is below "3.33".
+        shortest decimal texts of the two numbers, character by character. This reproduces the labels
+        of the data published with Singh et al. 2016 (Bioinformatics 32:i639), where "13.316" is
+        below "3.33".
 
     Returns
     -------
@@ -67,25 +67,33 @@ def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArr
     Raises
     ------
     BadDataError
-        A value is NaN, infinite or negative, or there is none.
+        There is no value, or a value is NaN, infinite or negative.
     """
     if not rpkm.size or not np.all(np.isfinite(rpkm) & (rpkm >= 0)):
-        raise BadDataError("labels need an RPKM that is finite and not negative for every gene, and at least one gene")
+        raise BadDataError("labels need at least one gene, and RPKM that are finite and not negative")
     median = float(np.median(rpkm))
     if rule == "numeric":
         return (rpkm > median).astype(np.uint8)
     values, of_gene = np.unique(rpkm, return_inverse=True)
-    # Code points of digits, "." and "e" sort like the bytes of the text, as in the original comparison.
+    # Code points of digits, "." and "e" sort like the bytes that the original code compared.
     return (values.astype(str) > repr(median)).astype(np.uint8)[of_gene]
 
 
 def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[LabelAudit]:
-    """Audit the labels of every epigenome of a table; see :class:`LabelAudit`."""
+    """Compare the two label rules on every epigenome of an expression table.
+
+    Parameters
+    ----------
+    expression
+        The table.
+    rule
+        The rule of :attr:`LabelAudit.positive_fraction`.
+    """
     published = published_aurocs()
     audits = []
     for epigenome in expression.epigenomes:
         rpkm = expression.column(epigenome)
-        labels = {rule: label_genes(rpkm, rule) for rule in ("numeric", "published")}
+        labels = {each: label_genes(rpkm, each) for each in ("numeric", "published")}
         audits.append(
             LabelAudit(
                 epigenome,
@@ -100,7 +108,7 @@ def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[La
 
 
 def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric") -> None:
-    """Write labels as a TSV: ``gene_id``, then a column of 0 and 1 per epigenome, a row per gene of the table.
+    """Write labels as a TSV: ``gene_id``, then one column of 0 and 1 per epigenome; one row per row of the table.
 
     Raises
     ------
@@ -110,7 +118,8 @@ def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric"
     labels = {name: label_genes(expression.column(name), rule) for name in expression.epigenomes}
     with atomic_write(path) as temporary:
         table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
-        table.write_csv(temporary, separator="\t", quote_style="never")  # as all tables here are read
+        # Never quoted, because our own readers of tables do not unquote.
+        table.write_csv(temporary, separator="\t", quote_style="never")
 
 
 @cache

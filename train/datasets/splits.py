@@ -1,4 +1,4 @@
-"""Splits of genes into training, validation and test; duplicates and overlapping windows across them."""
+"""Split genes into training, validation and test, and count genes that the parts share."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -10,27 +10,27 @@ from scipy.sparse.csgraph import connected_components
 
 from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.engine.annotation.genes import Genes
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError
 
 SplitMethod = Literal["published", "random", "chromosome"]
 
 TRAIN: Final = 0
 VALID: Final = 1
 TEST: Final = 2
-# Orders of the chromosomes tried to find one that fills the three parts evenly.
-_ORDERS: Final = 200
+# Number of random orders of the chromosomes, from which the most even split is taken.
+_N_ORDERS: Final = 200
 
 
 @dataclass(frozen=True)
 class WindowOverlaps:
-    """Test genes that are not new to a model: counts of rows.
+    """Numbers of test genes that a model has partly seen in training.
 
     Attributes
     ----------
     duplicate_ids
-        Test genes whose id is in the training set too.
+        Test genes with the id of a training gene.
     overlapping_windows
-        Test genes whose window overlaps that of a training gene (duplicate ids among them).
+        Test genes whose window overlaps that of a training gene, duplicate ids included.
     """
 
     duplicate_ids: int
@@ -47,17 +47,18 @@ def split_genes(
     genes
         n genes.
     method
-        ``published``: the order of gene ids, cut in three, as in 2016 (19,802 genes: 6601, 6601, 6600).
-        ``random``: at random, but genes with the same id or with overlapping windows, and those they
-        overlap in turn, stay together. ``chromosome``: whole chromosomes, chosen such that the sizes
-        come as near to the wanted ones as the best of 200 random orders of chromosomes gives.
+        ``published``: sort the genes by id and cut the list into three parts, as in 2016 (19,802
+        genes: 6601, 6601, 6600). ``random``: assign genes at random, but keep genes together if they
+        share an id or their windows overlap, directly or through other genes. ``chromosome``:
+        assign whole chromosomes. Of 200 random assignments, take the one whose sizes are closest to
+        the target.
     seed
-        Of the random choices; ``published`` makes none.
+        Seed of the random choices. ``published`` makes none.
     flank
-        Half the length of a window in bp: it is [tss - flank, tss + flank).
+        Half the width of a gene's window [tss - flank, tss + flank), in bp.
     n_train
-        Wanted number of training genes, by default a third (rounded up). Half of the rest is for
-        validation, half for test.
+        Target number of training genes. Default: a third, rounded up. Half of the other genes are
+        for validation, half for test.
 
     Returns
     -------
@@ -66,30 +67,30 @@ def split_genes(
 
     Raises
     ------
-    UsageError
-        ``n_train`` leaves a part without a gene.
+    ParameterError
+        ``n_train`` leaves a part without genes.
     BadDataError
-        Too few genes, or too few independent groups of them, to fill three parts.
+        There are too few genes, or too few independent groups of genes, to fill three parts.
     """
-    wanted = _sizes(len(genes), n_train)
+    target = _target_sizes(len(genes), n_train)
     if method == "published":
         split = np.empty(len(genes), np.int8)
-        split[np.argsort(np.array(genes.gene_id), kind="stable")] = np.repeat(np.arange(3, dtype=np.int8), wanted)
+        split[np.argsort(np.array(genes.gene_id), kind="stable")] = np.repeat(np.arange(3, dtype=np.int8), target)
         return split
     rng = np.random.default_rng(seed)
     if method == "random":
-        group = _joined(_window_clusters(genes, flank), genes)
-        part = _fill(np.bincount(group), rng.permutation(group.max() + 1), wanted)
+        group = _join_by_gene_id(_window_clusters(genes, flank), genes)
+        part = _assign_groups(np.bincount(group), rng.permutation(group.max() + 1), target)
     else:
-        group = _joined(np.unique(np.array(genes.chrom), return_inverse=True)[1], genes)
+        group = _join_by_gene_id(np.unique(np.array(genes.chrom), return_inverse=True)[1], genes)
         sizes = np.bincount(group)
-        fillings = [_fill(sizes, rng.permutation(sizes.size), wanted) for _ in range(_ORDERS)]
-        part = min(fillings, key=lambda filling: _distance(sizes, filling, wanted))
+        assignments = [_assign_groups(sizes, rng.permutation(sizes.size), target) for _ in range(_N_ORDERS)]
+        part = min(assignments, key=lambda part: _distance_to_target(sizes, part, target))
     split = part[group]
     if absent := [SPLIT_NAMES[i] for i in range(3) if not np.any(split == i)]:
         raise BadDataError(
-            f"the {method} split leaves no gene for {', '.join(absent)}: {len(genes)} genes fall into only "
-            f"{group.max() + 1} groups that must stay together; use more genes, or another split"
+            f"the {method} split leaves no gene for {', '.join(absent)}: {len(genes)} genes form only "
+            f"{group.max() + 1} groups that must stay together. Use more genes, or another split"
         )
     return split
 
@@ -99,15 +100,17 @@ def find_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 500
 
     Parameters
     ----------
-    genes, split
-        n genes and the part of each, int8 (n,).
+    genes
+        n genes.
+    split
+        int8 (n,): the part of each gene.
     flank
-        Half the length of a window in bp.
+        Half the width of a gene's window in bp.
     """
     gene_id = np.array(genes.gene_id)
     train, test = split == TRAIN, split == TEST
     duplicates = np.isin(gene_id[test], gene_id[train])
-    position = _on_one_axis(genes, flank)
+    position = _concatenated_positions(genes, flank)
     of_train = np.append(np.sort(position[train]), np.iinfo(np.int64).max)
     following = np.searchsorted(of_train, position[test])
     ahead = of_train[following] - position[test] < 2 * flank
@@ -116,20 +119,18 @@ def find_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 500
     return WindowOverlaps(int(duplicates.sum()), int(overlaps.sum()))
 
 
-def _sizes(n_genes: int, n_train: int | None) -> tuple[int, int, int]:
+def _target_sizes(n_genes: int, n_train: int | None) -> tuple[int, int, int]:
     if n_genes < 3:
         raise BadDataError(f"{n_genes} genes cannot be split into training, validation and test")
     train = -(-n_genes // 3) if n_train is None else n_train
     if not 0 < train <= n_genes - 2:
-        raise UsageError(
-            f"{train} of {n_genes} genes for training; 1 to {n_genes - 2} leave some for validation and test"
-        )
+        raise ParameterError("n_train", f"must be 1 to {n_genes - 2} for {n_genes} genes, got {train}")
     valid = -(-(n_genes - train) // 2)
     return train, valid, n_genes - train - valid
 
 
-def _on_one_axis(genes: Genes, flank: int) -> NDArray[np.int64]:
-    """Lay the chromosomes end to end, too far apart for windows to overlap: TSS positions, int64 (genes,)."""
+def _concatenated_positions(genes: Genes, flank: int) -> NDArray[np.int64]:
+    """Return TSS positions on one axis of all chromosomes, with gaps that no window spans: int64 (genes,)."""
     chromosome = np.unique(np.array(genes.chrom), return_inverse=True)[1].astype(np.int64)
     start = int(genes.tss.min())
     length = int(genes.tss.max()) - start + 2 * flank
@@ -137,16 +138,16 @@ def _on_one_axis(genes: Genes, flank: int) -> NDArray[np.int64]:
 
 
 def _window_clusters(genes: Genes, flank: int) -> NDArray[np.int64]:
-    """Give one number to genes whose windows overlap, directly or through others: int64 (genes,)."""
-    position = _on_one_axis(genes, flank)
+    """Return one number per cluster of genes whose windows overlap, directly or through others: int64 (genes,)."""
+    position = _concatenated_positions(genes, flank)
     order = np.argsort(position, kind="stable")
     cluster = np.empty(len(genes), np.int64)
     cluster[order] = np.cumsum(np.diff(position[order], prepend=position[order[0]]) >= 2 * flank)
     return cluster
 
 
-def _joined(group: NDArray[np.int64], genes: Genes) -> NDArray[np.int64]:
-    """Join groups that hold rows of one gene id."""
+def _join_by_gene_id(group: NDArray[np.int64], genes: Genes) -> NDArray[np.int64]:
+    """Join groups that contain rows of the same gene id: int64 (genes,)."""
     gene = np.unique(np.array(genes.gene_id), return_inverse=True)[1]
     n_groups = int(group.max()) + 1
     n = n_groups + int(gene.max()) + 1
@@ -155,12 +156,14 @@ def _joined(group: NDArray[np.int64], genes: Genes) -> NDArray[np.int64]:
     return np.unique(component, return_inverse=True)[1][group]
 
 
-def _fill(sizes: NDArray[np.int64], order: NDArray[np.int64], wanted: tuple[int, int, int]) -> NDArray[np.int8]:
-    """Put each group into the first part that has room for it, or the one with most room: int8 (groups,).
+def _assign_groups(
+    sizes: NDArray[np.int64], order: NDArray[np.int64], target: tuple[int, int, int]
+) -> NDArray[np.int8]:
+    """Assign each group to the first part with enough room, else to the part with most room: int8 (groups,).
 
-    A part left empty, since one group took the genes meant for it, gets the smallest group another can spare.
+    A part that stays empty gets the smallest group of a part that has several.
     """
-    room = list(wanted)
+    room = list(target)
     part = np.empty(sizes.size, np.int8)
     for group in order:
         size = int(sizes[group])
@@ -174,6 +177,6 @@ def _fill(sizes: NDArray[np.int64], order: NDArray[np.int64], wanted: tuple[int,
     return part
 
 
-def _distance(sizes: NDArray[np.int64], part: NDArray[np.int8], wanted: tuple[int, int, int]) -> float:
-    filled = np.bincount(part, weights=sizes, minlength=3)
-    return float(np.abs(filled - np.array(wanted)).sum())
+def _distance_to_target(sizes: NDArray[np.int64], part: NDArray[np.int8], target: tuple[int, int, int]) -> float:
+    assigned = np.bincount(part, weights=sizes, minlength=3)
+    return float(np.abs(assigned - np.array(target)).sum())

@@ -1,1 +1,1 @@
-"""Train many models in lockstep."""
+"""Training of networks."""

@@ -1,4 +1,4 @@
-"""What a training run is told and what it gives back."""
+"""Settings and results of training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,30 +9,40 @@ import torch
 from torch import Tensor
 
 from deepchrome.common.cores import usable_cores
-from deepchrome.errors import UsageError
+from deepchrome.errors import ParameterError
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What is trained, and how; the same config and data give the same models.
+    """Model and training settings. The same settings and data give the same models.
 
     Attributes
     ----------
     model
-        A name of :data:`deepchrome.train.models.MODELS`. Baselines heed ``seed`` and nothing else of these.
-    epochs, batch_size
-        Passes over the training genes; genes per step.
-    optimizer, lr, momentum, weight_decay
-        As in :mod:`torch.optim`; ``momentum`` is for ``sgd`` only.
+        One of :data:`deepchrome.train.models.MODELS`. Baselines use ``seed`` and ignore all other settings.
+    epochs
+        Number of passes over the training genes.
+    batch_size
+        Number of genes per step.
+    optimizer, lr, weight_decay
+        As in :mod:`torch.optim`.
+    momentum
+        As in :class:`torch.optim.SGD`; other optimizers ignore it.
     lr_decay
-        The learning rate of step t (from 0, over all epochs) is lr / (1 + t * lr_decay), as in Torch7's sgd.
+        The learning rate of step t is lr / (1 + t * lr_decay), as in Torch7's sgd. Steps are counted from 0 and
+        through all epochs.
     patience
-        Stop a model after so many epochs without a better validation AUROC; 0: never.
+        Stop a model after this many epochs without a better validation AUROC. 0 disables early stopping.
     seed
-        Of the initial weights, the order of genes, and dropout.
+        Seed of the initial weights, the order of genes, and dropout.
     precision
-        Of matrix products: ``fp32``, ``tf32`` (on a GPU), ``bf16`` (weights stay fp32).
-        ``auto`` is ``tf32`` on a GPU and ``fp32`` on a CPU.
+        Precision of matrix products: ``fp32``, ``tf32`` (GPU only), or ``bf16`` (with weights in fp32).
+        ``auto`` means ``tf32`` on a GPU and ``fp32`` on a CPU.
+
+    Raises
+    ------
+    ParameterError
+        A value is out of range.
     """
 
     model: str = "deepchrome"
@@ -48,33 +58,33 @@ class FitConfig:
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
-        wrong = {
-            "epochs": self.epochs < 1,
-            "batch_size": self.batch_size < 1,
-            "lr": not 0 < self.lr < math.inf,
-            "momentum": not 0 <= self.momentum < 1,
-            "weight_decay": not 0 <= self.weight_decay < math.inf,
-            "lr_decay": not 0 <= self.lr_decay < math.inf,
-            "patience": self.patience < 0,
-            "seed": self.seed < 0,
-        }
-        if names := [name for name, bad in wrong.items() if bad]:
-            raise UsageError(f"{names[0]} = {getattr(self, names[0])} makes no sense")
+        """Check the values."""
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise ParameterError(name, f"must be at least {least}, got {value}")
+        if not 0 < self.lr < math.inf:
+            raise ParameterError("lr", f"must be finite and above 0, got {self.lr}")
+        if not 0 <= self.momentum < 1:
+            raise ParameterError("momentum", f"must be at least 0 and below 1, got {self.momentum}")
+        for name in ("weight_decay", "lr_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ParameterError(name, f"must be finite and at least 0, got {value}")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where models are trained; it changes results by rounding only.
+    """Hardware to train on. It changes results by rounding only.
 
     Attributes
     ----------
     device
-        ``auto`` takes a GPU if PyTorch sees one.
+        ``auto`` uses a GPU if PyTorch finds one.
     threads
-        CPU cores to use; by default those this process may run on.
+        Number of CPU cores to use. The default is all cores that this process may use.
     group_size
-        Models in a stack; by default 1 on a CPU, and on a GPU as many as its free memory holds.
+        Number of models in a stack. The default is 1 on a CPU. On a GPU it is the number that fits the free memory.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -86,11 +96,14 @@ class Placement:
 
         Raises
         ------
-        UsageError
-            A GPU was asked for and PyTorch sees none.
+        ParameterError
+            ``device`` is ``cuda`` and PyTorch finds no GPU.
         """
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("PyTorch sees no CUDA device here; use --device cpu, or a CUDA build of PyTorch")
+            raise ParameterError(
+                "device",
+                "is cuda, but PyTorch finds no CUDA device. Use cpu, or install a build of PyTorch with CUDA.",
+            )
         return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
     def usable_threads(self) -> int:
@@ -100,7 +113,19 @@ class Placement:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of one model; losses are mean negative log-likelihoods a gene, of training with dropout on."""
+    """Measures of one model after one epoch.
+
+    Attributes
+    ----------
+    epoch
+        Number of the epoch, from 1.
+    train_loss, valid_loss
+        Mean negative log-likelihood per gene. The training loss is measured with dropout.
+    valid_auroc
+        AUROC on the validation genes.
+    seconds
+        Time that the epoch took, for all models of the stack together.
+    """
 
     epoch: int
     train_loss: float
@@ -110,13 +135,25 @@ class EpochRecord:
 
     @property
     def diverged(self) -> bool:
-        """Whether the numbers are lost: the loss or the AUROC is not finite."""
+        """Whether the training loss or the AUROC is not finite."""
         return not (math.isfinite(self.train_loss) and math.isfinite(self.valid_auroc))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that training needs to go on from an epoch; tensors are on the host, without a models' axis."""
+    """The state from which training of one model can continue.
+
+    All tensors are on the host and have no models' axis.
+
+    Attributes
+    ----------
+    history
+        The epochs so far.
+    weights, best
+        Weights after the last epoch, and after the epoch with the best validation AUROC.
+    optimizer
+        State of the optimizer, by ``<parameter>/<name>``.
+    """
 
     history: tuple[EpochRecord, ...]
     weights: Mapping[str, Tensor] = field(repr=False)
@@ -126,10 +163,18 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A trained model: the weights of the epoch with the best validation AUROC, the first if several.
+    """A trained model.
 
-    ``best_epoch`` is ``None``, and ``weights`` empty, if the model diverged in its first epoch. A
-    baseline has weights and no epochs.
+    Attributes
+    ----------
+    epigenome
+        Name of the epigenome.
+    history
+        All epochs; empty for a baseline.
+    best_epoch
+        See :func:`best_epoch`; ``None`` for a baseline.
+    weights
+        Weights after the best epoch; empty if the model diverged in its first epoch.
     """
 
     epigenome: str
@@ -139,6 +184,19 @@ class FittedModel:
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> int | None:
-    """Return the epoch with the best validation AUROC, the first if several; ``None`` if all diverged."""
-    sound = [record for record in history if not record.diverged]
-    return max(sound, key=lambda record: record.valid_auroc).epoch if sound else None
+    """Return the epoch with the best validation AUROC.
+
+    The first of several equal epochs wins. The result is ``None`` if the model diverged in its first epoch.
+    """
+    valid = [record for record in history if not record.diverged]
+    return max(valid, key=lambda record: record.valid_auroc).epoch if valid else None
+
+
+def training_has_ended(history: Sequence[EpochRecord], config: FitConfig) -> bool:
+    """Return whether a model trains no further because it diverged or its patience ran out."""
+    if not history:
+        return False
+    best = best_epoch(history)
+    return history[-1].diverged or bool(
+        config.patience and best is not None and history[-1].epoch - best >= config.patience
+    )

@@ -1,7 +1,7 @@
-"""The models, one small file each, and the register that names them.
+"""The models, one small file each, and the table of their names.
 
-Networks are trained by :mod:`deepchrome.train.fitting.fit`, baselines by :mod:`deepchrome.train.models.baselines`.
-This module imports none of them, so that a command can list them without loading PyTorch.
+:mod:`deepchrome.train.fitting.fit` trains networks. :mod:`deepchrome.train.models.baselines` fits baselines.
+This module imports neither, so a command can list the models without loading PyTorch.
 """
 
 from importlib import import_module
@@ -19,38 +19,40 @@ if TYPE_CHECKING:
 
     from deepchrome.train.models.stacked import StackedModel
 
-# A new network is a file with a StackedModel, and a line here.
+# To add a network, write a file with a StackedModel and add a line here.
 NETWORKS: Final = {
     "deepchrome": "deepchrome.train.models.deepchrome:DeepChrome",
     "attentivechrome": "deepchrome.train.models.attentivechrome:AttentiveChrome",
 }
 BASELINES: Final = ("logistic", "random-forest", "svm")
 MODELS: Final = (*NETWORKS, *BASELINES)
-_SCORED_AT_ONCE: Final = 1024
+_GENES_PER_BATCH: Final = 1024
 
 
 def build_network(name: str, models: int, marks: int, bins: int) -> "StackedModel":
-    """Build ``models`` untrained copies of a network, stacked; their weights are 0 until drawn or loaded.
+    """Build a stack of untrained networks whose weights are all 0.
 
     Parameters
     ----------
     name
         A key of :data:`NETWORKS`.
     models
-        How many.
+        Number of networks in the stack.
     marks, bins
-        The shape of one gene's input.
+        Shape of the input of one gene.
 
     Raises
     ------
     UsageError
-        No such network, or the input is too small for it.
+        No network has this name.
+    BadDataError
+        The network needs more bins.
     """
     if name not in NETWORKS:
-        raise UsageError(f"no network {name!r}; choose {', '.join(NETWORKS)}")
-    module, _, kind = NETWORKS[name].partition(":")
-    built: StackedModel = getattr(import_module(module), kind)(models, marks, bins)
-    return built
+        raise UsageError(f"no network is named {name!r}. Choose one of {', '.join(NETWORKS)}.")
+    module, _, class_name = NETWORKS[name].partition(":")
+    network: StackedModel = getattr(import_module(module), class_name)(models, marks, bins)
+    return network
 
 
 def score_genes(
@@ -63,17 +65,17 @@ def score_genes(
     name
         One of :data:`MODELS`.
     weights
-        What training gave; see :meth:`~deepchrome.train.run.directory.Run.weights`.
+        Weights of the trained model; see :meth:`~deepchrome.train.run.directory.Run.weights`.
     x
-        float32 (genes, bins, marks), treated as the training data were.
+        float32 (genes, bins, marks), oriented and transformed like the training data.
     device
-        Where a network computes.
+        Device on which a network computes. Baselines use the CPU.
 
     Returns
     -------
     float64 (genes,)
-        The probability that a gene is on; of ``svm``, its signed distance from the margin. Higher is
-        more likely on.
+        The probability that a gene is on. For ``svm``, the signed distance from the margin. A gene with a
+        higher score is more likely to be on.
     """
     import numpy as np
     import torch
@@ -89,7 +91,8 @@ def score_genes(
     model.to(device)
     scores = np.empty(len(x))
     with torch.no_grad():
-        for start in range(0, len(x), _SCORED_AT_ONCE):
-            part = torch.from_numpy(x[start : start + _SCORED_AT_ONCE]).to(device)
-            scores[start : start + _SCORED_AT_ONCE] = on_probability(model(part.unsqueeze(0)))[0].cpu().numpy()
+        for start in range(0, len(x), _GENES_PER_BATCH):
+            genes = slice(start, start + _GENES_PER_BATCH)
+            batch = torch.from_numpy(x[genes]).to(device)
+            scores[genes] = on_probability(model(batch.unsqueeze(0)))[0].cpu().numpy()
     return scores

@@ -1,11 +1,11 @@
-"""Baselines by scikit-learn, after the methods that the DeepChrome paper compares itself with.
+"""Baselines of scikit-learn: the methods that the DeepChrome paper compares itself with.
 
-``logistic`` sees all bins of all marks. ``random-forest`` and ``svm`` see one bin per mark, the
-"best bin" of Dong et al. 2012 (Genome Biology 13:R53): the one whose value goes most with the label
-over the training genes. Where there is a choice of strength (C), the validation genes make it.
+``logistic`` uses all bins of all marks. ``random-forest`` and ``svm`` use one bin per mark, the "best bin" of
+Dong et al. 2012 (Genome Biology 13:R53): the bin whose value correlates most with the label over the training
+genes. Validation genes choose the regularization strength C of ``logistic`` and ``svm``.
 
-A fitted baseline is a set of arrays like any other model's weights, and scores are computed from
-them here: nothing is pickled.
+A fitted baseline is a set of arrays, like the weights of any other model. The functions below compute scores
+from the arrays, so nothing is pickled.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,43 +25,104 @@ from deepchrome.train.models.metrics import auroc
 
 Arrays = Mapping[str, NDArray[Any]]
 
-TREES = 200
-_INDICES = frozenset({"best_bin", "root", "left", "right", "feature"})
 LOGISTIC_C = (1e-4, 1e-3, 1e-2, 1e-1)
 SVM_C = (0.1, 1.0, 10.0)
-_SCORED_AT_ONCE = 1024
+TREES = 200
+_INDEX_ARRAYS = frozenset({"best_bin", "root", "left", "right", "feature"})
+_GENES_PER_BATCH = 1024
 
 
 def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[Any]]:
-    """Fit one of :data:`deepchrome.train.models.BASELINES` to one epigenome; return its arrays.
+    """Fit one baseline to one epigenome.
+
+    Parameters
+    ----------
+    name
+        One of :data:`deepchrome.train.models.BASELINES`.
+    data
+        Genes of the epigenome. Validation genes choose among the fits.
+    seed
+        Seed of scikit-learn's random numbers.
+
+    Returns
+    -------
+    dict of arrays
+        The arrays that :func:`score_baseline` needs.
 
     Raises
     ------
     BadDataError
         Training or validation genes are missing or of one class.
     """
-    if single := [part for part in data.one_class_parts() if not part.startswith("test")]:
-        raise BadDataError(f"{data.epigenome}: labels of one class only, or no gene, in {', '.join(single)}")
+    if one_class := [part for part in data.one_class_parts() if not part.startswith("test")]:
+        raise BadDataError(
+            f"{data.epigenome}: no genes that are on, or none that are off, in {', '.join(one_class)}. "
+            "A classifier needs both."
+        )
     train, valid = data.split == TRAIN, data.split == VALID
-    fitted = _FIT[name](data.x[train], data.y[train], int(random_generator(seed, data.epigenome).integers(2**31)))
+    sklearn_seed = int(random_generator(seed, data.epigenome).integers(2**31))
+    candidates = _FIT[name](data.x[train], data.y[train], sklearn_seed)
 
     def valid_auroc(arrays: Arrays) -> float:
         return auroc(data.y[valid], score_baseline(name, arrays, data.x[valid])) or 0.0
 
-    return max(fitted, key=valid_auroc)
+    return max(candidates, key=valid_auroc)
 
 
 def score_baseline(name: str, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Score genes x, float32 (genes, bins, marks); see :func:`deepchrome.train.models.score_genes`."""
-    return np.concatenate(
-        [_SCORE[name](arrays, x[i : i + _SCORED_AT_ONCE]) for i in range(0, len(x), _SCORED_AT_ONCE)] or [np.empty(0)]
-    )
+    """Score genes, float32 (genes, bins, marks); see :func:`deepchrome.train.models.score_genes`."""
+    batches = [x[i : i + _GENES_PER_BATCH] for i in range(0, len(x), _GENES_PER_BATCH)]
+    return np.concatenate([_SCORE[name](arrays, batch) for batch in batches] or [np.empty(0)])
 
 
 def check_baseline(name: str, arrays: Arrays, marks: int, bins: int) -> str | None:
-    """Say what makes these arrays unfit to score genes with; ``None`` if nothing does."""
+    """Check that arrays can score genes.
+
+    Parameters
+    ----------
+    name
+        One of :data:`deepchrome.train.models.BASELINES`.
+    arrays
+        Arrays of a fitted baseline, read from a file.
+    marks, bins
+        Shape of the input of one gene.
+
+    Returns
+    -------
+    str or None
+        The first problem found, or ``None``.
+    """
+    expected = _array_shapes(marks, bins)[name]
+    if arrays.keys() != expected.keys():
+        return f"has arrays {', '.join(sorted(arrays))}, not {', '.join(sorted(expected))}"
+    sizes: dict[str, int] = {}
+    for key, shape in expected.items():
+        found = arrays[key].shape
+        if len(found) != len(shape):
+            return f"{key} has shape {found}, not {shape}"
+        # The first array with a named axis, such as "n", fixes its length for the other arrays.
+        wanted = tuple(
+            sizes.setdefault(axis, size) if isinstance(axis, str) else axis
+            for axis, size in zip(shape, found, strict=True)
+        )
+        if found != wanted or 0 in found:
+            return f"{key} has shape {found}, not {wanted}"
+        if arrays[key].dtype.kind != ("i" if key in _INDEX_ARRAYS else "f") or not np.isfinite(arrays[key]).all():
+            return f"{key} has type {arrays[key].dtype} or values that are not finite"
+    limits = {"best_bin": bins, "feature": marks} | dict.fromkeys(("root", "left", "right"), sizes.get("n", 0))
+    for key in _INDEX_ARRAYS.intersection(arrays):
+        if arrays[key].min() < 0 or arrays[key].max() >= limits[key]:
+            return f"{key} has an index outside 0 to {limits[key] - 1}"
+    # Children follow their parent. A tree that broke this rule could have a cycle, and scoring would not end.
+    if name == "random-forest" and np.any(np.minimum(arrays["left"], arrays["right"]) < np.arange(sizes["n"])):
+        return "a node of a tree has a child before it"
+    return None
+
+
+def _array_shapes(marks: int, bins: int) -> dict[str, dict[str, tuple[int | str, ...]]]:
+    """Return the shapes of the arrays of every baseline; a string names an axis of any length."""
     features = bins * marks
-    shapes: dict[str, dict[str, tuple[int | str, ...]]] = {
+    return {
         "logistic": {"mean": (features,), "scale": (features,), "weight": (features,), "bias": ()},
         "svm": {
             "best_bin": (marks,),
@@ -78,36 +139,17 @@ def check_baseline(name: str, arrays: Arrays, marks: int, bins: int) -> str | No
             **dict.fromkeys(("left", "right", "feature", "threshold", "on"), ("n",)),
         },
     }
-    expected = shapes[name]
-    if arrays.keys() != expected.keys():
-        return f"arrays {', '.join(sorted(arrays))} where {', '.join(sorted(expected))} must be"
-    sizes: dict[str, int] = {}
-    for key, shape in expected.items():
-        found = arrays[key].shape
-        wanted = tuple(
-            sizes.setdefault(n, size) if isinstance(n, str) else n for n, size in zip(shape, found, strict=False)
-        )
-        if len(found) != len(shape) or found != wanted or 0 in found:
-            return f"{key} has shape {found}, not {wanted if len(found) == len(shape) else shape}"
-        if arrays[key].dtype.kind != ("i" if key in _INDICES else "f") or not np.isfinite(arrays[key]).all():
-            return f"{key} holds {arrays[key].dtype} or values that are not finite"
-    limits = {"best_bin": bins, "feature": marks} | dict.fromkeys(("root", "left", "right"), sizes.get("n", 0))
-    for key in _INDICES.intersection(arrays):
-        if arrays[key].min() < 0 or arrays[key].max() >= limits[key]:
-            return f"{key} points outside of 0 to {limits[key] - 1}"
-    # Children stand after their parent; a tree in which one did not could be walked for ever.
-    if name == "random-forest" and np.any(np.minimum(arrays["left"], arrays["right"]) < np.arange(sizes["n"])):
-        return "a tree's child stands before its parent"
-    return None
 
 
 def best_bins(x: NDArray[np.float32], y: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Find for each mark the bin whose value has the largest absolute correlation with the label.
+    """Find the bin of each mark whose value has the largest absolute correlation with the label.
 
     Parameters
     ----------
-    x, y
-        float32 (genes, bins, marks) and uint8 (genes,).
+    x
+        float32 (genes, bins, marks).
+    y
+        Labels, uint8 (genes,).
 
     Returns
     -------
@@ -117,91 +159,100 @@ def best_bins(x: NDArray[np.float32], y: NDArray[np.uint8]) -> NDArray[np.int64]
     label = y - y.mean()
     covariance = np.abs(np.einsum("gbm,g->bm", centred, label))
     spread = np.sqrt((centred**2).sum(0))
-    # A bin that never varies says nothing.
+    # A bin with the same value in all genes gets correlation 0.
     correlation = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
     return np.asarray(correlation.argmax(0), np.int64)
 
 
-def _at_best_bins(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _select_best_bins(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the value of the best bin of each mark, float32 (genes, marks)."""
     return np.asarray(x[:, arrays["best_bin"], np.arange(x.shape[2])])
 
 
-def _standard(features: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
-    """Return mean and scale of every feature, and the features standardised by them."""
+def _standardize(features: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Return the mean and scale of every feature, and the standardized features."""
     mean, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     scale[scale == 0] = 1
     return {"mean": mean, "scale": scale}, (features - mean) / scale
 
 
 def _fit_logistic(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list[dict[str, NDArray[Any]]]:
-    standard, features = _standard(x.reshape(len(x), -1))
+    scaling, features = _standardize(x.reshape(len(x), -1))
     fitted = []
     for strength in LOGISTIC_C:
         model = LogisticRegression(C=strength, max_iter=1000, random_state=seed).fit(features, y)
-        fitted.append({**standard, "weight": model.coef_[0], "bias": np.array(model.intercept_[0])})
+        fitted.append({**scaling, "weight": model.coef_[0], "bias": np.array(model.intercept_[0])})
     return fitted
 
 
 def _score_logistic(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
     features = (x.reshape(len(x), -1) - arrays["mean"]) / arrays["scale"]
-    # 1 / (1 + exp(-z)) without overflow at large negative z.
+    # This form of 1 / (1 + exp(-z)) does not overflow for large negative z.
     return np.asarray(np.exp(-np.logaddexp(0, -(features @ arrays["weight"] + arrays["bias"]))))
 
 
 def _fit_svm(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list[dict[str, NDArray[Any]]]:
     best = {"best_bin": best_bins(x, y)}
-    standard, features = _standard(_at_best_bins(best, x))
-    # The default width: 1 / (number of features * their variance), and the variance here is 1.
+    scaling, features = _standardize(_select_best_bins(best, x))
+    # scikit-learn's default: 1 / (number of features * variance). Standardized features have variance 1.
     gamma = 1 / features.shape[1]
     fitted = []
     for strength in SVM_C:
         model = SVC(C=strength, kernel="rbf", gamma=gamma, random_state=seed).fit(features, y)
-        own = {"vectors": model.support_vectors_, "dual": model.dual_coef_[0], "bias": np.array(model.intercept_[0])}
-        fitted.append({**best, **standard, **own, "gamma": np.array(gamma)})
+        fitted.append(
+            {
+                **best,
+                **scaling,
+                "vectors": model.support_vectors_,
+                "dual": model.dual_coef_[0],
+                "bias": np.array(model.intercept_[0]),
+                "gamma": np.array(gamma),
+            }
+        )
     return fitted
 
 
 def _score_svm(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    features = (_at_best_bins(arrays, x) - arrays["mean"]) / arrays["scale"]
+    features = (_select_best_bins(arrays, x) - arrays["mean"]) / arrays["scale"]
     vectors = arrays["vectors"]
-    squared = (features**2).sum(1)[:, None] + (vectors**2).sum(1) - 2 * features @ vectors.T
-    return np.asarray(np.exp(-arrays["gamma"] * squared) @ arrays["dual"] + arrays["bias"])
+    squared_distance = (features**2).sum(1)[:, None] + (vectors**2).sum(1) - 2 * features @ vectors.T
+    return np.asarray(np.exp(-arrays["gamma"] * squared_distance) @ arrays["dual"] + arrays["bias"])
 
 
 def _fit_forest(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list[dict[str, NDArray[Any]]]:
     best = {"best_bin": best_bins(x, y)}
-    forest = RandomForestClassifier(TREES, random_state=seed).fit(_at_best_bins(best, x), y)
+    forest = RandomForestClassifier(TREES, random_state=seed).fit(_select_best_bins(best, x), y)
     trees = [estimator.tree_ for estimator in forest.estimators_]
     root = np.cumsum([0] + [tree.node_count for tree in trees[:-1]])
-    # Children numbered through all trees; a leaf is its own child.
+    # Nodes are numbered through all trees. A leaf is its own child.
     children = {}
     for side in ("left", "right"):
         per_tree = [
-            np.where(own < 0, np.arange(own.size), own) + first
-            for first, own in zip(root, (getattr(tree, f"children_{side}") for tree in trees), strict=True)
+            np.where(nodes < 0, np.arange(nodes.size), nodes) + first
+            for first, nodes in zip(root, (getattr(tree, f"children_{side}") for tree in trees), strict=True)
         ]
         children[side] = np.concatenate(per_tree)
-    on = [tree.value[:, 0, 1] / tree.value[:, 0].sum(1) for tree in trees]
-    own = {
+    arrays = {
+        **best,
         "root": root,
         **children,
         "feature": np.concatenate([np.maximum(tree.feature, 0) for tree in trees]),
         "threshold": np.concatenate([tree.threshold for tree in trees]),
-        "on": np.concatenate(on),
+        "on": np.concatenate([tree.value[:, 0, 1] / tree.value[:, 0].sum(1) for tree in trees]),
     }
-    return [{**best, **own}]
+    return [arrays]
 
 
 def _score_forest(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    features = _at_best_bins(arrays, x)
+    features = _select_best_bins(arrays, x)
     genes = np.arange(len(features))[:, None]
     node = np.broadcast_to(arrays["root"], (len(features), arrays["root"].size))
     while True:
         goes_left = features[genes, arrays["feature"][node]] <= arrays["threshold"][node]
-        following = np.where(goes_left, arrays["left"][node], arrays["right"][node])
-        if np.array_equal(following, node):
+        child = np.where(goes_left, arrays["left"][node], arrays["right"][node])
+        if np.array_equal(child, node):
             return np.asarray(arrays["on"][node].mean(1))
-        node = following
+        node = child
 
 
 _FIT: dict[str, Callable[[NDArray[np.float32], NDArray[np.uint8], int], list[dict[str, NDArray[Any]]]]] = {

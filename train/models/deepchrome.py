@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from deepchrome.errors import BadDataError
-from deepchrome.train.models.stacked import Linear, StackedModel, dropout, largest_of
+from deepchrome.train.models.stacked import Linear, StackedModel, dropout, max_over_rows
 
 FILTERS = 50
 WIDTH = 10
@@ -14,9 +14,9 @@ HIDDEN = (625, 125)
 class DeepChrome(StackedModel):
     """conv (width 10, 50 filters), ReLU, max-pool 5, dropout ½, 625, ReLU, 125, ReLU, 2.
 
-    The convolution is a matrix product over patches of ``WIDTH`` bins. Patches are laid out with the
-    position within a pool as an outer axis: the maximum then runs over whole rows, on a CPU several
-    times faster than a pooling operator.
+    The convolution is a matrix product over patches of ``WIDTH`` bins. The position within a pool is an outer
+    axis of the patches, so the maximum compares whole rows. On a CPU this is several times faster than a
+    pooling operator.
 
     Parameters
     ----------
@@ -26,15 +26,15 @@ class DeepChrome(StackedModel):
     Raises
     ------
     BadDataError
-        Fewer than 14 bins: not one pool of convolved positions.
+        There are fewer than 14 bins, too few to fill one pool.
     """
 
     def __init__(self, models: int, marks: int, bins: int) -> None:
         super().__init__()
         if bins < WIDTH + POOL - 1:
-            raise BadDataError(f"{bins} bins a gene; the deepchrome model needs {WIDTH + POOL - 1} or more")
+            raise BadDataError(f"{bins} bins per gene; the deepchrome model needs at least {WIDTH + POOL - 1}")
         self.models = models
-        # Positions that do not fill a last pool are left out, as Torch's max-pooling does.
+        # Positions after the last full pool are ignored, as in Torch's max-pooling.
         self.pools = (bins - WIDTH + 1) // POOL
         self.dropout_units = FILTERS * self.pools
         self.conv = Linear(models, WIDTH * marks, FILTERS)
@@ -43,13 +43,13 @@ class DeepChrome(StackedModel):
         self.output = Linear(models, HIDDEN[1], 2)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """See :meth:`StackedModel.forward`."""
+        """Compute logits; see :meth:`StackedModel.forward`."""
         models, genes, _, marks = x.shape
         patches = x.flatten(2).unfold(2, WIDTH * marks, marks)[:, :, : self.pools * POOL]
         patches = patches.reshape(models, genes, self.pools, POOL, WIDTH * marks).movedim(3, 1)
         convolved = self.conv(patches.reshape(models, -1, WIDTH * marks))
-        # The maximum of ReLUs is the ReLU of the maximum, at a fifth of the work.
-        pooled = largest_of(convolved.view(models, POOL, -1, FILTERS)).relu()
+        # The maximum of ReLUs equals the ReLU of the maximum, which takes a fifth of the work.
+        pooled = max_over_rows(convolved.view(models, POOL, -1, FILTERS)).relu()
         h = dropout(pooled.view(models, genes, -1), keep)
         h = self.hidden1(h).relu()
         h = self.hidden2(h).relu()

@@ -1,4 +1,4 @@
-"""How well scores tell genes that are on from genes that are off."""
+"""Measures of how well scores separate genes that are on from genes that are off."""
 
 from typing import Any
 
@@ -10,69 +10,70 @@ from torch import Tensor
 
 
 def stacked_auroc(scores: Tensor, on: Tensor, counted: Tensor) -> Tensor:
-    """Area under the ROC curve of many models at once, on the device the scores are on.
+    """Compute the area under the ROC curve of many models at once, on the device of the scores.
 
-    The share of (on, off) pairs in which the gene that is on has the higher score, ties counting half
-    (Hanley & McNeil 1982, Radiology 143:29). Pairs are counted in integers, so the result is exact.
+    The area is the share of (on, off) pairs in which the gene that is on has the higher score. A tie counts
+    one half (Hanley & McNeil 1982, Radiology 143:29). Pairs are counted in integers, so the result is exact.
 
     Parameters
     ----------
     scores
         float (models, genes).
     on
-        bool (models, genes).
+        bool (models, genes): whether the gene is on.
     counted
-        bool (models, genes): ``False`` where a row is padding.
+        bool (models, genes): ``False`` where a gene is padding.
 
     Returns
     -------
     float64 (models,)
-        NaN where all genes are of one class, or a score is NaN.
+        NaN for a model whose genes are all of one class, or that has a NaN among its scores.
     """
-    ordered, order = scores.sort(1)
+    sorted_scores, order = scores.sort(1)
     off_so_far = torch.nn.functional.pad((counted & ~on).gather(1, order).long().cumsum(1), (1, 0))
-    below = off_so_far.gather(1, torch.searchsorted(ordered, scores))
-    up_to = off_so_far.gather(1, torch.searchsorted(ordered, scores, right=True))
+    off_below = off_so_far.gather(1, torch.searchsorted(sorted_scores, scores))
+    off_up_to = off_so_far.gather(1, torch.searchsorted(sorted_scores, scores, right=True))
     positive = on & counted
-    twice_won = ((below + up_to) * positive).sum(1)
+    # off_below + off_up_to counts a lower gene twice and a tied gene once.
+    twice_won = ((off_below + off_up_to) * positive).sum(1)
     pairs = positive.sum(1) * off_so_far[:, -1]
-    unknown = (scores.isnan() & counted).any(1)
-    return (twice_won.double() / (2 * pairs)).masked_fill(unknown, torch.nan)
+    has_nan = (scores.isnan() & counted).any(1)
+    return (twice_won.double() / (2 * pairs)).masked_fill(has_nan, torch.nan)
 
 
 def auroc(on: NDArray[Any], scores: NDArray[np.float64]) -> float | None:
-    """Area under the ROC curve by scikit-learn; ``None`` if all genes are of one class."""
+    """Return the area under the ROC curve, or ``None`` if all genes are of one class."""
     return float(roc_auc_score(on, scores)) if np.unique(on).size == 2 else None
 
 
 def auprc(on: NDArray[Any], scores: NDArray[np.float64]) -> float | None:
-    """Average precision by scikit-learn; ``None`` if all genes are of one class."""
+    """Return the average precision, or ``None`` if all genes are of one class."""
     return float(average_precision_score(on, scores)) if np.unique(on).size == 2 else None
 
 
 def bootstrap_interval(
     on: NDArray[Any], scores: NDArray[np.float64], resamples: int = 1000, seed: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Resample genes with replacement, and score every resample.
+    """Compute AUROC and AUPRC of bootstrap resamples of the genes.
 
-    A resample is a count per gene, so both areas follow from cumulative sums over the genes in order
-    of score, tied genes taken together.
+    A resample is a number of draws per gene. Both areas follow from cumulative sums over the genes in order
+    of score, with tied genes merged.
 
     Parameters
     ----------
     on
-        n labels, 0 or 1.
+        Labels (genes,), 0 or 1.
     scores
-        float64 (n,).
+        float64 (genes,).
     resamples
-        How many.
+        Number of resamples, each drawn with replacement.
     seed
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
     auroc, auprc
-        float64 (resamples,) each; NaN for a resample that drew one class only.
+        float64 (resamples,) each. NaN for a resample that has genes of one class only.
     """
     rng = np.random.default_rng(seed)
     n = len(scores)
@@ -81,13 +82,14 @@ def bootstrap_interval(
     first_of_tie = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
     areas = np.full((2, resamples), np.nan)
     for i in range(resamples):
-        drawn = np.bincount(rng.integers(0, n, n), minlength=n)[order]
-        positives = np.add.reduceat(drawn * labels, first_of_tie)
-        negatives = np.add.reduceat(drawn * ~labels, first_of_tie)
-        true, false = positives.cumsum(), negatives.cumsum()
-        if not (true[-1] and false[-1]):
+        draws = np.bincount(rng.integers(0, n, n), minlength=n)[order]
+        positives = np.add.reduceat(draws * labels, first_of_tie)
+        negatives = np.add.reduceat(draws * ~labels, first_of_tie)
+        true_positives, false_positives = positives.cumsum(), negatives.cumsum()
+        if not (true_positives[-1] and false_positives[-1]):
             continue
-        won = positives * (false[-1] - false + negatives / 2)
-        precision = true / np.maximum(true + false, 1)
-        areas[:, i] = won.sum() / (true[-1] * false[-1]), (positives * precision).sum() / true[-1]
+        won_pairs = positives * (false_positives[-1] - false_positives + negatives / 2)
+        precision = true_positives / np.maximum(true_positives + false_positives, 1)
+        areas[0, i] = won_pairs.sum() / (true_positives[-1] * false_positives[-1])
+        areas[1, i] = (positives * precision).sum() / true_positives[-1]
     return areas[0], areas[1]

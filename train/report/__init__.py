@@ -1,1 +1,1 @@
-"""Explain what the models learned."""
+"""The report on what the models learned."""

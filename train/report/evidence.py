@@ -1,37 +1,36 @@
-"""What the data say beside the pattern maps: observed signal, integrated gradients, attention. See docs/report.md."""
+"""Evidence for the pattern maps of one epigenome, from its data: reads, attributions, attention. See docs/report.md."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.datasets.splits import TEST
+from deepchrome.train.datasets.splits import TEST, TRAIN
+from deepchrome.train.models import NETWORKS, build_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
-from deepchrome.train.models.stacked import StackedModel
-from deepchrome.train.report.patterns import reads_per_bin
+from deepchrome.train.report.attributions import integrated_gradients, mean_attention
+from deepchrome.train.report.patterns import Prior, reads_per_bin
+from deepchrome.train.run.directory import Run
 
-# Points of the path from no reads to the gene.
-PATH_STEPS: Final = 32
-# The sum of the attributions may miss the change of the score by this share, or this much, on the average gene.
-COMPLETENESS: Final = 0.02
-_GENES_AT_ONCE: Final = 8
+# Test genes per class whose attributions and attention are averaged.
+SAMPLED_GENES: Final = 100
 
 
 @dataclass(frozen=True)
-class Observed:
-    """Reads per bin of the genes of one class, all parts of the split together.
+class ObservedReads:
+    """Reads per bin of the genes of one class, in all parts of the split.
 
     Attributes
     ----------
     genes
-        How many.
+        Number of genes.
     mean, low, high
-        float32 (bins, marks): the mean, and the quartiles between which half of the genes lie.
+        float32 (bins, marks): mean, lower quartile and upper quartile over the genes.
     """
 
     genes: int
@@ -40,104 +39,107 @@ class Observed:
     high: NDArray[np.float32] = field(repr=False)
 
 
-@dataclass(frozen=True)
-class Attributions:
-    """Integrated gradients of genes.
+@dataclass
+class Evidence:
+    """Evidence from the data of one epigenome. Pairs, and axes of length 2, hold off, then on.
 
     Attributes
     ----------
-    values
-        float32 (genes, bins, marks): what a bin adds to the log-odds of "on", against a gene without reads.
-    change
-        float32 (genes,): the log-odds of the gene less those of a gene without reads.
-    gap
-        float32 (genes,): by how much the sum of the values misses ``change``; 0 for an infinitely fine path.
+    prior
+        Prior of the pattern maps.
+    observed
+        Reads per bin of each class.
+    tracks
+        float32 (chosen genes, bins, marks): reads per bin of the genes of the gene view.
+    labels
+        uint8 (chosen genes,): 0 for off, 1 for on.
+    parts
+        int8 (chosen genes,): index into the names of the split's parts.
+    attributions
+        float32 (2, bins, marks): mean integrated gradients of test genes; ``None`` for baselines.
+    gene_attributions
+        float32 (chosen genes, bins, marks): integrated gradients; ``None`` for baselines.
+    complete
+        Whether the attributions add up to the scores.
+    attention
+        float32 (2, bins, marks): mean attention over bins; ``None`` if the model has none.
+    mark_attention
+        float32 (2, marks): mean attention over marks; ``None`` if the model has none.
     """
 
-    values: NDArray[np.float32] = field(repr=False)
-    change: NDArray[np.float32] = field(repr=False)
-    gap: NDArray[np.float32] = field(repr=False)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the mean gap is small beside the mean change: the check that the attributions add up."""
-        return bool(np.abs(self.gap).mean() <= COMPLETENESS * max(1.0, float(np.abs(self.change).mean())))
-
-
-def observed(data: Dataset, inputs: InputSpec) -> tuple[Observed, Observed]:
-    """Describe the reads per bin of the genes that are off, and of those that are on; there must be genes of both."""
-    described = []
-    for label in (0, 1):
-        reads = reads_per_bin(data.x[data.y == label], inputs)
-        low, high = np.percentile(reads, (25, 75), axis=0).astype(np.float32)
-        described.append(Observed(len(reads), reads.mean(0, dtype=np.float64).astype(np.float32), low, high))
-    return described[0], described[1]
+    prior: Prior = field(repr=False)
+    observed: tuple[ObservedReads, ObservedReads] = field(repr=False)
+    tracks: NDArray[np.float32] = field(repr=False)
+    labels: NDArray[np.uint8] = field(repr=False)
+    parts: NDArray[np.int8] = field(repr=False)
+    attributions: NDArray[np.float32] | None = None
+    gene_attributions: NDArray[np.float32] | None = None
+    complete: bool = True
+    attention: NDArray[np.float32] | None = None
+    mark_attention: NDArray[np.float32] | None = None
 
 
-def integrated_gradients(model: StackedModel, x: NDArray[np.float32], steps: int = PATH_STEPS) -> Attributions:
-    """Attribute the log-odds of "on" to bins, by integrated gradients from a gene without reads.
-
-    values = x * mean over the path of the gradient at a * x, with a at the middles of ``steps`` equal parts
-    of 0 to 1 (Sundararajan et al. 2017, Proc. ICML 70:3319; the midpoint rule).
+def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
+    """Gather the evidence for the model of one epigenome.
 
     Parameters
     ----------
-    model
-        A stack of one, without gradients for its weights.
-    x
-        float32 (genes, bins, marks).
-    steps
-        Points of the path.
+    run
+        A finished run.
+    data
+        Data set of the epigenome.
+    genes
+        Rows of the genes of the gene view; see :func:`~deepchrome.train.report.gene_view.choose_genes`.
     """
-    values = np.empty_like(x)
-    change = np.empty(len(x), np.float32)
-    along = (torch.arange(steps, dtype=torch.float32) + 0.5).view(1, steps, 1, 1) / steps
-    with torch.no_grad():
-        nothing = _log_odds(model, torch.zeros(1, *x.shape[1:]))
-    for first in range(0, len(x), _GENES_AT_ONCE):
-        part = torch.from_numpy(x[first : first + _GENES_AT_ONCE])
-        path = (part.unsqueeze(1) * along).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(_log_odds(model, path.flatten(0, 1)).sum(), path)
-        values[first : first + len(part)] = (part * gradient.mean(1)).numpy()
-        with torch.no_grad():
-            change[first : first + len(part)] = (_log_odds(model, part) - nothing).numpy()
-    return Attributions(values, change, values.sum((1, 2)) - change)
+    inputs, name = run.config.inputs, run.config.fit.model
+    rows = np.array(genes, np.int64)
+    evidence = Evidence(
+        Prior.from_inputs(data.x[data.split == TRAIN]),
+        observed_reads(data, inputs),
+        reads_per_bin(data.x[rows], inputs),
+        data.y[rows],
+        data.split[rows],
+    )
+    if name not in NETWORKS:
+        return evidence
+    model = build_network(name, 1, len(inputs.marks), inputs.n_bins)
+    model.load(0, run.weights(data.epigenome))
+    model.requires_grad_(False)
+    sampled = [sample_test_genes(data, label, SAMPLED_GENES) for label in (0, 1)]
+    per_class = [integrated_gradients(model, data.x[sample]) for sample in sampled]
+    per_gene = integrated_gradients(model, data.x[rows])
+    no_genes = np.zeros(data.x.shape[1:])
+    evidence.attributions = np.stack([item.values.mean(0) if len(item.values) else no_genes for item in per_class])
+    evidence.gene_attributions = per_gene.values
+    evidence.complete = all(item.complete for item in (*per_class, per_gene) if len(item.values))
+    if isinstance(model, AttentiveChrome) and all(sample.size for sample in sampled):
+        over_bins, over_marks = zip(*(mean_attention(model, data.x[sample]) for sample in sampled), strict=True)
+        evidence.attention, evidence.mark_attention = np.stack(over_bins), np.stack(over_marks)
+    return evidence
 
 
-def mean_attention(model: AttentiveChrome, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Average where a model looks.
-
-    Returns
-    -------
-    float32 (bins, marks), per mark summing to 1, and float32 (marks,), summing to 1.
-    """
-    bins = np.zeros(x.shape[1:])
-    marks = np.zeros(x.shape[2])
-    with torch.no_grad():
-        for part in torch.split(torch.from_numpy(x), 256):
-            _, over_bins, over_marks = model.attend(part.unsqueeze(0))
-            bins += over_bins[0].sum(0).T.numpy()
-            marks += over_marks[0].sum(0).numpy()
-    return (bins / len(x)).astype(np.float32), (marks / len(x)).astype(np.float32)
+def observed_reads(data: Dataset, inputs: InputSpec) -> tuple[ObservedReads, ObservedReads]:
+    """Summarize the reads per bin of the genes that are off, and of those that are on; neither may be empty."""
+    summaries = []
+    for label in (0, 1):
+        reads = reads_per_bin(data.x[data.y == label], inputs)
+        low, high = np.percentile(reads, (25, 75), axis=0).astype(np.float32)
+        summaries.append(ObservedReads(len(reads), reads.mean(0, dtype=np.float64).astype(np.float32), low, high))
+    return summaries[0], summaries[1]
 
 
-def chosen_test_genes(data: Dataset, label: int, most: int, seed: int = 1) -> NDArray[np.int64]:
-    """Choose at most so many test genes of a class, at random, in the order of the data."""
+def sample_test_genes(data: Dataset, label: int, limit: int, seed: int = 1) -> NDArray[np.int64]:
+    """Choose at most ``limit`` test genes of one class at random; return their rows in ascending order."""
     rows = np.flatnonzero((data.split == TEST) & (data.y == label))
-    if rows.size > most:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    if rows.size > limit:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     return rows
 
 
 def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> list[float | None]:
-    """Correlate two maps (bins, marks) mark by mark, by Spearman's rho; ``None`` where a row does not vary."""
-    found: list[float | None] = []
+    """Return Spearman's rho of two maps (bins, marks), mark by mark; ``None`` where all bins of a map are equal."""
+    correlations: list[float | None] = []
     for a, b in zip(one.T, other.T, strict=True):
-        varies = np.ptp(a) > 0 and np.ptp(b) > 0
-        found.append(float(spearmanr(a, b).statistic) if varies else None)
-    return found
-
-
-def _log_odds(model: StackedModel, x: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = model(x.unsqueeze(0))[0]
-    return logits[:, 1] - logits[:, 0]
+        both_vary = np.ptp(a) > 0 and np.ptp(b) > 0
+        correlations.append(float(spearmanr(a, b).statistic) if both_vary else None)
+    return correlations

@@ -1,49 +1,50 @@
-"""The figures of a report for papers, as PNG and SVG, by matplotlib. See docs/report.md."""
+"""Figures of a report as PNG and SVG files, for papers. See docs/report.md."""
 
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepchrome.common.files import atomic_write
 from deepchrome.errors import StorageError
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.report.drawing import (
+    GREY,
+    MAP_COLOURS,
+    OFF,
+    ON,
+    PUBLISHED_COLOURS,
+    lighten_frame,
+    new_figure,
+    save_figure,
+)
+from deepchrome.train.report.evidence import Evidence
 from deepchrome.train.report.patterns import ACTIVE, CLASSES, Patterns
 from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from deepchrome.train.report.document import Evidence
-
 FORMATS: Final = ("png", "svg")
-# Safe for colour-blind eyes: light to dark, and blue against orange (Okabe & Ito 2008).
-MAP_COLOURS: Final = ("#f7fbff", "#c6dbef", "#6baed6", "#2171b5", "#08306b")
-PUBLISHED_COLOURS: Final = ("#ffffff", "#fdd0a2", "#f16913", "#a50f15")
-OFF, ON, GREY = "#0072b2", "#d55e00", "#8a97a3"
-
-
-def figures_possible() -> bool:
-    """Say whether matplotlib is installed."""
-    return find_spec("matplotlib") is not None
 
 
 def draw_figures(
-    folder: Path, run: Run, patterns: Patterns | None, evidence: Mapping[str, "Evidence"], style: str = "default"
+    folder: Path, run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence], style: str = "default"
 ) -> tuple[Path, ...]:
-    """Draw every figure; each file is written whole or not at all.
+    """Draw all figures of a report, and delete those of an earlier report with other epigenomes.
 
-    patterns_<epigenome>: both maps and their mark bars. observed_<epigenome>: mean reads per bin of genes
-    on and off. auroc: of all epigenomes, sorted. roc: all curves. training: all validation curves.
+    - patterns_<epigenome>: maps of both classes, with the means of their rows
+    - observed_<epigenome>: mean reads per bin of genes that are on and off
+    - auroc: test AUROC of all epigenomes, sorted
+    - roc: ROC curves of all epigenomes
+    - training: training curves of all epigenomes
 
     Returns
     -------
-    The files, in the order drawn.
+    tuple of Path
+        The files, in the order drawn.
 
     Raises
     ------
@@ -55,51 +56,48 @@ def draw_figures(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be made ({error.strerror or error})") from error
+        raise StorageError(f"{folder}: cannot create the directory ({error.strerror or error})") from error
     written = []
-    # A fixed salt and no date: the same run gives the same files. Text stays text.
-    with mpl.rc_context({"svg.hashsalt": "deepchrome", "svg.fonttype": "none", "font.size": 9}):
-        for name, figure in _figures(run, patterns, evidence, style):
+    with mpl.rc_context({"font.size": 9}):
+        for name, figure in _build_figures(run, patterns, evidence, style):
             for form in FORMATS:
                 path = folder / f"{name}.{form}"
-                with atomic_write(path) as temporary:
-                    figure.savefig(temporary, format=form, dpi=160, metadata={"Date": None} if form == "svg" else {})
+                save_figure(figure, path, dpi=160)
                 written.append(path)
-    # Of an earlier report with other epigenomes.
     for stale in {*folder.glob("patterns_*"), *folder.glob("observed_*")}.difference(written):
         stale.unlink()
     return tuple(written)
 
 
-def _figures(
-    run: Run, patterns: Patterns | None, evidence: Mapping[str, "Evidence"], style: str
+def _build_figures(
+    run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence], style: str
 ) -> "Iterator[tuple[str, Figure]]":
     inputs = run.config.inputs
     if patterns is not None:
         for i, epigenome in enumerate(patterns.epigenomes):
             title = f"{epigenome}, {patterns.recipe.name} recipe"
-            yield f"patterns_{epigenome}", map_figure(patterns.value[i], inputs, title, style)
-    for epigenome, own in evidence.items():
-        yield f"observed_{epigenome}", _observed_figure(epigenome, own, inputs)
+            yield f"patterns_{epigenome}", _map_figure(patterns.value[i], inputs, title, style)
+    for epigenome, item in evidence.items():
+        yield f"observed_{epigenome}", _observed_figure(epigenome, item, inputs)
     yield "auroc", _auroc_figure(run)
     yield "roc", _roc_figure(run)
     if run.metrics().height:
         yield "training", _training_figure(run)
 
 
-def map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style: str = "default") -> "Figure":
-    """Draw the maps of both classes, "on" above, each with the means of its rows.
+def _map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style: str = "default") -> "Figure":
+    """Draw the maps of both classes, "on" above "off", each with the means of its rows.
 
     Parameters
     ----------
     value
-        float32 (2, bins, marks), 0 to 1; off, then on.
+        float32 (2, bins, marks), from 0 to 1: off, then on.
     inputs
-        Of the run: marks, and what a bin is.
+        Description of the models' input.
     title
-        Above the maps.
+        Title of the figure.
     style
-        ``published``: four colour levels.
+        ``default``, or ``published`` for the four colour levels of the paper.
     """
     from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap, ListedColormap, Normalize
 
@@ -108,9 +106,9 @@ def map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style:
         norm: Any = BoundaryNorm([0, 0.25, 0.5, 0.75, 1], 4)
     else:
         colours, norm = LinearSegmentedColormap.from_list("reads", MAP_COLOURS), Normalize(0, 1)
-    figure = _blank((7.6, 4.2))
+    figure = new_figure(7.6, 4.2)
     grid = figure.subplots(2, 2, width_ratios=(5, 1), sharex="col")
-    left, right, label = extent(inputs)
+    left, right, label = _bin_axis(inputs)
     image = None
     for (axes, bars), c in zip(grid, (1, 0), strict=True):
         rows = value[c].T
@@ -138,26 +136,26 @@ def map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style:
     return figure
 
 
-def extent(inputs: InputSpec) -> tuple[float, float, str]:
-    """Return the ends and the label of the axis along the bins: kb from the TSS, or bins where that is unknown."""
+def _bin_axis(inputs: InputSpec) -> tuple[float, float, str]:
+    """Return both ends and the label of the axis along the bins: kb from the TSS, or bin numbers if unknown."""
     order = "5'→3'" if inputs.orient == "strand" else "in genomic order"
     if inputs.flank is None:
         return 0.5, inputs.n_bins + 0.5, "bin"
     return -inputs.flank / 1000, inputs.flank / 1000, f"kb from the TSS, {order}"
 
 
-def _observed_figure(epigenome: str, own: "Evidence", inputs: InputSpec) -> "Figure":
-    figure = _blank((2.1 * len(inputs.marks), 2.3))
-    left, right, label = extent(inputs)
+def _observed_figure(epigenome: str, evidence: Evidence, inputs: InputSpec) -> "Figure":
+    figure = new_figure(2.1 * len(inputs.marks), 2.3)
+    left, right, label = _bin_axis(inputs)
     edges = np.linspace(left, right, inputs.n_bins + 1)
     x = (edges[1:] + edges[:-1]) / 2
     for mark, axes in enumerate(np.atleast_1d(figure.subplots(1, len(inputs.marks)))):
         for c, colour in ((0, OFF), (1, ON)):
-            seen = own.observed[c]
-            axes.fill_between(x, seen.low[:, mark], seen.high[:, mark], color=colour, alpha=0.18, linewidth=0)
-            axes.plot(x, seen.mean[:, mark], color=colour, linewidth=1.2, label=f"{CLASSES[c]} ({seen.genes})")
+            reads = evidence.observed[c]
+            axes.fill_between(x, reads.low[:, mark], reads.high[:, mark], color=colour, alpha=0.18, linewidth=0)
+            axes.plot(x, reads.mean[:, mark], color=colour, linewidth=1.2, label=f"{CLASSES[c]} ({reads.genes})")
         axes.set_title(inputs.marks[mark], loc="left", fontsize=9)
-        _plain(axes)
+        lighten_frame(axes)
     figure.axes[0].set_ylabel("reads per bin")
     figure.axes[0].legend(frameon=False, fontsize=8, title="genes")
     figure.supxlabel(label, fontsize=9)
@@ -170,24 +168,26 @@ def _auroc_figure(run: Run) -> "Figure":
         (row for row in evaluate(score_test_genes(run)) if row.auroc is not None), key=lambda row: row.auroc or 0
     )
     published = {row.epigenome: row.published_auroc for row in run.summary()}
-    figure = _blank((max(3.5, 0.16 * len(rows) + 1.5), 3))
+    figure = new_figure(max(3.5, 0.16 * len(rows) + 1.5), 3)
     axes = figure.add_subplot()
-    at, areas = np.arange(len(rows)), np.array([row.auroc for row in rows], float)
-    ends = np.array([(row.auroc_low, row.auroc_high) for row in rows], float).reshape(-1, 2).T
-    axes.bar(at, areas, yerr=np.abs(ends - areas), color="#6baed6", error_kw={"linewidth": 0.8}, label="this run")
-    known = [(i, published[row.epigenome]) for i, row in enumerate(rows) if published[row.epigenome] is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), "D", color=ON, markersize=3.5, label="published in 2016")
-    axes.set_xticks(at, [row.epigenome for row in rows], rotation=90, fontsize=7)
+    positions, areas = np.arange(len(rows)), np.array([row.auroc for row in rows], float)
+    interval = np.array([(row.auroc_low, row.auroc_high) for row in rows], float).reshape(-1, 2).T
+    axes.bar(
+        positions, areas, yerr=np.abs(interval - areas), color="#6baed6", error_kw={"linewidth": 0.8}, label="this run"
+    )
+    points = [(i, published[row.epigenome]) for i, row in enumerate(rows) if published[row.epigenome] is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), "D", color=ON, markersize=3.5, label="published in 2016")
+    axes.set_xticks(positions, [row.epigenome for row in rows], rotation=90, fontsize=7)
     axes.set_ylim(0.5, 1)
     axes.set_ylabel("test AUROC")
     axes.legend(frameon=False, loc="upper left", ncols=2, fontsize=8)
-    _plain(axes)
+    lighten_frame(axes)
     return figure
 
 
 def _roc_figure(run: Run) -> "Figure":
-    figure = _blank((3.6, 3.4))
+    figure = new_figure(3.6, 3.4)
     axes = figure.add_subplot()
     axes.plot((0, 1), (0, 1), color=GREY, linewidth=0.7, linestyle=":")
     for _, part in roc_points(score_test_genes(run)).group_by("epigenome", maintain_order=True):
@@ -195,12 +195,12 @@ def _roc_figure(run: Run) -> "Figure":
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
     axes.set_aspect("equal")
-    _plain(axes)
+    lighten_frame(axes)
     return figure
 
 
 def _training_figure(run: Run) -> "Figure":
-    figure = _blank((6.4, 2.8))
+    figure = new_figure(6.4, 2.8)
     loss, area = figure.subplots(1, 2)
     for _, part in run.metrics().group_by("epigenome", maintain_order=True):
         loss.plot(part["epoch"], part["train_loss"], color=OFF, linewidth=0.8, alpha=0.5)
@@ -210,16 +210,5 @@ def _training_figure(run: Run) -> "Figure":
     area.set_title("validation AUROC", loc="left", fontsize=9)
     for axes in (loss, area):
         axes.set_xlabel("epoch")
-        _plain(axes)
+        lighten_frame(axes)
     return figure
-
-
-def _blank(size: tuple[float, float]) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained")
-
-
-def _plain(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.2)

@@ -6,61 +6,60 @@ from typing import Final
 
 import numpy as np
 
-from deepchrome.common.files import atomic_write
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.labels import LabelAudit
+from deepchrome.train.report.drawing import (
+    OFF,
+    ON,
+    lighten_frame,
+    matplotlib_is_installed,
+    new_figure,
+    save_figure,
+)
 
-FORMATS: Final = (".svg", ".png")
+SUFFIXES: Final = (".svg", ".png")
 
 
 def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
-    """Draw flipped labels against the published AUROC, a point per epigenome, with Pearson's r.
+    """Plot the share of flipped labels against the published AUROC, one point per epigenome, with Pearson's r.
 
     Parameters
     ----------
     audits
-        Those without a published AUROC are left out.
+        Results of the label audit. Epigenomes without a published AUROC are left out.
     path
-        ``.svg`` or ``.png``.
+        File to write, ``.svg`` or ``.png``.
 
     Raises
     ------
     UsageError
-        Another suffix, or matplotlib is not installed.
+        The suffix is unknown, or matplotlib is not installed.
     BadDataError
-        Fewer than two epigenomes with a published AUROC.
+        Fewer than two epigenomes have a published AUROC.
     StorageError
         The file cannot be written.
     """
-    if path.suffix not in FORMATS:
-        raise UsageError(f"{path}: figures are written as {' or '.join(FORMATS)}")
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError("figures need matplotlib: pip install 'deepchrome[figures]'") from None
-    known = [audit for audit in audits if audit.published_auroc is not None]
-    if len(known) < 2:
-        raise BadDataError(f"{len(known)} epigenomes with a published AUROC; the figure needs two or more")
-    flipped = np.array([100 * audit.flipped_label_fraction for audit in known])
-    auroc = np.array([audit.published_auroc for audit in known], float)
-    without = flipped == 0
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: unknown figure format {path.suffix!r}. Use {' or '.join(SUFFIXES)}.")
+    if not matplotlib_is_installed():
+        raise UsageError("matplotlib, which draws figures, is not installed. Run: pip install 'deepchrome[figures]'")
+    published = [audit for audit in audits if audit.published_auroc is not None]
+    if len(published) < 2:
+        raise BadDataError(f"{path}: the figure needs two epigenomes with a published AUROC, got {len(published)}")
+    flipped = np.array([100 * audit.flipped_label_fraction for audit in published])
+    auroc = np.array([audit.published_auroc for audit in published], float)
+    none_flipped = flipped == 0
 
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
-    for chosen, colour, name in ((without, "#0072b2", "none"), (~without, "#d55e00", "some")):
+    for chosen, colour, name in ((none_flipped, OFF, "none"), (~none_flipped, ON, "some")):
         label = f"{name} flipped ({chosen.sum()}): mean AUROC {auroc[chosen].mean():.3f}" if chosen.any() else None
         axes.scatter(flipped[chosen], auroc[chosen], s=28, color=colour, edgecolor="white", linewidth=0.6, label=label)
     axes.set_xlabel("labels that the string comparison flips (%)")
     axes.set_ylabel("DeepChrome's published test AUROC")
-    spread = flipped.std() > 0 and auroc.std() > 0
-    correlation = f", r = {np.corrcoef(flipped, auroc)[0, 1]:.3f}" if spread else ""
-    axes.set_title(f"{len(known)} epigenomes{correlation}", loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    both_vary = flipped.std() > 0 and auroc.std() > 0
+    correlation = f", r = {np.corrcoef(flipped, auroc)[0, 1]:.3f}" if both_vary else ""
+    axes.set_title(f"{len(published)} epigenomes{correlation}", loc="left")
+    lighten_frame(axes, grid=0.25)
     axes.legend(frameon=False)
-    # A fixed salt and no date: the same table gives the same file.
-    with mpl.rc_context({"svg.hashsalt": "deepchrome", "svg.fonttype": "none"}), atomic_write(path) as temporary:
-        figure.savefig(
-            temporary, format=path.suffix[1:], dpi=200, metadata={"Date": None} if path.suffix == ".svg" else {}
-        )
+    save_figure(figure, path, dpi=200)

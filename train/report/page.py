@@ -1,4 +1,4 @@
-"""report.html: one file with its styles, script and data inside, that asks the network for nothing."""
+"""report.html: one file that contains its style, script and data, and makes no network request."""
 
 import base64
 import hashlib
@@ -12,21 +12,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepchrome.common.files import atomic_write
-from deepchrome.errors import StorageError, UsageError
+from deepchrome.errors import ParameterError, StorageError
 
-# Inside a script element "<" could end it or open a comment; U+2028 and U+2029 once ended a line of script.
+# "<" could end the script element that holds the data, or open a comment there. Old browsers take U+2028 and U+2029
+# for the end of a line of script.
 _ESCAPES: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
+# The parts of the script, in order. They share one scope.
+SCRIPTS: Final = ("basics.js", "figures.js", "maps.js", "charts.js", "genes.js", "start.js")
+_SCRIPT_START: Final = '"use strict";\n(async () => {\n'
+_SCRIPT_END: Final = "})();\n"
+_LARGEST_PORT: Final = 65535
 
 
 def render_report(document: Mapping[str, Any]) -> str:
-    """Put a document, JSON values without NaN, into the page that draws it.
+    """Fill the page with a document of JSON values without NaN.
 
-    The page's content policy allows this very script and style, by their hashes, and nothing else. Names from
-    the data are in the document alone, and the script sets them as text.
+    The Content-Security-Policy of the page allows its own script and style, by their hashes, and nothing else.
+    Names from the data occur only in the document, and the script inserts them as text.
     """
-    page, style, script = (_asset(f"report.{kind}") for kind in ("html", "css", "js"))
+    page, style = _read_asset("report.html"), _read_asset("report.css")
+    script = _SCRIPT_START + "".join(map(_read_asset, SCRIPTS)) + _SCRIPT_END
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "script_hash": _hash(script),
@@ -35,12 +42,12 @@ def render_report(document: Mapping[str, Any]) -> str:
         "script": script,
         "data": text.translate(_ESCAPES),
     }
-    # All at once: what is filled in is not searched for further places.
-    return re.sub(r"\{(script_hash|style_hash|style|script|data)\}", lambda place: parts[place[1]], page)
+    # Replace all placeholders in one pass, so that a placeholder inside an inserted text stays as it is.
+    return re.sub(r"\{(script_hash|style_hash|style|script|data)\}", lambda match: parts[match[1]], page)
 
 
 def write_report(path: Path, document: Mapping[str, Any]) -> int:
-    """Write report.html, whole or not at all; return its bytes.
+    """Write report.html atomically; return its size in bytes.
 
     Raises
     ------
@@ -55,45 +62,58 @@ def write_report(path: Path, document: Mapping[str, Any]) -> int:
 
 @contextmanager
 def serve_report(path: Path, port: int = 0) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Serve one report on 127.0.0.1, to this machine alone; port 0 takes one that is free.
+    """Serve one report to the browsers of this machine.
 
-    Gives the address, and a function that serves until it is interrupted. Only the report is served, whatever
-    path is asked for, and only to requests that name this machine: no page elsewhere can read it by a name
-    that it points here.
+    Every path returns the report. A request whose Host header does not name this machine is refused. Otherwise
+    a foreign web page could point its own domain at 127.0.0.1 and read the report (DNS rebinding).
+
+    Parameters
+    ----------
+    path
+        The report.
+    port
+        Port on 127.0.0.1; 0 chooses a free one.
+
+    Yields
+    ------
+    address
+        URL of the report.
+    serve_forever
+        Function that serves until it is interrupted.
 
     Raises
     ------
-    UsageError
-        No such port.
+    ParameterError
+        The port is out of range.
     StorageError
         The port is taken, or the report cannot be read.
     """
-    if not 0 <= port < 1 << 16:
-        raise UsageError(f"--port {port} makes no sense; give one from 0 to 65535")
+    if not 0 <= port <= _LARGEST_PORT:
+        raise ParameterError("port", f"must be between 0 and {_LARGEST_PORT}, got {port}")
 
-    class Handler(BaseHTTPRequestHandler):
+    class ReportHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            local = self.headers.get("Host", "").rpartition(":")[0] in ("127.0.0.1", "localhost")
-            self.send_response(200 if local else 403)
+            is_local = self.headers.get("Host", "").rpartition(":")[0] in ("127.0.0.1", "localhost")
+            self.send_response(200 if is_local else 403)
             self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(page) if local else 0))
+            self.send_header("Content-Length", str(len(page) if is_local else 0))
             self.end_headers()
-            if local:
+            if is_local:
                 self.wfile.write(page)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is inherited
-            pass
+            """Do not print requests."""
 
     try:
         page = path.read_bytes()
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", port), ReportHandler)
     except OSError as error:
-        raise StorageError(f"{path} at port {port}: cannot be served ({error.strerror or error})") from error
+        raise StorageError(f"{path}: cannot serve at port {port} ({error.strerror or error})") from error
     with server:
         yield f"http://127.0.0.1:{server.server_address[1]}/", server.serve_forever
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return files("deepchrome.train.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 

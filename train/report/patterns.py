@@ -1,14 +1,13 @@
-"""Pattern maps: the input that a trained network scores highest, by optimization. See docs/report.md.
+"""Pattern maps: the inputs that a trained network scores highest. See docs/report.md.
 
-For a class c the map minimises -log p(c | x) + penalty · ‖z‖² (Simonyan et al. 2013, arXiv:1312.6034;
-Singh et al. 2016, Bioinformatics 32:i639). In the published recipe z is the input x itself. In the default one
-x = mean + z · axes, with the mean and the principal axes of the training genes: ‖z‖² is then the distance from
-the average gene in standard deviations of the data, and the map is the most typical input that the model calls c.
+The map of class c minimizes -log p(c | x) + penalty · ‖z‖² (Simonyan et al. 2013, arXiv:1312.6034; Singh et al.
+2016, Bioinformatics 32:i639). In the published recipe, z is the input x itself. In the stable recipe,
+x = mean + z · axes, with the mean and the principal axes of the training genes. Then ‖z‖ is the distance from the
+average gene in standard deviations of the data, and the map is the most typical input that the model assigns to c.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,36 +22,46 @@ from torch.nn.functional import softplus
 
 from deepchrome.common.files import atomic_write
 from deepchrome.common.seeds import random_generator
-from deepchrome.errors import UsageError
+from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.fitting.config import Placement
+from deepchrome.train.fitting.threads import torch_threads
 from deepchrome.train.models import NETWORKS, build_network
 from deepchrome.train.models.stacked import StackedModel, on_probability
 from deepchrome.train.run.directory import Run
 
 CLASSES: Final = ("off", "on")
-ACTIVE: Final = 0.25  # the paper calls bins above this active
+# The paper calls bins above this value active.
+ACTIVE: Final = 0.25
+# Principal axes of the training genes in the stable recipe.
 AXES: Final = 30
-# The weights of two models and what is computed from them fit a core's cache: ten times faster than all at once.
+# Two models and their intermediate results fit the cache of a core. That is ten times faster than all at once.
 _MODELS_PER_CORE: Final = 2
-# RMSprop as torch.optim has it.
+# The defaults of torch.optim.RMSprop.
 _DECAY, _EPSILON = 0.99, 1e-8
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How pattern maps are made.
+    """Settings of the optimization.
 
     Attributes
     ----------
     name
         ``stable`` or ``published``.
     starts
-        Random starts per map; the map is their mean.
-    steps, lr
-        Of RMSprop. ``stable`` lets the rate fall to 0 over the second half.
+        Number of random starts. The map is the mean of their results.
+    steps
+        Number of steps of RMSprop.
+    lr
+        Learning rate of RMSprop. In the stable recipe it falls to 0 over the second half of the steps.
     penalty
-        The factor of ‖z‖².
+        Factor of ‖z‖².
+
+    Raises
+    ------
+    ParameterError
+        ``starts`` or ``steps`` is below 1.
     """
 
     name: str
@@ -62,10 +71,10 @@ class Recipe:
     penalty: float
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Check the values."""
         for name in ("starts", "steps"):
             if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)} makes no sense")
+                raise ParameterError(name, f"must be at least 1, got {getattr(self, name)}")
 
 
 STABLE: Final = Recipe("stable", starts=8, steps=300, lr=0.1, penalty=0.05)
@@ -75,22 +84,22 @@ RECIPES: Final = {recipe.name: recipe for recipe in (STABLE, PUBLISHED)}
 
 @dataclass(frozen=True)
 class Prior:
-    """Where an epigenome's inputs lie.
+    """Mean and principal axes of the inputs of an epigenome.
 
     Attributes
     ----------
     mean
-        float32 (bins * marks,)
+        float32 (bins * marks,).
     axes
-        float32 (k, bins * marks): principal axes, each as long as the data's standard deviation along it.
+        float32 (axes, bins * marks): principal axes. The length of an axis is the standard deviation along it.
     """
 
     mean: NDArray[np.float32] = field(repr=False)
     axes: NDArray[np.float32] = field(repr=False)
 
     @classmethod
-    def of(cls, x: NDArray[np.float32]) -> "Prior":
-        """Take mean and the first :data:`AXES` principal axes of x, float32 (genes, bins, marks)."""
+    def from_inputs(cls, x: NDArray[np.float32]) -> "Prior":
+        """Compute the mean and the first :data:`AXES` principal axes of x, float32 (genes, bins, marks)."""
         flat = x.reshape(len(x), -1).astype(np.float64)
         mean = flat.mean(0)
         covariance = (flat.T @ flat) / len(flat) - np.outer(mean, mean)
@@ -102,26 +111,25 @@ class Prior:
 
 @dataclass(frozen=True)
 class Patterns:
-    """Pattern maps of a run.
+    """Pattern maps of a run. Axes of length 2 hold off, then on.
 
     Attributes
     ----------
     epigenomes, marks
-        Names, along the first and the last axis.
+        Names of the entries of the first and the last axis.
     recipe
-        How they were made.
+        Settings of the optimization.
     value
-        float32 (epigenomes, 2, bins, marks), 0 to 1; class off, then on; bins as the models see them.
-        ``stable``: over the largest value of the epigenome's two maps. ``published``: clamped to [0, 1], over
-        the map's own largest value.
+        float32 (epigenomes, 2, bins, marks), from 0 to 1, bins in the order of the models' input.
+        ``stable``: divided by the largest value of the epigenome's two maps.
+        ``published``: clamped to [0, 1], then divided by the largest value of the map.
     scale
-        float32 (epigenomes,): what a value of 1 is in the models' input; NaN for ``published``, whose values
+        float32 (epigenomes,): the model input that a value of 1 stands for. NaN for ``published``, whose values
         have no unit.
     spread
-        float32, as ``value``: the standard deviation between starts.
+        float32, same shape as ``value``: standard deviation between starts.
     score
-        float64 (epigenomes, 2): the probability of "on" that the model gives to the map before it was scaled,
-        the mean over starts.
+        float64 (epigenomes, 2): probability of "on" for the map before scaling, mean over starts.
     """
 
     epigenomes: tuple[str, ...]
@@ -133,23 +141,23 @@ class Patterns:
     score: NDArray[np.float64] = field(repr=False)
 
     def active(self) -> NDArray[np.int64]:
-        """Count bins above :data:`ACTIVE`: int64 (epigenomes, 2, marks)."""
+        """Return the number of bins above :data:`ACTIVE`, int64 (epigenomes, 2, marks)."""
         return np.asarray((self.value > ACTIVE).sum(2))
 
     def table(self) -> pl.DataFrame:
         """Return the maps as a table: epigenome, class, mark, bin (from 1), value."""
         n, classes, bins, marks = self.value.shape
         cells = np.indices((n, classes, marks, bins)).reshape(4, -1)
-        names = (self.epigenomes, CLASSES, self.marks)
+        labels = {"epigenome": self.epigenomes, "class": CLASSES, "mark": self.marks}
         columns = {
-            key: pl.Series(key, list(own), dtype=pl.String).gather(cells[axis])
-            for axis, (key, own) in enumerate(zip(("epigenome", "class", "mark"), names, strict=True))
+            name: pl.Series(name, list(values), dtype=pl.String).gather(cells[axis])
+            for axis, (name, values) in enumerate(labels.items())
         }
         return pl.DataFrame({**columns, "bin": cells[3] + 1, "value": self.value.swapaxes(2, 3).reshape(-1)})
 
 
 def reads_per_bin(x: NDArray[np.float32], inputs: InputSpec) -> NDArray[np.float32]:
-    """Turn a model's input back into reads per bin (per 30 million, if inputs were scaled to a library size)."""
+    """Convert model inputs to reads per bin, per 30 million reads if inputs are scaled to a library size."""
     return np.expm1(x) if inputs.transform == "log1p" else x
 
 
@@ -160,36 +168,33 @@ def pattern_maps(
     *,
     seed: int = 1,
     placement: Placement | None = None,
-    on_done: Callable[[int], None] | None = None,
 ) -> Patterns:
-    """Make the maps of every model of a run, both classes, all starts.
+    """Compute the maps of all models of a run.
 
-    All starts of both classes of a model are one batch of a stack of models: on a GPU all models, on a CPU
-    :data:`_MODELS_PER_CORE` of them on each core at a time. Nothing mixes models: the maps are the same.
+    A stack computes both classes and all starts of its models as one batch. The stack holds all models on a GPU,
+    and :data:`_MODELS_PER_CORE` models per core on a CPU. The size of the stacks does not change the maps.
 
     Parameters
     ----------
     run
-        Of networks; see :data:`deepchrome.train.models.NETWORKS`.
+        A finished run of networks; see :data:`deepchrome.train.models.NETWORKS`.
     recipe
-        Default or published.
+        Settings of the optimization.
     priors
-        Per epigenome; for the default recipe. Without them its z is the input itself, kept at 0 or above.
+        Priors of the stable recipe, by epigenome. Without them z is the input itself, clamped to 0 or above.
     seed
-        Of the starts.
+        Seed of the starts.
     placement
-        Where to compute.
-    on_done
-        Told how many maps are done, from the thread that made them.
+        Hardware to compute on.
 
     Raises
     ------
     UsageError
-        The run's models are baselines, which have no gradient.
+        The models of the run are baselines, which have no gradient.
     """
     name, inputs = run.config.fit.model, run.config.inputs
     if name not in NETWORKS:
-        raise UsageError(f"{run.path}: pattern maps need a network ({', '.join(NETWORKS)}); these are {name} models")
+        raise UsageError(f"{run.path}: pattern maps need a network ({', '.join(NETWORKS)}), got {name}")
     placement = placement or Placement()
     device, threads = placement.resolve(), placement.usable_threads()
     epigenomes = run.epigenomes
@@ -197,55 +202,71 @@ def pattern_maps(
     groups = [epigenomes[i : i + size] for i in range(0, len(epigenomes), size)]
     workers = 1 if device.type == "cuda" else min(threads, len(groups))
 
-    def one(group: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def optimize_group(group: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         model = build_network(name, len(group), len(inputs.marks), inputs.n_bins)
         for i, epigenome in enumerate(group):
             model.load(i, run.weights(epigenome))
         model.requires_grad_(False).to(device)
-        own = None if priors is None or recipe.name == "published" else [priors[epigenome] for epigenome in group]
-        sources = [random_generator(seed, epigenome) for epigenome in group]
-        made = optimize(model, inputs.n_bins, len(inputs.marks), recipe, own, sources, device)
-        if on_done:
-            on_done(2 * len(group))
-        return made
+        group_priors = None
+        if priors is not None and recipe.name != "published":
+            group_priors = [priors[epigenome] for epigenome in group]
+        generators = [random_generator(seed, epigenome) for epigenome in group]
+        return optimize_inputs(model, inputs.n_bins, len(inputs.marks), recipe, group_priors, generators, device)
 
     with torch_threads(max(1, threads // workers)), ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(one, groups))
-    return _scaled(epigenomes, inputs.marks, recipe, *(np.concatenate([part[i] for part in parts]) for i in range(2)))
+        results = list(pool.map(optimize_group, groups))
+    x, score = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
+    return _scale_maps(epigenomes, inputs.marks, recipe, x, score)
 
 
-def optimize(
+def optimize_inputs(
     model: StackedModel,
     bins: int,
     marks: int,
     recipe: Recipe,
     priors: Sequence[Prior] | None,
-    sources: Sequence[np.random.Generator],
+    generators: Sequence[np.random.Generator],
     device: torch.device,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Minimise the loss of one stack's maps.
+    """Optimize the inputs of one stack, for both classes and all starts.
+
+    Parameters
+    ----------
+    model
+        A stack whose weights need no gradients, on ``device``.
+    bins, marks
+        Shape of the input.
+    recipe
+        Settings of the optimization.
+    priors
+        One prior per model, or ``None`` to optimize the input itself.
+    generators
+        One random generator per model, for the starts.
+    device
+        Device to compute on.
 
     Returns
     -------
     x
-        float32 (models, 2, starts, bins, marks), in the models' input; not clamped under ``published``.
+        float32 (models, 2, starts, bins, marks): optimized inputs, not clamped in the published recipe.
     score
-        float64 (models, 2, starts): the probability of "on".
+        float64 (models, 2, starts): probability of "on".
     """
     models, rows, size = model.models, 2 * recipe.starts, bins * marks
     published = recipe.name == "published"
     if priors is None:
-        start = np.stack([rng.random((rows, size), np.float32) for rng in sources])
+        start = np.stack([rng.random((rows, size), np.float32) for rng in generators])
     else:
-        mean, axes = (torch.from_numpy(np.stack(own)).to(device) for own in zip(*map(_pair, priors), strict=True))
-        start = np.stack([rng.standard_normal((rows, axes.shape[1]), np.float32) for rng in sources])
+        mean = torch.from_numpy(np.stack([prior.mean for prior in priors])).to(device)
+        axes = torch.from_numpy(np.stack([prior.axes for prior in priors])).to(device)
+        start = np.stack([rng.standard_normal((rows, axes.shape[1]), np.float32) for rng in generators])
     z = torch.from_numpy(start).to(device)
-    # The margin by which class c wins is ± (on - off), and its -log p is softplus(-margin).
+    # -log p(c | x) = softplus(-margin), where the margin of class c is ± (logit of on - logit of off).
     sign = torch.tensor([-1.0, 1.0], device=device).repeat_interleave(recipe.starts)
 
     def as_input(z: Tensor) -> Tensor:
         x = z if priors is None else torch.baddbmm(mean.unsqueeze(1), z, axes)
-        # Reads cannot be negative; the published recipe heeds that only at the end.
+        # Reads cannot be negative. The published recipe clamps only at the end.
         return (x if published else x.clamp(min=0)).view(models, rows, bins, marks)
 
     mean_square = torch.zeros_like(z)
@@ -266,8 +287,32 @@ def optimize(
     return x.view(models, 2, recipe.starts, bins, marks).cpu().numpy(), score.cpu().numpy()
 
 
+def _scale_maps(
+    epigenomes: tuple[str, ...],
+    marks: tuple[str, ...],
+    recipe: Recipe,
+    x: NDArray[np.float32],
+    score: NDArray[np.float64],
+) -> Patterns:
+    """Scale optimized inputs to [0, 1], and average over starts."""
+    if recipe.name == "published":
+        x = x.clip(0, 1)
+        x = x / _nonzero(x.max((3, 4), keepdims=True))
+        scale = np.full(len(x), np.nan, np.float32)
+    else:
+        scale = _nonzero(x.mean(2).max((1, 2, 3)))
+        x = x / scale[:, None, None, None, None]
+    value, spread = x.mean(2), x.std(2)
+    return Patterns(epigenomes, marks, recipe, value, scale, spread, score.mean(2))
+
+
+def _nonzero(largest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace 0 by 1, so that a map of zeros stays a map of zeros."""
+    return np.where(largest > 0, largest, np.float32(1))
+
+
 def write_patterns(path: Path, patterns: Patterns | None) -> None:
-    """Write patterns.parquet: epigenome, class, mark, bin, value; no rows if there are no maps.
+    """Write patterns.parquet: epigenome, class, mark, bin (from 1), value. Without maps the table has no rows.
 
     Raises
     ------
@@ -281,42 +326,3 @@ def write_patterns(path: Path, patterns: Patterns | None) -> None:
         table = patterns.table()
     with atomic_write(path) as temporary:
         pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
-
-
-def _scaled(
-    epigenomes: tuple[str, ...],
-    marks: tuple[str, ...],
-    recipe: Recipe,
-    x: NDArray[np.float32],
-    score: NDArray[np.float64],
-) -> Patterns:
-    """Average starts, and bring maps to [0, 1]."""
-    if recipe.name == "published":
-        x = x.clip(0, 1)
-        x = x / _positive(x.max((3, 4), keepdims=True))
-        scale = np.full(len(x), np.nan, np.float32)
-    else:
-        scale = _positive(x.mean(2).max((1, 2, 3)))
-        x = x / scale[:, None, None, None, None]
-    value, spread = x.mean(2), x.std(2)
-    return Patterns(epigenomes, marks, recipe, value, scale, spread, score.mean(2))
-
-
-def _positive(largest: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Replace 0 by 1: a map of zeros stays one."""
-    return np.where(largest > 0, largest, np.float32(1))
-
-
-def _pair(prior: Prior) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return prior.mean, prior.axes
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Set PyTorch's threads within an operation for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

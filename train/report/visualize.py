@@ -1,61 +1,79 @@
-"""From a run to its report: pattern maps, evidence, figures, report.html. What ``dc visualize`` calls."""
+"""Make the report of a run: pattern maps, evidence, figures, report.html."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from deepchrome.common.files import output_lock
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import Placement
+from deepchrome.train.fitting.threads import torch_threads
 from deepchrome.train.models import NETWORKS
-from deepchrome.train.report.document import Evidence, choose_genes, gather_evidence, report_document
-from deepchrome.train.report.figures import draw_figures, figures_possible
+from deepchrome.train.report.document import build_document
+from deepchrome.train.report.drawing import matplotlib_is_installed
+from deepchrome.train.report.evidence import Evidence, gather_evidence
+from deepchrome.train.report.figures import draw_figures
+from deepchrome.train.report.gene_view import choose_genes
 from deepchrome.train.report.page import write_report
-from deepchrome.train.report.patterns import (
-    CLASSES,
-    STABLE,
-    Patterns,
-    Recipe,
-    pattern_maps,
-    torch_threads,
-    write_patterns,
-)
+from deepchrome.train.report.patterns import CLASSES, STABLE, Patterns, Recipe, pattern_maps, write_patterns
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
 
 Style = Literal["default", "published"]
 Say = Callable[[str], None]
-_TABLES: Final = ("report.html", "patterns.parquet", "figures")
+_OUTPUTS: Final = ("report.html", "patterns.parquet", "figures")
+
+
+class MapRow(NamedTuple):
+    """Summary of one mark in one map.
+
+    Attributes
+    ----------
+    epigenome, class_name, mark
+        The map is of this epigenome and class (``off`` or ``on``).
+    mean
+        Mean value of the row.
+    active_bins
+        Number of bins above :data:`~deepchrome.train.report.patterns.ACTIVE`.
+    correlation
+        Spearman's rho of the row and the mean observed reads; ``None`` without data.
+    """
+
+    epigenome: str
+    class_name: str
+    mark: str
+    mean: float
+    active_bins: int
+    correlation: float | None
 
 
 @dataclass(frozen=True)
 class VisualizeResult:
-    """What was written.
+    """The files of a report, and a summary of its maps.
 
     Attributes
     ----------
     report
-        report.html
+        Path of report.html.
     report_bytes
-        Its size.
+        Size of report.html.
     figures
-        PNG and SVG files; none if matplotlib is not installed.
+        Paths of the PNG and SVG files; empty if matplotlib is not installed.
     patterns
-        The maps; ``None`` for baselines, which have none.
+        The pattern maps; ``None`` for baselines.
     rows
-        Per epigenome, class and mark: the mean of the map's row, its active bins, and its rank correlation
-        with the observed mean (``None`` without data).
+        One row per epigenome, class and mark.
     notes
-        What is missing, and why.
+        What the report lacks, and why; one sentence each.
     """
 
     report: Path
     report_bytes: int
     figures: tuple[Path, ...]
     patterns: Patterns | None
-    rows: tuple[tuple[str, str, str, float, int, float | None], ...]
+    rows: tuple[MapRow, ...]
     notes: tuple[str, ...]
 
 
@@ -79,45 +97,44 @@ def visualize(
     Parameters
     ----------
     run_path
-        What ``dc train`` wrote.
+        Directory of a finished run.
     out
         Directory for report.html, patterns.parquet and figures/.
     recipe, seed
-        Of the maps.
+        Settings of the pattern maps, and the seed of their starts.
     style
-        ``published``: the four colour levels of the paper.
+        Colours of the maps; ``published`` means the four levels of the paper.
     features, expression
-        The run's data, if they have moved.
+        New paths of the run's data, if they have moved.
     maps_only
-        Do without the data: no evidence, no genes, and maps without a prior.
+        Use the models only, not the data: maps without a prior, no evidence, no genes.
     genes
-        Ids or symbols that the gene view must have.
+        Genes that the gene view must contain, by id or symbol.
     placement
-        Where maps are computed.
+        Hardware to compute on.
     force
-        Replace a report that is there.
+        Replace an existing report.
     say
-        Told what is being done, a line each.
+        Called with one line of progress at a time.
 
     Raises
     ------
     MissingInputError, BadDataError
-        No finished run, or its data are damaged or others than it was trained on.
+        The run is unfinished or damaged, or its data are not those it was trained on.
     UsageError
-        The directory holds a report and ``force`` was not given, or it is no directory; data have moved.
+        ``out`` is not a directory, or contains a report and ``force`` is not set; the data have moved; genes are
+        requested together with ``maps_only``; no epigenome has a model.
     StorageError
-        Another process writes there, or a file cannot be written.
+        Another process writes to ``out``, or a file cannot be written.
     """
-    tell = say or (lambda _: None)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: not a directory")
-    if not force and (there := [name for name in _TABLES if (out / name).exists()]):
-        raise UsageError(f"{out}: {there[0]} is here; --force replaces it")
+    say = say or (lambda _: None)
+    placement = placement or Placement()
+    _check_output(out, force)
     if maps_only and genes:
-        raise UsageError("--gene needs the run's data; leave out --maps-only")
+        raise UsageError("the gene view needs the data of the run, but only maps are requested", remedy="genes_or_maps")
     run = Run(run_path)
     if not run.epigenomes:
-        raise UsageError(f"{run_path}: no epigenome has a model; {run_path}/summary.tsv says why")
+        raise UsageError(f"{run_path}: no epigenome has a model. The reasons are in {run_path}/summary.tsv.")
     data = None if maps_only else RunData(run, features, expression)
     notes = []
     with output_lock(out):
@@ -125,52 +142,56 @@ def visualize(
         chosen: list[int] = []
         if data is not None:
             chosen = choose_genes(run, data, genes)
-            evidence = _evidence(run, data, chosen, placement or Placement(), tell)
-            if loose := [name for name, own in evidence.items() if not own.complete]:
-                notes.append(f"attributions of {', '.join(loose)} do not add up to the scores within 2 %")
+            evidence = _gather_all(run, data, chosen, placement, say)
+            if incomplete := [name for name, item in evidence.items() if not item.complete]:
+                notes.append(f"attributions of {', '.join(incomplete)} do not add up to the scores within 2 %")
         patterns = None
         if run.config.fit.model in NETWORKS:
-            priors = {name: own.prior for name, own in evidence.items()} or None
-            tell(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
+            priors = {name: item.prior for name, item in evidence.items()} or None
+            say(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
             patterns = pattern_maps(run, recipe, priors, seed=seed, placement=placement)
         else:
             notes.append(f"no pattern maps: a {run.config.fit.model} model has no gradient to follow")
-        document = report_document(run, patterns, evidence, data, chosen, style)
+        document = build_document(run, patterns, evidence, data, chosen, style)
         write_patterns(out / "patterns.parquet", patterns)
         size = write_report(out / "report.html", document)
         figures: tuple[Path, ...] = ()
-        if figures_possible():
-            tell("drawing figures")
+        if matplotlib_is_installed():
+            say("drawing figures")
             figures = draw_figures(out / "figures", run, patterns, evidence, style)
         else:
-            notes.append("no figures: they need matplotlib (pip install 'deepchrome[figures]')")
-    rows = _rows(patterns, document["epigenomes"])
+            notes.append("no figures: matplotlib is not installed. Run: pip install 'deepchrome[figures]'")
+    rows = () if patterns is None else _summarize_maps(patterns, document["epigenomes"])
     return VisualizeResult(out / "report.html", size, figures, patterns, rows, tuple(notes))
 
 
-def _evidence(run: Run, data: RunData, genes: Sequence[int], placement: Placement, tell: Say) -> dict[str, Evidence]:
-    """Gather the evidence of all epigenomes, one on each core at a time: more threads on one are no faster."""
-    found: dict[str, Evidence] = {}
+def _check_output(out: Path, force: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: not a directory")
+    existing = [name for name in _OUTPUTS if (out / name).exists()]
+    if existing and not force:
+        raise UsageError(f"{out}: {existing[0]} exists already", remedy="force")
+
+
+def _gather_all(run: Run, data: RunData, genes: Sequence[int], placement: Placement, say: Say) -> dict[str, Evidence]:
+    """Gather the evidence of all epigenomes, one epigenome per core; more threads per epigenome are no faster."""
+    evidence: dict[str, Evidence] = {}
     with torch_threads(1), ThreadPoolExecutor(placement.usable_threads()) as pool:
-        gathered = pool.map(lambda name: gather_evidence(run, data.load(name), genes), run.epigenomes)
-        for name, one in zip(run.epigenomes, gathered, strict=True):
-            found[name] = one
-            tell(f"{name}: reads and attributions ({len(found)} of {len(run.epigenomes)})")
-    return found
+        results = pool.map(lambda name: gather_evidence(run, data.load(name), genes), run.epigenomes)
+        for name, result in zip(run.epigenomes, results, strict=True):
+            evidence[name] = result
+            say(f"{name}: reads and attributions ({len(evidence)} of {len(run.epigenomes)})")
+    return evidence
 
 
-def _rows(
-    patterns: Patterns | None, epigenomes: Sequence[dict[str, object]]
-) -> tuple[tuple[str, str, str, float, int, float | None], ...]:
-    if patterns is None:
-        return ()
-    active, found = patterns.active(), []
+def _summarize_maps(patterns: Patterns, epigenomes: Sequence[dict[str, Any]]) -> tuple[MapRow, ...]:
+    """Return one row per epigenome, class and mark; take correlations from the rows of the document."""
+    active, rows = patterns.active(), []
     for i, epigenome in enumerate(patterns.epigenomes):
         correlation = epigenomes[i].get("correlation")
-        for c, name in enumerate(CLASSES):
+        for c, class_name in enumerate(CLASSES):
             for j, mark in enumerate(patterns.marks):
-                rho = correlation[c][j] if isinstance(correlation, list) else None
-                found.append(
-                    (epigenome, name, mark, float(patterns.value[i, c, :, j].mean()), int(active[i, c, j]), rho)
-                )
-    return tuple(found)
+                mean = float(patterns.value[i, c, :, j].mean())
+                rho = correlation[c][j] if correlation else None
+                rows.append(MapRow(epigenome, class_name, mark, mean, int(active[i, c, j]), rho))
+    return tuple(rows)

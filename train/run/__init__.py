@@ -1,1 +1,1 @@
-"""The run directory, and everything written to it."""
+"""Train models and keep them: run directories, and all files in them."""

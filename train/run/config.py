@@ -1,4 +1,4 @@
-"""RUN/config.json: what a run was asked to do, on which data, and with which software."""
+"""RUN/config.json: the settings, the data and the software of a run."""
 
 import hashlib
 import json
@@ -16,6 +16,7 @@ from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.datasets.source import DataSource, source_from_dict
 from deepchrome.train.fitting.config import FitConfig
 from deepchrome.train.models import MODELS
 
@@ -24,72 +25,78 @@ FORMAT_VERSION: Final = 1
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What RUN/config.json holds: enough to repeat the run, and to treat new features alike.
+    """Content of RUN/config.json: enough to repeat the run, and to prepare new features in the same way.
 
     Attributes
     ----------
     fit
-        The model and how it is trained.
+        The model and its training.
     inputs
-        How counts become its input.
-    origin
-        Where the data came from and how labels and split were made; JSON values.
+        How counts become model inputs.
+    source
+        Where the data came from, and how labels and split were made; ``None`` if unknown. The file
+        has it under the key ``origin``.
     data
-        Per epigenome, in order: ``sha256`` of inputs, labels and split, and how many genes are in each part.
+        For each epigenome, in order: ``sha256`` of inputs, labels and split, and the number of genes
+        in each part of the split.
     made_with
-        Versions of the software, and the machine's part in it; for the record only.
+        Versions of the software, device and threads. Only a record: nothing depends on it.
     """
 
     fit: FitConfig
     inputs: InputSpec
-    origin: Mapping[str, Any]
+    source: DataSource | None
     data: Mapping[str, Mapping[str, Any]]
     made_with: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document that config.json holds."""
+        """Return the config as JSON values."""
         return {
             "format_version": FORMAT_VERSION,
             "fit": asdict(self.fit),
             "inputs": self.inputs.to_dict(),
-            "origin": dict(self.origin),
+            "origin": {} if self.source is None else self.source.to_dict(),
             "data": {name: dict(entry) for name, entry in self.data.items()},
             "made_with": dict(self.made_with),
         }
 
     @classmethod
     def from_dict(cls, document: Any, where: str) -> "RunConfig":
-        """Check and take a document that config.json held; ``where`` names the file in errors.
+        """Return the config that :meth:`to_dict` turned into ``document``.
+
+        Parameters
+        ----------
+        document
+            The JSON values.
+        where
+            Name of the file, for error messages.
 
         Raises
         ------
         BadDataError
-            It is not what :meth:`to_dict` makes.
+            The document is not the config of a run, or has another format version.
         """
         try:
             if document["format_version"] != FORMAT_VERSION:
                 raise BadDataError(
-                    f"{where}: format version {document['format_version']}; this deepchrome reads {FORMAT_VERSION}"
+                    f"{where}: format version {document['format_version']}, "
+                    f"but this deepchrome reads version {FORMAT_VERSION}"
                 )
             fit = FitConfig(**document["fit"])
-            config = cls(
-                fit,
-                InputSpec.from_dict(document["inputs"]),
-                *({**document[key]} for key in ("origin", "data", "made_with")),
-            )
-            sound = (
-                fit.model in MODELS and config.data and all(len(data["sha256"]) == 64 for data in config.data.values())
-            )
+            inputs = InputSpec.from_dict(document["inputs"])
+            source = source_from_dict(document["origin"])
+            config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]})
+            is_valid = fit.model in MODELS and config.data and all(len(v["sha256"]) == 64 for v in config.data.values())
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
-        if not sound:
+        if not is_valid:
             raise BadDataError(f"{where}: not the config of a run (model {fit.model!r}, {len(config.data)} epigenomes)")
         check_names(list(config.data), "an epigenome", where)
         return config
 
 
 def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
-    """Fingerprint data sets, such that a run is resumed only on the data it began with."""
+    """Return, for each epigenome, the SHA-256 of its data and the number of genes in each part of the split."""
     described = {}
     for data in datasets:
         digest = hashlib.sha256("\n".join((*data.marks, *data.gene_id)).encode())
@@ -101,19 +108,19 @@ def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
     return described
 
 
-def software() -> dict[str, str]:
-    """Return the versions of what a run's numbers depend on."""
+def software_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers of a run depend on."""
     names = ("deepchrome", "torch", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def write_config(path: Path, config: RunConfig) -> None:
-    """Write RUN/config.json, with a checksum, whole or not at all.
+    """Write config.json, with a checksum, into the run directory ``path``.
 
     Raises
     ------
     StorageError
-        The file cannot be written.
+        The file cannot be written. An existing file is left as it was.
     """
     document = config.to_dict()
     text = json.dumps({**document, "sha256": _digest(document)}, indent=1)
@@ -122,25 +129,29 @@ def write_config(path: Path, config: RunConfig) -> None:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Read RUN/config.json.
+    """Read config.json of the run directory ``path``.
 
     Raises
     ------
-    MissingInputError, BadDataError
-        No run is there, or its config is damaged or was edited.
+    MissingInputError
+        The directory has no config.json.
+    BadDataError
+        The config is damaged or was edited.
+    StorageError
+        The file cannot be read.
     """
     file = path / "config.json"
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise MissingInputError(f"{path}: no run here (no config.json); make one with dc train") from None
+        raise MissingInputError(f"{path}: no run here (config.json is missing)") from None
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:
         raise BadDataError(f"{file}: not JSON ({error})") from None
     config = RunConfig.from_dict(document, str(file))
-    if document.pop("sha256", None) != _digest(document):
-        raise BadDataError(f"{file}: not as dc train wrote it: damaged or edited (it does not fit its checksum)")
+    if document.pop("sha256", None) != _digest(document):  # guard: config-checksum
+        raise BadDataError(f"{file}: damaged or edited (the content does not fit its checksum)")
     return config
 
 

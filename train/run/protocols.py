@@ -1,31 +1,46 @@
-"""Named sets of choices: what scores best on real data, and what was done in 2016."""
+"""Named sets of training choices: the best known ones, and those of 2016."""
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-# log1p, 5'→3' order and momentum scored best on a whole real epigenome (E012); see docs/training.md.
-BEST: Final[dict[str, Any]] = {
-    "label_rule": "numeric",
-    "split": "published",
-    "orient": "strand",
-    "transform": "log1p",
-    "epochs": 100,
-    "batch_size": 64,
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "momentum": 0.9,
-    "lr_decay": 0.0,
-}
-# Singh et al. 2016 as its public code (QData/DeepChrome, Torch7) runs: its epoch limit of 100 stops after 99.
-PUBLISHED: Final[dict[str, Any]] = {
-    "label_rule": "published",
-    "split": "published",
-    "orient": "genomic",
-    "transform": "counts",
-    "epochs": 99,
-    "batch_size": 1,
-    "optimizer": "sgd",
-    "lr": 1e-3,
-    "momentum": 0.0,
-    "lr_decay": 1e-7,
-}
+from deepchrome.train.datasets.inputs import InputOptions
+from deepchrome.train.datasets.labels import LabelRule
+from deepchrome.train.datasets.splits import SplitMethod
+from deepchrome.train.fitting.config import FitConfig
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Choices for labels, split, inputs and fitting.
+
+    Attributes
+    ----------
+    label_rule, split
+        See :class:`~deepchrome.train.datasets.source.FeatureSource`.
+    inputs
+        How counts become model inputs.
+    fit
+        How models are fitted.
+    """
+
+    label_rule: LabelRule
+    split: SplitMethod
+    inputs: InputOptions
+    fit: FitConfig
+
+
+# On a whole real epigenome (E012), log1p, 5'→3' order and momentum scored best; see docs/training.md.
+BEST: Final = Protocol(
+    label_rule="numeric",
+    split="published",
+    inputs=InputOptions(orient="strand", transform="log1p"),
+    fit=FitConfig(epochs=100, batch_size=64, optimizer="sgd", lr=0.01, momentum=0.9, lr_decay=0.0),
+)
+# The public code of Singh et al. 2016 (QData/DeepChrome, Torch7). Its limit of 100 epochs stops after 99.
+PUBLISHED: Final = Protocol(
+    label_rule="published",
+    split="published",
+    inputs=InputOptions(orient="genomic", transform="counts"),
+    fit=FitConfig(epochs=99, batch_size=1, optimizer="sgd", lr=1e-3, momentum=0.0, lr_decay=1e-7),
+)
 PROTOCOLS: Final = {"best": BEST, "published": PUBLISHED}

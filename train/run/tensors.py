@@ -1,4 +1,4 @@
-"""Named tensors and a document in one safetensors file, with a checksum: no code can hide in it."""
+"""Store named tensors and a JSON document in one safetensors file with a checksum. Such files cannot contain code."""
 
 import hashlib
 import json
@@ -19,34 +19,35 @@ _KEY: Final = "deepchrome"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON document, whole or not at all.
+    """Write tensors and a JSON document.
 
     Raises
     ------
     StorageError
-        The file cannot be written.
+        The file cannot be written. An existing file is left as it was.
     """
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(whole, document), **document})
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(contiguous, document), **document})
     with atomic_write(path) as temporary:
-        # Not save_file, which makes a temporary file of its own that outlives a killed process.
-        temporary.write_bytes(save(whole, {_KEY: text}))
+        # Not save_file: its own temporary file would stay behind if the process were killed.
+        temporary.write_bytes(save(contiguous, {_KEY: text}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_tensors` wrote.
+    """Read the tensors and the document that :func:`write_tensors` wrote.
 
     Raises
     ------
     MissingInputError
-        No such file.
+        The file does not exist.
     BadDataError
-        Not such a file, one of another format version, or one whose tensors or document have changed.
+        The file was not written by :func:`write_tensors`, has another format version, or does not fit
+        its checksum.
     """
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         document = json.loads(text or "")
         version, digest = document.pop("format_version"), document.pop("sha256")
     except FileNotFoundError:
@@ -54,13 +55,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadDataError(f"{path}: damaged, or not written by dc train ({error})") from None
     if version != FORMAT_VERSION:
-        raise BadDataError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
-    if digest != _digest(tensors, document):
-        raise BadDataError(f"{path}: damaged (what it holds does not fit its checksum)")
+        raise BadDataError(f"{path}: format version {version}, but this deepchrome reads version {FORMAT_VERSION}")
+    if digest != _digest(tensors, document):  # guard: model-checksum
+        raise BadDataError(f"{path}: damaged (the content does not fit its checksum)")
     return tensors, document
 
 
 def _digest(tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the document and of all names, types, shapes and values, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -1,1 +1,1 @@
-"""Score genes: test sets and new features."""
+"""Score genes with trained models: test genes, other data and new features."""

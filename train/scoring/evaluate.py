@@ -1,9 +1,9 @@
-"""How good the models of a run are: on their own test genes, on other data, across epigenomes."""
+"""Evaluate the models of a run on their own test genes, on other data, and across epigenomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -14,27 +14,31 @@ from sklearn.metrics import roc_curve
 from deepchrome.common.tables import stable_ids
 from deepchrome.engine.features.store import feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.dataset import Dataset, load_datasets
+from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.labels import LabelRule
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.models.metrics import auprc, auroc, bootstrap_interval
+from deepchrome.train.run.data import find_source
 from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.predict import choose_model
 
-_INTERVAL = (2.5, 97.5)
+_INTERVAL_PERCENTILES: Final = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Genes of one epigenome, with the scores of one model.
+class ScoredGenes:
+    """Labels and scores of the n genes of one epigenome.
 
     Attributes
     ----------
-    epigenome, model
-        Whose genes; the epigenome that the model was trained on.
+    epigenome
+        The epigenome of the genes.
+    model
+        The epigenome that the model was trained on.
     on
-        uint8 (n,), the labels.
+        uint8 (n,): the labels.
     scores
-        float64 (n,).
+        float64 (n,): the scores.
     """
 
     epigenome: str
@@ -45,7 +49,21 @@ class Scored:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Areas under ROC and precision-recall curve with 95 % intervals; ``None`` if one class is absent."""
+    """Areas under the ROC and the precision-recall curve, with 95 % intervals.
+
+    Attributes
+    ----------
+    epigenome
+        The epigenome of the genes.
+    model
+        The epigenome that the model was trained on.
+    genes, on
+        Number of genes, and number of genes that are on.
+    auroc, auroc_low, auroc_high
+        Area under the ROC curve, and its interval; ``None`` if one class is absent.
+    auprc, auprc_low, auprc_high
+        Area under the precision-recall curve, and its interval; ``None`` if one class is absent.
+    """
 
     epigenome: str
     model: str
@@ -59,78 +77,85 @@ class Evaluation:
     auprc_high: float | None
 
 
-def score_test_genes(run: Run) -> list[Scored]:
-    """Take the test genes of a run, as scored when it was trained.
+def score_test_genes(run: Run) -> list[ScoredGenes]:
+    """Return the test genes of a run with their scores from training, one entry per epigenome.
 
     Raises
     ------
     BadDataError
-        No model of the run was trained to an end, or the predictions are damaged.
+        The run has no model, or its predictions are damaged.
     """
     if not run.epigenomes:
-        raise BadDataError(f"{run.path}: no model in this run; {run.path}/summary.tsv says why")
+        raise BadDataError(f"{run.path}: no model in this run. See the notes in {run.path}/summary.tsv")
     test = run.predictions().filter(pl.col("split") == "test")
-    parts = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
+    tables = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
     return [
-        Scored(name, name, parts[name]["label"].to_numpy(), parts[name]["score"].to_numpy())
+        ScoredGenes(name, name, tables[name]["label"].to_numpy(), tables[name]["score"].to_numpy())
         for name in run.epigenomes
-        if name in parts
+        if name in tables
     ]
 
 
-def load_other_data(
-    run: Run, features: Path, expression: Path, *, label_rule: LabelRule | None = None
+def load_unseen_genes(
+    run: Run, features: Path | None = None, expression: Path | None = None, *, label_rule: LabelRule | None = None
 ) -> tuple[list[Dataset], list[str]]:
-    """Load features and labels, treated as the run's own were, without the genes that the run has learnt from.
+    """Load data, prepared like those of a run, without the genes that the run was trained or validated on.
+
+    Genes are left out by id. On other epigenomes too they would inflate the scores, because most
+    genes have the same state in many epigenomes.
 
     Parameters
     ----------
     run
         A finished run.
     features, expression
-        See :func:`~deepchrome.train.datasets.dataset.load_datasets`.
+        See :class:`~deepchrome.train.datasets.source.FeatureSource`. Default: the paths in the run's config.json.
     label_rule
-        By default that of the run.
+        Default: the rule of the run.
 
     Returns
     -------
     datasets
-        Genes that the run used for training or validation are left out, by id: also on other
-        epigenomes they would flatter it, since genes keep much of their state.
+        One data set per epigenome.
     notes
-        Sentences for the user, among them how many genes were left out.
+        Sentences for the user about genes that were left out.
 
     Raises
     ------
-    MissingInputError, BadDataError
-        Features do not fit the run, or see :func:`~deepchrome.train.datasets.dataset.load_datasets`.
+    MissingInputError
+        A given path does not exist.
+    BadDataError
+        The features do not fit the run, no gene is left, or the data are damaged.
+    UsageError
+        No path is given, and the run was not trained on features, or they are missing.
     """
+    recorded = run.config.source
+    if features is None or expression is None:
+        recorded = find_source(run)
+        if not isinstance(recorded, FeatureSource):
+            raise UsageError(f"{run.path}: this run was not trained on features", remedy="run_data")
+        features, expression = recorded.features, recorded.expression
+    if label_rule is None:
+        label_rule = recorded.label_rule if isinstance(recorded, FeatureSource) else "numeric"
     inputs = run.config.inputs
     inputs.check(read_features(feature_files(features)[0]))
-    datasets, report = load_datasets(
-        features,
-        expression,
-        label_rule=label_rule or run.config.origin.get("label_rule", "numeric"),
-        orient=inputs.orient,
-        transform=inputs.transform,
-        library_size=inputs.library_size,
-        marks=inputs.marks,
-    )
-    learnt = _comparable(run.predictions().filter(pl.col("split") != "test")["gene_id"])
-    unseen = np.flatnonzero(~_comparable(pl.Series(datasets[0].gene_id)).is_in(learnt.implode()).to_numpy())
-    genes = len(datasets[0].gene_id)
+    datasets, report = FeatureSource(features, expression, label_rule).load(inputs.options())
+
+    seen = _comparable_ids(run.predictions().filter(pl.col("split") != "test")["gene_id"])
+    is_seen = _comparable_ids(pl.Series(datasets[0].gene_id)).is_in(seen.implode()).to_numpy()
+    unseen = np.flatnonzero(~is_seen)
     if not unseen.size:
-        raise BadDataError(f"{features}: the run has learnt from all {genes} genes; none is left to test on")
-    notes = [f"{genes - unseen.size} genes left out that the run has learnt from; {unseen.size} tested"]
+        raise BadDataError(f"{features}: no gene is left to test on (the run has seen all {is_seen.size} in training)")
+    notes = [f"{is_seen.sum()} genes left out because the run has seen them in training; {unseen.size} genes tested"]
     if report.not_in_expression:
         notes.append(f"{report.not_in_expression} genes left out: features, but no expression")
-    return [_take(data, unseen) for data in datasets], notes
+    return [_take_genes(data, unseen) for data in datasets], notes
 
 
 def score_datasets(
     run: Run, datasets: Sequence[Dataset], *, model_of: str | None = None, device: str | torch.device = "cpu"
-) -> list[Scored]:
-    """Score data sets, each with the model of its own epigenome or with one chosen for all.
+) -> list[ScoredGenes]:
+    """Score data sets with the model of their own epigenome, or all with the model of ``model_of``.
 
     Raises
     ------
@@ -139,36 +164,38 @@ def score_datasets(
     """
     names = [choose_model(run, data.epigenome, model_of) for data in datasets]
     return [
-        Scored(data.epigenome, name, data.y, run.score(name, data.x, device))
+        ScoredGenes(data.epigenome, name, data.y, run.score(name, data.x, device))
         for data, name in zip(datasets, names, strict=True)
     ]
 
 
-def evaluate(scored: Sequence[Scored], *, resamples: int = 1000, seed: int = 1) -> list[Evaluation]:
-    """Compute both areas by scikit-learn, with percentile intervals from resampled genes.
+def evaluate(scored: Sequence[ScoredGenes], *, resamples: int = 1000, seed: int = 1) -> list[Evaluation]:
+    """Compute AUROC and AUPRC with scikit-learn, with percentile intervals of a bootstrap over genes.
 
     Parameters
     ----------
     scored
-        Genes and scores, one entry per row wanted.
-    resamples, seed
-        Of the bootstrap; 0 resamples: no intervals.
+        Genes and scores; one entry per row of the result.
+    resamples
+        Number of bootstrap samples; 0 for no intervals.
+    seed
+        Seed of the bootstrap.
     """
     evaluations = []
-    for one in scored:
+    for genes in scored:
         intervals: list[tuple[float | None, float | None]] = [(None, None), (None, None)]
-        if resamples and np.unique(one.on).size == 2:
-            areas = bootstrap_interval(one.on, one.scores, resamples, seed)
-            intervals = [tuple(float(v) for v in np.nanpercentile(area, _INTERVAL)) for area in areas]  # type: ignore[misc]
+        if resamples and np.unique(genes.on).size == 2:
+            areas = bootstrap_interval(genes.on, genes.scores, resamples, seed)
+            intervals = [tuple(float(v) for v in np.nanpercentile(area, _INTERVAL_PERCENTILES)) for area in areas]  # type: ignore[misc]
         evaluations.append(
             Evaluation(
-                one.epigenome,
-                one.model,
-                one.on.size,
-                int(one.on.sum()),
-                auroc(one.on, one.scores),
+                genes.epigenome,
+                genes.model,
+                genes.on.size,
+                int(genes.on.sum()),
+                auroc(genes.on, genes.scores),
                 *intervals[0],
-                auprc(one.on, one.scores),
+                auprc(genes.on, genes.scores),
                 *intervals[1],
             )
         )
@@ -181,7 +208,7 @@ def cross_evaluate(run: Run, datasets: Sequence[Dataset], *, device: str | torch
     Returns
     -------
     DataFrame
-        ``model``, then a column per data set: test AUROC, null where one class is absent.
+        One row per model: ``model``, then its AUROC on each data set, null where one class is absent.
     """
     table: dict[str, list[Any]] = {"model": list(run.epigenomes)}
     for data in datasets:
@@ -189,49 +216,33 @@ def cross_evaluate(run: Run, datasets: Sequence[Dataset], *, device: str | torch
     return pl.DataFrame(table)
 
 
-def roc_points(scored: Sequence[Scored]) -> pl.DataFrame:
-    """Compute the corners of every ROC curve by scikit-learn.
+def roc_points(scored: Sequence[ScoredGenes]) -> pl.DataFrame:
+    """Compute the points of every ROC curve with scikit-learn.
 
     Returns
     -------
     DataFrame
         ``epigenome``, ``model``, ``false_positive_rate``, ``true_positive_rate``, ``threshold``
-        (infinite at the start of a curve); no rows for an epigenome of one class.
+        (infinite at the start of a curve). Epigenomes with one class have no rows.
     """
     columns = ("false_positive_rate", "true_positive_rate", "threshold")
     types: Mapping[str, Any] = {"epigenome": pl.String, "model": pl.String, **dict.fromkeys(columns, pl.Float64)}
     tables = [pl.DataFrame(schema=types)]
-    for one in scored:
-        if np.unique(one.on).size == 2:
-            curve = dict(zip(columns, roc_curve(one.on, one.scores), strict=True))
-            names = {"epigenome": one.epigenome, "model": one.model}
+    for genes in scored:
+        if np.unique(genes.on).size == 2:
+            curve = dict(zip(columns, roc_curve(genes.on, genes.scores), strict=True))
+            names = {"epigenome": genes.epigenome, "model": genes.model}
             tables.append(pl.DataFrame(curve).select(*(pl.lit(v).alias(k) for k, v in names.items()), *columns))
     return pl.concat(tables)
 
 
-def recorded_source(run: Run) -> tuple[Path, Path]:
-    """Return the features and the expression table that a run was made from.
-
-    Raises
-    ------
-    UsageError
-        The run was not made from features, or they have moved.
-    """
-    paths = [run.config.origin.get(key) for key in ("features", "expression")]
-    if not all(isinstance(path, str) and Path(path).exists() for path in paths):
-        raise UsageError(
-            f"{run.path}: its features or expression are not where they were; give FEATURES and --expression"
-        )
-    return Path(str(paths[0])), Path(str(paths[1]))
-
-
-def _comparable(gene_id: pl.Series) -> pl.Series:
-    """Bring gene ids to one form: no version; the bare numbers of DeepChrome's text format as Ensembl ids."""
-    numbers = gene_id.str.contains(r"^\d+$")
+def _comparable_ids(gene_id: pl.Series) -> pl.Series:
+    """Return gene ids without version, with the bare numbers of DeepChrome's text format as Ensembl ids."""
+    is_number = gene_id.str.contains(r"^\d+$")
     ensembl = "ENSG" + gene_id.str.zfill(11)
-    return stable_ids(ensembl.zip_with(numbers, gene_id))
+    return stable_ids(ensembl.zip_with(is_number, gene_id))
 
 
-def _take(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
+def _take_genes(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
     gene_id = tuple(data.gene_id[row] for row in rows)
     return Dataset(data.epigenome, data.marks, gene_id, data.x[rows], data.y[rows], data.split[rows])

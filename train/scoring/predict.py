@@ -1,4 +1,4 @@
-"""Scores for new features: which model scores which epigenome, and where it looked."""
+"""Score new features with the models of a run, and show the attention of AttentiveChrome models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,31 +13,33 @@ from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.models import build_network
 from deepchrome.train.run.directory import Run
 
-_ATTENDED_AT_ONCE = 256
+# Genes per batch, which bounds the memory of attention weights.
+_ATTENTION_BATCH = 256
 
 
 def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
-    """Choose the model of a run that scores an epigenome.
+    """Return the name of the model that scores an epigenome.
 
     Parameters
     ----------
     run
         A finished run.
     epigenome
-        Whose features are to be scored.
+        The epigenome to score.
     chosen
-        A model asked for by name; by default the one trained on this epigenome.
+        Name of the model to use. Default: the model trained on ``epigenome``.
 
     Raises
     ------
     UsageError
         The run has no such model.
     """
-    wanted = chosen or epigenome
-    if wanted not in run.epigenomes:
-        hint = "" if chosen else "; --model-of NAME scores it with another epigenome's"
-        raise UsageError(f"{run.path}: no model of {wanted}; it has {', '.join(run.epigenomes)}{hint}")
-    return wanted
+    name = chosen or epigenome
+    if name not in run.epigenomes:
+        raise UsageError(
+            f"{run.path}: no model of {name} (found {', '.join(run.epigenomes)})", remedy="" if chosen else "model_of"
+        )
+    return name
 
 
 def predict(
@@ -50,40 +52,42 @@ def predict(
     run
         A finished run.
     features
-        A directory that ``dc featurize`` wrote, or one file of it.
+        A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     model_of
-        Score with this epigenome's model; by default each with its own.
+        Use the model of this epigenome for all features. Default: the model of each epigenome.
     device
-        Where a network computes.
+        Where to compute.
 
     Returns
     -------
     DataFrame
-        ``gene_id``, ``epigenome``, ``score``, and ``model`` if ``model_of`` was given; a row per gene
+        ``gene_id``, ``epigenome``, ``score``, and ``model`` if ``model_of`` is given. One row per gene
         and epigenome, genes in the order of the features.
 
     Raises
     ------
-    MissingInputError, BadDataError
-        Features or run are damaged, or the features are not what the models were trained on:
-        the message names every difference in marks, bins or windows.
+    MissingInputError
+        The features or a model do not exist.
+    BadDataError
+        The features or the run are damaged, or the features do not fit the models; then the message
+        names every difference in marks, bins or windows.
     UsageError
-        No model for an epigenome.
+        An epigenome has no model.
     """
     tables = []
-    for read, name in _matched(run, features, model_of):
-        scores = run.score(name, run.config.inputs.apply(read), device)
-        if len(scores) != len(read.genes):
-            raise BadDataError(f"{len(read.genes)} genes of {read.epigenome} got {len(scores)} scores")
-        table = pl.DataFrame({"gene_id": read.genes.gene_id, "score": scores}).select(
-            "gene_id", pl.lit(read.epigenome).alias("epigenome"), "score"
+    for counted, name in _features_with_models(run, features, model_of):
+        scores = run.score(name, run.config.inputs.apply(counted), device)
+        if len(scores) != len(counted.genes):
+            raise BadDataError(f"{len(counted.genes)} genes of {counted.epigenome} got {len(scores)} scores")
+        table = pl.DataFrame({"gene_id": counted.genes.gene_id, "score": scores}).select(
+            "gene_id", pl.lit(counted.epigenome).alias("epigenome"), "score"
         )
         tables.append(table if model_of is None else table.with_columns(pl.lit(name).alias("model")))
     return pl.concat(tables)
 
 
 def predict_attention(run: Run, features: Path, *, model_of: str | None = None) -> pl.DataFrame:
-    """Return where AttentiveChrome models look.
+    """Return the attention weights of AttentiveChrome models.
 
     Parameters
     ----------
@@ -93,70 +97,71 @@ def predict_attention(run: Run, features: Path, *, model_of: str | None = None) 
     Returns
     -------
     DataFrame
-        ``gene_id``, ``epigenome``, ``marks`` (a weight per mark, summing to 1, in the order of the
-        columns that follow), and per mark a column of its name (a weight per bin, summing to 1).
+        ``gene_id``; ``epigenome``; ``marks``, one weight per mark, in the order of the following
+        columns; then a column named after each mark, with one weight per bin. Each list sums to 1.
 
     Raises
     ------
     UsageError
-        The run's model has no attention.
+        The models have no attention, or an epigenome has no model.
     MissingInputError, BadDataError
         See :func:`predict`.
     """
     if run.config.fit.model != "attentivechrome":
-        raise UsageError(f"{run.path}: a {run.config.fit.model} run; only attentivechrome has attention weights")
+        raise UsageError(f"{run.path}: a {run.config.fit.model} run. Only attentivechrome has attention weights")
     from deepchrome.train.models.attentivechrome import AttentiveChrome
 
     inputs = run.config.inputs
     tables = []
-    for read, name in _matched(run, features, model_of):
+    for counted, name in _features_with_models(run, features, model_of):
         model = build_network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
         assert isinstance(model, AttentiveChrome)
         model.load(0, run.weights(name))
         with torch.no_grad():
-            parts = [
-                model.attend(part.unsqueeze(0))[1:]
-                for part in torch.split(torch.from_numpy(inputs.apply(read)), _ATTENDED_AT_ONCE)
+            batches = [
+                model.attend(batch.unsqueeze(0))[1:]
+                for batch in torch.split(torch.from_numpy(inputs.apply(counted)), _ATTENTION_BATCH)
             ]
-        bins, marks = (torch.cat([part[i][0] for part in parts]).numpy() for i in range(2))
+        bins, marks = (torch.cat([batch[i][0] for batch in batches]).numpy() for i in range(2))
         columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(inputs.marks)}}
-        table = pl.DataFrame({"gene_id": read.genes.gene_id, **columns})
-        tables.append(table.select("gene_id", pl.lit(read.epigenome).alias("epigenome"), *columns))
+        table = pl.DataFrame({"gene_id": counted.genes.gene_id, **columns})
+        tables.append(table.select("gene_id", pl.lit(counted.epigenome).alias("epigenome"), *columns))
     return pl.concat(tables)
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse a table's file name whose ending does not say how to write it.
+    """Refuse a file name whose suffix is not the name of a table format.
 
     Raises
     ------
     UsageError
-        Neither ``.tsv`` nor ``.parquet``.
+        The suffix is neither ``.tsv`` nor ``.parquet``.
     """
     if path.suffix not in {".tsv", ".parquet"}:
-        raise UsageError(f"{path}: name it .tsv or .parquet")
+        raise UsageError(f"{path}: unknown table format. Name the file .tsv or .parquet")
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as TSV or Parquet, as its name says, whole or not at all.
+    """Write a table as TSV or Parquet, according to the suffix of ``path``.
 
     Raises
     ------
     UsageError
-        The name says neither.
+        The suffix is neither ``.tsv`` nor ``.parquet``.
     StorageError
-        The file cannot be written.
+        The file cannot be written. An existing file is left as it was.
     """
     check_table_path(path)
     with atomic_write(path) as temporary:
         if path.suffix == ".tsv":
-            table.write_csv(temporary, separator="\t", quote_style="never")  # as all tables here are read
+            # Never quoted, because our own readers of tables do not unquote.
+            table.write_csv(temporary, separator="\t", quote_style="never")
         else:
             pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
 
 
-def _matched(run: Run, features: Path, model_of: str | None) -> Iterator[tuple[Features, str]]:
-    """Read the features of one epigenome after another, with the model that scores it."""
+def _features_with_models(run: Run, features: Path, model_of: str | None) -> Iterator[tuple[Features, str]]:
+    """Read the features of one epigenome at a time, each with the name of its model."""
     paths = feature_files(features)
     names = [choose_model(run, path.stem, model_of) for path in paths]
     for path, name in zip(paths, names, strict=True):

@@ -1,6 +1,6 @@
-"""The command line: one file per command, and what commands share.
+"""The command line: one file per command, and the modules that commands share.
 
-Importing this package must stay cheap: numba, torch, polars and pyarrow are imported inside commands.
+Importing this package must stay fast: commands import numba, torch, polars and pyarrow only when they run.
 """
 
 from deepchrome.cli.app import app, main

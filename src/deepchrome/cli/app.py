@@ -1,4 +1,4 @@
-"""Put the commands together and run them."""
+"""Assemble the commands into one program and run it."""
 
 import gc
 import sys
@@ -23,19 +23,18 @@ from deepchrome.cli.visualize import visualize
 from deepchrome.errors import DeepchromeError, StorageError
 from deepchrome.version import VERSION
 
-_INTERNAL_ERROR = 70  # of sysexits.h, as the codes in errors.py
+_INTERNAL_ERROR = 70  # from sysexits.h, like the exit codes in errors.py
 app = typer.Typer(
     name="dc",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"deepchrome {VERSION}")
         raise typer.Exit
 
@@ -45,9 +44,9 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error came from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")] = False,
 ) -> None:
-    """Predict gene expression from histone marks, from the raw reads up."""
+    """Predict gene expression from histone marks, starting from raw reads."""
 
 
 for command in (demo, download, featurize, verify, labels, train, evaluate, predict, export, visualize, simulate):
@@ -56,23 +55,24 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command line; whatever goes wrong becomes one line and an exit code."""
+    """Run the command line. Report any error as one line on standard error and an exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)
     except Exception as error:
         if len(arguments) < len(sys.argv) - 1:
             traceback.print_exc()
-        message, code = _explain(error)
+        message, code = _describe(error)
         typer.echo(f"dc: {message}", err=True)
         sys.exit(code)
     finally:
-        gc.freeze()  # or the interpreter, ending, looks for garbage among all that numba and torch hold
+        gc.freeze()  # spares the exiting interpreter a search for garbage among the objects of numba and torch
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def _describe(error: Exception) -> tuple[str, int]:
+    """Return the message and the exit code of an error."""
     if isinstance(error, DeepchromeError):
         return explain(error), error.exit_code
     if isinstance(error, OSError):
         return str(error), StorageError.exit_code
-    return f"internal error ({type(error).__name__}: {error}); --debug shows where", _INTERNAL_ERROR
+    return f"internal error ({type(error).__name__}: {error}). Use --debug to see the traceback.", _INTERNAL_ERROR

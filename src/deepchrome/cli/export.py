@@ -6,45 +6,63 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.options import EpigenomesOption, FeaturesArgument, ForceOption, SeedOption, parse_names
 from deepchrome.errors import UsageError
 
 
 def export(
-    features: Annotated[Path, typer.Argument(help="What dc featurize wrote: a directory, or one file of it.")],
+    features: FeaturesArgument,
     out: Annotated[
-        Path, typer.Option(help="Directory for train.csv, valid.csv, test.csv; one each for several epigenomes.")
+        Path,
+        typer.Option(
+            help="Directory for train.csv, valid.csv and test.csv. Several epigenomes get a subdirectory each."
+        ),
     ],
-    labels: Annotated[Path | None, typer.Option(help="Label table, as dc labels --out writes it.")] = None,
-    epigenomes: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
+    labels: Annotated[Path | None, typer.Option(help="Label table written by dc labels --out. Required.")] = None,
+    epigenomes: EpigenomesOption = "all",
     split: Annotated[
         Literal["published", "random", "chromosome"],
-        typer.Option(help="published: thirds in the order of gene ids. random, chromosome: by --seed."),
+        typer.Option(
+            help="How to split the genes: thirds in the order of gene IDs (published), at random, or by chromosome."
+        ),
     ] = "published",
     split_file: Annotated[
-        Path | None, typer.Option(help="TSV with gene_id and split (train, valid, test), instead of --split.")
+        Path | None,
+        typer.Option(help="TSV with columns gene_id and split (train, valid or test). Replaces --split."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random choices in --split.")] = 1,
-    header: Annotated[bool, typer.Option("--header", help="Write a header; the published files have none.")] = False,
-    drop_unlabelled: Annotated[
-        bool, typer.Option("--drop-unlabelled", help="Leave out genes without a label.")
+    seed: SeedOption = 1,
+    header: Annotated[
+        bool, typer.Option("--header", help="Write a header line. The published files have none.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    form: Annotated[Literal["csv"], typer.Option("--format", help="DeepChrome's text format.")] = "csv",  # noqa: ARG001 - one so far
+    drop_unlabelled: Annotated[
+        bool, typer.Option("--drop-unlabelled", help="Leave out genes that have no label.")
+    ] = False,
+    force: ForceOption = False,
+    container: Annotated[  # noqa: ARG001 - there is only one format so far
+        Literal["csv"], typer.Option("--format", help="File format. csv is DeepChrome's text format.")
+    ] = "csv",
 ) -> None:
-    """Write features in DeepChrome's text format: GeneID, BinID, a column per mark, label."""
+    """Write features and labels in DeepChrome's text format.
+
+    The columns are GeneID, BinID, one per mark, and label.
+    """
     if labels is None:
-        raise UsageError(
-            "the format holds labels: give --labels FILE; dc labels --expression TABLE --out FILE makes one"
-        )
+        raise UsageError("--labels is missing. Create a label table with dc labels --expression TABLE --out FILE.")
     from deepchrome.engine.features.export import export_csv, read_split_table
     from deepchrome.train.datasets.splits import split_genes
 
-    chosen = None if epigenomes == "all" else epigenomes.split(",")
     splitter = read_split_table(split_file) if split_file else partial(split_genes, method=split, seed=seed)
-    for done in export_csv(
-        features, out, labels, splitter, epigenomes=chosen, header=header, drop_unlabelled=drop_unlabelled, force=force
+    for exported in export_csv(
+        features,
+        out,
+        labels,
+        splitter,
+        epigenomes=parse_names(epigenomes),
+        header=header,
+        drop_unlabelled=drop_unlabelled,
+        force=force,
     ):
-        train, valid, test = done.genes
-        left_out = f"; {done.unlabelled} without a label left out" if done.unlabelled else ""
-        typer.echo(f"{done.epigenome}: {train} train, {valid} valid, {test} test genes{left_out}", err=True)
-        typer.echo(f"{done.epigenome}: columns GeneID, BinID, {', '.join(done.marks)}, label", err=True)
+        name, (train, valid, test) = exported.epigenome, exported.genes
+        dropped = f"; {exported.unlabelled} without a label left out" if exported.unlabelled else ""
+        typer.echo(f"{name}: {train} train, {valid} valid, {test} test genes{dropped}", err=True)
+        typer.echo(f"{name}: columns GeneID, BinID, {', '.join(exported.marks)}, label", err=True)

@@ -5,89 +5,102 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.options import (
+    AllowNoEofOption,
+    GenomeOption,
+    JsonOption,
+    MarksOption,
+    NameOption,
+    ReadsArgument,
+    SamplesOption,
+    SchedulerOption,
+    ThreadsOption,
+)
 from deepchrome.errors import BadDataError, UsageError
 
 
 def featurize(
     genes: Annotated[
-        Path, typer.Option(help="Gene table: TSV with gene_id, chrom, tss; gene_info; GTF, GFF3; BED6. May be gzipped.")
+        Path,
+        typer.Option(help="Gene table: TSV with gene_id, chrom and tss; Roadmap's gene_info; GTF; GFF3; or BED6."),
     ],
-    genome: Annotated[str, typer.Option(help="hg19, hg38, or a chrom.sizes file.")],
-    out: Annotated[Path, typer.Option(help="Directory for one Parquet file per epigenome, and summary.tsv.")],
-    reads: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Files <epigenome>-<mark>.tagAlign.gz (BED, BAM, CRAM), URLs or directories of them, or -."
-        ),
-    ] = None,
-    samples: Annotated[
-        Path | None, typer.Option(help="Table with columns epigenome, mark, path, instead of READS.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="<epigenome>-<mark> of a single file or of -.")] = None,
-    bin_size: Annotated[int, typer.Option(help="In bp.")] = 100,
-    flank: Annotated[int, typer.Option(help="bp on either side of the TSS.")] = 5000,
-    marks: Annotated[
-        str | None, typer.Option(help="Which, separated by commas, in the order of the columns; default: all.")
-    ] = None,
+    genome: GenomeOption,
+    out: Annotated[Path, typer.Option(help="Directory for summary.tsv and one Parquet file per epigenome.")],
+    reads: ReadsArgument = None,
+    samples: SamplesOption = None,
+    name: NameOption = None,
+    bin_size: Annotated[int, typer.Option(help="Bin width (bp).")] = 100,
+    flank: Annotated[int, typer.Option(help="Window length on each side of the TSS (bp).")] = 5000,
+    marks: MarksOption = None,
     edge: Annotated[
         Literal["zero", "drop", "error"],
-        typer.Option(help="Genes with bins beyond their chromosome: such bins count 0, drop the gene, or refuse."),
+        typer.Option(help="Genes with bins outside their chromosome: count these bins as 0, drop the gene, or stop."),
     ] = "zero",
     unknown_chrom: Annotated[
         Literal["error", "skip", "bedtools"],
         typer.Option(
-            help="Reads on a chromosome that the genome lacks: refuse, leave out, or put on its first as bedtools."
+            help="Reads on chromosomes that the genome lacks: stop, skip them, "
+            "or place them on its first chromosome, as bedtools does."
         ),
     ] = "error",
     unique_genes: Annotated[
-        bool, typer.Option("--unique-genes", help="Keep only the first row of each gene id.")
+        bool, typer.Option("--unique-genes", help="Keep only the first row of each gene ID.")
     ] = False,
-    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept a file without reads.")] = False,
-    allow_no_eof: Annotated[
-        bool, typer.Option("--allow-no-eof", help="Accept bgzip and BAM without their end-of-file block.")
-    ] = False,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept files without reads.")] = False,
+    allow_no_eof: AllowNoEofOption = False,
     min_mapq: Annotated[
-        int, typer.Option("-q", "--min-mapq", min=0, max=255, help="BAM: leave out reads of lower quality.")
+        int, typer.Option("-q", "--min-mapq", min=0, max=255, help="BAM: minimum mapping quality of counted reads.")
     ] = 0,
     include_duplicates: Annotated[
-        bool, typer.Option("-D", "--include-duplicates", help="BAM: count duplicates too.")
+        bool, typer.Option("-D", "--include-duplicates", help="BAM: also count duplicates.")
     ] = False,
     include_qc_fail: Annotated[
-        bool, typer.Option("-F", "--include-qc-fail", help="BAM: count reads that failed quality control too.")
+        bool, typer.Option("-F", "--include-qc-fail", help="BAM: also count reads that failed quality control.")
     ] = False,
     same_strand: Annotated[
-        bool, typer.Option("-s", "--same-strand", help="Count only reads on the gene's strand.")
+        bool, typer.Option("-s", "--same-strand", help="Count only reads on the strand of the gene.")
     ] = False,
     opposite_strand: Annotated[
-        bool, typer.Option("-S", "--opposite-strand", help="Count only reads not on the gene's strand.")
+        bool, typer.Option("-S", "--opposite-strand", help="Count only reads on the strand opposite to the gene.")
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=1, help="Files at a time; default: as many as threads.")
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=1,
+            help="Number of files to count at the same time.",
+            show_default="the number of threads",
+        ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("-t", "--threads", min=1, help="Threads in all; default: the usable cores.")
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Count on a running Dask cluster: tcp://host:port, or a scheduler file.")
-    ] = None,
+    threads: ThreadsOption = None,
+    scheduler: SchedulerOption = None,
     shard: Annotated[
-        str | None, typer.Option(help="i/n: only the i-th of n parts of the epigenomes, for job arrays.")
+        str | None,
+        typer.Option(help="Process only part i of n of the epigenomes, written i/n, for job arrays."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Count all again and replace what is there; else what holds is kept.")
+        bool,
+        typer.Option(
+            "--force", help="Recount everything and replace existing files. By default, valid files are kept."
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The closing table as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Count reads in bins around every TSS: one Parquet file per epigenome, exactly bedtools' counts."""
+    """Count reads in bins around every TSS, as bedtools does.
+
+    The counts equal those of bedtools multicov. Each epigenome gets one Parquet file.
+    """
     from deepchrome.cli.startup import load_kernels
 
     if same_strand and opposite_strand:
         raise UsageError("-s and -S exclude each other")
     if scheduler and (jobs or threads):
-        raise UsageError("--jobs and --threads are for this machine; how much runs on a cluster, its workers decide")
-    part = _shard(shard) if shard else None
+        raise UsageError("--jobs and --threads cannot be used with --scheduler. The cluster sets its own limits.")
+    selected_shard = _parse_shard(shard) if shard else None
     load_kernels()
-    from deepchrome.cli.show_featurize import FeaturizeProgress, show_outcomes
+    from deepchrome.cli.progress import progress_bars
+    from deepchrome.cli.show_featurize import COLUMNS, FeaturizeProgress, show_outcomes
     from deepchrome.engine.counting.options import ReadOptions
     from deepchrome.engine.features.featurize import featurize as run
 
@@ -100,7 +113,8 @@ def featurize(
         include_duplicates=include_duplicates,
         include_qc_fail=include_qc_fail,
     )
-    with FeaturizeProgress() as progress:
+    with progress_bars(*COLUMNS) as bars:
+        progress = FeaturizeProgress(bars)
         outcomes = run(
             reads or (),
             genes=genes,
@@ -117,7 +131,7 @@ def featurize(
             jobs=jobs,
             threads=threads,
             scheduler=scheduler,
-            shard=part,
+            shard=selected_shard,
             force=force,
             observer=progress,
         )
@@ -127,8 +141,9 @@ def featurize(
         raise typer.Exit(failures[0].exit_code if len(outcomes) == 1 else BadDataError.exit_code)
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _parse_shard(text: str) -> tuple[int, int]:
+    """Return ``(i, n)`` of the text ``i/n``."""
     i, _, n = text.partition("/")
     if not (i.isdecimal() and n.isdecimal()):
-        raise UsageError(f"--shard {text}: say which part of how many, like 1/8")
+        raise UsageError(f"--shard must be i/n with i from 1 to n, got {text}")
     return int(i), int(n)

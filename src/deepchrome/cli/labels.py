@@ -1,35 +1,36 @@
 """The command ``dc labels``."""
 
-import json
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from deepchrome.cli.tables import print_table
-
-if TYPE_CHECKING:
-    pass
-from deepchrome.cli.options import check_output_free
+from deepchrome.cli.options import ForceOption, JsonOption, check_output_free
+from deepchrome.cli.tables import print_json, print_table
 
 
 def labels(
-    expression: Annotated[Path, typer.Option(help="RPKM per gene and epigenome: TSV, gzip or not; - for stdin.")],
+    expression: Annotated[
+        Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome; - for stdin.")
+    ],
     rule: Annotated[
         Literal["numeric", "published"],
-        typer.Option(help="numeric: RPKM above the median. published: the string comparison of 2016."),
+        typer.Option(help="numeric: on if RPKM is above the median. published: the text comparison of 2016."),
     ] = "numeric",
     out: Annotated[
-        Path | None, typer.Option(help="Write the labels: gene_id, then 0 or 1 per epigenome (TSV).")
+        Path | None, typer.Option(help="Write the labels to this file (TSV): gene_id, then 0 or 1 per epigenome.")
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Draw flipped labels against the published AUROC (.svg or .png).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    as_json: JsonOption = False,
+    force: ForceOption = False,
 ) -> None:
-    """Audit the labels of every epigenome: how many genes are on, and how many the published rule got wrong."""
+    """Audit the labels of every epigenome under both label rules.
+
+    Counts the genes that are on, and the genes that the published rule labels differently from the numeric rule.
+    """
     check_output_free(out, force)
     check_output_free(figure, force)
     from deepchrome.train.datasets.expression import read_expression
@@ -45,6 +46,6 @@ def labels(
     if out is not None:
         write_labels(out, table, rule)
     if as_json:
-        typer.echo(json.dumps([asdict(audit) for audit in audits], indent=1))
+        print_json([asdict(audit) for audit in audits])
     else:
         print_table([field.name for field in fields(LabelAudit)], [astuple(audit) for audit in audits])

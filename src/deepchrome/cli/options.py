@@ -1,18 +1,82 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share, and the functions that parse or check their values.
+
+A command declares a shared option by its type: ``seed: SeedOption = 1``.
+"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated, Literal
+
+import typer
 
 from deepchrome.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
-
 Device = Literal["auto", "cpu", "cuda"]
+
+# Inputs.
+ReadsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="READS",
+        help="Files of reads named <epigenome>-<mark>.*, their directories or URLs, or - for stdin.",
+    ),
+]
+FeaturesArgument = Annotated[
+    Path, typer.Argument(metavar="FEATURES", help="Directory written by dc featurize, or one Parquet file from it.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Directory written by dc train.")]
+GenomeOption = Annotated[str, typer.Option(help="Genome: hg19, hg38, or a chrom.sizes file.")]
+SamplesOption = Annotated[
+    Path | None, typer.Option(help="Table with columns epigenome, mark and path. Replaces READS.")
+]
+NameOption = Annotated[
+    str | None, typer.Option(help="Name of a single file or of stdin, in the form <epigenome>-<mark>.")
+]
+ExpressionOption = Annotated[
+    Path | None, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
+]
+AllowNoEofOption = Annotated[
+    bool, typer.Option("--allow-no-eof", help="Accept bgzip and BAM files without an end-of-file block.")
+]
+
+# Selections.
+EpigenomesOption = Annotated[str, typer.Option(help="Names of epigenomes, separated by commas, or all.")]
+MarksOption = Annotated[
+    str | None, typer.Option(help="Names of marks, separated by commas, in column order.", show_default="all")
+]
+ModelOfOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Use the model of this epigenome for all of FEATURES.", show_default="the model of each epigenome"
+    ),
+]
+
+# How to run.
+DeviceOption = Annotated[Device, typer.Option(help="Device to compute on. auto uses a GPU if there is one.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("-t", "--threads", min=1, help="Number of threads.", show_default="all usable cores")
+]
+SchedulerOption = Annotated[
+    str | None, typer.Option(help="Work on a running Dask cluster: tcp://host:port, or a scheduler file.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of all random choices.")]
+
+# Outputs.
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
+
+
+def parse_names(text: str) -> list[str] | None:
+    """Return the names in ``A,B,C``, or None for ``all``."""
+    return None if text == "all" else text.split(",")
 
 
 def check_output_free(path: Path | None, force: bool) -> None:
-    """Refuse to replace a file unless ``--force`` is given."""
+    """Refuse to replace an existing file unless ``force`` is set.
+
+    Raises
+    ------
+    UsageError
+        The file exists.
+    """
     if path is not None and path.exists() and not force:
-        raise UsageError(f"{path} exists; --force replaces it")
+        raise UsageError(f"{path}: file exists", remedy="force")

@@ -1,27 +1,47 @@
-"""Turn errors of the library into words of the command line.
+"""Translate errors of the library into the words of the command line.
 
-The library names parameters (``force``); users of the command line know options (``--force``).
+The library names parameters (``force``); users of the command line know options (``--force``). This is the only
+module that translates between the two.
 """
+
+from typing import Final
 
 from deepchrome.errors import DeepchromeError, ParameterError
 
-# What to add to a message whose error names this remedy.
-REMEDIES = {
+# Advice to add to the message of an error that has this remedy.
+REMEDIES: Final = {
     "allow_empty": "Use --allow-empty to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
+    "append_or_force": "Use --resume to append to it, or --force to replace it.",
+    "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
+    "edge": "Use --edge zero or --edge drop, or a smaller --flank.",
+    "epigenomes": "Choose other epigenomes with --epigenomes.",
+    "finish_run": "To finish it, repeat the dc train command with --resume.",
     "force": "Use --force to replace it.",
-    "resume_or_force": "Use --resume to continue it, or --force to replace it.",
-    "resume": "Use --resume to continue it.",
+    "genes_or_maps": "Leave out either --gene or --maps-only.",
+    "genome": "Give this file with --genome.",
+    "maps_only": "Use --maps-only to make a report without these data.",
+    "model_of": "Use --model-of to choose the model of another epigenome.",
+    "name": "Use --name <epigenome>-<mark> to give them.",
     "out": "Choose another directory with --out.",
+    "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
+    "resume_or_force": "Use --resume to continue it, or --force to replace it.",
+    "run_data": "Give FEATURES and --expression.",
+    "samples": "Use --samples TABLE to list the files in a table.",
+    "wait_or_out": "Wait for it to finish, or choose another directory with --out.",
 }
-# Parameters whose option has another name.
-_OPTIONS = {"container": "--format"}
+# Options and arguments whose name differs from the parameter of the library.
+OPTIONS: Final = {"container": "--format", "n_genes": "--genes", "reads": "READS"}
 
 
 def explain(error: DeepchromeError) -> str:
-    """Return the message of an error, with options in place of parameters."""
+    """Return the message of an error, with options in place of parameters and advice on what to do."""
     if isinstance(error, ParameterError):
-        option = _OPTIONS.get(error.parameter, "--" + error.parameter.replace("_", "-"))
-        return str(error).replace(error.parameter, option, 1)
+        return option_name(error.parameter) + str(error).removeprefix(error.parameter)
     advice = REMEDIES.get(error.remedy, "")
     return f"{str(error).rstrip('.')}. {advice}" if advice else str(error)
+
+
+def option_name(parameter: str) -> str:
+    """Return the option that sets a parameter of the library."""
+    return OPTIONS.get(parameter, "--" + parameter.replace("_", "-"))

@@ -1,19 +1,17 @@
-"""What the engine's commands show: progress on a terminal, tables at the end."""
+"""Output of ``dc featurize``: progress on a terminal, messages, and the table at the end."""
 
-import json
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from deepchrome.cli.tables import print_table
+from deepchrome.cli.remedies import explain
+from deepchrome.cli.tables import print_json, print_table
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.features.featurize import FeaturizeObserver
+from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
@@ -21,159 +19,166 @@ from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+COLUMNS: Final = ("{task.description}", "bar", "bytes", "time left")
+# A few reads in millions end past their chromosome in sound files; with the wrong genome build, hundreds of times more.
+_SUSPICIOUS_READS: Final = 10
+_SUSPICIOUS_FRACTION: Final = 1e-4
+
 
 class FeaturizeProgress(FeaturizeObserver):
-    """How far the work is: on a terminal a bar over all files and one for each that is being counted, else lines."""
+    """Show progress: bars on a terminal, otherwise a line per file.
 
-    def __init__(self) -> None:
+    The first bar covers the bytes of all files; below it, each file being counted has its own bar.
+
+    Parameters
+    ----------
+    bars
+        Progress bars with COLUMNS; None if standard error is not a terminal.
+
+    Attributes
+    ----------
+    windows
+        The windows to count in; None until counting starts.
+    """
+
+    def __init__(self, bars: "Progress | None") -> None:
         self.windows: Windows | None = None
-        self._bars: Progress | None = None
-        self._all: TaskID | None = None
-        self._each: dict[Sample, TaskID] = {}
+        self._bars = bars
+        self._total_bar: TaskID | None = None
+        self._file_bars: dict[Sample, TaskID] = {}
         self._lock = threading.Lock()
-        self._began = time.perf_counter()
+        self._started = time.perf_counter()
         self._sizes: dict[Sample, int] = {}
         self._bytes: dict[Sample, int] = {}
-        self._lines: dict[Sample, int] = {}
-        self._n_done = 0
+        self._reads: dict[Sample, int] = {}
+        self._n_finished = 0
 
-    def __enter__(self) -> "FeaturizeProgress":
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    def on_decision(self, decision: ReuseDecision) -> None:
+        """Print which epigenomes are kept or counted again, and why."""
+        if decision.action == "keep":
+            self._print(f"{decision.epigenome}: {decision.why}, kept")
+        elif decision.action == "redo":
+            self._print(f"{decision.epigenome}: counted again: {decision.why}")
 
-            text = TextColumn("{task.description}", markup=False)
-            columns = (text, BarColumn(), DownloadColumn(), TimeRemainingColumn())
-            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._bars:
-            self._bars.stop()
-
-    def judged(self, verdict: ReuseDecision) -> None:
-        """Say what is kept, what is made anew, and why."""
-        if verdict.action == "keep":
-            self._say(f"{verdict.epigenome}: {verdict.why}, kept")
-        elif verdict.action == "redo":
-            self._say(f"{verdict.epigenome}: counted again: {verdict.why}")
-
-    def told(self, line: str) -> None:
-        """Say it."""
+    def on_message(self, line: str) -> None:
+        """Print a message."""
         typer.echo(line, err=True)
 
-    def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
-        """Set the bar to the bytes of all files; without a total if one of them is a stream."""
+    def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
+        """Show the bar over all files. Its total is unknown if any of them is a stream."""
         self.windows = windows
-        self._began = time.perf_counter()
+        self._started = time.perf_counter()
         self._sizes = {sample: path.stat().st_size for sample in samples if (path := Path(sample.path)).is_file()}
-        self._lines = dict.fromkeys(samples, 0)
+        self._reads = dict.fromkeys(samples, 0)
         total = sum(self._sizes.values()) if len(self._sizes) == len(samples) else None
         if self._bars and samples:
-            self._all = self._bars.add_task("counting", total=total)
+            self._total_bar = self._bars.add_task("counting", total=total)
 
-    def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
+    def on_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
         """Move the bars."""
-        if not self._bars or self._all is None:
+        if not self._bars or self._total_bar is None:
             return
         with self._lock:
-            self._bytes[sample], self._lines[sample] = bytes_read, lines
-            done = sum(self._bytes.values())
-            if sample not in self._each:
+            self._bytes[sample], self._reads[sample] = bytes_read, lines
+            total_bytes = sum(self._bytes.values())
+            if sample not in self._file_bars:
                 name = f"  {sample.epigenome} {sample.mark}"
-                self._each[sample] = self._bars.add_task(name, total=self._sizes.get(sample))
-        self._bars.update(self._each[sample], completed=bytes_read)
-        self._bars.update(self._all, completed=done, description=f"{self._rate():.1f} million reads a second")
+                self._file_bars[sample] = self._bars.add_task(name, total=self._sizes.get(sample))
+        self._bars.update(self._file_bars[sample], completed=bytes_read)
+        self._bars.update(self._total_bar, completed=total_bytes, description=f"{self._speed():.1f} million reads/s")
 
-    def finished(self, outcome: FileOutcome) -> None:
-        """Say at once which file is bad; how far the work is where no bar shows it."""
+    def on_finish(self, outcome: FileOutcome) -> None:
+        """Print the error of a file, or the overall progress if there are no bars."""
         sample = outcome.sample
         with self._lock:
-            self._n_done += 1
+            self._n_finished += 1
             self._bytes[sample] = self._sizes.get(sample, 0)
             if outcome.tally:
-                self._lines[sample] = outcome.tally.reads
-            if self._bars and sample in self._each:
-                self._bars.remove_task(self._each.pop(sample))
-        if self._bars and self._all is not None:
-            self._bars.update(self._all, completed=sum(self._bytes.values()))
+                self._reads[sample] = outcome.tally.reads
+            if self._bars and sample in self._file_bars:
+                self._bars.remove_task(self._file_bars.pop(sample))
+        if self._bars and self._total_bar is not None:
+            self._bars.update(self._total_bar, completed=sum(self._bytes.values()))
         if outcome.error:
-            typer.echo(f"dc: {outcome.error}", err=True)
-        elif outcome.tally and len(self._lines) > 1:
-            self._say(
+            typer.echo(f"dc: {explain(outcome.error)}", err=True)
+        elif outcome.tally and len(self._reads) > 1:
+            self._print(
                 f"{sample.epigenome} {sample.mark}: {outcome.tally.reads:,} reads in {outcome.tally.seconds:.1f} s; "
-                f"{self._n_done} of {len(self._lines)} files, {self._rate():.1f} million reads a second{self._left()}"
+                f"{self._n_finished} of {len(self._reads)} files, {self._speed():.1f} million reads/s"
+                f"{self._time_left()}"
             )
 
-    def _rate(self) -> float:
-        return sum(self._lines.values()) / (time.perf_counter() - self._began) / 1e6
+    def _speed(self) -> float:
+        """Return the speed so far, in millions of reads per second."""
+        return sum(self._reads.values()) / (time.perf_counter() - self._started) / 1e6
 
-    def _left(self) -> str:
-        """Estimate from the bytes done what is left, as a clause; nothing where there is nothing to go by."""
+    def _time_left(self) -> str:
+        """Estimate the remaining time from the bytes counted; return an empty text if it is unknown."""
         done, total = sum(self._bytes.values()), sum(self._sizes.values())
-        if self._n_done == len(self._lines) or not done or len(self._sizes) < len(self._lines):
+        if self._n_finished == len(self._reads) or not done or len(self._sizes) < len(self._reads):
             return ""
-        seconds = (time.perf_counter() - self._began) * (total - done) / done
+        seconds = (time.perf_counter() - self._started) * (total - done) / done
         return f", {seconds / 60:.0f} minutes left" if seconds > 90 else f", {seconds:.0f} seconds left"
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if not self._bars:
             typer.echo(line, err=True)
 
 
 def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out: Path, as_json: bool) -> None:
-    """Print the closing table, and say what is special about the genes."""
+    """Print the table of files, then warnings and the number of epigenomes written."""
     rows = [outcome.row() for outcome in outcomes]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
     else:
         print_table(SUMMARY_COLUMNS, [tuple(row.values()) for row in rows])
     if windows:
-        _tell_of_genes(windows)
-        _tell_of_place(outcomes, windows)
+        _warn_about_genes(windows)
+        _warn_about_genome(outcomes, windows)
+    epigenomes = {outcome.sample.epigenome for outcome in outcomes}
+    if not epigenomes:
+        typer.echo(f"{out}: this shard contains no epigenomes; nothing to do", err=True)
+        return
     failed = {outcome.sample.epigenome for outcome in outcomes if outcome.error}
     kept = {outcome.sample.epigenome for outcome in outcomes if outcome.kept}
-    everything = {outcome.sample.epigenome for outcome in outcomes}
-    if not everything:
-        typer.echo(f"{out}: no epigenome is in this part; nothing to do", err=True)
-        return
-    had = f", {len(kept)} kept as they were" if kept else ""
-    had += (
-        f", {len(failed)} failed ({', '.join(sorted(failed)[:3])}{', ...' if len(failed) > 3 else ''})"
-        if failed
-        else ""
-    )
-    written = len(everything - failed - kept)
-    typer.echo(f"{out}: {written} of {len(everything)} epigenomes written{had}, and summary.tsv", err=True)
+    line = f"{out}: {len(epigenomes - failed - kept)} of {len(epigenomes)} epigenomes written"
+    if kept:
+        line += f", {len(kept)} kept"
+    if failed:
+        line += f", {len(failed)} failed ({_first_three(sorted(failed))})"
+    typer.echo(f"{line}. See summary.tsv.", err=True)
 
 
-# Real files have a few such reads in millions; the wrong build has hundreds of times as many.
-_SUSPICIOUS_PAST_END = 1e-4
-
-
-def _tell_of_place(outcomes: Sequence[FileOutcome], windows: Windows) -> None:
-    """Say it where reads lie as if they were of another genome build."""
+def _warn_about_genome(outcomes: Sequence[FileOutcome], windows: Windows) -> None:
+    """Warn if so many reads end past their chromosome that they seem to be from another genome build."""
     for outcome in outcomes:
-        if outcome.tally and outcome.tally.past_end > 10 + _SUSPICIOUS_PAST_END * outcome.tally.reads:
+        tally = outcome.tally
+        if tally and tally.past_end > _SUSPICIOUS_READS + _SUSPICIOUS_FRACTION * tally.reads:
             typer.echo(
-                f"{outcome.sample.shown_path}: {outcome.tally.past_end:,} of {outcome.tally.reads:,} reads end beyond "
-                f"their chromosome: is {windows.genome.name} the genome they were aligned to?",
+                f"{outcome.sample.shown_path}: {tally.past_end:,} of {tally.reads:,} reads end past the end of their "
+                f"chromosome. Is {windows.genome.name} the genome they were aligned to?",
                 err=True,
             )
 
 
-def _tell_of_genes(windows: Windows) -> None:
-    """Say on standard error what is special about the genes: none of it is silent."""
+def _warn_about_genes(windows: Windows) -> None:
+    """Report genes on unknown chromosomes, genes near a chromosome end, and repeated gene IDs."""
     genes = windows.genes
-    lost = [i for i, chrom in enumerate(windows.chrom_id) if chrom < 0]
+    unplaced = [gene for gene, chrom in zip(genes.gene_id, windows.chrom_id, strict=True) if chrom < 0]
     notes = {
-        f"lie on chromosomes that {windows.genome.name} lacks; all their bins are 0": [genes.gene_id[i] for i in lost],
-        "reach beyond their chromosome; the bins outside are 0": [genes.gene_id[i] for i in windows.outside],
-        "reach beyond their chromosome and were dropped": list(windows.dropped),
+        f"genes on chromosomes that {windows.genome.name} lacks (all bins are 0)": unplaced,
+        "genes with bins outside their chromosome (these bins are 0)": [genes.gene_id[i] for i in windows.outside],
+        "genes dropped because they have bins outside their chromosome": list(windows.dropped),
     }
     for note, ids in notes.items():
         if ids:
-            typer.echo(f"{len(ids)} genes {note}: {', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}", err=True)
+            typer.echo(f"{note}: {len(ids)}: {_first_three(ids)}", err=True)
     if duplicates := len(genes) - len(set(genes.gene_id)):
-        typer.echo(f"{duplicates} rows repeat a gene id; --unique-genes keeps the first of each", err=True)
+        typer.echo(
+            f"rows that repeat a gene ID: {duplicates}. Use --unique-genes to keep only the first row of each.",
+            err=True,
+        )
+
+
+def _first_three(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -5,35 +5,47 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.options import ForceOption, JsonOption, SeedOption
+from deepchrome.cli.progress import progress_bars
+from deepchrome.cli.tables import print_json
+
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Directory for the reads, genes.tsv, expression.tsv and truth/.")],
-    epigenomes: Annotated[int, typer.Option(help="How many, named E001, E002, E130, ...")] = 2,
-    genes: Annotated[int, typer.Option(help="How many, on hg19.")] = 600,
-    reads: Annotated[int, typer.Option(help="Reads in each file, exactly.")] = 200_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Directory for reads, genes.tsv, expression.tsv and truth/.")],
+    epigenomes: Annotated[int, typer.Option(help="Number of epigenomes, named E001, E002, E130 and so on.")] = 2,
+    genes: Annotated[int, typer.Option(help="Number of genes, on hg19.")] = 600,
+    reads: Annotated[int, typer.Option(help="Number of reads in each file.")] = 200_000,
+    seed: SeedOption = 1,
     marks: Annotated[
-        str, typer.Option(help="Some of the five, separated by commas.")
+        str, typer.Option(help="Names of marks, separated by commas, from the five core marks.")
     ] = "H3K27me3,H3K36me3,H3K4me1,H3K4me3,H3K9me3",
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="The same reads in random order.")] = False,
-    container: Annotated[Literal["gzip", "bgzip", "plain"], typer.Option("--format", help="Of the reads.")] = "gzip",
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier simulation in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Write the reads in random order instead of genome order.")
+    ] = False,
+    container: Annotated[
+        Literal["gzip", "bgzip", "plain"], typer.Option("--format", help="Compression of the files of reads.")
+    ] = "gzip",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Simulate reads, genes and expression, with the truth beside them (docs/simulation.md)."""
-    import json
+    """Simulate reads, genes and expression with known truth.
+
+    The same seed gives the same files. The model is described in docs/simulation.md.
+    """
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from deepchrome.engine.simulation.simulate import simulate as write_simulation
+    from deepchrome.engine.simulation.simulate import simulate as run
 
     names = marks.split(",")
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Simulating", total=epigenomes * len(names))
-        done = write_simulation(
+    n_files = epigenomes * len(names)
+    with progress_bars("{task.description}", "bar", "count", "time left") as bars:
+        task = bars.add_task("Simulating", total=n_files) if bars else None
+
+        def advance(name: str) -> None:
+            if bars and task is not None:
+                bars.update(task, advance=1, description=name)
+
+        simulated = run(
             out,
             epigenomes=epigenomes,
             genes=genes,
@@ -43,10 +55,10 @@ def simulate(
             shuffle=shuffle,
             container=container,
             force=force,
-            on_file=lambda name: progress.update(task, advance=1, description=name),
+            on_file=advance,
         )
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in done], indent=1))
+        print_json([asdict(epigenome) for epigenome in simulated])
     else:
         typer.echo((out / "truth" / "summary.tsv").read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"{out}: {epigenomes * len(names)} files of {reads} reads, genes.tsv, expression.tsv, truth/", err=True)
+    typer.echo(f"{out}: {n_files} files of {reads} reads, genes.tsv, expression.tsv, truth/", err=True)

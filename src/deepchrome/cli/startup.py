@@ -1,4 +1,4 @@
-"""Getting the compiled kernels ready as fast as can be."""
+"""Load the compiled kernels quickly."""
 
 import ctypes
 import gc
@@ -8,18 +8,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Final
 
 import typer
 
-# Of glibc's malloc.h, with what to set them to: nothing is given back, and arrays of up to 32 MB are kept for reuse.
-_MALLOC_OPTIONS = {-1: 2**31 - 1, -2: 64 << 20, -3: 32 << 20}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+# Parameters of mallopt in glibc's malloc.h and their values: never give memory back, and reuse blocks up to 32 MB.
+_MALLOC_OPTIONS: Final = {-1: 2**31 - 1, -2: 64 << 20, -3: 32 << 20}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+_SLOW_SECONDS: Final = 2.0  # loading from the cache takes less than this, compiling takes more
 
 
 def keep_memory() -> None:
-    """Have the memory that one file of reads has used kept for the next.
+    """Let glibc keep freed memory for reuse; do nothing on systems without glibc.
 
-    Every file takes some 20 MB anew; getting them from the system page by page took a sixth of the time of a file
-    of a million reads, and more with several threads, which wait for each other there. Nothing happens without glibc.
+    Counting one file uses about 20 MB. Getting them from the system page by page took a sixth of the time of a file
+    of a million reads, and more with several threads, which wait for each other in the kernel.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -30,14 +32,15 @@ def keep_memory() -> None:
 
 
 def load_kernels() -> None:
-    """Load the kernels from numba's cache; compile them, and say so, where they are not in it yet."""
+    """Load the kernels from numba's cache, or compile them and print a message that explains the delay."""
     keep_memory()
     timer = threading.Timer(
-        2.0, lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True)
+        _SLOW_SECONDS,
+        lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True),
     )
     timer.start()
     collecting = gc.isenabled()
-    gc.disable()  # nothing that is being imported is garbage
+    gc.disable()  # imports create no garbage
     try:
         with _without_blas():
             from deepchrome.engine import kernels
@@ -45,17 +48,17 @@ def load_kernels() -> None:
             kernels.warm_up()
     finally:
         timer.cancel()
-        gc.freeze()  # and none of it will be: let later collections pass it by
+        gc.freeze()  # what was imported stays in use; later collections can skip it
         if collecting:
             gc.enable()
 
 
 @contextmanager
 def _without_blas() -> Iterator[None]:
-    """Keep numba from importing scipy.linalg, a fifth of the time to start, for products that no kernel has.
+    """Keep numba from importing scipy.linalg, which takes a fifth of the start-up time.
 
-    While it starts, numba asks only whether that module can be imported; it imports it again where
-    a matrix product is compiled, so that nothing is lost by answering without the import.
+    On import, numba only checks that the module exists. It imports the module again when it compiles a matrix
+    product, and no kernel has one.
     """
     names = ("scipy.linalg", "scipy.linalg.cython_blas")
     if names[0] in sys.modules or importlib.util.find_spec("scipy") is None:

@@ -1,5 +1,6 @@
-"""Tables on stdout: drawn on a terminal, tab separated for other programs."""
+"""Tables on standard output: drawn on a terminal, tab-separated for other programs, or as JSON."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -14,8 +15,11 @@ Cell = str | int | float | None
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print rows under their column names; fractions with four decimals, nothing for ``None``."""
-    texts = [[_text(cell) for cell in row] for row in rows]
+    """Print rows below their column names.
+
+    Fractions get four decimals; ``None`` becomes an empty cell.
+    """
+    texts = [[_format_cell(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in (columns, *texts):
             typer.echo("\t".join(line))
@@ -32,13 +36,26 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     Console().print(table)
 
 
-def _text(cell: Cell) -> str:
+def _format_cell(cell: Cell) -> str:
     if cell is None:
         return ""
     return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
 
 
-def print_rows(rows: "Sequence[DataclassInstance]", narrow: tuple[str, ...]) -> None:
-    """Print dataclasses as a table: all columns, or on a terminal those that fit in 80 characters."""
-    names = narrow if sys.stdout.isatty() else tuple(field.name for field in fields(rows[0]))
+def print_rows(rows: "Sequence[DataclassInstance]", terminal_columns: tuple[str, ...]) -> None:
+    """Print dataclass instances as a table.
+
+    Parameters
+    ----------
+    rows
+        One dataclass instance per row; at least one.
+    terminal_columns
+        The fields to show on a terminal, few enough to fit in 80 characters. Other programs get all fields.
+    """
+    names = terminal_columns if sys.stdout.isatty() else tuple(field.name for field in fields(rows[0]))
     print_table(names, [[getattr(row, name) for name in names] for row in rows])
+
+
+def print_json(document: object) -> None:
+    """Print a document as indented JSON."""
+    typer.echo(json.dumps(document, indent=1))

@@ -1,171 +1,221 @@
 """The command ``dc train``."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from deepchrome.cli.options import (
+    DeviceOption,
+    EpigenomesOption,
+    ExpressionOption,
+    JsonOption,
+    MarksOption,
+    SchedulerOption,
+    ThreadsOption,
+    parse_names,
+)
+from deepchrome.cli.progress import progress_bars
+from deepchrome.cli.remedies import option_name
+from deepchrome.cli.tables import print_json, print_rows
 from deepchrome.errors import BadDataError, UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from deepchrome.train.datasets.dataset import Dataset, LoadReport
     from deepchrome.train.fitting.config import EpochRecord
-    from deepchrome.train.run.trainer import EpochCallback
-from deepchrome.cli.options import Device
-from deepchrome.cli.tables import print_rows
+
+# Defaults that depend on --protocol, as the help shows them; a test compares them with the protocols.
+DEFAULTS: Final = {
+    "label_rule": "numeric; published with --protocol published",
+    "split": "published",
+    "orient": "strand; genomic with --protocol published",
+    "transform": "log1p; counts with --protocol published",
+    "epochs": "100; 99 with --protocol published",
+    "batch_size": "64; 1 with --protocol published",
+    "optimizer": "sgd",
+    "lr": "0.01; 0.001 with --protocol published",
+    "momentum": "0.9; 0 with --protocol published",
+    "lr_decay": "0; 1e-07 with --protocol published",
+}
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="RUN directory: models, predictions, metrics, summary.")],
+    out: Annotated[Path, typer.Option(help="Run directory for models, predictions, metrics and summary.")],
     features: Annotated[
-        Path | None, typer.Argument(help="What dc featurize wrote: a directory, or one file of it.")
+        Path | None,
+        typer.Argument(metavar="FEATURES", help="Directory written by dc featurize, or one Parquet file from it."),
     ] = None,
-    expression: Annotated[Path | None, typer.Option(help="RPKM per gene and epigenome (TSV).")] = None,
+    expression: ExpressionOption = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Instead: a directory with train.csv, valid.csv, test.csv in DeepChrome's format."),
+        typer.Option(help="Train on DeepChrome's text format: a directory with train.csv, valid.csv and test.csv."),
     ] = None,
     model: Annotated[
         Literal["deepchrome", "attentivechrome", "logistic", "random-forest", "svm"],
-        typer.Option(help="Two networks, three baselines."),
+        typer.Option(help="Model to train: one of two networks or three baselines."),
     ] = "deepchrome",
     protocol: Annotated[
         Literal["best", "published"],
-        typer.Option(help="Defaults of the options marked *: what scores best, or what was done in 2016."),
+        typer.Option(help="Set of defaults. best: the highest known scores. published: as in the 2016 paper."),
     ] = "best",
-    epigenomes: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
-    marks: Annotated[str | None, typer.Option(help="Some of the features' marks, separated by commas.")] = None,
+    epigenomes: EpigenomesOption = "all",
+    marks: MarksOption = None,
     label_rule: Annotated[
         Literal["numeric", "published"] | None,
         typer.Option(
-            help="* RPKM above the median (numeric), or the string comparison of 2016.", show_default="numeric"
+            help="numeric: on if RPKM is above the median. published: the text comparison of 2016.",
+            show_default=DEFAULTS["label_rule"],
         ),
     ] = None,
     split: Annotated[
         Literal["published", "random", "chromosome"] | None,
-        typer.Option(help="* Thirds in the order of gene ids; or by --seed.", show_default="published"),
+        typer.Option(
+            help="published: thirds in the order of gene ids. random: groups of overlapping genes. "
+            "chromosome: whole chromosomes.",
+            show_default=DEFAULTS["split"],
+        ),
     ] = None,
     n_train: Annotated[
-        int | None, typer.Option(help="Training genes; half of the rest validates. Default: a third.")
+        int | None,
+        typer.Option(
+            help="Number of training genes. Half of the other genes are for validation.", show_default="a third"
+        ),
     ] = None,
     orient: Annotated[
         Literal["genomic", "strand"] | None,
-        typer.Option(help="* Bins as stored, or 5'→3' along the gene.", show_default="strand"),
+        typer.Option(
+            help="Order of the bins. genomic: along the chromosome. strand: 5'→3' along the gene.",
+            show_default=DEFAULTS["orient"],
+        ),
     ] = None,
     transform: Annotated[
-        Literal["counts", "log1p"] | None, typer.Option(help="* Of the counts.", show_default="log1p")
+        Literal["counts", "log1p"] | None,
+        typer.Option(help="Use counts, or ln(1 + count).", show_default=DEFAULTS["transform"]),
     ] = None,
     library_size: Annotated[
-        bool, typer.Option("--library-size", help="Scale every mark to 30 million reads first.")
+        bool, typer.Option("--library-size", help="Scale the counts of every mark to 30 million reads.")
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option(help="* The best by validation AUROC is kept.", show_default="100")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over the training genes. The epoch with the best validation AUROC is kept.",
+            show_default=DEFAULTS["epochs"],
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="* Genes per step.", show_default="64")] = None,
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"] | None, typer.Option(help="*", show_default="sgd")] = None,
-    lr: Annotated[float | None, typer.Option(help="* Learning rate.", show_default="0.01")] = None,
-    momentum: Annotated[float | None, typer.Option(help="* Of sgd.", show_default="0.9")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Genes per step.", show_default=DEFAULTS["batch_size"])
+    ] = None,
+    optimizer: Annotated[
+        Literal["sgd", "adam", "adamw"] | None,
+        typer.Option(help="Optimizer of PyTorch.", show_default=DEFAULTS["optimizer"]),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default=DEFAULTS["lr"])] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Momentum of the sgd optimizer.", show_default=DEFAULTS["momentum"])
+    ] = None,
     lr_decay: Annotated[
-        float | None, typer.Option(help="* Step t uses lr / (1 + t * decay).", show_default="0")
+        float | None,
+        typer.Option(help="Learning rate decay: step t uses lr / (1 + t * decay).", show_default=DEFAULTS["lr_decay"]),
     ] = None,
-    weight_decay: Annotated[float, typer.Option(help="L2, or decoupled with adamw.")] = 0.0,
-    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a better one; 0: never.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of split, initial weights, order of genes and dropout.")] = 1,
-    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = "auto",
+    weight_decay: Annotated[
+        float, typer.Option(min=0, help="Weight decay: an L2 penalty, or decoupled with adamw.")
+    ] = 0.0,
+    patience: Annotated[
+        int,
+        typer.Option(min=0, help="Stop after this many epochs without a better validation AUROC; 0 to never stop."),
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of split, initial weights, order of genes and dropout.")] = 1,
+    device: DeviceOption = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "tf32", "bf16"], typer.Option(help="auto: tf32 on a GPU, else fp32.")
+        Literal["auto", "fp32", "tf32", "bf16"],
+        typer.Option(help="Precision of matrix products. auto: tf32 on a GPU, fp32 on a CPU."),
     ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", "-t", help="CPU cores.", show_default="all usable")
-    ] = None,
+    threads: ThreadsOption = None,
     group_size: Annotated[
-        int | None, typer.Option(help="Models trained together.", show_default="1 on a CPU, what fits on a GPU")
+        int | None,
+        typer.Option(
+            min=1, help="Number of models trained together.", show_default="1 on a CPU; what fits in memory on a GPU"
+        ),
     ] = None,
     checkpoint_seconds: Annotated[
         float | None,
-        typer.Option(help="Least time between checkpoints of a model.", show_default="0 on a CPU, 60 on a GPU"),
+        typer.Option(
+            min=0, help="Minimum time between checkpoints of a model (s).", show_default="0 on a CPU; 60 on a GPU"
+        ),
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Train on a running Dask cluster: tcp://host:port, or a scheduler file.")
-    ] = None,
-    log: Annotated[Path | None, typer.Option(help="A JSON line for every epoch of every model.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, if one is there.")] = False,
+    scheduler: SchedulerOption = None,
+    log: Annotated[Path | None, typer.Option(help="Write a JSON line to this file for every epoch of a model.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start a new one.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a model per epigenome, all at once, and say how well they do on genes they have not seen."""
-    if (csv is None) == (features is None):
-        raise UsageError("give FEATURES and --expression, or --csv DIR")
-    if features is not None and expression is None:
-        raise UsageError("--expression FILE is needed: labels are made from it")
-    of_data = {"label_rule": label_rule, "split": split, "orient": orient}
-    if csv is not None:
-        not_with_csv = {**of_data, "n_train": n_train, "marks": marks, "library_size": library_size or None}
-        if strange := [name for name, value in not_with_csv.items() if value is not None]:
-            raise UsageError(
-                f"--{strange[0].replace('_', '-')} does not go with --csv: those files are split and labelled"
-            )
-    for name, count in (("--threads", threads), ("--group-size", group_size)):
-        if count is not None and count < 1:
-            raise UsageError(f"{name} {count} makes no sense")
-    from deepchrome.train.datasets.dataset import load_datasets
-    from deepchrome.train.datasets.deepchrome_csv import load_csv
-    from deepchrome.train.fitting.config import FitConfig, Placement
-    from deepchrome.train.run.directory import check_run_directory
-    from deepchrome.train.run.protocols import PROTOCOLS
-    from deepchrome.train.run.trainer import train_run
+    """Train one model per epigenome and test it on unseen genes.
 
-    of_fit = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr}
-    of_fit |= {"momentum": momentum, "lr_decay": lr_decay}
-    given = {name: value for name, value in {**of_data, "transform": transform, **of_fit}.items() if value is not None}
-    choice = {**PROTOCOLS[protocol], **given}
-    config = FitConfig(
+    Give FEATURES and --expression, or --csv.
+    """
+    if (csv is None) == (features is None):
+        raise UsageError("give either FEATURES and --expression, or --csv")
+    if features is not None and expression is None:
+        raise UsageError("--expression is needed to label the genes of FEATURES")
+    if csv is not None:
+        not_for_csv: dict[str, object] = {"label_rule": label_rule, "split": split, "orient": orient}
+        not_for_csv |= {"n_train": n_train, "marks": marks, "library_size": library_size or None}
+        if given := [name for name, value in not_for_csv.items() if value is not None]:
+            raise UsageError(
+                f"{option_name(given[0])} cannot be combined with --csv: the files fix labels, split and inputs"
+            )
+    from deepchrome.train.datasets.inputs import InputOptions
+    from deepchrome.train.datasets.source import DataSource, FeatureSource, TextSource
+    from deepchrome.train.fitting.config import Placement
+    from deepchrome.train.run.protocols import PROTOCOLS
+    from deepchrome.train.run.train import RunOptions, train_models
+
+    defaults = PROTOCOLS[protocol]
+    fit_options = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr}
+    fit_options |= {"momentum": momentum, "lr_decay": lr_decay}
+    config = replace(
+        defaults.fit,
         model=model,
-        **{name: choice[name] for name in of_fit},
         weight_decay=weight_decay,
         patience=patience,
         seed=seed,
         precision=precision,
+        **{name: value for name, value in fit_options.items() if value is not None},  # type: ignore[arg-type]
     )
-    check_run_directory(out, force=force, resume=resume)
+    inputs = InputOptions(
+        orient or defaults.inputs.orient,
+        transform or defaults.inputs.transform,
+        library_size,
+        None if marks is None else tuple(marks.split(",")),
+    )
     if csv is not None:
-        datasets, report = load_csv(csv, transform=choice["transform"], expression=expression)
-        origin: dict[str, Any] = {"csv": str(csv.resolve())}
-    elif features is not None and expression is not None:
-        made = {"label_rule": choice["label_rule"], "split": choice["split"], "seed": seed, "n_train": n_train}
-        datasets, report = load_datasets(
-            features,
-            expression,
-            epigenomes=None if epigenomes == "all" else epigenomes.split(","),
-            orient=choice["orient"],
-            transform=choice["transform"],
-            library_size=library_size,
-            marks=None if marks is None else marks.split(","),
-            **made,
+        source: DataSource = TextSource(csv, expression)
+    else:
+        assert features is not None
+        assert expression is not None
+        source = FeatureSource(
+            features, expression, label_rule or defaults.label_rule, split or defaults.split, seed, n_train
         )
-        origin = {"features": str(features.resolve()), "expression": str(expression.resolve()), **made}
-    for note in report.notes:
-        typer.echo(f"dc train: {note}", err=True)
-    with _progress(len(datasets) * config.epochs) as on_epoch:
-        summary = train_run(
+    with progress_bars(*_COLUMNS) as bars:
+        progress = _TrainProgress(bars, config.epochs)
+        summary = train_models(
+            source,
             out,
-            datasets,
-            report.inputs,
-            config,
-            Placement(device, threads, group_size),
-            origin=origin,
-            force=force,
-            resume=resume,
-            checkpoint_seconds=checkpoint_seconds,
-            log=log,
-            on_epoch=on_epoch,
-            scheduler=scheduler,
+            epigenomes=parse_names(epigenomes),
+            inputs=inputs,
+            config=config,
+            placement=Placement(device, threads, group_size),
+            options=RunOptions(force, resume, checkpoint_seconds, log, scheduler),
+            on_loaded=progress.on_loaded,
+            on_epoch=progress.on_epoch,
         )
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in summary], indent=1))
+        print_json([asdict(row) for row in summary])
     else:
         print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "published_auroc"))
     for row in summary:
@@ -175,34 +225,35 @@ def train(
     if len(areas) > 1:
         typer.echo(f"dc train: mean test AUROC {sum(areas) / len(areas):.4f} over {len(areas)} epigenomes", err=True)
     if failed := [row.epigenome for row in summary if row.valid_auroc is None]:
-        raise BadDataError(f"{', '.join(failed)}: training diverged at once, no model; {out}/summary.tsv says more")
+        raise BadDataError(
+            f"{', '.join(failed)}: no model, because training diverged in the first epoch. See {out}/summary.tsv"
+        )
 
 
-@contextmanager
-def _progress(epochs: int) -> "Iterator[EpochCallback]":
-    """Show epochs of all models on a terminal: done, per second, and the latest loss and AUROC."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+_COLUMNS: Final = ("{task.fields[rate]}", "bar", "count", "time left", "{task.description}")
 
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.fields[rate]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=epochs, rate="")
 
-        def on_epoch(epigenome: str, record: "EpochRecord") -> None:
-            rate = bar.tasks[0].speed
-            bar.update(
-                task,
-                advance=1,
-                rate=f"{rate:.1f} epochs/s" if rate else "",
-                description=f"{epigenome} epoch {record.epoch}: loss {record.train_loss:.3f}, "
-                f"validation AUROC {record.valid_auroc:.4f}",
-            )
+class _TrainProgress:
+    """Print notes about the data, and move one bar over the epochs of all models."""
 
-        yield on_epoch
+    def __init__(self, bars: "Progress | None", epochs: int) -> None:
+        self._bars, self._epochs = bars, epochs
+        self._task: TaskID | None = None
+
+    def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
+        for note in report.notes:
+            typer.echo(f"dc train: {note}", err=True)
+        if self._bars:
+            self._task = self._bars.add_task("", total=len(datasets) * self._epochs, rate="")
+
+    def on_epoch(self, epigenome: str, record: "EpochRecord") -> None:
+        if self._bars is None or self._task is None:
+            return
+        speed = self._bars.tasks[0].speed
+        self._bars.update(
+            self._task,
+            advance=1,
+            rate=f"{speed:.1f} epochs/s" if speed else "",
+            description=f"{epigenome} epoch {record.epoch}: loss {record.train_loss:.3f}, "
+            f"validation AUROC {record.valid_auroc:.4f}",
+        )

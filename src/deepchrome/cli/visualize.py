@@ -6,59 +6,62 @@ from typing import Annotated, Literal
 
 import typer
 
-from deepchrome.cli.tables import print_table
+from deepchrome.cli.options import DeviceOption, JsonOption, RunArgument, ThreadsOption
+from deepchrome.cli.tables import print_json, print_table
 from deepchrome.errors import UsageError
 
 
 def visualize(
-    run: Annotated[Path, typer.Argument(help="What dc train wrote.")],
+    run: RunArgument,
     out: Annotated[Path, typer.Option(help="Directory for report.html, patterns.parquet and figures/.")],
     features: Annotated[
-        Path | None, typer.Argument(help="The run's features, if they have moved; goes with --expression.")
+        Path | None,
+        typer.Argument(metavar="FEATURES", help="Features of the run, if they have moved. Needs --expression."),
     ] = None,
-    expression: Annotated[Path | None, typer.Option(help="The run's expression table, if it has moved.")] = None,
+    expression: Annotated[Path | None, typer.Option(help="Expression table of the run, if it has moved.")] = None,
     recipe: Annotated[
-        Literal["stable", "published"], typer.Option(help="How pattern maps are made; see docs/report.md.")
+        Literal["stable", "published"], typer.Option(help="How pattern maps are computed; see docs/report.md.")
     ] = "stable",
     starts: Annotated[
-        int | None, typer.Option(help="Random starts per map.", show_default="8, or 1 if published")
+        int | None, typer.Option(help="Number of random starts per map.", show_default="8; 1 with --recipe published")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Steps of the optimizer.", show_default="300, or 1000 if published")
+        int | None,
+        typer.Option(help="Number of optimizer steps per map.", show_default="300; 1000 with --recipe published"),
     ] = None,
     style: Annotated[
-        Literal["default", "published"], typer.Option(help="published: the four colour levels of the paper.")
+        Literal["default", "published"],
+        typer.Option(help="Colours of the maps. published: the four levels of the 2016 paper."),
     ] = "default",
     gene: Annotated[
-        list[str] | None, typer.Option(help="A gene, by id or symbol, that the report must have; repeatable.")
+        list[str] | None, typer.Option(help="Id or symbol of a gene that the report must show. Can be repeated.")
     ] = None,
-    maps_only: Annotated[bool, typer.Option("--maps-only", help="From the models alone, without the data.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the random starts.")] = 1,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU if there is one.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", "-t", help="CPU cores.", show_default="all usable")
-    ] = None,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="Show the report to a browser on this machine, until interrupted.")
+    maps_only: Annotated[
+        bool, typer.Option("--maps-only", help="Use the models alone, without the data of the run.")
     ] = False,
-    port: Annotated[int, typer.Option(help="For --serve; 0: any that is free.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 1,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the report to browsers on this machine until interrupted.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port for --serve; 0 for any free port.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the report in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """See what the models learned: pattern maps, the evidence for them, and a report to open in a browser."""
+    """Write a report that shows what the models of a run learned.
+
+    The report opens in a browser. It has pattern maps, the evidence for them in the data, and single genes.
+    """
     if (features is None) != (expression is None):
-        raise UsageError("FEATURES and --expression go together")
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads} makes no sense")
-    if seed < 0:
-        raise UsageError(f"--seed {seed} makes no sense")
+        raise UsageError("FEATURES and --expression must be given together")
     from deepchrome.train.fitting.config import Placement
     from deepchrome.train.report.page import serve_report
     from deepchrome.train.report.patterns import RECIPES
-    from deepchrome.train.report.visualize import visualize as make
+    from deepchrome.train.report.visualize import visualize as make_report
 
     changed = {name: value for name, value in (("starts", starts), ("steps", steps)) if value is not None}
-    made = make(
+    made = make_report(
         run,
         out,
         recipe=replace(RECIPES[recipe], **changed),  # type: ignore[arg-type]
@@ -74,9 +77,7 @@ def visualize(
     )
     columns = ("epigenome", "class", "mark", "mean_value", "active_bins", "correlation_with_observed")
     if as_json:
-        import json
-
-        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in made.rows], indent=1))
+        print_json([dict(zip(columns, row, strict=True)) for row in made.rows])
     else:
         print_table(columns, made.rows)
     for note in made.notes:
@@ -84,5 +85,5 @@ def visualize(
     typer.echo(f"dc visualize: {made.report} ({made.report_bytes / 1e6:.1f} MB), {len(made.figures)} figures", err=True)
     if serve:
         with serve_report(made.report, port) as (address, wait):
-            typer.echo(f"dc visualize: {address} (for this machine only; Ctrl-C ends it)", err=True)
+            typer.echo(f"dc visualize: {address} (for this machine only; press Ctrl-C to stop)", err=True)
             wait()

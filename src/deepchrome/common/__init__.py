@@ -1,1 +1,1 @@
-"""What the engine and the trainer both need."""
+"""Helpers that both the engine and the trainer use."""

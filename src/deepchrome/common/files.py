@@ -1,4 +1,4 @@
-"""Output that appears whole or not at all, and that one run at a time writes."""
+"""Write output files atomically, and let only one run write to an output at a time."""
 
 import getpass
 import os
@@ -14,26 +14,28 @@ from filelock import FileLock, Timeout
 from deepchrome.errors import StorageError
 
 _SUFFIX = ".part"
-_REMAINS = f".????????{_SUFFIX}"  # what mkstemp adds to a name
+_RANDOM_SUFFIX = f".????????{_SUFFIX}"  # glob pattern of what mkstemp appends to a name
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it takes that name at once, else it is removed.
+    """Yield a temporary path in the directory of ``path``; on success, rename it to ``path``.
+
+    After an error the temporary file is removed, and an existing file at ``path`` is unchanged.
 
     Raises
     ------
     StorageError
-        The directory cannot be written, or the disk is full. What stood at ``path`` still stands.
+        The directory cannot be written, or the disk is full.
     """
     temporary: Path | None = None
     try:
-        # Beside the target: os.replace is atomic only within one file system.
+        # In the directory of the target, because os.replace is atomic only within one file system.
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=_SUFFIX, dir=path.parent)
         os.close(handle)
-        temporary = Path(name)
+        temporary = Path(name)  # guard: atomic-output
         yield temporary
-        # mkstemp makes private files; an output gets the permissions any new file would.
+        # mkstemp makes private files. Give the output the permissions of any new file.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -42,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be written ({error.strerror or error}); what stood there is untouched"
+            f"{path}: cannot be written ({error.strerror or error}). An existing file is unchanged."
         ) from error
     finally:
         if temporary is not None:
@@ -51,46 +53,51 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def output_lock(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> Iterator[None]:
-    """Make a directory if need be, and keep other runs from writing the same into it meanwhile.
+    """Create an output directory if necessary, and lock it or some of its files against other runs.
 
-    The locks are the operating system's: they end with the process, however that ends. What a killed
-    process has left half-written is removed.
+    The operating system releases the locks when the process ends, even if it is killed. Temporary files that a
+    killed process left behind are removed.
 
     Parameters
     ----------
     directory
-        Where output goes.
+        The output directory.
     names
-        The files that are written there, each with a lock of its own: runs that write others may work beside
-        this one. By default one lock is for the whole directory, among runs that take it.
+        The files to lock. Runs that write other files of the directory may work at the same time. If empty,
+        one lock covers the whole directory; it excludes only runs that also lock the whole directory.
     wait
-        How many seconds to wait for a run that holds it.
+        How long to wait for a run that holds a lock, in seconds.
 
     Raises
     ------
     StorageError
-        Another run holds it (the message says which), or the directory cannot be made or written.
+        Another run holds a lock (the message names its process), or the directory cannot be created or written.
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not names:
-                # Files with locks of their own may be in the making there: their remains are not ours to clear.
-                remains = [] if state_directory(directory).exists() else directory.glob(f".*{_REMAINS}")
-                held.enter_context(_locked(directory / ".lock", str(directory), remains, wait))
-            _raise_limit(len(names))
+                # Where files have their own locks, another run may still be writing these temporary files.
+                leftovers = [] if state_directory(directory).exists() else directory.glob(f".*{_RANDOM_SUFFIX}")
+                locks.enter_context(_hold_lock(directory / ".lock", directory, leftovers, wait))
+            _allow_open_files(len(names))
             for name in names:
                 state_directory(directory).mkdir(exist_ok=True)
                 lock = state_directory(directory) / f"{name}.lock"
-                own = directory.glob(f".{name[:100]}{_REMAINS}")
-                held.enter_context(_locked(lock, str(directory / name), own, wait))
+                leftovers = directory.glob(f".{name[:100]}{_RANDOM_SUFFIX}")
+                locks.enter_context(_hold_lock(lock, directory / name, leftovers, wait))
         except OSError as error:
             raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
         yield
 
 
-def _raise_limit(n: int) -> None:
-    """Let this process hold ``n`` locks, as far as the system lets it: each is an open file."""
+def state_directory(directory: Path) -> Path:
+    """Return the hidden subdirectory of an output directory that holds locks and notes of earlier runs."""
+    return directory / ".deepchrome"
+
+
+def _allow_open_files(n: int) -> None:
+    """Raise this process's limit on open files to make room for ``n`` locks, as far as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if n > soft // 2:
         wanted = soft + n if hard == resource.RLIM_INFINITY else min(soft + n, hard)
@@ -98,38 +105,36 @@ def _raise_limit(n: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def state_directory(directory: Path) -> Path:
-    """Return the hidden directory for locks, and for what runs remember of the output in ``directory``."""
-    return directory / ".deepchrome"
-
-
 @contextmanager
-def _locked(path: Path, what: str, remains: Iterable[Path], wait: float) -> Iterator[None]:
-    """Hold one lock, say beside it who does, and clear away what a killed holder has left."""
-    holder = path.with_name(f"{path.name}.holder")
+def _hold_lock(path: Path, output: Path, leftovers: Iterable[Path], wait: float) -> Iterator[None]:
+    """Hold the lock of ``output``, name the holder in a file beside it, and remove files of killed runs."""
+    holder_file = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, timeout=wait)
     try:
-        lock.acquire()
+        lock.acquire()  # guard: output-lock
     except Timeout:
-        try:
-            who = holder.read_text(encoding="utf-8")
-        except OSError:  # it holds the lock, but has not yet said so, or no longer does
-            who = ""
-        who = who or "another process"
-        raise StorageError(f"{what}: {who} is writing there; wait for it, or choose another --out") from None
+        raise StorageError(f"{output}: {_read_holder(holder_file)} is writing there", remedy="wait_or_out") from None
     try:
-        holder.write_text(f"process {os.getpid()} of {_user()} on {socket.gethostname()}", encoding="utf-8")
-        for stale in remains:
-            if stale.is_file():
-                stale.unlink()
+        holder_file.write_text(f"process {os.getpid()} of {_user_name()} on {socket.gethostname()}", encoding="utf-8")
+        for leftover in leftovers:
+            if leftover.is_file():
+                leftover.unlink()  # guard: leftover-files
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        holder_file.unlink(missing_ok=True)
         lock.release()
 
 
-def _user() -> str:
+def _read_holder(holder_file: Path) -> str:
+    try:
+        holder = holder_file.read_text(encoding="utf-8")
+    except OSError:  # the holder has not written it yet, or has just removed it
+        holder = ""
+    return holder or "another process"
+
+
+def _user_name() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # in a container the user may have a number and no name
+    except (KeyError, OSError):  # in a container, a user may have a number but no name
         return "an unnamed user"

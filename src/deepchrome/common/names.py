@@ -1,4 +1,4 @@
-"""Names that become file names, and the names of the three parts of a split."""
+"""Checks of names that become file names, and the names of the three parts of a split."""
 
 import re
 from collections.abc import Iterable
@@ -11,14 +11,16 @@ _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 
 def check_name(name: str, what: str, where: str) -> str:
-    """Return ``name`` if it is safe as a file name and a column name.
+    """Return ``name`` if it is safe as a file name and as a column name.
 
     Parameters
     ----------
     name
         The name to check.
-    what, where
-        What it names (``an epigenome``) and where it was found (``samples.tsv:3``), for the error message.
+    what
+        What the name is for, such as ``an epigenome``; used in the error message.
+    where
+        Where the name was found, such as ``samples.tsv:3``; used in the error message.
 
     Raises
     ------
@@ -27,12 +29,12 @@ def check_name(name: str, what: str, where: str) -> str:
     """
     if not _SAFE_NAME.fullmatch(name) or name in {".", ".."}:  # guard: safe-names
         raise BadDataError(
-            f"{where}: {name[:80]!r} cannot name {what}. Use 1 to 64 letters, digits, '.', '_', '+' and '-'"
+            f"{where}: {name[:80]!r} cannot name {what}. Use 1 to 64 letters, digits, '.', '_', '+' and '-'."
         )
     return name
 
 
 def check_names(names: Iterable[str], what: str, where: str) -> None:
-    """Check every name as :func:`check_name` does."""
+    """Check every name with :func:`check_name`."""
     for name in names:
         check_name(name, what, where)

@@ -1,4 +1,4 @@
-"""Where files are counted and models trained: the threads of this process, or the workers of a Dask cluster."""
+"""Run tasks in the threads of this process or on the workers of a Dask cluster."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,57 +7,59 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from deepchrome.errors import BadDataError, DeepchromeError, StorageError, UsageError
+from deepchrome.errors import BadDataError, DeepchromeError, ParameterError, StorageError, UsageError
 from deepchrome.version import VERSION
 
 T = TypeVar("T")
 
-# How often a task that could not read or write its files is tried again, on whichever worker is free.
+# How often Dask repeats a failed task, on any free worker. A worker may fail to read a file that others can read.
 RETRIES = 2
 _CONNECT_SECONDS = 30
 _LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.utils")
-# A cluster that grows with its work must see some, also while it has no worker.
-_LEAST_SUBMITTED = 32
+# An adaptive cluster starts workers only when it sees tasks, so submit some even while it has none.
+_MIN_PENDING = 32
 
 
 class Pool(Protocol):
-    """Runs functions elsewhere.
+    """Runs tasks in other threads or processes.
 
     Attributes
     ----------
     is_remote
-        Whether what is handed over leaves this process: then it must not be changed, and no callback comes back.
+        Whether tasks run in other processes. Then tasks get copies of their arguments, and callbacks do not work.
     """
 
     is_remote: bool
 
     def share(self, value: T) -> T:
-        """Hand over a value that many tasks need; pass what this returns to :meth:`submit`."""
+        """Prepare a value that many tasks need; pass the returned value to :meth:`submit`."""
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Run a function of a module on shared and other arguments."""
+        """Start a module-level function as a task."""
 
     def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Run a function in this process, in its turn: what was submitted to run here before comes first."""
+        """Start a function as a task in this process, after all functions submitted here before."""
 
     def result(self, future: Future[T]) -> T:
-        """Return what a task that has ended came to.
+        """Return the result of a finished task.
 
         Raises
         ------
         StorageError
-            The task itself was lost: its worker died again and again, or the cluster is gone.
+            The task was lost: its workers died repeatedly, or the cluster is gone.
+        DeepchromeError
+            The task raised it.
         """
 
     def room(self) -> int:
-        """Return how many tasks to have submitted at a time: enough for every worker to have a next one."""
+        """Return how many tasks to keep submitted, so that no worker runs out of tasks."""
 
     def workers(self) -> int:
-        """Return how many tasks can run at a time; 0 if there is no worker yet."""
+        """Return how many tasks can run at the same time; 0 if the cluster has no worker yet."""
 
 
 class LocalPool:
-    """Threads of this process."""
+    """A pool of threads of this process."""
 
     is_remote = False
 
@@ -65,26 +67,26 @@ class LocalPool:
         self._executor = executor
         self._slots = slots
 
-    def share(self, value: T) -> T:  # noqa: D102 - of the protocol
+    def share(self, value: T) -> T:  # noqa: D102 - see Pool
         return value
 
-    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - see Pool
         return self._executor.submit(function, *arguments)
 
     submit_here = submit
 
-    def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
+    def result(self, future: Future[T]) -> T:  # noqa: D102 - see Pool
         return future.result()
 
-    def room(self) -> int:  # noqa: D102 - of the protocol
+    def room(self) -> int:  # noqa: D102 - see Pool
         return self._slots + 1
 
-    def workers(self) -> int:  # noqa: D102 - of the protocol
+    def workers(self) -> int:  # noqa: D102 - see Pool
         return self._slots
 
 
 class ClusterPool:
-    """The workers of a running Dask cluster; what a lost one did not finish is done by another."""
+    """The workers of a running Dask cluster. Tasks of a lost worker are repeated on another one."""
 
     is_remote = True
 
@@ -96,59 +98,60 @@ class ClusterPool:
         self._n_submitted = 0
 
     def share(self, value: T) -> T:
-        """Hand over a value once; each worker that needs it fetches it, and a lost copy is made again."""
-        shared: T = self._client.submit(_same, value, pure=False)
+        """Send a value to the cluster once. Each worker fetches it, and Dask replaces lost copies."""
+        # A task, because Dask can repeat a task but cannot restore scattered data.
+        shared: T = self._client.submit(_return_unchanged, value, pure=False)
         return shared
 
-    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
-        self._n_submitted += 1  # first come, first served; Dask by itself keeps no order
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - see Pool
+        self._n_submitted += 1  # as priority, because Dask does not run tasks in the order of submission
         future: Future[T] = Future()
         try:
-            future = self._executor.submit(_run_there, VERSION, function, *arguments, priority=-self._n_submitted)
+            future = self._executor.submit(_run_on_worker, VERSION, function, *arguments, priority=-self._n_submitted)
         except Exception:
-            future.set_exception(self._lost())
+            future.set_exception(self._cluster_lost())
         return future
 
-    def result(self, future: Future[T]) -> T:  # noqa: D102 - of the protocol
+    def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - see Pool
+        return self._here.submit(function, *arguments)
+
+    def result(self, future: Future[T]) -> T:  # noqa: D102 - see Pool
         try:
-            found = future.result()
+            returned = future.result()
         except DeepchromeError:
             raise
         except CancelledError:
-            raise self._lost() from None
+            raise self._cluster_lost() from None
         except Exception as error:
-            # KilledWorker, or a worker on which deepchrome cannot be imported: Dask's words say which.
+            # For example KilledWorker, or a worker that cannot import deepchrome. Dask's message explains it.
             reason = " ".join(str(error).split())[:300]
-            raise StorageError(f"lost on the cluster at {self._address}: {type(error).__name__}: {reason}") from error
-        if isinstance(found, _Hopeless):
-            raise found.error
-        return found
+            raise StorageError(f"lost on the cluster at {self._address} ({type(error).__name__}: {reason})") from error
+        if isinstance(returned, _NonRetryableFailure):
+            raise returned.error
+        return returned
 
-    def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - of the protocol
-        return self._here.submit(function, *arguments)
+    def room(self) -> int:  # noqa: D102 - see Pool
+        return max(_MIN_PENDING, 2 * self.workers())
 
-    def room(self) -> int:  # noqa: D102 - of the protocol
-        return max(_LEAST_SUBMITTED, 2 * self.workers())
-
-    def workers(self) -> int:  # noqa: D102 - of the protocol
+    def workers(self) -> int:  # noqa: D102 - see Pool
         try:
             return int(sum(self._client.nthreads().values()))
-        except Exception:  # the scheduler does not answer; what becomes of the tasks tells whether it is gone
+        except Exception:  # the scheduler does not answer; if it is gone, the tasks fail and report that
             return 0
 
-    def _lost(self) -> StorageError:
+    def _cluster_lost(self) -> StorageError:
         return StorageError(
-            f"the cluster at {self._address} is gone, and this task with it; the same command goes on where it ended"
+            f"the cluster at {self._address} is gone, and this task with it. Run the same command again to continue."
         )
 
     def close(self) -> None:
-        """Cancel what has not ended."""
+        """Cancel all unfinished tasks."""
         self._executor.shutdown(wait=False)
 
 
 @contextmanager
 def local_pool(slots: int) -> Iterator[LocalPool]:
-    """Use ``slots`` threads; on an error what has not begun is dropped."""
+    """Provide a pool of ``slots`` threads; after an error, cancel the tasks that have not started."""
     with ThreadPoolExecutor(slots) as executor:
         try:
             yield LocalPool(executor, slots)
@@ -159,35 +162,38 @@ def local_pool(slots: int) -> Iterator[LocalPool]:
 
 @contextmanager
 def cluster_pool(address: str) -> Iterator[ClusterPool]:
-    """Connect to a running Dask scheduler; on an error what has not ended is cancelled.
+    """Connect to a running Dask scheduler; on leaving, cancel the unfinished tasks.
 
     Parameters
     ----------
     address
-        As ``tcp://host:8786`` or ``tls://host:8786``, or the path of a scheduler file.
+        The address of the scheduler, like ``tcp://host:8786`` or ``tls://host:8786``, or the path of a scheduler
+        file.
 
     Raises
     ------
-    UsageError
-        Dask is not installed, or this is no address.
+    ParameterError
+        Dask is not installed, or ``address`` is not valid.
     StorageError
-        No scheduler answers there.
+        No scheduler answers at this address.
     """
     try:
         from distributed import Client
     except ImportError:
-        raise UsageError("--scheduler needs Dask: pip install 'deepchrome[cluster]'") from None
-    for name in _LOGGERS:  # what goes wrong is told by us, once, without a traceback
+        raise ParameterError("scheduler", "needs Dask. Install it: pip install 'deepchrome[cluster]'") from None
+    for name in _LOGGERS:  # errors reach the user through the tasks, once and without a traceback
         logging.getLogger(name).setLevel(logging.CRITICAL)
     where = {"address": address} if "://" in address else {"scheduler_file": address}
-    if "scheduler_file" in where and not Path(address).is_file():  # Dask would wait for it for ever
-        raise UsageError(f"--scheduler {address}: neither an address like tcp://host:8786 nor a scheduler file")
+    if "scheduler_file" in where and not Path(address).is_file():  # Dask would wait for the file forever
+        raise ParameterError(
+            "scheduler", f"{address} is neither an address like tcp://host:8786 nor the path of a scheduler file"
+        )
     try:
         client = Client(**where, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except ValueError as error:
-        raise UsageError(f"--scheduler {address}: not the address of a scheduler ({error})") from None
-    except OSError as error:  # Dask's time-outs are of this kind
-        raise StorageError(f"{address}: no Dask scheduler answers there ({error}); is it running?") from None
+        raise ParameterError("scheduler", f"{address} is not the address of a scheduler ({error})") from None
+    except OSError as error:  # includes Dask's timeouts
+        raise StorageError(f"{address}: no Dask scheduler answers there ({error}). Is it running?") from None
     with client, ThreadPoolExecutor(1) as here:
         pool = ClusterPool(client, address, here)
         try:
@@ -196,22 +202,28 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
             pool.close()
 
 
-class _Hopeless:
-    """An error that no other worker would be spared: returned, since what is raised is tried again."""
+class _NonRetryableFailure:
+    """An error that would occur on every worker. It is returned, because Dask repeats tasks that raise."""
 
     def __init__(self, error: DeepchromeError) -> None:
         self.error = error
 
 
-def _same(value: T) -> T:
+def _return_unchanged(value: T) -> T:
     return value
 
 
-def _run_there(version: str, function: Callable[..., T], *arguments: Any) -> T | _Hopeless:
-    """Run a task on a worker, which must have the same deepchrome: another could count by another rule."""
+def _run_on_worker(version: str, function: Callable[..., T], *arguments: Any) -> T | _NonRetryableFailure:
+    """Run a task on a worker, which must have the same version of deepchrome as the client.
+
+    Another version could count by other rules.
+    """
     if version != VERSION:
-        raise UsageError(f"a worker has deepchrome {VERSION}, this is {version}: install the same on all")
+        raise UsageError(
+            f"a worker has deepchrome {VERSION}, but this process has {version}. "
+            "Install the same version on all machines."
+        )
     try:
         return function(*arguments)
     except BadDataError as error:
-        return _Hopeless(error)
+        return _NonRetryableFailure(error)

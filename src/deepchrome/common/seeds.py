@@ -1,4 +1,4 @@
-"""Random generators that depend on a seed and a name only."""
+"""Random generators that depend only on a seed, an epigenome and an epoch."""
 
 import hashlib
 
@@ -6,6 +6,16 @@ import numpy as np
 
 
 def random_generator(seed: int, epigenome: str, epoch: int = 0) -> np.random.Generator:
-    """Return the source of all that is random for one model in one epoch; 0 is before the first."""
+    """Return the random generator of one epigenome's model in one epoch.
+
+    Parameters
+    ----------
+    seed
+        The seed of the whole run.
+    epigenome
+        The name of the epigenome.
+    epoch
+        1 for the first epoch; 0 for everything random before it, such as the initial weights.
+    """
     name = int.from_bytes(hashlib.sha256(epigenome.encode()).digest()[:8], "little")
     return np.random.Generator(np.random.SFC64([seed, name, epoch]))

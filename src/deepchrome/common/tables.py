@@ -1,4 +1,4 @@
-"""Small text tables, read whole: gzip by its magic bytes, ragged rows refused by their line number."""
+"""Read small text tables: plain or gzip, with the line number in every error message."""
 
 import gzip
 import io
@@ -14,15 +14,15 @@ import polars as pl
 from deepchrome.common.signatures import GZIP_MAGIC
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
-# The largest tables read this way, 19,802 genes x 100 bins of text, take some 30 MB.
+# The largest tables read here (19,802 genes x 100 bins as text) take about 30 MB.
 MAX_BYTES: Final = 1 << 30
-# Looking back keeps this linear: a run of blanks is tried once, from its beginning.
+# The lookbehind keeps the search linear: each run of blanks is tried once, from its start.
 _TRAILING_BLANKS: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
 _VERSIONED_ID: Final = r"^(ENS[A-Z]*\d+)\.\d+"
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file, unpacked if it is gzip, with plain newlines and no blanks at the end of a line.
+    """Read a text file; unpack it if it starts with the gzip magic, and strip blanks at the ends of lines.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     MissingInputError
-        No such file.
+        The file does not exist.
     BadDataError
-        Damaged or cut gzip data, nothing in the file, or more than :data:`MAX_BYTES` of it.
+        The gzip data are damaged or truncated, or the text is empty or larger than :data:`MAX_BYTES`.
     StorageError
         The file cannot be read.
     """
     try:
-        # One byte more than allowed tells a file that is too large from one that just fits.
-        raw = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _head(path)
+        # One byte more than allowed, to detect larger files.
+        raw = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _read_head(path, MAX_BYTES + 1)
         if raw.startswith(GZIP_MAGIC):
             with gzip.open(io.BytesIO(raw), "rb") as unpacked:
                 data = unpacked.read(MAX_BYTES + 1)
@@ -49,35 +49,40 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadDataError(f"{path}: damaged or cut gzip data ({error}); fetch or make the file again") from None
+        raise BadDataError(f"{path}: damaged or truncated gzip data ({error}). Get the file again.") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
     if len(data) > MAX_BYTES:
-        raise BadDataError(f"{path}: more than {MAX_BYTES >> 30} GiB of text; is this the right file?")
+        raise BadDataError(f"{path}: more than {MAX_BYTES >> 30} GiB of text. Is this the right file?")
     if not data.strip():
         raise BadDataError(f"{path}: empty")
     return _TRAILING_BLANKS.sub(b"", data)
 
 
+def _read_head(path: Path, n: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(n)
+
+
 def read_fields(path: Path, separator: str) -> pl.DataFrame:
-    """Read a table as text: one string column per field, one row per line, the first line included.
+    """Read a table without a header: one row per line, one string column per field.
 
     Raises
     ------
     MissingInputError, StorageError, BadDataError
-        As :func:`read_bytes`; also not UTF-8, or a line with more or fewer fields than the first.
+        See :func:`read_bytes`. BadDataError also if the text is not UTF-8, or if a line does not have as many
+        fields as the first line.
     """
     data = read_bytes(path).rstrip(b"\n") + b"\n"
     characters = np.frombuffer(data, np.uint8)
     line_ends = np.flatnonzero(characters == ord("\n"))
-    separators = np.searchsorted(np.flatnonzero(characters == ord(separator)), line_ends)
-    fields = np.diff(separators, prepend=0) + 1
+    separators_before = np.searchsorted(np.flatnonzero(characters == ord(separator)), line_ends)
+    fields = np.diff(separators_before, prepend=0) + 1
     if (ragged := np.flatnonzero(fields != fields[0])).size:
         line = int(ragged[0])
         text = data[line_ends[line - 1] + 1 : line_ends[line]][:80].decode(errors="replace")
-        raise BadDataError(
-            f"{path}:{line + 1}: {fields[line]} fields where line 1 has {fields[0]} ({ragged.size} lines so): {text!r}"
-        )
+        more = f"; {ragged.size:,} such lines" if ragged.size > 1 else ""
+        raise BadDataError(f"{path}:{line + 1}: {fields[line]} fields where line 1 has {fields[0]} ({text!r}{more})")
     try:
         table = pl.read_csv(
             io.BytesIO(data), separator=separator, has_header=False, infer_schema=False, quote_char=None
@@ -88,17 +93,17 @@ def read_fields(path: Path, separator: str) -> pl.DataFrame:
 
 
 def read_table(path: Path, separator: str = "\t") -> pl.DataFrame:
-    """Read a table with a header as text; row i of the result is line i + 2 of the file.
+    """Read a table with a header into string columns; row i of the result is line i + 2 of the file.
 
     Raises
     ------
     MissingInputError, StorageError, BadDataError
-        As :func:`read_fields`; also a column name given twice, or no line after the header.
+        See :func:`read_fields`. BadDataError also if a column name is repeated, or if no line follows the header.
     """
     fields = read_fields(path, separator)
     header = fields.row(0)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise BadDataError(f"{path}:1: column {', '.join(map(repr, twice))} is given twice")
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise BadDataError(f"{path}:1: column {', '.join(map(repr, repeated))} is given twice")
     if fields.height == 1:
         raise BadDataError(f"{path}: a header and no rows")
     return fields[1:].rename(dict(zip(fields.columns, header, strict=True)))
@@ -107,8 +112,3 @@ def read_table(path: Path, separator: str = "\t") -> pl.DataFrame:
 def stable_ids(gene_id: pl.Series) -> pl.Series:
     """Return Ensembl ids without their version: ``ENSG00000000003.10`` becomes ``ENSG00000000003``."""
     return gene_id.str.replace(_VERSIONED_ID, "${1}")
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Gene tables: every format, every error."""
+"""Gene tables: all formats and all errors."""
 
 import gzip
 import subprocess
@@ -105,80 +105,80 @@ def test_tsv_columns_in_any_order_with_aliases_and_extras(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("line", ["chr1\t9\t10\tE1", "chr1\t9\t10\tE1\t0", "chr1\t9\t10\tE1\t0\t."])
-def test_a_bed_site_needs_no_strand(tmp_path: Path, line: str) -> None:
+def test_bed_interval_of_1_bp_needs_no_strand(tmp_path: Path, line: str) -> None:
     assert rows(read_genes(write(tmp_path / "g", line))) == [("E1", "", "chr1", 10, ".")]
 
 
-def test_bed12_with_numeric_names_is_not_taken_for_gene_info(tmp_path: Path) -> None:
+def test_bed12_with_numeric_names_is_not_gene_info(tmp_path: Path) -> None:
     path = write(tmp_path / "g", "1\t100\t200\t7\t1\t+\t100\t200\t0\t1\t100\t0\n")
     assert rows(read_genes(path)) == [("7", "", "1", 101, "+")]
 
 
-def test_duplicate_ids_stay_until_asked(tmp_path: Path) -> None:
+def test_repeated_genes_are_dropped_only_on_request(tmp_path: Path) -> None:
     genes = read_genes(write(tmp_path / "g", "gene_id\tchrom\ttss\nB\tchr1\t5\nA\tchr1\t6\nB\tchr2\t7\nA\tchr1\t6\n"))
     assert genes.gene_id == ("B", "A", "B", "A")
     assert rows(drop_repeated_genes(genes)) == [("B", "", "chr1", 5, "."), ("A", "", "chr1", 6, ".")]
     assert rows(drop_repeated_genes(drop_repeated_genes(genes))) == rows(drop_repeated_genes(genes))
 
 
-H = "gene_id\tchrom\ttss\tstrand\tsymbol\n"
-B = "chr1\t9\t10\tE\t0\t+\n"
-I = "E\t1\t5\t9\t1\tcoding\tS\td\n"  # noqa: E741
-G = 'chr1\tx\tgene\t5\t9\t.\t+\t.\tgene_id "E";\n'
-F = "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=E\n"
+HEADER = "gene_id\tchrom\ttss\tstrand\tsymbol\n"
+BED_LINE = "chr1\t9\t10\tE\t0\t+\n"
+INFO_LINE = "E\t1\t5\t9\t1\tcoding\tS\td\n"
+GTF_LINE = 'chr1\tx\tgene\t5\t9\t.\t+\t.\tgene_id "E";\n'
+GFF3_LINE = "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=E\n"
 
 
 @pytest.mark.campaign("lines")
 @pytest.mark.parametrize(
     ("content", "number", "words"),
     [
-        (H + "E\tchr1\t0\t+\tS\n", 2, "tss '0'"),
-        (H + "E\tchr1\t5\t+\tS\nE\tchr1\t1e3\t+\tS\n", 3, "tss '1e3'"),
-        (H + "E\tchr1\t-4\t+\tS\n", 2, "tss '-4'"),
-        (H + "E\tchr1\t15x\t+\tS\n", 2, "tss '15x'"),
-        (H + "E\tchr1\t٣\t+\tS\n", 2, "tss '٣'"),
-        (H + "E\tchr1\t\t+\tS\n", 2, "tss ''"),
-        (H + f"E\tchr1\t{1 << 29}\t+\tS\n", 2, "tss '536870912'"),
-        (H + "E\tchr1\t5\tx\tS\n", 2, "strand 'x'"),
-        (H + "E\tchr1\t5\t\tS\n", 2, "strand ''"),
-        (H + "\tchr1\t5\t+\tS\n", 2, "empty gene id"),
-        (H + " \tchr1\t5\t+\tS\n", 2, "empty gene id"),
-        (H + "E\t\t5\t+\tS\n", 2, "empty chromosome"),
-        (H + "E\tchr1\t5\t+\ta\0b\n", 2, "control character in the symbol"),
-        (H + "E\x1b[2J\tchr1\t5\t+\ta\n", 2, "control character in the gene id"),
-        (H + "E\tchr\x0b1\t5\t+\ta\n", 2, "control character in the chromosome"),
-        (H + "E\tchr1\t5\t+\n", 2, "4 fields where the header has 5"),
-        (H + "E\tchr1\t5\t+\tS\tx\n", 2, "6 fields where the header has 5"),
+        (HEADER + "E\tchr1\t0\t+\tS\n", 2, "tss '0'"),
+        (HEADER + "E\tchr1\t5\t+\tS\nE\tchr1\t1e3\t+\tS\n", 3, "tss '1e3'"),
+        (HEADER + "E\tchr1\t-4\t+\tS\n", 2, "tss '-4'"),
+        (HEADER + "E\tchr1\t15x\t+\tS\n", 2, "tss '15x'"),
+        (HEADER + "E\tchr1\t٣\t+\tS\n", 2, "tss '٣'"),
+        (HEADER + "E\tchr1\t\t+\tS\n", 2, "tss ''"),
+        (HEADER + f"E\tchr1\t{1 << 29}\t+\tS\n", 2, "tss '536870912'"),
+        (HEADER + "E\tchr1\t5\tx\tS\n", 2, "strand 'x'"),
+        (HEADER + "E\tchr1\t5\t\tS\n", 2, "strand ''"),
+        (HEADER + "\tchr1\t5\t+\tS\n", 2, "empty gene id"),
+        (HEADER + " \tchr1\t5\t+\tS\n", 2, "empty gene id"),
+        (HEADER + "E\t\t5\t+\tS\n", 2, "empty chromosome"),
+        (HEADER + "E\tchr1\t5\t+\ta\0b\n", 2, "control character in the symbol"),
+        (HEADER + "E\x1b[2J\tchr1\t5\t+\ta\n", 2, "control character in the gene id"),
+        (HEADER + "E\tchr\x0b1\t5\t+\ta\n", 2, "control character in the chromosome"),
+        (HEADER + "E\tchr1\t5\t+\n", 2, "4 fields where the header has 5"),
+        (HEADER + "E\tchr1\t5\t+\tS\tx\n", 2, "6 fields where the header has 5"),
         ("gene_id\tchrom\n", 1, "the header lacks tss"),
         ("gene_id\tsymbol\n", 1, "the header lacks chrom and tss"),
         ("gene_id\tens\tchrom\ttss\n", 1, "names gene_id more than once"),
         ("# c\n\nsome words\n", 3, "not a gene table"),
         ("chr1 9 10 E 0 +\n", 1, "not a gene table"),
         ("a\tb\tc\n", 1, "not a gene table"),
-        (B + "chr1\t9\t9\tE\t0\t+\n", 2, "ends at 9, not after its start 9"),
-        (B + "chr1\t9\t8\tE\t0\t+\n", 2, "ends at 8"),
-        (B + "chr1\t9\t10\tE\t0\n", 2, "5 fields where the first line has 6"),
-        (B + "chr1\t9\t20\tE\t0\t.\n", 2, "strand '.'"),
-        (B + "chr1\t9\t10\tE\t0\t*\n", 2, "strand '*'"),
-        (B + "chr1\tx\t10\tE\t0\t+\n", 2, "position 'x'"),
-        (B + "chr1\t9\t10\t\t0\t+\n", 2, "empty gene id"),
+        (BED_LINE + "chr1\t9\t9\tE\t0\t+\n", 2, "ends at 9, not after its start 9"),
+        (BED_LINE + "chr1\t9\t8\tE\t0\t+\n", 2, "ends at 8"),
+        (BED_LINE + "chr1\t9\t10\tE\t0\n", 2, "5 fields where the first line has 6"),
+        (BED_LINE + "chr1\t9\t20\tE\t0\t.\n", 2, "strand '.'"),
+        (BED_LINE + "chr1\t9\t10\tE\t0\t*\n", 2, "strand '*'"),
+        (BED_LINE + "chr1\tx\t10\tE\t0\t+\n", 2, "position 'x'"),
+        (BED_LINE + "chr1\t9\t10\t\t0\t+\n", 2, "empty gene id"),
         ("chr1\t9\t20\tE\n", 1, "needs its strand"),
         ("chr1\t9\t20\tE\t0\n", 1, "needs its strand"),
         ("chr1\t9\t10\n", 1, "BED without names"),
-        (I + "E\t1\t5\t9\t0\tcoding\tS\td\n", 2, "strand '0' is not 1 or -1"),
-        (I + "E\t1\t9\t5\t1\tcoding\tS\td\n", 2, "ends at 5, before its start 9"),
-        (I + "E\t1\t0\t5\t1\tcoding\tS\td\n", 2, "position '0'"),
-        (I + "E\t1\t5\t9\n", 2, "4 fields"),
-        (G + 'chr1\tx\tgene\t5\t9\t.\t.\t.\tgene_id "E";\n', 2, "strand '.'"),
-        (G + 'chr1\tx\tgene\t9\t5\t.\t+\t.\tgene_id "E";\n', 2, "ends at 5, before its start 9"),
-        (G + 'chr1\tx\tgene\t5\t9\t.\t+\t.\tgene_name "E";\n', 2, "without gene_id"),
-        (G + "chr1\tx\tgene\t5\t9\t.\t+\n", 2, "7 fields where GTF and GFF3 have 9"),
-        (F + "chr1\tx\tgene\t5\t9\t.\t+\t.\tName=E\n", 2, "without gene_id"),
-        (F + "chr1\tx\tgene\t5\t9\t.\t?\t.\tID=E\n", 2, "strand '?'"),
-        (F + "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=a%09b\n", 2, "control character in the gene id"),
+        (INFO_LINE + "E\t1\t5\t9\t0\tcoding\tS\td\n", 2, "strand '0' is not 1 or -1"),
+        (INFO_LINE + "E\t1\t9\t5\t1\tcoding\tS\td\n", 2, "ends at 5, before its start 9"),
+        (INFO_LINE + "E\t1\t0\t5\t1\tcoding\tS\td\n", 2, "position '0'"),
+        (INFO_LINE + "E\t1\t5\t9\n", 2, "4 fields"),
+        (GTF_LINE + 'chr1\tx\tgene\t5\t9\t.\t.\t.\tgene_id "E";\n', 2, "strand '.'"),
+        (GTF_LINE + 'chr1\tx\tgene\t9\t5\t.\t+\t.\tgene_id "E";\n', 2, "ends at 5, before its start 9"),
+        (GTF_LINE + 'chr1\tx\tgene\t5\t9\t.\t+\t.\tgene_name "E";\n', 2, "without gene_id"),
+        (GTF_LINE + "chr1\tx\tgene\t5\t9\t.\t+\n", 2, "7 fields where GTF and GFF3 have 9"),
+        (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t+\t.\tName=E\n", 2, "without gene_id"),
+        (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t?\t.\tID=E\n", 2, "strand '?'"),
+        (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=a%09b\n", 2, "control character in the gene id"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, content: str, number: int, words: str) -> None:
+def test_invalid_line_is_named(tmp_path: Path, content: str, number: int, words: str) -> None:
     path = write(tmp_path / "genes.txt", content)
     with pytest.raises(BadDataError) as caught:
         read_genes(path)
@@ -196,7 +196,7 @@ def test_a_bad_line_is_named(tmp_path: Path, content: str, number: int, words: s
         (b"# only a remark\n", "no gene in this file"),
         (TSV.splitlines()[0].encode(), "no gene in this file"),
         (gzip.compress(b""), "no gene in this file"),
-        (b"".join(line for line in GTF.encode().splitlines(True) if b"\tgene\t" not in line), "only transcript"),
+        (b"".join(line for line in GTF.encode().splitlines(True) if b"\tgene\t" not in line), "found only transcript"),
         (TSV.encode() + b"E\xff\tS\tchr1\t5\t+\n", ":5: not text in UTF-8"),
         (TSV.encode("utf-16"), ":1: not text in UTF-8"),
         (TSV.encode() + b"E" * 70_000, ":5: a line of more than"),
@@ -204,7 +204,7 @@ def test_a_bad_line_is_named(tmp_path: Path, content: str, number: int, words: s
         (gzip.compress(TSV.encode()) + b"rubbish", "damaged or truncated"),
     ],
 )
-def test_a_file_that_is_no_gene_table(tmp_path: Path, content: bytes, words: str) -> None:
+def test_invalid_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = write(tmp_path / "genes.txt", content)
     with pytest.raises(BadDataError, match=words) as caught:
         read_genes(path)
@@ -212,7 +212,7 @@ def test_a_file_that_is_no_gene_table(tmp_path: Path, content: bytes, words: str
 
 
 @pytest.mark.campaign("truncation")
-def test_a_truncated_gzip_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
+def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
     data = gzip.compress(TSV.encode())
     for cut in range(len(data)):
         with pytest.raises(BadDataError):
@@ -220,7 +220,7 @@ def test_a_truncated_gzip_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.campaign("flips")
-def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
+def test_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     data = gzip.compress(TSV.encode(), mtime=0)
     expected = rows(read_genes(write(tmp_path / "g.gz", data)))
     refused = 0
@@ -228,14 +228,14 @@ def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
         damaged = bytearray(data)
         damaged[offset] ^= 0x10
         try:
-            assert rows(read_genes(write(tmp_path / "g.gz", bytes(damaged)))) == expected  # a byte that means nothing
+            assert rows(read_genes(write(tmp_path / "g.gz", bytes(damaged)))) == expected  # the byte has no meaning
         except BadDataError:
             refused += 1
     assert refused > len(data) - 10
 
 
 @pytest.mark.campaign("no-eof")
-def test_a_bgzip_file_cut_between_blocks_is_refused(tmp_path: Path) -> None:
+def test_bgzip_file_cut_between_blocks_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "g.gz"
     with pysam.BGZFile(str(path), "wb") as file:
         file.write(TSV.encode())
@@ -264,7 +264,7 @@ row = st.tuples(filled, name, filled, st.integers(1, (1 << 29) - 1), st.sampled_
 
 
 @given(st.lists(row, min_size=1, max_size=5))
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, ...]]) -> None:
+def test_written_genes_are_read_back(tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, ...]]) -> None:
     gene_id, symbol, chrom, tss, strand = zip(*table, strict=True)
     path = tmp_path_factory.getbasetemp() / "round.tsv"
     write_genes(path, Genes(gene_id, symbol, chrom, np.array(tss, np.int64), strand))
@@ -281,7 +281,7 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
         ("#", "", "c", 5, "."),
     ],
 )
-def test_a_gene_that_would_not_read_back_is_not_written(tmp_path: Path, bad: tuple[str, str, str, int, str]) -> None:
+def test_gene_that_cannot_be_stored_is_not_written(tmp_path: Path, bad: tuple[str, str, str, int, str]) -> None:
     path = tmp_path / "g.tsv"
     genes = Genes((bad[0],), (bad[1],), (bad[2],), np.array([bad[3]]), (bad[4],))
     with pytest.raises(BadDataError, match="gene 1 cannot be written"):
@@ -289,13 +289,13 @@ def test_a_gene_that_would_not_read_back_is_not_written(tmp_path: Path, bad: tup
     assert not path.exists()
 
 
-def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_write_to_a_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         write_genes(tmp_path / "none" / "g.tsv", Genes(("E",), ("",), ("c",), np.array([1]), ("+",)))
 
 
 @pytest.mark.realdata
-def test_roadmaps_genes() -> None:
+def test_genes_of_roadmap() -> None:
     path = SHARED / "roadmap/genes.tsv"
     if not path.exists():
         pytest.skip(f"no real data at {path}; set DEEPCHROME_SHARED")
@@ -317,7 +317,7 @@ def test_genes_of_e003() -> None:
 
 
 @pytest.mark.campaign("memory")
-def test_more_genes_than_there_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_genes_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepchrome.engine.annotation.genes._MAX_GENES", 100)
     for n in (100, 101):
         (tmp_path / "genes.tsv").write_text("gene_id\tchrom\ttss\n" + "g\tchr1\t5\n" * n)

@@ -1,4 +1,4 @@
-"""Genomes: bundled builds, files, and what is refused."""
+"""Genomes: bundled builds, chrom.sizes files, and errors."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from deepchrome.engine.annotation.genome import MAX_POSITION_BP, read_genome
 from deepchrome.errors import BadDataError, MissingInputError
 
 
-# Lengths of chr1, chrX and chrM as UCSC and the Genome Reference Consortium publish them.
+# The published lengths of chr1, chrX and chrM (UCSC, Genome Reference Consortium).
 @pytest.mark.parametrize(
     ("name", "chr1", "chrx", "chrm"),
     [("hg19", 249_250_621, 155_270_560, 16_571), ("hg38", 248_956_422, 156_040_895, 16_569)],
@@ -23,7 +23,7 @@ def test_bundled_builds(name: str, chr1: int, chrx: int, chrm: int, kind: type) 
 
 
 @pytest.mark.realdata
-def test_hg19_is_the_one_of_roadmap() -> None:
+def test_bundled_hg19_equals_that_of_roadmap() -> None:
     path = SHARED / "roadmap/hg19.chrom.sizes"
     if not path.exists():
         pytest.skip(f"no real data at {path}; set DEEPCHROME_SHARED")
@@ -38,10 +38,10 @@ def test_hg19_is_the_one_of_roadmap() -> None:
         b"b\t20\r\na\t10\r\n",
         b"# a remark\n\nb\t20\na\t10",
         b"b\t20\t5\t60\t61\na\t10\t30\t60\t61\n",  # .fai
-        b"b\t20\na\t10\nb\t20\n",  # the same again
+        b"b\t20\na\t10\nb\t20\n",  # repeated with the same length
     ],
 )
-def test_a_file_keeps_its_order(tmp_path: Path, content: bytes) -> None:
+def test_file_order_is_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "my.chrom.sizes"
     path.write_bytes(content)
     genome = read_genome(path)
@@ -63,14 +63,17 @@ def test_a_file_keeps_its_order(tmp_path: Path, content: bytes) -> None:
         (b"a\t5x\n", ":1: expected"),
         ("a\t٣\n".encode(), ":1: expected"),
         (b"a\t" + b"9" * 5000 + b"\n", ":1: expected"),
-        (b"a\t0\n", ":1: a is 0 bp long"),
-        (b"a\t%d\n" % (MAX_POSITION_BP + 1), f"a is {MAX_POSITION_BP + 1} bp long; 1 to {MAX_POSITION_BP}"),
-        (b"a\t5\n\na\t6\n", ":3: a is given twice, as 5 and 6 bp"),
+        (b"a\t0\n", ":1: the length of a must be 1 to"),
+        (
+            b"a\t%d\n" % (MAX_POSITION_BP + 1),
+            f"the length of a must be 1 to {MAX_POSITION_BP} bp, got {MAX_POSITION_BP + 1}",
+        ),
+        (b"a\t5\n\na\t6\n", ":3: a is given twice, with 5 and 6 bp"),
         (b"\xff\xfea\x00", "it is not text"),
         (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "it is not text"),
     ],
 )
-def test_what_is_no_genome_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_invalid_genome_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "bad.sizes"
     path.write_bytes(content)
     with pytest.raises(BadDataError) as caught:
@@ -79,14 +82,14 @@ def test_what_is_no_genome_is_refused(tmp_path: Path, content: bytes, words: str
     assert words in str(caught.value)
 
 
-def test_the_longest_chromosome_that_a_position_can_name(tmp_path: Path) -> None:
+def test_longest_supported_chromosome(tmp_path: Path) -> None:
     path = tmp_path / "long.sizes"
     path.write_text(f"a\t{MAX_POSITION_BP}\n")
     assert read_genome(path).sizes == {"a": (1 << 29) - 1}
 
 
-def test_a_genome_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="hg18: no such genome; give one of hg19, hg38, or the path"):
+def test_missing_genome(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"hg18: no such genome\. Give one of hg19, hg38, or the path"):
         read_genome("hg18")
     with pytest.raises(MissingInputError, match="directory"):
         read_genome(tmp_path)

@@ -1,4 +1,4 @@
-"""Windows of bins around a TSS: where they lie, what happens at a chromosome's ends, what is refused."""
+"""Windows of bins around a TSS: positions, ends of chromosomes, invalid parameters, and the index."""
 
 import gc
 import pickle
@@ -10,19 +10,20 @@ from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.windows import Windows, _indexes, build_window_index, tss_windows, window_index
 from deepchrome.engine.kernels import TILE_BITS
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 
 GENOME = Genome("test", {"chr1": 100_000, "chr2": 8000})
 
 
 def genes(*places: tuple[str, int]) -> Genes:
+    """Make genes from chromosomes and TSSs."""
     chroms, sites = zip(*places, strict=True) if places else ((), ())
     ids = tuple(f"g{i}" for i in range(len(places)))
     return Genes(ids, ids, chroms, np.array(sites, np.int64), ("+-."[len(places) % 3],) * len(places))
 
 
-def test_the_published_window() -> None:
-    """[tss - 5000, tss + 5000) with the 1-based TSS as it stands, 100 bins of 100 bp, on both strands."""
+def test_published_window() -> None:
+    """[tss - 5000, tss + 5000) with the 1-based TSS as position, and 100 bins of 100 bp, on both strands."""
     windows = tss_windows(genes(("chr1", 50_000), ("chr1", 20_000)), GENOME)
     assert windows.start.tolist() == [45_000, 15_000]
     assert (windows.flank, windows.bin_size, windows.n_bins) == (5000, 100, 100)
@@ -34,8 +35,8 @@ def test_the_published_window() -> None:
 EDGES = genes(("chr1", 50), ("chr1", 60), ("chr2", 7950), ("chr2", 7940), ("chr9", 1), ("chr1", 50_000))
 
 
-def test_edges() -> None:
-    """A window of 100 bp in bins of 10 has a bin wholly outside up to TSS 50 - 10, and from length - 40 on."""
+def test_bins_outside_the_chromosome() -> None:
+    """With bins of 10 bp in a window of 100 bp, a bin lies outside for TSS <= 50 - 10 and TSS >= length - 40."""
     places = [("chr1", tss) for tss in (1, 40, 41, 99_959, 99_960, 100_000)]
     windows = tss_windows(genes(*places), GENOME, 50, 10)
     assert windows.outside.tolist() == [0, 1, 4, 5]
@@ -45,7 +46,7 @@ def test_edges() -> None:
     assert outside[2].tolist() == [False] * 9 + [True]
 
 
-def test_edge_drop() -> None:
+def test_edge_drop_removes_genes() -> None:
     windows = tss_windows(EDGES, GENOME, 5000, 100, edge="drop")
     assert windows.dropped == ("g0", "g1", "g2", "g3")
     assert windows.genes.gene_id == ("g4", "g5")
@@ -57,9 +58,10 @@ def test_edge_drop() -> None:
 
 
 def test_edge_error_and_zero() -> None:
-    wanted = r"^4 windows reach beyond their chromosome, first g0 at chr1:50 \(length 100000\); use --edge zero or drop"
-    with pytest.raises(BadDataError, match=wanted):
+    wanted = r"^4 windows reach beyond their chromosome \(first: g0 at chr1:50, chromosome length 100000 bp\)$"
+    with pytest.raises(BadDataError, match=wanted) as caught:
         tss_windows(EDGES, GENOME, edge="error")
+    assert caught.value.remedy == "edge"
     assert tss_windows(genes(("chr1", 50_000)), GENOME, edge="error").outside.tolist() == []
     windows = tss_windows(EDGES, GENOME)
     assert windows.outside.tolist() == [0, 1, 2, 3]
@@ -70,44 +72,44 @@ def test_edge_error_and_zero() -> None:
     ("flank", "bin_size"),
     [(5000, 0), (5000, -100), (0, 100), (-5000, 100), (5000, 300), (5000, 10_001), (2**28, 100), (10**12, 100)],
 )
-def test_shapes_that_make_no_sense(flank: int, bin_size: int) -> None:
+def test_invalid_window_sizes(flank: int, bin_size: int) -> None:
     with pytest.raises(UsageError, match="cannot be cut into bins of"):
         tss_windows(genes(("chr1", 1)), GENOME, flank, bin_size)
 
 
-def test_other_things_that_make_no_sense() -> None:
-    with pytest.raises(UsageError, match="edge='cut': choose one of zero, drop, error"):
+def test_invalid_edge_and_no_genes() -> None:
+    with pytest.raises(ParameterError, match="edge must be one of zero, drop, error, got 'cut'"):
         tss_windows(genes(("chr1", 1)), GENOME, edge="cut")
     with pytest.raises(BadDataError, match="no gene is left"):
         tss_windows(genes(), GENOME)
 
 
-def sweep(windows: Windows, chrom: int, position: int) -> set[int]:
-    """The genes that the index offers for a read of 1 bp: from the tile's first slot to the first that starts after."""
+def find_windows(windows: Windows, chrom: int, position: int) -> set[int]:
+    """Return the genes whose windows contain a position, by a scan from the first slot of its tile."""
     index = build_window_index(windows)
     first_tile, last, _ = index.sites[chrom]
     slot = index.tiles[first_tile + min(position >> TILE_BITS, last)]
-    offered = set()
+    found = set()
     while index.starts[slot] <= position:
         if position < index.starts[slot] + 2 * windows.flank:
-            offered.add(int(index.order[slot]))
+            found.add(int(index.order[slot]))
         slot += 1
-    return offered
+    return found
 
 
-def test_the_index_finds_every_window() -> None:
-    """Overlapping, equal, beyond both ends, on a chromosome without any: as a plain search does."""
+def test_index_finds_every_window() -> None:
+    """The index agrees with a plain search, also for equal windows, both chromosome ends and empty chromosomes."""
     dice = np.random.default_rng(1)
     places = [("chr1", int(tss)) for tss in dice.integers(1, 100_000, 40)]
     windows = tss_windows(genes(*places, *places[:5], ("chr1", 1), ("chr1", 110_000), ("chrX", 5)), GENOME)
     for position in [0, 1, *dice.integers(0, 130_000, 300).tolist()]:
         starts = windows.start
         near = (starts <= position) & (position < starts + 10_000) & (windows.chrom_id == 0)
-        assert sweep(windows, 0, position) == set(np.flatnonzero(near).tolist()), position
-        assert sweep(windows, 1, position) == set()
+        assert find_windows(windows, 0, position) == set(np.flatnonzero(near).tolist()), position
+        assert find_windows(windows, 1, position) == set()
 
 
-def test_an_index_is_made_once_and_goes_with_its_windows() -> None:
+def test_index_is_built_once_and_freed_with_its_windows() -> None:
     windows = tss_windows(genes(("chr1", 50_000), ("chr1", 60_000)), GENOME)
     before, size = set(_indexes), len(pickle.dumps(windows))
     index = window_index(windows)

@@ -1,4 +1,4 @@
-"""Counting on a Dask cluster: the same output, whatever becomes of a worker."""
+"""featurize on a Dask cluster writes the same output, even if workers are lost."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from support.cluster import Cluster, cluster, deadly
+from support.cluster import Cluster, cluster, count_or_kill_worker
 from support.tiny import PACK, dc, place, reads_text
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
@@ -49,7 +49,7 @@ def rows(out: Path) -> list[list[str]]:
     return [line[:7] + line[9:] for line in lines]
 
 
-def test_the_same_bytes_as_on_one_machine(folder: Path, two_workers: Cluster) -> None:
+def test_cluster_writes_the_same_bytes_as_one_machine(folder: Path, two_workers: Cluster) -> None:
     assert dc(*arguments(folder, "here")).code == 0
     ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
     assert (ran.code, "Traceback" in ran.err) == (0, False)
@@ -61,10 +61,10 @@ def test_the_same_bytes_as_on_one_machine(folder: Path, two_workers: Cluster) ->
     assert (again.code, "E4: up to date, kept" in again.err) == (0, True)
 
 
-def test_a_worker_killed_in_the_middle(folder: Path, tmp_path: Path) -> None:
-    """It has taken a file that it will never finish: another one counts it."""
+def test_file_of_a_killed_worker_is_counted_by_another(folder: Path, tmp_path: Path) -> None:
+    """The worker has begun a file that it never finishes."""
     with cluster(tmp_path / "cluster", workers=0) as started:
-        # The last of its files is a pipe that nobody writes to: it hangs in it until it is killed.
+        # The last file is a pipe that nobody writes to: the worker waits for it until it is killed.
         stuck = folder / "E9-A.bed"
         os.mkfifo(stuck)
         first = started.add_worker()
@@ -87,7 +87,7 @@ def test_a_worker_killed_in_the_middle(folder: Path, tmp_path: Path) -> None:
     assert tables(folder / "there") == tables(folder / "here")
 
 
-def test_a_bad_file_is_bad_on_every_worker(folder: Path, two_workers: Cluster) -> None:
+def test_bad_file_is_reported_and_the_others_are_written(folder: Path, two_workers: Cluster) -> None:
     path = folder / "reads" / "E2-A.tagAlign.gz"
     path.write_bytes(path.read_bytes()[:-9])
     ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file, "--json"))
@@ -98,20 +98,20 @@ def test_a_bad_file_is_bad_on_every_worker(folder: Path, two_workers: Cluster) -
     assert "truncated" in (folder / "there" / "summary.tsv").read_text()
 
 
-def test_a_file_that_kills_its_workers(folder: Path, two_workers: Cluster) -> None:
-    """Given up after some of them; the others of the cluster finish what is left."""
+def test_file_that_kills_workers_fails_and_the_others_are_written(folder: Path, two_workers: Cluster) -> None:
+    """After the file has killed some workers it fails; the remaining workers count the other files."""
     for _ in range(4):
         two_workers.add_worker()
     (folder / "reads" / "E5-A.bed").write_bytes(reads_text(500, 5))
-    with patch("deepchrome.engine.features.featurize.count_sample", deadly):
+    with patch("deepchrome.engine.features.schedule.count_sample", count_or_kill_worker):
         ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
     assert (ran.code, "Traceback" in ran.err) == (65, False), ran.err
     assert "lost on the cluster at " in ran.err
     assert sorted(tables(folder / "there")) == [f"E{e}.parquet" for e in range(1, 5)]
 
 
-def test_the_scheduler_is_lost(folder: Path, tmp_path: Path) -> None:
-    """What was not finished has failed, each file by name; and no traceback."""
+def test_lost_scheduler_fails_the_unfinished_files(folder: Path, tmp_path: Path) -> None:
+    """Each unfinished file is reported by name, without a traceback."""
     with cluster(tmp_path / "cluster", workers=1) as started:
         stuck = folder / "E9-A.bed"
         os.mkfifo(stuck)
@@ -130,14 +130,14 @@ def test_the_scheduler_is_lost(folder: Path, tmp_path: Path) -> None:
     assert "is gone" in (folder / "there" / "summary.tsv").read_text()
 
 
-def test_no_worker_yet(folder: Path, tmp_path: Path) -> None:
+def test_cluster_without_workers_is_waited_for(folder: Path, tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster", workers=0) as started:
         threading.Timer(3, started.add_worker).start()
         ran = dc(*arguments(folder, "there", "--scheduler", started.file))
-    assert (ran.code, "no worker yet: waiting for one" in ran.err) == (0, True)
+    assert (ran.code, "no worker yet; waiting for one" in ran.err) == (0, True)
 
 
-def test_no_scheduler(folder: Path) -> None:
+def test_unreachable_scheduler_is_an_error(folder: Path) -> None:
     with patch("deepchrome.common.pools._CONNECT_SECONDS", 1):
         ran = dc(*arguments(folder, "there", "--scheduler", "tcp://127.0.0.1:9"))
     assert (ran.code, "no Dask scheduler answers there" in ran.err) == (74, True)
@@ -148,9 +148,9 @@ def test_no_scheduler(folder: Path) -> None:
     assert not tables(folder / "there")
 
 
-def test_workers_of_another_version(folder: Path, two_workers: Cluster) -> None:
+def test_workers_of_another_version_are_refused(folder: Path, two_workers: Cluster) -> None:
     with patch("deepchrome.common.pools.VERSION", "0.0.1"):
         ran = dc(*arguments(folder, "there", "--scheduler", two_workers.file))
     assert ran.code == 65
-    assert "this is 0.0.1: install the same on all" in ran.err
+    assert "this process has 0.0.1. Install the same version on all machines" in ran.err
     assert not tables(folder / "there")

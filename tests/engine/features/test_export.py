@@ -1,3 +1,5 @@
+"""Export to DeepChrome's text format."""
+
 import sys
 from dataclasses import replace
 from functools import partial
@@ -16,7 +18,7 @@ from deepchrome.train.datasets.splits import split_genes
 
 N, N_BINS = 9, 4
 RNG = np.random.default_rng(7)
-# Not in the order of ids; one gene twice, under two versions.
+# Not sorted by id, and one gene twice, with two versions.
 IDS = ("ENSG05.1", "ENSG01.2", "ENSG09", "ENSG02", "ENSG03", "ENSG01.1", "ENSG07.3", "ENSG08", "ENSG04")
 GENES = Genes(IDS, ("",) * N, ("chr1",) * N, np.arange(1, N + 1, dtype=np.int64) * 10_000, ("+", "-", ".") * 3)
 MARKS = ("H3K27ac", "H3K4me3", "H3K27me3", "H3K9me3", "H3K36me3", "H3K4me1")
@@ -42,7 +44,7 @@ def labels(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_exact_text(tmp_path, labels):
+def test_exact_text_of_the_files(tmp_path, labels):
     genes = Genes(("ENSG02", "ENSG01", "ENSG03"), ("",) * 3, ("chr1",) * 3, np.arange(3), ("-",) * 3)
     counts = {"H3K4me3": [[1, 2], [3, 4], [5, 6]], "H3K27me3": [[10, 20], [30, 40], [50, 2**32 - 1]]}
     write_features(
@@ -60,7 +62,7 @@ def test_the_exact_text(tmp_path, labels):
     assert exported.marks == ("H3K27me3", "H3K4me3")
 
 
-def test_round_trip_of_one_epigenome(features, labels, tmp_path):
+def test_one_epigenome_is_read_back_equal(features, labels, tmp_path):
     export_csv(features, tmp_path / "out", labels, PUBLISHED, epigenomes=["E003"])
     (data,), _ = load_csv(tmp_path / "out")
     assert data.marks == PUBLISHED_MARK_ORDER
@@ -86,7 +88,7 @@ def test_several_epigenomes_get_a_directory_each(features, labels, tmp_path):
     assert twice[0] == twice[1]
 
 
-def test_split_table(features, labels, tmp_path):
+def test_split_table_assigns_genes(features, labels, tmp_path):
     path = tmp_path / "split.tsv"
     parts = dict(zip(range(1, 10), ("test", "train", "valid") * 3, strict=True))
     path.write_text("split\tgene_id\n" + "".join(f"{part}\tENSG{i:02d}.9\n" for i, part in parts.items()))
@@ -99,10 +101,10 @@ def test_split_table(features, labels, tmp_path):
     with pytest.raises(BadDataError, match="no split for 7 genes: ENSG05, ENSG09, ENSG02"):
         export_csv(features, tmp_path / "other", labels, read_split_table(path), epigenomes=["E003"])
     path.write_text("split\tgene_id\ntrain\tENSG01\ntest\tENSG01.2\n")
-    with pytest.raises(BadDataError, match=r"split\.tsv:3: ENSG01 is in train already"):
+    with pytest.raises(BadDataError, match=r"split\.tsv:3: ENSG01 is already in train"):
         read_split_table(path)
     path.write_text("split\tgene_id\nholdout\tENSG01\n")
-    with pytest.raises(BadDataError, match=r"split\.tsv:2: split 'holdout'"):
+    with pytest.raises(BadDataError, match=r"split\.tsv:2: unknown split 'holdout'"):
         read_split_table(path)
     path.write_text("part\tgene_id\ntrain\tENSG01\n")
     with pytest.raises(BadDataError, match="expected gene_id and split"):
@@ -112,23 +114,24 @@ def test_split_table(features, labels, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gene_id\tE003\nENSG01\t1\nENSG02\t2\n", r":3: '2' is no label"),
+        ("gene_id\tE003\nENSG01\t1\nENSG02\t2\n", r":3: '2' is not a label"),
         ("gene_id\tE003\nENSG01\t\n", r":2: 1 fields"),
-        ("gene_id\tE003\nENSG01\t1\nENSG02\t0\nENSG01.3\t0\n", r":4: other labels for ENSG01 than on line 2"),
+        ("gene_id\tE003\nENSG01\t1\nENSG02\t0\nENSG01.3\t0\n", r":4: the labels of ENSG01 differ from those on line 2"),
         ("gene_id\nENSG01\n", "one column"),
     ],
 )
-def test_bad_label_tables(tmp_path, text, message):
+def test_bad_label_table_is_refused(tmp_path, text, message):
     (tmp_path / "labels.tsv").write_text(text)
     with pytest.raises(BadDataError, match=message):
         read_labels(tmp_path / "labels.tsv")
 
 
-def test_missing_labels_are_refused_before_anything_is_written(features, labels, tmp_path):
+def test_missing_labels_are_refused_before_writing(features, labels, tmp_path):
     out = tmp_path / "out"
     labels.write_text(labels.read_text().replace("ENSG05\t", "ENSG55\t").replace("ENSG09\t", "ENSG99\t"))
-    with pytest.raises(BadDataError, match=r"no label for 2 of 9 genes of E003 \(ENSG05\.1, ENSG09\)"):
+    with pytest.raises(BadDataError, match=r"no label for 2 of 9 genes of E003 \(ENSG05\.1, ENSG09\)$") as caught:
         export_csv(features, out, labels, PUBLISHED)
+    assert caught.value.remedy == "drop_unlabelled"
     assert not out.exists()
     exported = export_csv(features, out, labels, PUBLISHED, drop_unlabelled=True)
     assert [(done.unlabelled, done.genes) for done in exported] == [(2, (3, 2, 2))] * 2
@@ -141,32 +144,33 @@ def test_missing_labels_are_refused_before_anything_is_written(features, labels,
     assert not (tmp_path / "other").exists()
 
 
-def test_what_stands_there_stays_unless_forced(features, labels, tmp_path):
+def test_existing_files_are_replaced_only_with_force(features, labels, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "valid.csv").write_text("mine")
     call = partial(export_csv, features, out, labels, PUBLISHED, epigenomes=["E003"])
-    with pytest.raises(UsageError, match=r"valid\.csv exists; --force replaces it"):
+    with pytest.raises(UsageError, match=r"valid\.csv: already exists$") as caught:
         call()
+    assert caught.value.remedy == "force"
     assert [path.name for path in out.iterdir()] == ["valid.csv"]
     call(force=True)
     assert (out / "valid.csv").read_text() != "mine"
 
 
-def test_other_refusals(features, labels, tmp_path):
+def test_bad_inputs_are_refused(features, labels, tmp_path):
     with pytest.raises(BadDataError, match="no epigenome E001; it has E003, E004"):
         export_csv(features, tmp_path / "out", labels, PUBLISHED, epigenomes=["E001"])
     with pytest.raises(MissingInputError):
         export_csv(features, tmp_path / "out", tmp_path / "nothing", PUBLISHED)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match="cannot be created"):
         export_csv(features, tmp_path / "file" / "out", labels, PUBLISHED)
     write_features(features / "E003.parquet", replace(GENES, gene_id=("a,b", *IDS[1:])), COUNTS, METADATA)
-    with pytest.raises(BadDataError, match="gene id 'a,b' cannot stand in a CSV file"):
+    with pytest.raises(BadDataError, match="E003: gene id 'a,b' is empty or has a comma"):
         export_csv(features, tmp_path / "out", labels, PUBLISHED)
 
 
-def test_command(features, labels, tmp_path, monkeypatch, capsys):
+def test_export_command(features, labels, tmp_path, monkeypatch, capsys):
     def dc(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dc", "export", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:

@@ -1,4 +1,7 @@
-"""The machine fails: full and read-only disks, no permission, kills, races, wrong clocks. Real commands throughout."""
+"""Failures of the machine: full and read-only disks, permissions, kills, races, wrong clocks, large inputs.
+
+All tests run the real command.
+"""
 
 import gzip
 import os
@@ -28,18 +31,14 @@ Figure = Callable[[str, int], None]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Reads and genes where any user may look; pytest's own directories are closed to others."""
+    """A directory with reads and genes that any user may read; those of pytest are private."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        fill(folder)
+        place(folder)
+        for reads, text in TEXT.items():
+            (folder / f"{reads}.tagAlign.gz").write_bytes(PACK["gzip"](text))
         yield folder
-
-
-def fill(folder: Path, kind: str = "gzip") -> None:
-    place(folder)
-    for name, text in TEXT.items():
-        (folder / f"{name}.tagAlign.gz").write_bytes(PACK[kind](text))
 
 
 def words(folder: Path, out: Path | None = None, *more: str) -> list[str]:
@@ -53,13 +52,13 @@ def run(folder: Path, out: Path | None = None, *more: str, **options: object) ->
     return ran
 
 
-def refused(ran: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+def assert_refused(ran: subprocess.CompletedProcess[str], code: int, message: str) -> None:
     assert ran.returncode == code, ran
     (line,) = [line for line in ran.stderr.splitlines() if line.startswith("dc: ")]
     assert message in line
 
 
-def holds_the_counts(out: Path) -> None:
+def assert_counts_are_correct(out: Path) -> None:
     for name, text in TEXT.items():
         features = read_features(out / f"{name[:2]}.parquet")
         assert (features.counts[:, :, 0] == counts_of(text)).all()
@@ -83,8 +82,8 @@ def mounted(at: Path, options: str) -> Iterator[Path]:
 
 
 @pytest.mark.campaign("disk", "messages")
-def test_featurize_onto_a_full_disk(folder: Path) -> None:
-    """First with room for a run, then with none for another: the first one's files stand, to the byte."""
+def test_full_disk_leaves_old_output_unchanged(folder: Path) -> None:
+    """The disk has space for the first run only: the files of that run are unchanged."""
     with mounted(folder / "disk", "size=512k") as disk:
         out = disk / "out"
         assert run(folder, out).returncode == 0
@@ -96,41 +95,41 @@ def test_featurize_onto_a_full_disk(folder: Path) -> None:
                     pass
             except OSError:
                 pass
-        refused(run(folder, out, "--force"), 74, "No space left on device")
+        assert_refused(run(folder, out, "--force"), 74, "No space left on device")
         assert visible(out) == before
         assert not list(out.rglob(".*.part"))
         (disk / "ballast").unlink()
         assert run(folder, out, "--force").returncode == 0
-        holds_the_counts(out)
+        assert_counts_are_correct(out)
 
 
 @pytest.mark.campaign("disk", "messages")
-def test_featurize_where_no_file_may_grow(folder: Path) -> None:
-    """RLIMIT_FSIZE: what a quota does, without root."""
+def test_file_size_limit_leaves_old_output_unchanged(folder: Path) -> None:
+    """RLIMIT_FSIZE has the effect of a quota, and needs no root."""
     assert run(folder).returncode == 0
     before = visible(folder / "out")
     script = 'ulimit -f 2; trap "" XFSZ; exec "$@"'
     ran = subprocess.run(
         ["sh", "-c", script, "sh", *words(folder, None, "--force")], capture_output=True, text=True, check=False
     )
-    refused(ran, 74, "File too large")
+    assert_refused(ran, 74, "File too large")
     assert visible(folder / "out") == before
     assert not list((folder / "out").rglob(".*.part"))
 
 
 @pytest.mark.campaign("disk", "messages")
-def test_a_file_system_that_is_read_only(folder: Path) -> None:
+def test_read_only_file_system_is_an_error(folder: Path) -> None:
     with mounted(folder / "disk", "size=4m") as disk:
         assert run(folder, disk / "out").returncode == 0
         before = visible(disk / "out")
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        refused(run(folder, disk / "out", "--force"), 74, "Read-only file system")
-        refused(run(folder, disk / "new"), 74, "Read-only file system")
+        assert_refused(run(folder, disk / "out", "--force"), 74, "Read-only file system")
+        assert_refused(run(folder, disk / "new"), 74, "Read-only file system")
         assert visible(disk / "out") == before
 
 
-def bound_by_permissions(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """Run as one whom permissions bind: root less its powers, if root it is."""
+def run_unprivileged(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run as a user who is subject to permissions; root gives up its capabilities."""
     powerless = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
     if powerless and not shutil.which("setpriv"):
         pytest.skip("permissions do not bind root, and setpriv is not installed")
@@ -140,23 +139,23 @@ def bound_by_permissions(folder: Path, *more: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.campaign("disk", "messages")
-def test_no_permission(folder: Path) -> None:
+def test_missing_permissions_are_errors(folder: Path) -> None:
     assert run(folder).returncode == 0
     before = visible(folder / "out")
     (folder / "out").chmod(0o555)
-    refused(bound_by_permissions(folder, "--force"), 74, "Permission denied")
+    assert_refused(run_unprivileged(folder, "--force"), 74, "Permission denied")
     assert visible(folder / "out") == before
     (folder / "out").chmod(0o777)
     for path in (folder / "out").rglob("*"):
         path.chmod(0o777)
-    # 65: one bad file of two; 2: the command line looks at paths of options before anything runs
+    # 65: one bad file of two. 2: the command line checks the paths of options itself.
     for name, code, message in (
         ("E1-A.tagAlign.gz", 65, "E1-A.tagAlign.gz: Permission denied"),
         ("genes.tsv", 2, "genes.tsv' is not readable"),
         ("small.sizes", 66, "small.sizes: Permission denied"),
     ):
         (folder / name).chmod(0)
-        ran = bound_by_permissions(folder, "--force")
+        ran = run_unprivileged(folder, "--force")
         assert ran.returncode == code
         assert message in ran.stderr
         (folder / name).chmod(0o644)
@@ -164,8 +163,8 @@ def test_no_permission(folder: Path) -> None:
 
 
 @pytest.mark.campaign("install")
-def test_an_install_that_may_not_be_written_to(folder: Path) -> None:
-    """The program on a read-only file system, and no home: compiled in memory, and the counts are right."""
+def test_read_only_installation_counts_correctly(folder: Path) -> None:
+    """Without a writable installation or home directory the kernels are compiled in memory."""
     checkout = CHECKOUT
     environment = {"PATH": os.environ["PATH"], "HOME": "/proc/nowhere"}
     script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 99; shift; exec "$@"'
@@ -175,12 +174,12 @@ def test_an_install_that_may_not_be_written_to(folder: Path) -> None:
         pytest.skip("needs a mount of its own, which only root may make")
     ran = subprocess.run([*alone, *words(folder)], capture_output=True, text=True, env=environment, check=False)
     assert ran.returncode == 0, ran.stderr
-    holds_the_counts(folder / "out")
+    assert_counts_are_correct(folder / "out")
 
 
 @pytest.mark.campaign("kills")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_featurize_killed_at_random_moments(tmp_path: Path, record_property: Figure) -> None:
+def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_property: Figure) -> None:
     place(tmp_path)
     for seed, version in enumerate("ab"):
         (tmp_path / version).mkdir()
@@ -192,17 +191,17 @@ def test_featurize_killed_at_random_moments(tmp_path: Path, record_property: Fig
     command = [sys.executable, script, tmp_path, str(kills), "4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    killed, changed, remains = map(int, done.stdout.split())
+    killed, changed, leftovers = map(int, done.stdout.split())
     assert killed == kills
     assert changed > kills // 16
-    assert remains > kills // 16
+    assert leftovers > kills // 16
     record_property("SIGKILLs of dc featurize", killed)
-    record_property("half-written files they left, all cleared by a rerun", remains)
+    record_property("half-written files they left, all cleared by a rerun", leftovers)
 
 
 @pytest.mark.campaign("races")
-def test_many_at_once_on_one_output(folder: Path, record_property: Figure) -> None:
-    """Whoever comes first writes; the others say so and leave. What is there at the end is whole."""
+def test_simultaneous_runs_on_one_output(folder: Path, record_property: Figure) -> None:
+    """The first run writes; the others report it and exit. The output is complete."""
     done = [
         subprocess.Popen(words(folder, None, "--force"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(sized(3, 12))
@@ -214,13 +213,13 @@ def test_many_at_once_on_one_output(folder: Path, record_property: Figure) -> No
     for _, err, code in ran:
         assert "Traceback" not in err
         assert ("is writing there" in err) == (code == 74)
-    holds_the_counts(folder / "out")
+    assert_counts_are_correct(folder / "out")
     record_property("processes at once", len(done))
 
 
 @pytest.mark.campaign("clock")
-def test_nothing_depends_on_the_clock(folder: Path) -> None:
-    """Files from the future and the past, and a clock that stands at 1970: the same bytes."""
+def test_output_does_not_depend_on_the_clock(folder: Path) -> None:
+    """File times of 1970 and 2100, and a clock that stopped in 1970, give the same bytes."""
     assert run(folder).returncode == 0
     first = visible(folder / "out")
     clock = (
@@ -235,12 +234,12 @@ def test_nothing_depends_on_the_clock(folder: Path) -> None:
         assert ran.returncode == 0, (i, ran.stderr)
         now = visible(folder / "out")
         assert now.keys() == first.keys()
-        assert all(now[name] == data for name, data in first.items() if name != "summary.tsv")  # it tells the seconds
+        assert all(now[name] == data for name, data in first.items() if name != "summary.tsv")  # it has the times
 
 
 @pytest.mark.campaign("clock")
-def test_output_on_another_file_system(folder: Path) -> None:
-    """Temporary files lie beside the output: wherever TMPDIR is, and even if it is nowhere."""
+def test_output_on_a_file_system_other_than_tmpdir(folder: Path) -> None:
+    """Temporary files are beside the output, even if TMPDIR does not exist."""
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == folder.stat().st_dev:
         pytest.skip("needs a second file system")
@@ -249,12 +248,12 @@ def test_output_on_another_file_system(folder: Path) -> None:
         for temporary in (str(folder), "/nonexistent"):
             ran = run(folder, out, "--force", env=os.environ | {"TMPDIR": temporary})
             assert ran.returncode == 0, ran.stderr
-            holds_the_counts(out)
+            assert_counts_are_correct(out)
 
 
 @pytest.mark.campaign("disk")
-def test_an_output_directory_that_disappears(folder: Path) -> None:
-    """Removed while reads still come in: exit 74, and nothing is made in its place."""
+def test_output_directory_removed_during_the_run(folder: Path) -> None:
+    """Exit code 74, and the directory is not created again."""
     process = subprocess.Popen(
         [*COMMAND, "featurize", "-", "--name", "E9-A", *words(folder)[5:]],
         stdin=subprocess.PIPE,
@@ -276,7 +275,7 @@ def test_an_output_directory_that_disappears(folder: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_permissions_of_output_are_a_new_file_s(folder: Path) -> None:
+def test_output_has_the_permissions_of_a_new_file(folder: Path) -> None:
     assert run(folder, umask=0o027).returncode == 0
     assert stat.S_IMODE((folder / "out" / "E1.parquet").stat().st_mode) == 0o640
 
@@ -299,7 +298,7 @@ def members(piece: bytes, gigabytes: float) -> bytes:
 
 
 def bam_of_zeros(*numbers: int) -> bytes:
-    """What begins as BAM, claims what the numbers say, and goes on with zeros for two gigabytes."""
+    """Return a BAM header with these numbers, followed by two gigabytes of zeros."""
     begin = b"BAM\1" + b"".join(struct.pack("<I", number) for number in numbers)
     return gzip.compress(begin, mtime=0) + members(b"\0", 2)
 
@@ -321,7 +320,7 @@ BOMBS = {
 @pytest.mark.campaign("memory", "messages")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 @pytest.mark.parametrize("kind", BOMBS)
-def test_what_unpacks_to_gigabytes_stays_small(kind: str, folder: Path, record_property: Figure) -> None:
+def test_decompression_bombs_need_little_memory(kind: str, folder: Path, record_property: Figure) -> None:
     make, message = BOMBS[kind]
     for path in folder.glob("E*"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Many files to feature files: what is refused before work starts, what a bad file does to the others."""
+"""featurize: counts, metadata, summary, errors before and during counting, locks and observers."""
 
 import csv
 import gzip
@@ -16,7 +16,8 @@ from deepchrome.common.files import output_lock
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features import store
-from deepchrome.engine.features.featurize import FeaturizeObserver, featurize
+from deepchrome.engine.features.featurize import featurize
+from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import read_features
@@ -28,7 +29,7 @@ TEXT = {name: reads_text(600, seed) for seed, name in enumerate(("E1-A", "E1-B",
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four files of reads, plain and packed, and the genes."""
+    """A directory with four files of reads, plain and compressed, and the genes."""
     place(tmp_path)
     for (name, text), kind in zip(TEXT.items(), ("plain", "gzip", "bgzip", "gzip"), strict=True):
         (tmp_path / f"{name}.tagAlign").write_bytes(PACK[kind](text))
@@ -50,7 +51,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(1, 1), (2, 4), (None, None), (9, 1)])
-def test_every_file_in_its_column(jobs: int | None, threads: int | None, folder: Path) -> None:
+def test_each_file_fills_its_column(jobs: int | None, threads: int | None, folder: Path) -> None:
     outcomes = run(folder, jobs=jobs, threads=threads)
     assert [(o.sample.epigenome, o.sample.mark) for o in outcomes] == [
         ("E1", "A"),
@@ -67,7 +68,7 @@ def test_every_file_in_its_column(jobs: int | None, threads: int | None, folder:
             assert (features.counts[:, :, m] == counts_of(TEXT[f"{epigenome}-{mark}"])).all()
 
 
-def test_what_the_file_says_of_its_making(folder: Path) -> None:
+def test_metadata_of_a_feature_file(folder: Path) -> None:
     off = b"chrX\t1\t2\tN\t0\t+\n" + b"chr1\t249990\t250010\tN\t0\t+\n"
     raw = gzip.compress(TEXT["E1-A"] + off)
     (folder / "E1-A.tagAlign").write_bytes(raw)
@@ -86,7 +87,7 @@ def test_what_the_file_says_of_its_making(folder: Path) -> None:
     assert document["options"]["unknown_chrom"] == "skip"
 
 
-def test_the_summary(folder: Path) -> None:
+def test_summary_of_good_and_bad_files(folder: Path) -> None:
     (folder / "E2-B.tagAlign").write_bytes(b"chr1\t5\n")
     run(folder)
     rows = table(folder)
@@ -104,8 +105,8 @@ def test_the_summary(folder: Path) -> None:
 
 
 @pytest.mark.campaign("one-bad")
-def test_one_bad_file_among_several(folder: Path) -> None:
-    """Its epigenome is not written, an old one of that name stands; the others are."""
+def test_bad_file_does_not_stop_the_others(folder: Path) -> None:
+    """The epigenome of the bad file is not written, and its old feature file stays; the others are written."""
     run(folder, "E1-A.tagAlign", "E1-B.tagAlign")
     old = (folder / "out" / "E1.parquet").read_bytes()
     (folder / "E1-A.tagAlign").write_bytes(PACK["gzip"](TEXT["E1-A"])[:-5])
@@ -119,7 +120,7 @@ def test_one_bad_file_among_several(folder: Path) -> None:
 
 
 @pytest.mark.campaign("names")
-def test_a_path_that_is_not_text(folder: Path) -> None:
+def test_path_that_is_not_utf8_is_escaped_in_the_summary(folder: Path) -> None:
     odd = folder / "odd\udcff"
     odd.mkdir()
     (odd / "E3-A.bed").write_bytes(b"x\n")
@@ -128,7 +129,7 @@ def test_a_path_that_is_not_text(folder: Path) -> None:
     assert "odd\\udcff/E3-A.bed: line 1" in table(folder)[0]["status"]
 
 
-def test_the_order_of_marks(folder: Path) -> None:
+def test_marks_select_and_order_the_columns(folder: Path) -> None:
     run(folder, marks=["B", "A"])
     features = read_features(folder / "out" / "E1.parquet")
     assert features.marks == ("B", "A")
@@ -145,26 +146,26 @@ def test_the_order_of_marks(folder: Path) -> None:
     ("marks", "error", "message"),
     [
         (["A", "C"], UsageError, "^E1: no reads of C$"),
-        (["A", "B", "A"], UsageError, "names a mark twice"),
+        (["A", "B", "A"], UsageError, "^marks must name each mark once, got A,B,A$"),
         (["A", "../B"], BadDataError, "'../B' cannot name a mark"),
         (["A", ""], BadDataError, "cannot name a mark"),
     ],
 )
-def test_marks_that_cannot_be(marks: Sequence[str], error: type[Exception], message: str, folder: Path) -> None:
+def test_invalid_marks_are_refused(marks: Sequence[str], error: type[Exception], message: str, folder: Path) -> None:
     with pytest.raises(error, match=message):
         run(folder, marks=marks)
     assert not (folder / "out").exists()
 
 
-def test_a_mark_that_one_epigenome_lacks(folder: Path) -> None:
+def test_mark_missing_from_one_epigenome_is_refused(folder: Path) -> None:
     (folder / "E2-B.tagAlign").unlink()
     with pytest.raises(UsageError, match=r"^E2: no reads of B$"):
         run(folder, marks=["A", "B"])
 
 
 @pytest.mark.campaign("naming")
-def test_other_names_than_the_genome_has(folder: Path) -> None:
-    """1 for chr1: an error that names them; nothing written unless asked for."""
+def test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools(folder: Path) -> None:
+    """Chromosomes named 1 and 2 instead of chr1 and chr2 are an error that names them."""
     text = TEXT["E1-A"].replace(b"chr", b"")
     (folder / "E1-A.tagAlign").write_bytes(text)
     (outcome,) = run(folder, "E1-A.tagAlign")
@@ -181,13 +182,13 @@ def test_other_names_than_the_genome_has(folder: Path) -> None:
     assert outcome.error is None
     as_bedtools = b"\n".join(b"chr1" + line[1:] for line in text.splitlines()) + b"\n"
     assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(as_bedtools)).all()
-    with pytest.raises(UsageError, match="unknown_chrom='guess': choose one of error, skip, bedtools"):
+    with pytest.raises(UsageError, match=r"^unknown_chrom must be one of error, skip, bedtools, got 'guess'$"):
         run(folder, options=ReadOptions(unknown_chrom="guess"))
 
 
 @pytest.mark.campaign("naming")
-def test_hardly_a_read_on_the_genes_chromosomes(folder: Path) -> None:
-    """Under 1 % is refused, 1 % is not."""
+def test_reads_far_from_all_genes_are_refused(folder: Path) -> None:
+    """Less than 1 % of the reads on the genes' chromosomes is refused, 1 % is accepted."""
     (folder / "small.sizes").write_text("chr1\t250000\nchr2\t240000\nchr3\t9000\n")
     elsewhere = b"chr3\t50\t86\tN\t0\t+\n"
     here = b"chr1\t50\t86\tN\t0\t+\n"
@@ -197,23 +198,24 @@ def test_hardly_a_read_on_the_genes_chromosomes(folder: Path) -> None:
         assert (outcome.error is not None) == refused
     (folder / "E1-A.tagAlign").write_bytes(elsewhere)
     (outcome,) = run(folder, "E1-A.tagAlign", force=True)
-    assert "only 0 of 1 reads lie on the genes' chromosomes (chr1, chr2); are reads, genes and genome" in str(
-        outcome.error
+    assert (
+        "only 0 of 1 reads lie on the genes' chromosomes (chr1, chr2). Use reads, genes and a genome of the same"
+        in str(outcome.error)
     )
 
 
 @pytest.mark.campaign("naming")
-def test_genes_of_another_genome(folder: Path) -> None:
+def test_genes_of_another_genome_are_refused(folder: Path) -> None:
     (folder / "genes.tsv").write_text("gene_id\tchrom\ttss\ng\t1\t20000\n")
     with pytest.raises(
-        BadDataError, match=r"no gene lies on a chromosome of small\.sizes: the genes have '1', .*'chr1'"
+        BadDataError, match=r"^small\.sizes: no gene lies on a chromosome of this genome \(the genes have '1', .*'chr1'"
     ):
         run(folder)
     assert not (folder / "out").exists()
 
 
 @pytest.mark.campaign("empty")
-def test_no_reads(folder: Path) -> None:
+def test_file_without_reads_is_refused_unless_allowed(folder: Path) -> None:
     (folder / "E1-A.tagAlign").write_bytes(b"")
     (outcome,) = run(folder, "E1-A.tagAlign")
     assert "not a single read in it; say --allow-empty" in str(outcome.error)
@@ -227,8 +229,8 @@ def test_no_reads(folder: Path) -> None:
 
 
 @pytest.mark.campaign("races")
-def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
-    """Looking for it comes after the lock, or both would find nothing and the second would replace the first's."""
+def test_existing_output_is_looked_for_under_the_lock(folder: Path) -> None:
+    """Otherwise two runs could find no output, and the second would replace the output of the first."""
     seen = []
 
     def enter(out: Path, names: Sequence[str]) -> Any:
@@ -237,17 +239,20 @@ def test_an_output_that_another_run_has_just_written(folder: Path) -> None:
         (out / "E1.parquet").touch()
         return output_lock(out, names)
 
-    heard: list[ReuseDecision] = []
-    listener = FeaturizeObserver()
-    with patch("deepchrome.engine.features.featurize.exclusive", enter), patch.object(listener, "judged", heard.append):
-        run(folder, observer=listener)
+    decisions: list[ReuseDecision] = []
+    observer = FeaturizeObserver()
+    with (
+        patch("deepchrome.engine.features.featurize.output_lock", enter),
+        patch.object(observer, "on_decision", decisions.append),
+    ):
+        run(folder, observer=observer)
     assert seen == [False]
-    assert [verdict.action for verdict in heard] == ["redo", "make"]
+    assert [decision.action for decision in decisions] == ["redo", "make"]
 
 
 @pytest.mark.campaign("races")
-def test_two_runs_on_one_output(folder: Path) -> None:
-    """Whoever would write the same file is refused; who writes another, or has another directory, is not."""
+def test_lock_is_per_feature_file(folder: Path) -> None:
+    """A run that would write the same file is refused; a run that writes other files is not."""
     with output_lock(folder / "out", ["E1.parquet"]):
         with pytest.raises(StorageError, match=r"out/E1\.parquet: process \d+ of .* is writing there"):
             run(folder)
@@ -255,16 +260,16 @@ def test_two_runs_on_one_output(folder: Path) -> None:
     assert len(run(folder)) == 4
 
 
-def test_what_is_checked_before_work_starts(folder: Path) -> None:
+def test_bad_parameters_are_refused_before_counting(folder: Path) -> None:
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"genes": folder / "absent"}, MissingInputError, "absent"),
         ({"genome": folder / "absent"}, MissingInputError, "no such genome"),
-        ({"samples": folder / "genes.tsv"}, UsageError, "or --samples TABLE"),
+        ({"samples": folder / "genes.tsv"}, UsageError, "^give either files of reads or a table of samples$"),
         ({"bin_size": 300}, UsageError, "must divide"),
-        ({"edge": "cut"}, UsageError, "choose one of"),
+        ({"edge": "cut"}, UsageError, "edge must be one of"),
         ({"edge": "error", "flank": 30_000}, BadDataError, "windows reach beyond"),
     ]
-    with patch("deepchrome.engine.features.featurize.tally_reads", side_effect=AssertionError("work has started")):
+    with patch("deepchrome.engine.features.count_sample.tally_reads", side_effect=AssertionError("counting has begun")):
         for options, error, message in cases:
             with pytest.raises(error, match=message):
                 run(folder, **options)
@@ -275,7 +280,7 @@ def test_what_is_checked_before_work_starts(folder: Path) -> None:
     assert not (folder / "out").exists()
 
 
-def test_edges_and_rows_given_twice(folder: Path) -> None:
+def test_genes_at_edges_and_repeated_genes(folder: Path) -> None:
     with open(folder / "genes.tsv", "a") as file:
         file.write("edge\tS\tchr1\t100\t+\nlost\tS\tchrX\t100\t+\ng0\tS\tchr2\t70000\t-\n")
     run(folder, "E1-A.tagAlign")
@@ -294,47 +299,47 @@ def test_edges_and_rows_given_twice(folder: Path) -> None:
     assert fewer.genes.tss[0] == GENES[0].tss
 
 
-class Witness(FeaturizeObserver):
+class RecordingObserver(FeaturizeObserver):
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.events: list[str] = []
         self.bytes: dict[Sample, int] = {}
 
-    def planned(self, samples: Sequence[Sample], windows: Windows) -> None:
-        self.heard.append(f"planned {len(samples)} {len(windows.genes)}")
+    def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
+        self.events.append(f"planned {len(samples)} {len(windows.genes)}")
 
-    def advanced(self, sample: Sample, bytes_read: int, lines: int) -> None:
+    def on_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
         self.bytes[sample] = bytes_read
 
-    def finished(self, outcome: FileOutcome) -> None:
-        self.heard.append("bad" if outcome.error else "good")
+    def on_finish(self, outcome: FileOutcome) -> None:
+        self.events.append("bad" if outcome.error else "good")
 
 
-def test_an_observer_hears_it_all(folder: Path) -> None:
+def test_observer_receives_plan_progress_and_outcomes(folder: Path) -> None:
     (folder / "E1-A.tagAlign").write_bytes(b"x\n")
-    witness = Witness()
-    run(folder, observer=witness, jobs=1)
-    assert witness.heard[0] == "planned 4 10"
-    assert sorted(witness.heard[1:]) == ["bad", "good", "good", "good"]
-    assert {s.path: n for s, n in witness.bytes.items()} == {
+    observer = RecordingObserver()
+    run(folder, observer=observer, jobs=1)
+    assert observer.events[0] == "planned 4 10"
+    assert sorted(observer.events[1:]) == ["bad", "good", "good", "good"]
+    assert {s.path: n for s, n in observer.bytes.items()} == {
         str(folder / f"{name}.tagAlign"): (folder / f"{name}.tagAlign").stat().st_size for name in list(TEXT)[1:]
     }
 
 
 @pytest.mark.campaign("interrupt")
-def test_an_interrupt_ends_it(folder: Path) -> None:
-    class Impatient(FeaturizeObserver):
-        def finished(self, outcome: FileOutcome) -> None:
+def test_interrupt_ends_the_run(folder: Path) -> None:
+    class InterruptingObserver(FeaturizeObserver):
+        def on_finish(self, outcome: FileOutcome) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(folder, observer=Impatient(), jobs=1)
+        run(folder, observer=InterruptingObserver(), jobs=1)
     assert written(folder) == []
     assert len(run(folder)) == 4
 
 
 @pytest.mark.campaign("disk")
-def test_a_disk_that_is_full(folder: Path) -> None:
-    """What stood there stands, nothing half written is left, and the lock is free."""
+def test_full_disk_leaves_old_output_and_frees_the_lock(folder: Path) -> None:
+    """Old feature files stay, no partial file is left, and the lock is free."""
     run(folder)
     old = {path.name: path.read_bytes() for path in (folder / "out").glob("E*")}
 
@@ -352,16 +357,16 @@ def test_a_disk_that_is_full(folder: Path) -> None:
     assert len(run(folder, force=True)) == 4
 
 
-def test_a_fault_of_the_program_is_not_hidden(folder: Path) -> None:
+def test_internal_error_is_raised(folder: Path) -> None:
     with (
-        patch("deepchrome.engine.features.featurize._check_place", side_effect=ZeroDivisionError),
+        patch("deepchrome.engine.features.count_sample._check_gene_chromosomes", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         run(folder)
     assert written(folder) == []
 
 
-def test_counts_are_let_go_of(folder: Path) -> None:
+def test_counts_are_released_after_writing(folder: Path) -> None:
     outcomes = run(folder)
-    # A view would hold on to all of them.
+    # A view would keep all counts in memory.
     assert all(o.tally is not None and not np.size(o.tally.counts) and o.tally.counts.base is None for o in outcomes)

@@ -1,4 +1,4 @@
-"""A second run does only what is missing or changed, says why, and never replaces what it did not make."""
+"""A second run counts only missing and changed epigenomes, reports why, and replaces no other files."""
 
 import json
 import os
@@ -21,10 +21,13 @@ from support.tiny import PACK, Ran, counts_of, dc, place, reads_text
 from support.web import serving
 
 from deepchrome.engine.counting.options import ReadOptions
-from deepchrome.engine.features.featurize import FeaturizeObserver, featurize
-from deepchrome.engine.features.resume import HashCache, ReuseDecision, file_stamp
+from deepchrome.engine.features.featurize import featurize
+from deepchrome.engine.features.hash_cache import HashCache, file_stamp
+from deepchrome.engine.features.observer import FeaturizeObserver
+from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import FileOutcome
+from deepchrome.errors import UsageError
 
 pytestmark = pytest.mark.campaign("resume")
 NAMES = ("E1-A", "E1-B", "E2-A", "E2-B", "E3-A", "E3-B")
@@ -33,7 +36,7 @@ TEXT = {name: reads_text(500, seed) for seed, name in enumerate(NAMES)}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six files of reads, and the genes."""
+    """A directory with six files of reads, and the genes."""
     place(tmp_path)
     (tmp_path / "reads").mkdir()
     for name, text in TEXT.items():
@@ -41,25 +44,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Witness(FeaturizeObserver):
-    """What was decided, and what was counted."""
+class RecordingObserver(FeaturizeObserver):
+    """Record the decisions, and the files that were counted."""
 
     def __init__(self) -> None:
-        self.verdicts: dict[str, ReuseDecision] = {}
+        self.decisions: dict[str, ReuseDecision] = {}
         self.counted: list[str] = []
 
-    def judged(self, verdict: ReuseDecision) -> None:
-        self.verdicts[verdict.epigenome] = verdict
+    def on_decision(self, decision: ReuseDecision) -> None:
+        self.decisions[decision.epigenome] = decision
 
-    def finished(self, outcome: FileOutcome) -> None:
+    def on_finish(self, outcome: FileOutcome) -> None:
         self.counted.append(f"{outcome.sample.epigenome}-{outcome.sample.mark}")
 
 
-def run(folder: Path, **options: Any) -> Witness:
-    witness = Witness()
+def run(folder: Path, **options: Any) -> RecordingObserver:
+    observer = RecordingObserver()
     given: dict[str, Any] = {"genes": folder / "genes.tsv", "genome": folder / "small.sizes", "out": folder / "out"}
-    featurize([folder / "reads"], **given | {"observer": witness} | options)
-    return witness
+    featurize([folder / "reads"], **given | {"observer": observer} | options)
+    return observer
 
 
 def call(folder: Path, *options: object) -> Ran:
@@ -72,52 +75,52 @@ def tables(out: Path) -> dict[str, bytes]:
 
 
 def summary(out: Path) -> dict[tuple[str, str], list[str]]:
-    """The rows of summary.tsv, less their times."""
+    """Return the rows of summary.tsv without their times."""
     rows = [line.split("\t") for line in (out / "summary.tsv").read_text().splitlines()[1:]]
     return {(row[0], row[1]): row[2:7] + row[9:] for row in rows}
 
 
-def test_what_holds_is_kept(folder: Path) -> None:
+def test_valid_files_are_kept(folder: Path) -> None:
     first = run(folder)
     assert sorted(first.counted) == sorted(NAMES)
-    assert {v.action for v in first.verdicts.values()} == {"make"}
-    before, said = tables(folder / "out"), (folder / "out" / "summary.tsv").read_text()
+    assert {d.action for d in first.decisions.values()} == {"make"}
+    before, summary_text = tables(folder / "out"), (folder / "out" / "summary.tsv").read_text()
     again = run(folder)
     assert again.counted == []
-    assert {v.action for v in again.verdicts.values()} == {"keep"}
+    assert {d.action for d in again.decisions.values()} == {"keep"}
     assert tables(folder / "out") == before
-    assert (folder / "out" / "summary.tsv").read_text() == said
+    assert (folder / "out" / "summary.tsv").read_text() == summary_text
     ran = call(folder, "--json")
     assert ran.code == 0
     assert [row["status"] for row in ran.json()] == ["kept"] * 6
     assert ran.json()[0]["reads"] == 500
     assert "E2: up to date, kept" in ran.err
-    assert "0 of 3 epigenomes written, 3 kept as they were" in ran.err
+    assert "0 of 3 epigenomes written, 3 kept. See summary.tsv." in ran.err
 
 
-def test_force_counts_all_again(folder: Path) -> None:
+def test_force_counts_all_files_again(folder: Path) -> None:
     run(folder)
     assert sorted(run(folder, force=True).counted) == sorted(NAMES)
 
 
-def test_only_what_is_missing_or_changed(folder: Path) -> None:
+def test_only_missing_and_changed_epigenomes_are_counted(folder: Path) -> None:
     run(folder)
     old = tables(folder / "out")
     (folder / "out" / "E1.parquet").unlink()
     other = bytearray(TEXT["E2-B"])
-    other[5] ^= 1  # another digit: as many bytes
+    other[5] ^= 1  # another digit, so that the size is the same
     (folder / "reads" / "E2-B.tagAlign.gz").write_bytes(PACK["plain"](bytes(other)))
     again = run(folder)
     assert sorted(again.counted) == ["E1-A", "E1-B", "E2-A", "E2-B"]
-    assert [again.verdicts[e].action for e in ("E1", "E2", "E3")] == ["make", "redo", "keep"]
-    assert "B: its reads have changed (from" in again.verdicts["E2"].why
+    assert [again.decisions[e].action for e in ("E1", "E2", "E3")] == ["make", "redo", "keep"]
+    assert "B: its reads have changed (from" in again.decisions["E2"].why
     new = tables(folder / "out")
     assert new["E1.parquet"] == old["E1.parquet"]
     assert (read_features(folder / "out" / "E2.parquet").counts[:, :, 1] == counts_of(bytes(other))).all()
 
 
-def test_a_change_that_the_size_does_not_show(folder: Path) -> None:
-    """Of one byte, the time of change put back: still seen, by the inode's own time or by the hash."""
+def test_change_of_equal_size_and_time_is_detected(folder: Path) -> None:
+    """The modification time is restored; the change time or the hash still shows the change."""
     path = folder / "reads" / "E2-A.tagAlign.gz"
     path.write_bytes(TEXT["E2-A"])
     run(folder)
@@ -126,12 +129,12 @@ def test_a_change_that_the_size_does_not_show(folder: Path) -> None:
     path.write_bytes(other)
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
     again = run(folder)
-    assert again.verdicts["E2"].why == "A: its reads have changed (another SHA-256)"
+    assert again.decisions["E2"].why == "A: its reads have changed (another SHA-256)"
     assert (read_features(folder / "out" / "E2.parquet").counts[:, :, 0] == counts_of(other)).all()
 
 
-def test_files_that_are_touched_or_moved_are_the_same_files(folder: Path) -> None:
-    """Whatever the clock was when they were: the content decides."""
+def test_touched_and_moved_files_are_not_counted_again(folder: Path) -> None:
+    """Only the content counts, not the file times."""
     run(folder)
     for i, path in enumerate(sorted((folder / "reads").iterdir())):
         os.utime(path, (4e9, 4e9) if i % 2 else (0, 0))
@@ -139,34 +142,34 @@ def test_files_that_are_touched_or_moved_are_the_same_files(folder: Path) -> Non
     (folder / "reads").rename(folder / "elsewhere")
     (folder / "reads").symlink_to(folder / "elsewhere")
     for path in (folder / "out" / ".deepchrome").glob("*.json"):
-        path.write_text("[]")  # nothing remembered is nothing lost
+        path.write_text("[]")  # lost hashes only cost time
     assert run(folder).counted == []
 
 
-def test_a_hash_is_remembered_only_of_what_was_read(folder: Path) -> None:
+def test_hash_of_a_file_changed_while_read_is_not_stored(folder: Path) -> None:
     path = folder / "reads" / "E1-A.tagAlign.gz"
     (folder / "out" / ".deepchrome").mkdir(parents=True)
     hashes = HashCache(folder / "out", "E1")
     before = file_stamp(str(path))
     path.write_bytes(b"another")
     hashes.remember(str(path), before, "0" * 64)
-    assert hashes.of(str(path)) != "0" * 64
+    assert hashes.sha256(str(path)) != "0" * 64
     hashes.remember(str(path), file_stamp(str(path)), "1" * 64)
     hashes.save()
-    assert HashCache(folder / "out", "E1").of(str(path)) == "1" * 64
+    assert HashCache(folder / "out", "E1").sha256(str(path)) == "1" * 64
 
 
-def test_a_new_mark_is_added_and_a_lost_one_refused(folder: Path) -> None:
+def test_new_mark_is_added_and_missing_mark_is_refused(folder: Path) -> None:
     path = folder / "reads" / "E1-C.bed"
     run(folder)
     path.write_bytes(TEXT["E3-A"])
-    assert run(folder).verdicts["E1"].why == "C: not counted yet"
+    assert run(folder).decisions["E1"].why == "C: not counted yet"
     assert read_features(folder / "out" / "E1.parquet").marks == ("A", "B", "C")
     path.unlink()
     before = tables(folder / "out")
     ran = call(folder)
     assert ran.code == 2
-    assert "it has C too, of which no reads are given; say --force" in ran.err
+    assert "(it also has C, for which no reads are given). Use --force to replace it." in ran.err
     assert tables(folder / "out") == before
 
 
@@ -175,27 +178,28 @@ def test_a_new_mark_is_added_and_a_lost_one_refused(folder: Path) -> None:
     [
         ({"bin_size": 50}, "bin_size was 100, is 50"),
         ({"flank": 4000}, "flank was 5000, is 4000"),
-        ({"marks": ["B", "A"]}, "its marks stand in another order, A, B"),
+        ({"marks": ["B", "A"]}, "its marks are in another order: A, B"),
         ({"options": ReadOptions(min_mapq=3)}, "min_mapq was 0, is 3"),
-        ({"unique_genes": True}, "the genes are others"),
+        ({"unique_genes": True}, "the genes differ"),
     ],
 )
-def test_what_was_counted_otherwise_is_not_replaced(options: Mapping[str, Any], why: str, folder: Path) -> None:
+def test_files_made_with_other_options_are_not_replaced(options: Mapping[str, Any], why: str, folder: Path) -> None:
     with open(folder / "genes.tsv", "a") as file:
         file.write("g0\tS\tchr2\t70000\t-\n")
     run(folder)
     before = tables(folder / "out")
-    with pytest.raises(Exception, match=rf"E1\.parquet exists already .nor 2 more.*|E1.*{why}") as caught:
+    with pytest.raises(
+        UsageError, match=rf"E1\.parquet: exists and does not match this call \({why}; first of 3 such files\)$"
+    ) as caught:
         run(folder, **options)
-    assert why in str(caught.value)
-    assert "say --force to replace it" in str(caught.value)
+    assert caught.value.remedy == "force"
     assert tables(folder / "out") == before
     assert sorted(run(folder, force=True, **options).counted) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("flags", [("--allow-empty",), ("--unknown-chrom", "skip"), ("--unknown-chrom", "bedtools")])
-def test_options_that_only_let_more_files_pass(flags: tuple[str, ...], folder: Path) -> None:
-    """Said after one file of many was refused: the others need not be counted again."""
+def test_lenient_options_do_not_invalidate_files(flags: tuple[str, ...], folder: Path) -> None:
+    """A user adds them after some files were refused; the other files need not be counted again."""
     (folder / "reads" / "E2-A.tagAlign.gz").write_bytes(b"")
     (folder / "reads" / "E3-A.tagAlign.gz").write_bytes(TEXT["E3-A"] + b"chrUn\t1\t2\tN\t0\t+\n")
     assert call(folder).code == 65
@@ -204,29 +208,29 @@ def test_options_that_only_let_more_files_pass(flags: tuple[str, ...], folder: P
     ran = call(folder, *flags)
     assert "E1: up to date, kept" in ran.err
     assert tables(folder / "out").keys() == {"E1.parquet", "E2.parquet" if "--allow-empty" in flags else "E3.parquet"}
-    if flags == ("--unknown-chrom", "skip"):  # but not the other way round: what was left out was left out
+    if flags == ("--unknown-chrom", "skip"):  # the reverse is not true: reads were left out
         (folder / "reads" / "E2-A.tagAlign.gz").unlink()
         (folder / "reads" / "E2-B.tagAlign.gz").unlink()
         assert "unknown_chrom was skip, is error" in call(folder).err
 
 
-def test_what_another_rule_counted_is_counted_again(folder: Path) -> None:
+def test_files_of_another_count_rule_are_made_again(folder: Path) -> None:
     run(folder)
     before = tables(folder / "out")
     with patch("deepchrome.engine.features.resume.COUNT_RULE", 2):
         again = run(folder)
         assert sorted(again.counted) == sorted(NAMES)
-        assert again.verdicts["E1"].why == "it was counted by another version's rule"
+        assert again.decisions["E1"].why == "it was made by a version that counts by another rule"
         assert run(folder).counted == []
     assert sorted(run(folder).counted) == sorted(NAMES)
     assert tables(folder / "out") == before
 
 
-def test_another_genome(folder: Path) -> None:
+def test_files_of_another_genome_are_not_replaced(folder: Path) -> None:
     run(folder)
     (folder / "small.sizes").write_text("chr1\t250001\nchr2\t240000\n")
     ran = call(folder)
-    assert (ran.code, "the genome is another" in ran.err) == (2, True)
+    assert (ran.code, "the genome differs" in ran.err) == (2, True)
 
 
 def spoil(path: Path) -> None:
@@ -240,25 +244,31 @@ def make_foreign(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "code", "said"),
+    ("harm", "code", "message"),
     [
         (spoil, 0, "E2: counted again: damaged"),
         (lambda path: path.write_bytes(b""), 0, "E2: counted again: not a readable Parquet file"),
-        (make_foreign, 2, "a Parquet file, but not one of dc featurize"),
+        (
+            make_foreign,
+            2,
+            "does not match this call (not written by dc featurize (no 'deepchrome' metadata)). Use --force",
+        ),
     ],
 )
-def test_a_file_that_rotted_or_is_anothers(harm: Callable[[Path], object], code: int, said: str, folder: Path) -> None:
+def test_damaged_file_is_made_again_and_foreign_file_is_not_replaced(
+    harm: Callable[[Path], object], code: int, message: str, folder: Path
+) -> None:
     run(folder)
     sound = tables(folder / "out")
     harm(folder / "out" / "E2.parquet")
     harmed = tables(folder / "out")
     ran = call(folder)
     assert ran.code == code
-    assert said in ran.err
+    assert message in ran.err
     assert tables(folder / "out") == (harmed if code else sound)
 
 
-def test_standard_input_is_not_compared(folder: Path) -> None:
+def test_output_of_standard_input_is_replaced_only_with_force(folder: Path) -> None:
     given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
     for code, extra in ((0, ()), (2, ()), (0, ("--force",))):
         ran = dc("featurize", "-", "--name", "E1-A", *given, *extra, stdin=TEXT["E1-A"])
@@ -266,8 +276,8 @@ def test_standard_input_is_not_compared(folder: Path) -> None:
     assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["reads"] == 500
 
 
-def test_reads_at_a_url(folder: Path) -> None:
-    """Its server says whether they have changed; where it does not, they are counted again."""
+def test_reads_at_a_url_are_compared_by_etag(folder: Path) -> None:
+    """A server without ETags cannot show that the reads are unchanged, so they are counted again."""
     with serving() as web:
         url = web.put("E1-A.bed", TEXT["E1-A"], etag='"1"')
         given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
@@ -284,11 +294,11 @@ def test_reads_at_a_url(folder: Path) -> None:
         assert "E1: counted again: A: its reads have changed (another ETag, size or name)" in again()
         assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT["E1-B"])).all()
         web.put("E1-A.bed", TEXT["E1-B"], etag=None)
-        assert "its server does not say whether its reads have changed" in again()
-        assert "its server does not say" in again()
+        for _ in range(2):
+            assert "cannot be checked for changes (the server sends no size or no ETag)" in again()
 
 
-def test_a_bad_file_is_tried_again(folder: Path) -> None:
+def test_failed_file_is_counted_in_the_next_run(folder: Path) -> None:
     path = folder / "reads" / "E2-A.tagAlign.gz"
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
@@ -301,7 +311,7 @@ def test_a_bad_file_is_tried_again(folder: Path) -> None:
     assert [row[-1] for row in summary(folder / "out").values()] == ["done"] * 6
 
 
-def test_shards_are_the_whole(folder: Path) -> None:
+def test_all_shards_together_equal_one_run(folder: Path) -> None:
     run(folder)
     for i in (1, 2, 3, 4):  # the fourth of three epigenomes is empty
         ran = dc(
@@ -312,13 +322,13 @@ def test_shards_are_the_whole(folder: Path) -> None:
         assert len(tables(folder / "parts")) == min(i, 3)
     assert tables(folder / "parts") == tables(folder / "out")
     assert summary(folder / "parts") == summary(folder / "out")
-    assert "no epigenome is in this part; nothing to do" in ran.err
+    assert "this shard contains no epigenomes; nothing to do" in ran.err
     for bad in ("0/2", "3/2", "1", "a/b", "1/0", "-1/2"):
         assert call(folder, "--shard", bad).code == 2
 
 
-def test_killed_at_random_and_run_again(folder: Path, record_property: Callable[[str, int], None]) -> None:
-    """The output is that of an unbroken run, and what was finished is not counted a second time."""
+def test_killed_runs_continue_where_they_ended(folder: Path, record_property: Callable[[str, int], None]) -> None:
+    """The output equals that of an uninterrupted run, and no finished epigenome is counted twice."""
     for e in range(4, 13):
         for mark in "AB":
             (folder / "reads" / f"E{e}-{mark}.bed").write_bytes(reads_text(20_000, e))
@@ -333,7 +343,7 @@ def test_killed_at_random_and_run_again(folder: Path, record_property: Callable[
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
             if killed < kills:
-                # Every other time at any moment, else soon after a file was finished: there is to be progress.
+                # Kill at a random moment, or soon after a file was finished, in turn: the work must make progress.
                 deadline = time.monotonic() + 30
                 while killed % 2 and process.poll() is None and time.monotonic() < deadline:
                     if set(tables(out)) != finished:
@@ -342,12 +352,14 @@ def test_killed_at_random_and_run_again(folder: Path, record_property: Callable[
                 time.sleep(dice.uniform(0, 0.02 if killed % 2 else 1.0))
                 process.send_signal(signal.SIGKILL)
             process.wait(60)
-        said = (folder / "log").read_text()
-        judged = {f"{line.split(':')[0]}.parquet" for line in said.splitlines() if line.endswith("up to date, kept")}
-        counted = {line.split(" ")[0] + ".parquet" for line in said.splitlines() if " reads in " in line}
-        assert judged == finished if counted else judged <= finished  # killed while it was saying so
+        log_text = (folder / "log").read_text()
+        reused = {
+            f"{line.split(':')[0]}.parquet" for line in log_text.splitlines() if line.endswith("up to date, kept")
+        }
+        counted = {line.split(" ")[0] + ".parquet" for line in log_text.splitlines() if " reads in " in line}
+        assert reused == finished if counted else reused <= finished  # killed before it had reported all
         assert not counted & finished
-        kept += len(judged)
+        kept += len(reused)
         finished = set(tables(out))
         assert all(expected[name] == data for name, data in tables(out).items())
         if process.returncode == 0:
@@ -355,11 +367,11 @@ def test_killed_at_random_and_run_again(folder: Path, record_property: Callable[
             assert summary(out) == rows
             if killed == kills:
                 break
-            shutil.rmtree(out)  # done before it could be killed: from the beginning
+            shutil.rmtree(out)  # it finished before it was killed: start over
             finished = set()
             continue
         killed += 1
-        assert process.returncode == -signal.SIGKILL, said
+        assert process.returncode == -signal.SIGKILL, log_text
     assert kept
     record_property("SIGKILLs, each followed by a rerun", killed)
     record_property("epigenomes that a rerun kept", kept)

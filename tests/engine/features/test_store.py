@@ -1,4 +1,4 @@
-"""Feature files: what goes in comes out, and what is not as it was written is refused."""
+"""Feature files are read back equal, and damaged or changed files are refused."""
 
 import json
 import random
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_goes_in_comes_out(path: Path) -> None:
+def test_features_are_read_back_equal(path: Path) -> None:
     features = read_features(str(path))
     assert features.epigenome == "E003"
     assert features.marks == MARKS
@@ -55,7 +55,7 @@ def test_what_goes_in_comes_out(path: Path) -> None:
     assert read_metadata(path) == features.metadata
 
 
-def test_other_programs_can_read_it(path: Path) -> None:
+def test_plain_parquet_readers_can_read_it(path: Path) -> None:
     table = pq.read_table(path, page_checksum_verification=True)
     assert table.column_names == ["gene_id", "symbol", "chrom", "tss", "strand", *MARKS]
     assert [table.schema.field(name).type for name in MARKS] == [pa.list_(pa.uint32(), BINS)] * len(MARKS)
@@ -64,8 +64,8 @@ def test_other_programs_can_read_it(path: Path) -> None:
     assert json.loads(table.schema.metadata[b"deepchrome"])["marks"] == list(MARKS)
 
 
-def test_marks_on_request(path: Path) -> None:
-    """Those, in that order; one whose name begins as another's is not mixed up with it."""
+def test_marks_can_be_selected(path: Path) -> None:
+    """The order is kept, and a mark is not confused with one whose name begins in the same way."""
     some = read_features(path, marks=("list", "H2A"))
     assert some.marks == ("list", "H2A")
     assert (some.counts == np.stack([COUNTS["list"], COUNTS["H2A"]], axis=-1)).all()
@@ -75,8 +75,8 @@ def test_marks_on_request(path: Path) -> None:
 
 
 @pytest.mark.campaign("features")
-def test_a_flipped_bit_is_an_error_or_changes_nothing(path: Path, record_property: Callable[[str, int], None]) -> None:
-    """Anywhere, the footer and the metadata too, which Parquet itself does not protect."""
+def test_flipped_bit_is_an_error_or_harmless(path: Path, record_property: Callable[[str, int], None]) -> None:
+    """Also in the footer and the metadata, which Parquet itself does not protect."""
     whole, want = path.read_bytes(), read_features(path)
     dice = random.Random(11)
     places = range(4, len(whole)) if FULL else [dice.randrange(4, len(whole)) for _ in range(400)]
@@ -103,8 +103,8 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(path: Path, record_propert
 
 
 @pytest.mark.campaign("features")
-def test_pages_carry_checksums(path: Path) -> None:
-    """So that readers that know nothing of ours can find damage too."""
+def test_pages_have_checksums(path: Path) -> None:
+    """Readers that do not know our checksums can find damage with them."""
     whole, caught = path.read_bytes(), 0
     column = pq.ParquetFile(path).metadata.row_group(0).column(3)  # tss
     begin = column.dictionary_page_offset or column.data_page_offset
@@ -120,7 +120,7 @@ def test_pages_carry_checksums(path: Path) -> None:
 
 
 def rewrite(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    """Change a file and write it as Parquet has it: its pages' checksums are right."""
+    """Change a table and write it as Parquet does, with correct page checksums."""
 
     def spoil(path: Path) -> None:
         table = pq.read_table(path)
@@ -141,7 +141,7 @@ def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 
 
 def with_document(**other: Any) -> Callable[[pa.Table], pa.Table]:
-    """Change the metadata, with their checksum: what only a forger would do."""
+    """Change the metadata together with its checksum, as another program might."""
 
     def change(table: pa.Table) -> pa.Table:
         document = json.loads(table.schema.metadata[b"deepchrome"]) | other
@@ -160,22 +160,25 @@ def nulls(table: pa.Table, name: str) -> pa.Table:
 
 
 SPOILT = {
-    "a count more": (one_more, "column H2A is not what was written"),
-    "a row less": (lambda t: t.slice(0, N - 1), "is not what was written"),
-    "rows swapped": (lambda t: t.take([1, 0, *range(2, N)]), "is not what was written"),
-    "a gene moved": (lambda t: with_column(t, "tss", pa.array(GENES.tss + 1)), "column tss is not what was written"),
+    "a count more": (one_more, "the checksum of column H2A is wrong"),
+    "a row less": (lambda t: t.slice(0, N - 1), "the checksum of column .* is wrong"),
+    "rows swapped": (lambda t: t.take([1, 0, *range(2, N)]), "the checksum of column .* is wrong"),
+    "a gene moved": (lambda t: with_column(t, "tss", pa.array(GENES.tss + 1)), "the checksum of column tss is wrong"),
     "a null id": (lambda t: nulls(t, "gene_id"), "damaged"),
     "a null tss": (lambda t: nulls(t, "tss"), "damaged"),
     "a null mark": (lambda t: nulls(t, "H2A"), "damaged"),
-    "a mark less": (lambda t: t.drop_columns("H2A"), "column H2A is not there; expected fixed_size_list"),
-    "a mark twice": (lambda t: t.append_column("H2A", t["H2A"]), "column H2A is fixed.* and fixed.*; expected"),
-    "tss as text": (lambda t: with_column(t, "tss", pa.array(["1"] * N)), "column tss is string; expected int64"),
+    "a mark less": (lambda t: t.drop_columns("H2A"), r"column H2A is missing \(expected fixed_size_list"),
+    "a mark twice": (lambda t: t.append_column("H2A", t["H2A"]), r"column H2A has type fixed.* and fixed.* \(expected"),
+    "tss as text": (
+        lambda t: with_column(t, "tss", pa.array(["1"] * N)),
+        r"column tss has type string \(expected int64\)",
+    ),
     "signed counts": (
         lambda t: with_column(t, "H2A", t["H2A"].combine_chunks().cast(pa.list_(pa.int64(), BINS))),
-        "column H2A is fixed_size_list<.*int64.*; expected",
+        r"column H2A has type fixed_size_list<.*int64.* \(expected",
     ),
     "no checksum": (without_checksum, "metadata is damaged"),
-    "of another program": (lambda t: t.replace_schema_metadata({b"x": b"y"}), "not one of dc featurize"),
+    "of another program": (lambda t: t.replace_schema_metadata({b"x": b"y"}), "not written by dc featurize"),
     "not JSON": (lambda t: t.replace_schema_metadata({b"deepchrome": b"{"}), "metadata is damaged"),
     "a list": (lambda t: t.replace_schema_metadata({b"deepchrome": b"[1]"}), "metadata is damaged"),
     "version 2": (with_document(format_version=2), "format version 2; this deepchrome reads version 1"),
@@ -190,14 +193,14 @@ SPOILT = {
     "far more bins": (with_document(n_bins=2**30), "expected fixed_size_list.*1073741824"),
     "marks as text": (with_document(marks="H2A"), "metadata is damaged"),
     "marks as numbers": (with_document(marks=[1]), "metadata is damaged"),
-    "no column sums": (with_document(crc32={}), "is not what was written"),
+    "no column sums": (with_document(crc32={}), "the checksum of column .* is wrong"),
     "sums as text": (with_document(crc32="x"), "metadata is damaged"),
 }
 
 
 @pytest.mark.campaign("features")
 @pytest.mark.parametrize("how", SPOILT)
-def test_a_file_that_is_not_as_it_was_written(how: str, path: Path) -> None:
+def test_changed_file_is_refused(how: str, path: Path) -> None:
     change, message = SPOILT[how]
     rewrite(change)(path)
     with pytest.raises(BadDataError, match=f"^{path}: .*{message}"):
@@ -205,7 +208,7 @@ def test_a_file_that_is_not_as_it_was_written(how: str, path: Path) -> None:
 
 
 @pytest.mark.campaign("features")
-def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
+def test_other_files_are_refused(path: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"PAR1")
     with pytest.raises(BadDataError, match="not a readable Parquet file"):
@@ -214,11 +217,11 @@ def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(BadDataError, match=f"^{path}: (not a readable Parquet file|damaged) .*$"):
             read_features(path)
-    with pytest.raises(MissingInputError, match="no such file; make it with dc featurize"):
+    with pytest.raises(MissingInputError, match=r"no such file\. Make it with dc featurize"):
         read_features(tmp_path / "E004.parquet")
 
 
-def test_the_files_of_a_directory(path: Path, tmp_path: Path) -> None:
+def test_feature_files_of_a_directory(path: Path, tmp_path: Path) -> None:
     (tmp_path / "E001.parquet").write_bytes(path.read_bytes())
     (tmp_path / "summary.tsv").touch()
     assert [found.name for found in feature_files(tmp_path)] == ["E001.parquet", "E003.parquet"]

@@ -1,4 +1,4 @@
-"""The recount by another route: it agrees with right counts, finds wrong ones, and names what it cannot read."""
+"""The independent recount agrees with correct counts, finds wrong ones, and reports unreadable files."""
 
 import gzip
 from dataclasses import replace
@@ -17,7 +17,7 @@ from deepchrome.engine.features.verify import VerifyResult, verify
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 TEXT = reads_text(1500)
-# Every rule that this route has to know by itself: no length, past the end, comments, other genomes' names.
+# Reads of zero length, reads past the end, comments and unknown chromosomes: rules that the recount implements again.
 ODD = b"# x\nchr1\t15000\t15000\tN\t0\t-\n\r\nchr1\t249990\t250100\tN\t0\t+\nchr1\t5\t200000\tN\t0\t+\n" + (
     b"chrX\t15500\t15600\tN\t0\t-\n" * 3
 )
@@ -38,7 +38,7 @@ def check(folder: Path, path: Path, mark: str = "A", **options: Any) -> VerifyRe
 
 @pytest.mark.parametrize("kind", PACK)
 @pytest.mark.parametrize("options", [("--unknown-chrom", "skip"), ("--unknown-chrom", "bedtools"), ("-s",), ("-S",)])
-def test_right_counts(kind: str, options: tuple[str, ...], folder: Path) -> None:
+def test_correct_counts_agree(kind: str, options: tuple[str, ...], folder: Path) -> None:
     path = folder / "E1-A.bed"
     path.write_bytes(PACK[kind](TEXT + (ODD if "-" not in options[0][:1] or len(options) > 1 else b"")))
     assert featurize(folder, path, *options).code == 0
@@ -51,7 +51,7 @@ def test_right_counts(kind: str, options: tuple[str, ...], folder: Path) -> None
 
 
 @pytest.mark.parametrize("options", [(), ("-q", "20"), ("-D", "-F"), ("-s",)])
-def test_right_counts_of_bam(options: tuple[str, ...], folder: Path) -> None:
+def test_correct_counts_of_bam_agree(options: tuple[str, ...], folder: Path) -> None:
     records = []
     for i, line in enumerate(TEXT.decode().splitlines()):
         chrom, start, _, _, _, strand = line.split("\t")
@@ -72,7 +72,7 @@ def spoil(folder: Path, gene: int, bin_: int, by: int) -> None:
     write_features(path, stored.genes, counts, {k: v for k, v in stored.metadata.items() if k != "crc32"})
 
 
-def test_wrong_counts_are_found(folder: Path) -> None:
+def test_wrong_count_is_found(folder: Path) -> None:
     path = folder / "E1-A.bed"
     path.write_bytes(TEXT)
     featurize(folder, path)
@@ -84,8 +84,8 @@ def test_wrong_counts_are_found(folder: Path) -> None:
     assert result.first == f"g3 bin 18: {right + 2} stored, {right} recounted"
 
 
-def test_other_reads_are_found(folder: Path) -> None:
-    """Even where no window is: their number is another."""
+def test_other_number_of_reads_is_found(folder: Path) -> None:
+    """Also outside all windows, by the number of reads."""
     path = folder / "E1-A.bed"
     path.write_bytes(TEXT)
     featurize(folder, path)
@@ -111,7 +111,7 @@ BAD_READS = {
 
 
 @pytest.mark.parametrize("how", BAD_READS)
-def test_reads_that_cannot_be_read(how: str, folder: Path) -> None:
+def test_unreadable_reads_are_refused(how: str, folder: Path) -> None:
     path, (data, message) = folder / "E1-A.bed", BAD_READS[how]
     path.write_bytes(TEXT)
     featurize(folder, path)
@@ -120,7 +120,7 @@ def test_reads_that_cannot_be_read(how: str, folder: Path) -> None:
         check(folder, path)
 
 
-def test_what_does_not_belong_together(folder: Path) -> None:
+def test_inputs_that_do_not_match_are_refused(folder: Path) -> None:
     path = folder / "E1-A.bed"
     path.write_bytes(TEXT)
     featurize(folder, path)
@@ -131,26 +131,29 @@ def test_what_does_not_belong_together(folder: Path) -> None:
         verify(file, [Sample("E2", "A", str(path))])
     with pytest.raises(MissingInputError, match=r"E2\.parquet: no such file"):
         verify(folder / "out", [Sample("E2", "A", str(path))])
-    with pytest.raises(MissingInputError, match=r"counted on small\.sizes: give that file as --genome"):
+    with pytest.raises(MissingInputError, match=r"counted with the chrom\.sizes file small\.sizes") as caught:
         verify(file, [Sample("E1", "A", str(path))])
+    assert caught.value.remedy == "genome"
     with pytest.raises(MissingInputError, match=r"absent: (no|No) such file"):
         check(folder, folder / "absent")
     with pytest.raises(DeepchromeError, match="absent"):
         verify(file, [Sample("E1", "A", str(path))], genome=folder / "absent")
 
 
-def test_features_that_do_not_come_from_reads(folder: Path) -> None:
+def test_features_without_read_metadata_are_refused(folder: Path) -> None:
     path = folder / "E1-A.bed"
     path.write_bytes(TEXT)
     featurize(folder, path)
     stored = read_features(folder / "out" / "E1.parquet")
     counts = {"A": np.ascontiguousarray(stored.counts[:, :, 0])}
     write_features(folder / "out" / "E1.parquet", stored.genes, counts, {"n_bins": 100, "flank": 5000})
-    with pytest.raises(BadDataError, match=r"does not say how it was counted \(genome, bin_size, options, sources\)"):
+    with pytest.raises(
+        BadDataError, match=r"not counted from reads \(its metadata lacks genome, bin_size, options, sources\)"
+    ):
         check(folder, path)
 
 
-def test_several_epigenomes(folder: Path) -> None:
+def test_several_epigenomes_are_verified(folder: Path) -> None:
     samples = []
     for i, name in enumerate(("E2-A", "E1-B", "E1-A")):
         (folder / f"{name}.bed").write_bytes(reads_text(300, i))

@@ -1,4 +1,4 @@
-"""The simulator: its files hold what was asked, follow the truth beside them, and are always the same."""
+"""Simulated files have the requested size, follow the truth files, and are reproducible."""
 
 import gzip
 import hashlib
@@ -65,7 +65,7 @@ def digests(directory: Path) -> dict[str, str]:
 
 
 def starts_in_windows(path: Path, directory: Path) -> np.ndarray:
-    """Reads that start in each of the 100 bins of each gene, 5'→3'."""
+    """Return the number of reads that start in each of the 100 bins of each gene, 5'→3': (genes, 100)."""
     genes, table = read_genes(directory / "genes.tsv"), reads(path)
     starts = {str(chrom): np.sort(part["start"].to_numpy()) for (chrom,), part in table.group_by("chrom")}
     counts = np.empty((len(genes), 100))
@@ -77,7 +77,7 @@ def starts_in_windows(path: Path, directory: Path) -> np.ndarray:
     return counts
 
 
-def test_the_files(made: Path) -> None:
+def test_names_of_the_files(made: Path) -> None:
     expected = {f"{epigenome}-{mark}.tagAlign.gz" for epigenome in ("E001", "E002") for mark in MARKS}
     assert {path.name for path in made.iterdir()} == expected | {"genes.tsv", "expression.tsv", "truth"}
     truth = {"E001.parquet", "E002.parquet", "profiles.tsv", "summary.tsv", "simulation.json"}
@@ -102,7 +102,7 @@ def test_reads_are_tagalign_in_genome_order(made: Path, mark: str) -> None:
     assert (np.diff(keys) >= 0).all()
 
 
-def test_some_reads_pass_the_end_and_all_begin_inside(made: Path) -> None:
+def test_three_reads_reach_past_an_end_and_all_start_inside(made: Path) -> None:
     table = reads(made / "E001-H3K4me3.tagAlign.gz")
     size = table["chrom"].replace_strict(list(SIZES), list(SIZES.values()))
     assert (table["start"] >= 0).all()
@@ -121,7 +121,7 @@ def test_background_is_uniform_apart_from_chrm(made: Path) -> None:
     assert abs((chrom == "chrY").sum() - expected) < 5 * np.sqrt(expected)
 
 
-def test_shuffled_is_a_permutation(small: Callable[..., Path]) -> None:
+def test_shuffled_reads_are_a_permutation(small: Callable[..., Path]) -> None:
     ordered, shuffled = small("ordered"), small("shuffled", shuffle=True)
     for mark in MARKS:
         one, other = (text(path / f"E001-{mark}.tagAlign.gz").splitlines() for path in (ordered, shuffled))
@@ -152,7 +152,7 @@ def test_same_seed_same_bytes(small: Callable[..., Path], container: str) -> Non
     assert same == {"truth/profiles.tsv"}
 
 
-def test_a_file_depends_on_nothing_else_that_is_made(small: Callable[..., Path]) -> None:
+def test_file_does_not_depend_on_other_files(small: Callable[..., Path]) -> None:
     one, more = digests(small("one", marks=["H3K4me3"])), digests(small("more", epigenomes=3))
     for name in ("E001-H3K4me3.tagAlign.gz", "genes.tsv"):
         assert one[name] == more[name]
@@ -163,7 +163,7 @@ def test_a_file_depends_on_nothing_else_that_is_made(small: Callable[..., Path])
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
-def test_even_the_smallest_number_of_reads_is_exact(small: Callable[..., Path], count: int) -> None:
+def test_number_of_reads_is_exact(small: Callable[..., Path], count: int) -> None:
     out = small("few", reads=count, genes=1)
     for mark in MARKS:
         assert text(out / f"E001-{mark}.tagAlign.gz").count(b"\n") == count
@@ -208,7 +208,7 @@ def test_expression_is_lognormal_with_zeros_and_partly_shared(made: Path) -> Non
 
 @pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("epigenome", ["E001", "E002"])
-def test_reads_follow_the_truth_beside_them(made: Path, epigenome: str, mark: str) -> None:
+def test_reads_follow_the_truth(made: Path, epigenome: str, mark: str) -> None:
     truth = pl.read_parquet(made / f"truth/{epigenome}.parquet")
     profiles = pl.read_csv(made / "truth/profiles.tsv", separator="\t").filter(pl.col("mark") == mark)
     observed = starts_in_windows(made / f"{epigenome}-{mark}.tagAlign.gz", made)
@@ -228,7 +228,7 @@ def test_reads_follow_the_truth_beside_them(made: Path, epigenome: str, mark: st
         assert abs(genes - len(expected)) < 5 * np.sqrt(2 * len(expected)) + 0.1 * len(expected)
 
 
-def test_marks_have_their_shapes_on_active_and_silent_genes(made: Path) -> None:
+def test_marks_have_their_profiles_on_active_and_silent_genes(made: Path) -> None:
     rpkm = pl.read_parquet(made / "truth/E001.parquet")["rpkm"].to_numpy()
     active = rpkm > np.median(rpkm)
     mean = {}
@@ -250,7 +250,7 @@ def test_marks_have_their_shapes_on_active_and_silent_genes(made: Path) -> None:
         assert mean[mark, "silent"][30:70].mean() > 1.1 * mean[mark, "active"][30:70].mean()
 
 
-def test_minus_genes_are_mirrored(made: Path) -> None:
+def test_profiles_of_minus_strand_genes_are_mirrored(made: Path) -> None:
     genes, table = read_genes(made / "genes.tsv"), reads(made / "E001-H3K36me3.tagAlign.gz")
     on = pl.read_parquet(made / "truth/E001.parquet")["H3K36me3_on"]
     low = high = 0
@@ -262,7 +262,7 @@ def test_minus_genes_are_mirrored(made: Path) -> None:
     assert low > 2 * high
 
 
-def test_the_truth_agrees_with_itself(made: Path) -> None:
+def test_truth_files_agree_with_each_other(made: Path) -> None:
     expression = pl.read_csv(made / "expression.tsv", separator="\t")
     summary = pl.read_csv(made / "truth/summary.tsv", separator="\t")
     assert summary["epigenome"].to_list() == ["E001", "E002"]
@@ -284,8 +284,8 @@ def test_the_truth_agrees_with_itself(made: Path) -> None:
     assert set(manifest["files"]) == set(digests(made)) - {"truth/simulation.json"}
 
 
-def test_the_score_is_the_posterior(tmp_path: Path) -> None:
-    # Of the genes with posterior p, a share p is active: true only of the right likelihood.
+def test_log_odds_are_calibrated(tmp_path: Path) -> None:
+    # A fraction p of the genes with posterior p must be active. Only the correct likelihood achieves this.
     simulate(tmp_path / "sim", genes=8000, reads=400_000, epigenomes=1, seed=11)
     truth = pl.read_parquet(tmp_path / "sim/truth/E001.parquet")
     posterior = 1 / (1 + np.exp(-truth["log_odds"].to_numpy()))
@@ -316,12 +316,12 @@ def test_state_likelihoods_equal_numerical_integration(mark: str) -> None:
         assert on[gene] - off[gene] == pytest.approx(value[0] - value[1], rel=1e-3, abs=1e-3)
 
 
-def test_neighbours_rate_equals_a_sum_over_base_pairs() -> None:
+def test_neighbour_reads_equal_a_sum_over_base_pairs() -> None:
     rng = np.random.default_rng(3)
     starts = np.array([1000, 4250, 30_000, 4250, 14_400])
     edges = starts[:, None] + np.arange(101) * 100
     rate = rng.random((5, 100))
-    found = model.neighbours_rate(edges, rate)
+    found = model.neighbour_reads(edges, rate)
     per_bp = np.zeros((5, 50_000))
     for gene, start in enumerate(starts):
         per_bp[gene, start : start + 10_000] = np.repeat(rate[gene] / 100, 100)
@@ -372,27 +372,30 @@ def test_lines_are_formatted_as_python_would(table: list[tuple[int, int, bool]])
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
-        ({"epigenomes": 0}, "--epigenomes 0: at least 1"),
-        ({"epigenomes": 1000}, "at most 872"),
-        ({"genes": 0}, "--genes 0: at least 1"),
-        ({"reads": 0}, "--reads 0: at least 1"),
-        ({"seed": -1}, "--seed -1"),
-        ({"marks": ["H3K4me3", "H3K27ac"]}, "'H3K27ac' cannot be simulated; choose from H3K27me3"),
-        ({"marks": []}, "name one or more"),
+        ({"epigenomes": 0}, "epigenomes must be at least 1, got 0"),
+        ({"epigenomes": 1000}, "epigenomes must be at most 872, got 1000"),
+        ({"genes": 0}, "genes must be at least 1, got 0"),
+        ({"reads": 0}, "reads must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        (
+            {"marks": ["H3K4me3", "H3K27ac"]},
+            "marks must be some of H3K27me3, H3K36me3, H3K4me1, H3K4me3, H3K9me3, got 'H3K27ac'",
+        ),
+        ({"marks": []}, "marks must name one or more"),
         ({"marks": ["H3K4me3", "H3K4me3"]}, "each once"),
-        ({"container": "zip"}, "--format zip: choose from gzip, bgzip, plain"),
+        ({"container": "zip"}, "container must be one of gzip, bgzip, plain, got 'zip'"),
     ],
 )
-def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, object], words: str) -> None:
+def test_parameters_out_of_range_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         simulate(tmp_path / "out", **options)  # type: ignore[arg-type]
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_with_something_in_it_is_left_alone(small: Callable[..., Path], tmp_path: Path) -> None:
+def test_directory_that_is_not_empty_is_refused(small: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
@@ -403,13 +406,13 @@ def test_a_directory_with_something_in_it_is_left_alone(small: Callable[..., Pat
         small("file", force=True)
 
 
-def test_an_empty_directory_and_missing_parents_will_do(small: Callable[..., Path], tmp_path: Path) -> None:
+def test_empty_directory_and_missing_parents_are_accepted(small: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert digests(small("empty")) == digests(small("a/b/c"))
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "a"}  # no leftovers
 
 
-def test_force_replaces_the_simulation_and_nothing_else(small: Callable[..., Path], tmp_path: Path) -> None:
+def test_force_replaces_only_the_simulation(small: Callable[..., Path], tmp_path: Path) -> None:
     out = small("sim", epigenomes=2)
     (out / "E009-H3K4me3.tagAlign.gz").write_text("not of the simulation")
     (out / "features").mkdir()
@@ -424,7 +427,7 @@ def test_force_replaces_the_simulation_and_nothing_else(small: Callable[..., Pat
     assert {name: after[name] for name in fresh} == fresh
 
 
-def test_a_forged_list_of_files_removes_nothing_outside(small: Callable[..., Path], tmp_path: Path) -> None:
+def test_forged_manifest_removes_no_other_files(small: Callable[..., Path], tmp_path: Path) -> None:
     out, precious = small("sim"), tmp_path / "precious.txt"
     precious.write_text("x")
     manifest = out / "truth/simulation.json"
@@ -437,7 +440,7 @@ def test_a_forged_list_of_files_removes_nothing_outside(small: Callable[..., Pat
         assert digests(out) == digests(small(f"fresh{len(rubbish)}"))
 
 
-def test_a_failure_leaves_what_stood_there(
+def test_failure_leaves_the_old_simulation(
     small: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = small("sim")
@@ -457,8 +460,8 @@ def test_a_failure_leaves_what_stood_there(
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full to stand for a full disk")
 @pytest.mark.parametrize("container", ["gzip", "bgzip", "plain"])
-def test_a_full_disk_is_noticed(container: simulator.Container) -> None:
-    chromosomes = simulator.Chromosomes.of(read_genome("hg19"))
+def test_full_disk_is_an_error(container: simulator.Container) -> None:
+    chromosomes = simulator.Chromosomes.from_genome(read_genome("hg19"))
     keys = np.random.default_rng(1).integers(0, 6_000_000_000, 100_000)
     with pytest.raises(OSError):  # noqa: PT011 - its text differs by container
         simulator.write_reads(Path("/dev/full"), keys, chromosomes, container)
@@ -468,7 +471,7 @@ def dc(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "deepchrome", *arguments], capture_output=True, text=True, check=False)
 
 
-def test_the_command(tmp_path: Path, small: Callable[..., Path]) -> None:
+def test_simulate_command(tmp_path: Path, small: Callable[..., Path]) -> None:
     out = str(tmp_path / "sim")
     options = ("--genes", "20", "--reads", "3000", "--epigenomes", "1")
     done = dc("simulate", "--out", out, *options, "--seed", "5", "--marks", "H3K9me3,H3K4me3", "--shuffle")
@@ -478,7 +481,7 @@ def test_the_command(tmp_path: Path, small: Callable[..., Path]) -> None:
     assert digests(tmp_path / "sim") == digests(small("lib", seed=5, marks=["H3K9me3", "H3K4me3"], shuffle=True))
     again = dc("simulate", "--out", out, *options)
     assert again.returncode == 2
-    assert again.stderr.startswith(f"dc: {out}: not empty")
+    assert again.stderr.startswith(f"dc: {out}: the directory is not empty. ")
     forced = dc("simulate", "--out", out, *options, "--force", "--json", "--format", "plain")
     assert forced.returncode == 0
     (summary,) = json.loads(forced.stdout)

@@ -1,4 +1,4 @@
-"""Damaged, odd and hostile files of reads: an error that names what is wrong, or the right counts; never others."""
+"""Damaged, unusual and hostile files of reads give either the right counts or an error that names the problem."""
 
 import gzip
 import random
@@ -23,7 +23,8 @@ from support.tiny import BGZF_END, PACK, bgzf_member, bgzip, counts_of, reads_te
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting import formats
 from deepchrome.engine.counting.count import count_reads, tally_reads
-from deepchrome.engine.streams import blocks as reads
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.sources import GzipSource
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
 TEXT = reads_text()
@@ -33,7 +34,7 @@ Figure = Callable[[str, int], None]
 
 
 @pytest.fixture
-def shape(tmp_path: Path) -> Windows:
+def small_windows(tmp_path: Path) -> Windows:
     return windows(tmp_path)
 
 
@@ -46,7 +47,7 @@ def put(tmp_path: Path) -> Put:
     return write
 
 
-def a_bam(folder: Path) -> bytes:
+def bam_of_text(folder: Path) -> bytes:
     records = []
     for line in TEXT.decode().splitlines():
         chrom, start, _, _, _, strand = line.split("\t")
@@ -55,8 +56,8 @@ def a_bam(folder: Path) -> bytes:
     return (folder / "whole.bam").read_bytes()
 
 
-def one_line_a_flush() -> bytes:
-    """Gzip that can be cut behind any line, so that what inflates is whole lines."""
+def gzip_flushed_per_line() -> bytes:
+    """Return gzip data that still inflate to whole lines when they are cut after any line."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     lines = TEXT.splitlines(keepends=True)[:500]
     return b"".join(packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) for line in lines) + packer.flush()
@@ -64,36 +65,38 @@ def one_line_a_flush() -> bytes:
 
 @pytest.mark.campaign("truncation")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "gzip flushed", "bam"])
-def test_cut_anywhere_is_an_error(kind: str, put: Put, shape: Windows, tmp_path: Path, record_property: Figure) -> None:
+def test_truncated_file_is_an_error(
+    kind: str, put: Put, small_windows: Windows, tmp_path: Path, record_property: Figure
+) -> None:
     whole = {
         "gzip": lambda: PACK["gzip"](TEXT),
         "bgzip": lambda: PACK["bgzip"](TEXT),
-        "gzip flushed": one_line_a_flush,
-        "bam": lambda: a_bam(tmp_path),
+        "gzip flushed": gzip_flushed_per_line,
+        "bam": lambda: bam_of_text(tmp_path),
     }[kind]()
-    assert count_reads(put(whole), shape).sum() > 100
+    assert count_reads(put(whole), small_windows).sum() > 100
     dice = random.Random(kind)
     cuts = [len(whole) - n for n in range(1, 30)] + [dice.randrange(1, len(whole)) for _ in range(sized(40, 1000))]
-    if kind == "gzip flushed":  # right behind a line
+    if kind == "gzip flushed":  # also cut directly after lines
         cuts += [i + 4 for i in range(20, len(whole) - 20) if whole[i : i + 4] == b"\0\0\xff\xff"][::20]
     for i, cut in enumerate(cuts):
         path = put(whole[:cut])
         if cut >= 3:
             with pytest.raises(BadDataError, match=f"^{path}: "):
-                count_reads(path, shape, threads=1 + i % 2)
+                count_reads(path, small_windows, threads=1 + i % 2)
         else:
             with pytest.raises(DeepchromeError):
-                count_reads(path, shape)
+                count_reads(path, small_windows)
     record_property("files cut", len(cuts))
 
 
 @pytest.mark.campaign("flips")
 @pytest.mark.parametrize("block", [3 << 20, 12_000])  # 12,000: two members fill a block exactly
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "bam"])
-def test_a_flipped_bit_is_an_error_or_changes_nothing(
-    kind: str, block: int, put: Put, shape: Windows, tmp_path: Path, record_property: Figure
+def test_flipped_bit_is_an_error_or_changes_nothing(
+    kind: str, block: int, put: Put, small_windows: Windows, tmp_path: Path, record_property: Figure
 ) -> None:
-    whole = a_bam(tmp_path) if kind == "bam" else PACK[kind](TEXT)
+    whole = bam_of_text(tmp_path) if kind == "bam" else PACK[kind](TEXT)
     dice = random.Random(block)
     flips = [(dice.randrange(len(whole)), dice.randrange(8)) for _ in range(sized(250, 1000))]
     flips += [(i, i % 8) for i in range(30)] + [(len(whole) - i, i % 8) for i in range(1, 40)]
@@ -103,7 +106,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(
             data = bytearray(whole)
             data[at] ^= 1 << bit
             try:
-                counts = count_reads(put(bytes(data)), shape, threads=1 + i % 2)
+                counts = count_reads(put(bytes(data)), small_windows, threads=1 + i % 2)
             except BadDataError:
                 caught += 1
             else:
@@ -114,60 +117,61 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(
 
 
 @pytest.mark.campaign("flips")
-def test_the_last_member_of_a_full_block_is_checked(put: Put, shape: Windows) -> None:
-    """Its checksum, or data that it should not have, stand behind the last byte that there was room for."""
+def test_last_member_of_a_full_block_is_checked(put: Put, small_windows: Windows) -> None:
+    """A wrong checksum and excess data are found, although they come after the last byte that fits the block."""
     members = [bgzf_member(TEXT[i : i + 6000]) for i in (0, 6000)]
     wrong_sum = members[1][:-8] + struct.pack("<I", zlib.crc32(TEXT[6000:12000]) ^ 1) + members[1][-4:]
     too_long = bgzf_member(TEXT[6000:12_300])[:-8] + members[1][-8:]
     too_long = too_long[:16] + struct.pack("<H", len(too_long) - 1) + too_long[18:]
     rest = bgzip(TEXT[12_000:], 6000)
     with blocks_of(12_000):
-        assert (count_reads(put(b"".join(members) + rest), shape) == COUNTS).all()
+        assert (count_reads(put(b"".join(members) + rest), small_windows) == COUNTS).all()
         for wrong in (wrong_sum, too_long):
             with pytest.raises(BadDataError, match="damaged"):
-                count_reads(put(members[0] + wrong + rest), shape)
+                count_reads(put(members[0] + wrong + rest), small_windows)
 
 
 @pytest.mark.campaign("flips")
 @pytest.mark.parametrize("size", [0, 10, 24])
-def test_a_bgzip_block_shorter_than_its_frame(size: int, put: Put, shape: Windows) -> None:
+def test_bgzip_block_shorter_than_its_header(size: int, put: Put, small_windows: Windows) -> None:
     whole = bytearray(bgzip(TEXT))
     whole[16:18] = struct.pack("<H", size)
-    with pytest.raises(BadDataError, match="shorter than its own frame"):
-        count_reads(put(bytes(whole)), shape)
+    with pytest.raises(BadDataError, match="a size below that of its header"):
+        count_reads(put(bytes(whole)), small_windows)
 
 
 @pytest.mark.campaign("no-eof")
-def test_bgzip_without_its_end(put: Put, shape: Windows) -> None:
+def test_bgzip_without_end_of_file_block(put: Put, small_windows: Windows) -> None:
     path = put(bgzip(TEXT, 6000, end=b""))
-    with pytest.raises(BadDataError, match=r"end-of-file block is missing.*--allow-no-eof"):
-        count_reads(path, shape)
-    assert (count_reads(path, shape, allow_no_eof=True) == COUNTS).all()
+    with pytest.raises(BadDataError, match=r"end-of-file block is missing") as caught:
+        count_reads(path, small_windows)
+    assert caught.value.remedy == "allow_no_eof"
+    assert (count_reads(path, small_windows, allow_no_eof=True) == COUNTS).all()
     lost_a_block = bgzip(TEXT[:18_000], 6000, end=b"")
     with pytest.raises(BadDataError, match="end-of-file block is missing"):
-        count_reads(put(lost_a_block), shape, threads=2)
+        count_reads(put(lost_a_block), small_windows, threads=2)
 
 
 @pytest.mark.campaign("members")
-def test_members_of_nothing_take_no_memory(shape: Windows, put: Put) -> None:
-    """A block ends where its packed bytes are many, too."""
-    longest = []
-    take = reads.GzipSource.take
+def test_empty_members_take_little_memory(small_windows: Windows, put: Put) -> None:
+    """The compressed size of a block is limited, too."""
+    sizes = []
+    take = GzipSource.take
 
-    def watched(self: reads.GzipSource, block: reads.Block) -> memoryview:
+    def take_and_measure(self: GzipSource, block: Block) -> memoryview:
         members = take(self, block)
-        longest.append(len(members))
+        sizes.append(len(members))
         return members
 
     path = put(BGZF_END * 20_000 + bgzip(TEXT))
-    with blocks_of(70_000), patch.object(reads.GzipSource, "take", watched):
-        assert (count_reads(path, shape, 2) == COUNTS).all()
-    assert max(longest) < 2 * 70_000
+    with blocks_of(70_000), patch.object(GzipSource, "take", take_and_measure):
+        assert (count_reads(path, small_windows, 2) == COUNTS).all()
+    assert max(sizes) < 2 * 70_000
 
 
 @pytest.mark.parametrize("n", [1, 2, 100])
-def test_members_one_after_another(n: int, put: Put, shape: Windows) -> None:
-    """Cut anywhere, within lines too; with empty members before, between and behind; gzip and bgzip in turn."""
+def test_many_members(n: int, put: Put, small_windows: Windows) -> None:
+    """Members may end within a line, be empty, and alternate between gzip and bgzip."""
     edges = np.linspace(0, len(TEXT), n + 1).astype(int)
     pieces = [TEXT[a:b] for a, b in pairwise(edges)]
     empty = gzip.compress(b"", mtime=0)
@@ -178,22 +182,22 @@ def test_members_one_after_another(n: int, put: Put, shape: Windows) -> None:
     for data in (plain, with_empty, both, several_ends):
         for threads in (1, 2):
             with blocks_of(20_000):
-                assert (count_reads(put(data), shape, threads) == COUNTS).all()
+                assert (count_reads(put(data), small_windows, threads) == COUNTS).all()
 
 
 @pytest.mark.campaign("flips")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip"])
 @pytest.mark.parametrize("junk", [b"junk", b"chr1\t1\t2\n", b"\x1f\x8b", b"\x1f", b"\0junk"])
-def test_junk_behind_the_data(kind: str, junk: bytes, put: Put, shape: Windows) -> None:
+def test_junk_after_the_data_is_an_error(kind: str, junk: bytes, put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match=r"damaged|truncated"):
-        count_reads(put(PACK[kind](TEXT) + junk), shape)
+        count_reads(put(PACK[kind](TEXT) + junk), small_windows)
 
 
 @pytest.mark.campaign("lines")
 @pytest.mark.parametrize("kind", PACK)
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_earliest_bad_line_is_named(kind: str, threads: int, put: Put, shape: Windows) -> None:
-    """Among many blocks, whichever thread finds one first; comments and blank lines count as lines."""
+def test_first_bad_line_is_named(kind: str, threads: int, put: Put, small_windows: Windows) -> None:
+    """The first bad line is named even if another thread finds a later one first. Comments and blank lines count."""
     lines = TEXT.splitlines(keepends=True)
     lines[100:100] = [b"# comment\n", b"\n"]
     for first, later in ((2000, 2400), (2000, 2001), (1, 2990), (0, 3001)):
@@ -202,104 +206,107 @@ def test_the_earliest_bad_line_is_named(kind: str, threads: int, put: Put, shape
         bad[later] = b"chr1\t50\t40\tN\t0\t+\n"
         path = put(PACK[kind](b"".join(bad)))
         with blocks_of(7000), pytest.raises(BadDataError) as caught:
-            count_reads(path, shape, threads)
+            count_reads(path, small_windows, threads)
         wanted = f"{path}: line {first + 1}: the start is not a whole number: 'chr1\\t77x\\t99\\tN\\t0\\t+'"
         assert str(caught.value) == wanted
 
 
 @pytest.mark.campaign("memory")
 @pytest.mark.parametrize("kind", PACK)
-def test_lines_too_long(kind: str, put: Put, shape: Windows) -> None:
-    """Refused whether they end in the block, in another or never; 64 KiB is the limit."""
+def test_line_length_is_limited(kind: str, put: Put, small_windows: Windows) -> None:
+    """Lines of more than 64 KiB are refused, whether they end in the same block, in a later one or never."""
     fits = b"chr1\t10\t20\t" + b"x" * (65536 - 15) + b"\t0\t+\n"
-    assert count_reads(put(PACK[kind](TEXT + fits)), shape).sum() == COUNTS.sum()
+    assert count_reads(put(PACK[kind](TEXT + fits)), small_windows).sum() == COUNTS.sum()
     for long in (fits.replace(b"x", b"xx", 1), fits[:-1] * 100, fits.replace(b"x", b"xxxx") + TEXT):
         for block in (8192, 3 << 20):
             with blocks_of(block), pytest.raises(BadDataError, match="line 3001: a line of more than 65536 bytes"):
-                count_reads(put(PACK[kind](TEXT + long)), shape, threads=2)
+                count_reads(put(PACK[kind](TEXT + long)), small_windows, threads=2)
 
 
 @pytest.mark.campaign("lines")
-def test_carriage_returns_alone(put: Put, shape: Windows) -> None:
+def test_lone_carriage_returns_are_refused(put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match="lone carriage return"):
-        count_reads(put(TEXT.replace(b"\n", b"\r")), shape)
+        count_reads(put(TEXT.replace(b"\n", b"\r")), small_windows)
 
 
 @pytest.mark.campaign("empty")
 @pytest.mark.parametrize(
     "data", [b"", b"# x\n\n", gzip.compress(b""), BGZF_END], ids=["none", "header", "gzip", "bgzip"]
 )
-def test_no_reads(data: bytes, put: Put, shape: Windows) -> None:
+def test_file_without_reads(data: bytes, put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match="not a single read in it; say --allow-empty"):
-        count_reads(put(data), shape)
-    counts = count_reads(put(data), shape, allow_empty=True)
+        count_reads(put(data), small_windows)
+    counts = count_reads(put(data), small_windows, allow_empty=True)
     assert counts.shape == (10, 100)
     assert not counts.any()
 
 
 @pytest.mark.campaign("disk")
-def test_what_is_not_there(tmp_path: Path, shape: Windows) -> None:
+def test_missing_inputs(tmp_path: Path, small_windows: Windows) -> None:
     (tmp_path / "file").write_bytes(TEXT)
     for missing in (tmp_path / "absent", tmp_path, tmp_path / "file" / "below"):
         with pytest.raises(MissingInputError, match=f"^{missing}: "):
-            count_reads(missing, shape)
+            count_reads(missing, small_windows)
     with patch("sys.stdin", None), pytest.raises(MissingInputError, match="standard input is closed"):
-        count_reads("-", shape)
+        count_reads("-", small_windows)
 
 
 @pytest.mark.campaign("memory")
-def test_memory_that_is_not_there(put: Put, shape: Windows) -> None:
+def test_out_of_memory(put: Put, small_windows: Windows) -> None:
     with (
         patch.object(formats.Counter, "__init__", side_effect=MemoryError("30 GiB")),
-        pytest.raises(StorageError, match=r"not enough memory.*larger bins"),
+        pytest.raises(StorageError, match=r"not enough memory \(30 GiB\)\. Use larger bins"),
     ):
-        count_reads(put(TEXT), shape)
+        count_reads(put(TEXT), small_windows)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_more_reads_than_32_bits_could_add_up(threads: int, put: Put, shape: Windows) -> None:
+def test_counts_are_folded_repeatedly(threads: int, put: Put, small_windows: Windows) -> None:
     path = put(TEXT)
     with blocks_of(1000), patch.object(formats, "READS_PER_FOLD", 100):
-        assert (count_reads(path, shape, threads) == COUNTS).all()
+        assert (count_reads(path, small_windows, threads) == COUNTS).all()
 
 
 @pytest.mark.campaign("disk")
-def test_reading_that_fails(put: Put, shape: Windows) -> None:
+def test_read_error(put: Put, small_windows: Windows) -> None:
     path = put(TEXT)
     with (
-        patch("deepchrome.engine.streams.blocks.MeteredStream.readinto", side_effect=OSError(5, "Input/output error")),
+        patch(
+            "deepchrome.engine.streams.byte_streams.MeteredStream.readinto",
+            side_effect=OSError(5, "Input/output error"),
+        ),
         pytest.raises(StorageError, match=f"^{path}: cannot be read .Input/output error"),
     ):
-        count_reads(path, shape, threads=2)
+        count_reads(path, small_windows, threads=2)
 
 
 @pytest.mark.campaign("interrupt")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_interrupt_ends_all_threads(threads: int, put: Put, shape: Windows) -> None:
+def test_interrupt_ends_all_threads(threads: int, put: Put, small_windows: Windows) -> None:
     def interrupt(bytes_read: int, lines: int) -> None:
         raise KeyboardInterrupt
 
     with blocks_of(1000), pytest.raises(KeyboardInterrupt):
-        tally_reads(put(TEXT), shape, threads, progress=interrupt)
+        tally_reads(put(TEXT), small_windows, threads, progress=interrupt)
 
 
 @pytest.mark.campaign("memory", "names")
-def test_many_names(put: Put, shape: Windows) -> None:
-    """As many and as long as an assembly's; beyond, it is no file of reads, and must not fill the memory."""
+def test_number_of_chromosome_names_is_limited(put: Put, small_windows: Windows) -> None:
+    """The limit allows any assembly, but keeps files of another kind from filling the memory."""
     real = b"".join(b"NW_%010d_contig\t%d\t%d\n" % (i, i, i + 36) for i in range(5000))
-    tally = tally_reads(put(real), shape, options=formats.ReadOptions(unknown_chrom="skip"))
+    tally = tally_reads(put(real), small_windows, options=formats.ReadOptions(unknown_chrom="skip"))
     assert tally.off_genome == {f"NW_{i:010d}_contig": 1 for i in range(5000)}
     long = b"".join(b"%s%d\t1\t2\n" % (b"x" * 60_000, i) for i in range(600))
     with pytest.raises(BadDataError, match="different chromosome names"):
-        count_reads(put(gzip.compress(long, 1)), shape, unknown_chrom="skip", threads=2)
+        count_reads(put(gzip.compress(long, 1)), small_windows, unknown_chrom="skip", threads=2)
     with patch.object(formats, "MAX_NAMES", 100), pytest.raises(BadDataError, match="more than 100 different"):
-        count_reads(put(real), shape, unknown_chrom="skip")
+        count_reads(put(real), small_windows, unknown_chrom="skip")
 
 
 @pytest.mark.campaign("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """One and five million reads, and two bombs: blank lines, and a gigabyte without a line's end."""
+    """Count one and five million reads, 60 MB of blank lines, and a gigabyte without a line break."""
     windows(tmp_path)
     (tmp_path / "million").write_bytes(gzip.compress(TEXT * 10) * 34)
     (tmp_path / "five").write_bytes(gzip.compress(TEXT * 10) * 170)

@@ -45,7 +45,7 @@ def features(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def expression(tmp_path: Path) -> Path:
-    # Another order than the features', one gene (03) less, two more; the median is over all 8 rows.
+    # Another order than in the features, without gene 03, with genes 98 and 99. The median is that of all 8 rows.
     path = tmp_path / "rpkm.tsv"
     rows = ("07 9 0", "01 1 9", "02.9 20 9", "04 30 0", "05 0 0", "06 9 9", "98 100 100", "99 0 9")
     path.write_text("gene_id\tE003\tE004\n" + "".join(f"ENSG{row}\n".replace(" ", "\t") for row in rows))
@@ -58,7 +58,7 @@ def test_counts_and_labels_are_joined_by_gene(features, expression):
     assert (e003.epigenome, e004.epigenome) == ("E003", "E004")
     assert e003.marks == ("H3K4me3", "H3K27me3")
     assert e003.gene_id == tuple(IDS[i] for i in kept)
-    # Median of E003 is 9: the two genes at it are off.
+    # The median of E003 is 9. The two genes at the median are off.
     assert e003.y.tolist() == [0, 1, 1, 0, 0, 0]
     assert e003.y.dtype == np.uint8
     assert e004.y.tolist() == [0] * 6
@@ -103,7 +103,7 @@ def test_marks_can_be_chosen_and_ordered(features, expression):
 
 
 @pytest.mark.parametrize("method", ["random", "chromosome"])
-def test_split_is_that_of_the_genes_that_are_left(features, expression, method):
+def test_only_genes_with_expression_are_split(features, expression, method):
     (e003, e004), report = load_datasets(features, expression, split=method, seed=3)
     left = GENES.take(np.array([0, 1, 3, 4, 5, 6]))
     assert (e003.split == split_genes(left, method, seed=3, flank=200)).all()
@@ -111,7 +111,7 @@ def test_split_is_that_of_the_genes_that_are_left(features, expression, method):
     assert report.window_overlaps == WindowOverlaps(0, 0)
 
 
-def test_versions_do_not_tell_genes_apart(tmp_path, expression):
+def test_versions_of_one_gene_id_are_one_gene(tmp_path, expression):
     tss = np.array([1000, 9000, 18_000, 27_000, 90_000, 120_000, 150_000], np.int64)
     genes = replace(GENES, gene_id=("ENSG01.1", *IDS[1:6], "ENSG01.2"), chrom=("chr1",) * 7, tss=tss)
     write_features(tmp_path / "E003.parquet", genes, counts_of(0), METADATA)
@@ -128,12 +128,12 @@ def test_overlaps_of_the_published_split_are_reported(tmp_path, expression):
     write_features(tmp_path / "E003.parquet", genes, counts_of(0), METADATA)
     _, report = load_datasets(tmp_path, expression)
     assert report.window_overlaps == WindowOverlaps(0, 1)
-    assert any("windows of 1 test genes overlap" in note for note in report.notes)
+    assert any("windows of 1 test genes overlap" in note and "inflates test scores" in note for note in report.notes)
 
 
 @pytest.mark.campaign("numbers")
-def test_what_does_not_match_is_refused(features, expression, tmp_path):
-    with pytest.raises(BadDataError, match=r"rpkm\.tsv: no epigenome E129; it has E003, E004"):
+def test_features_and_expression_that_do_not_match_are_refused(features, expression, tmp_path):
+    with pytest.raises(BadDataError, match=r"rpkm\.tsv: no epigenome E129 \(it has E003, E004\)"):
         load_datasets(features, expression, epigenomes=["E003", "E129"])
     with pytest.raises(BadDataError, match="no epigenome E001"):
         load_datasets(features, expression, epigenomes=["E001"])
@@ -144,34 +144,34 @@ def test_what_does_not_match_is_refused(features, expression, tmp_path):
     with pytest.raises(MissingInputError):
         load_datasets(features, tmp_path / "nothing")
     expression.write_text("gene_id\tE003\nTP53\t1\n")
-    with pytest.raises(BadDataError, match=r"no gene in common: ids like ENSG01, ENSG02, ENSG03, ... and like TP53"):
+    with pytest.raises(BadDataError, match=r"no gene in common \(ids like ENSG01, ENSG02, ENSG03, ... and TP53\)"):
         load_datasets(features, expression)
     expression.write_text("gene_id\tliver\nENSG01\t1\n")
     with pytest.raises(BadDataError, match="no epigenome in common"):
         load_datasets(features, expression)
 
 
-def test_epigenomes_must_be_alike(features, expression):
+def test_epigenomes_must_have_the_same_genes_marks_and_bins(features, expression):
     other = replace(GENES, tss=GENES.tss + 1)
     write_features(features / "E004.parquet", other, counts_of(1), METADATA)
-    with pytest.raises(BadDataError, match="genes are not those of E003"):
+    with pytest.raises(BadDataError, match="genes differ from those of E003"):
         load_datasets(features, expression)
     write_features(features / "E004.parquet", GENES, {"H3K4me3": counts_of(1)["H3K4me3"]}, METADATA)
-    with pytest.raises(BadDataError, match="marks H3K4me3, but H3K4me3, H3K27me3 in E003"):
+    with pytest.raises(BadDataError, match="marks H3K4me3 differ from H3K4me3, H3K27me3 in E003"):
         load_datasets(features, expression)
     assert len(load_datasets(features, expression, marks=["H3K4me3"])[0]) == 2
     write_features(features / "E004.parquet", GENES, counts_of(1), {**METADATA, "bin_size": 50})
-    with pytest.raises(BadDataError, match="E004 do not fit: 50 bp a bin where 100 are needed"):
+    with pytest.raises(BadDataError, match="E004 do not fit the model: 50 bp per bin, expected 100"):
         load_datasets(features, expression)
 
 
-def test_input_spec_survives_json_and_treats_new_features_alike(features, expression):
+def test_input_spec_from_json_prepares_new_features_in_the_same_way(features, expression):
     (data,), report = load_datasets(
         features, expression, epigenomes=["E004"], orient="strand", transform="log1p", marks=["H3K27me3", "H3K4me3"]
     )
     spec = InputSpec.from_dict(json.loads(json.dumps(report.inputs.to_dict())))
     assert spec == report.inputs
-    # All marks in the file's order go in; the spec picks and orders them.
+    # The features have all marks in file order. The spec selects and orders them.
     x = spec.apply(read_features(features / "E004.parquet"))
     assert x.flags.c_contiguous
     assert (x[[0, 1, 3, 4, 5, 6]] == data.x).all()
@@ -180,20 +180,20 @@ def test_input_spec_survives_json_and_treats_new_features_alike(features, expres
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"marks": ("H3K4me3", "H3K9me3")}, r"no mark H3K9me3 \(it has H3K4me3, H3K27me3\)"),
-        ({"n_bins": 100}, "4 bins a gene where 100 are needed"),
-        ({"bin_size": 25}, "100 bp a bin where 25 are needed"),
-        ({"flank": 5000}, "200 bp on either side of the TSS where 5000 are needed"),
+        ({"marks": ("H3K4me3", "H3K9me3")}, r"no mark H3K9me3 \(found H3K4me3, H3K27me3\)"),
+        ({"n_bins": 100}, "4 bins per gene, expected 100"),
+        ({"bin_size": 25}, "100 bp per bin, expected 25"),
+        ({"flank": 5000}, "200 bp of flank, expected 5000"),
     ],
 )
-def test_input_spec_says_how_features_differ(features, change, message):
+def test_features_that_differ_from_the_input_spec_are_refused(features, change, message):
     read = read_features(features / "E003.parquet")
     spec = replace(InputSpec.of(read), **change)
-    with pytest.raises(BadDataError, match=f"features of E003 do not fit: {message}"):
+    with pytest.raises(BadDataError, match=f"features of E003 do not fit the model: {message}"):
         spec.apply(read)
 
 
-def test_input_spec_of_an_unknown_geometry_takes_any(features):
+def test_input_spec_without_bin_size_accepts_any_bin_size(features):
     read = read_features(features / "E003.parquet")
     spec = InputSpec(read.marks, N_BINS, None, None)
     assert (spec.apply(read) == read.counts).all()
@@ -202,10 +202,12 @@ def test_input_spec_of_an_unknown_geometry_takes_any(features):
 def test_library_size_needs_the_number_of_reads(tmp_path):
     write_features(tmp_path / "E003.parquet", GENES, counts_of(0), {**METADATA, "sources": {}})
     read = read_features(tmp_path / "E003.parquet")
-    with pytest.raises(BadDataError, match="no number of reads for H3K4me3; no number of reads for H3K27me3"):
+    with pytest.raises(
+        BadDataError, match="number of reads of H3K4me3 is missing; number of reads of H3K27me3 is missing"
+    ):
         InputSpec.of(read, library_size=True).apply(read)
     write_features(tmp_path / "E003.parquet", GENES, counts_of(0), {"n_bins": N_BINS})
-    with pytest.raises(BadDataError, match="bin_size or flank is not stated"):
+    with pytest.raises(BadDataError, match="bin_size or flank is missing"):
         InputSpec.of(read_features(tmp_path / "E003.parquet"))
 
 
@@ -225,7 +227,7 @@ def test_library_size_needs_the_number_of_reads(tmp_path):
         ("surprise", 1),
     ],
 )
-def test_damaged_input_specs_are_refused(key, value):
+def test_invalid_input_specs_are_refused(key, value):
     document = InputSpec(("H3K4me3",), 100, 100, 5000).to_dict()
     with pytest.raises(BadDataError, match=key):
         InputSpec.from_dict({**document, key: value})

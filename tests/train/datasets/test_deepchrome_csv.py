@@ -14,7 +14,7 @@ PARTS = ("train", "valid", "test")
 
 
 def text_of(genes, n_bins=3, n_marks=5, header=None, seed=0):
-    """Lines of genes (id, label), and their counts."""
+    """Return the text of genes (id, label), and their counts."""
     counts = np.random.default_rng(seed).integers(0, 50, (len(genes), n_bins, n_marks))
     lines = [header] if header else []
     for (gene, label), bins in zip(genes, counts, strict=True):
@@ -36,7 +36,7 @@ def data_set(tmp_path: Path):
 
 
 @pytest.mark.parametrize("header", [None, "GeneID,BinID,A,B,C,D,E,label"])
-def test_three_files_become_one_data_set(tmp_path, header):
+def test_three_files_make_one_data_set(tmp_path, header):
     directory = tmp_path / "my liver"
     directory.mkdir()
     contents = {"train": [("A", 1), ("B", 0), ("C", 1)], "valid": [("D", 0), ("E", 1)], "test": [("F", 0)]}
@@ -45,7 +45,7 @@ def test_three_files_become_one_data_set(tmp_path, header):
         text, counts = text_of(genes, header=header, seed=seed)
         everything.append(counts)
         data = text.encode()
-        # One plain, one gzip by its name, one gzip that its name does not tell.
+        # One plain file, one gzip file with .gz in its name, one gzip file without.
         name = f"{part}.csv.gz" if part == "valid" else f"{part}.csv"
         (directory / name).write_bytes(data if part == "train" else gzip.compress(data))
     (data,), report = load_csv(directory)
@@ -78,13 +78,13 @@ def test_any_number_of_bins_marks_and_genes(tmp_path_factory, n_bins, n_marks, l
     assert len(data.marks) == n_marks
 
 
-def test_a_gene_may_follow_itself(data_set):
+def test_one_gene_may_occur_twice_in_a_row(data_set):
     text, counts = text_of([("A", 1), ("A", 1), ("B", 0)])
     (data,), report = load_csv(data_set(train=text, valid=text.replace("A", "C"), test=text.replace("A", "D")))
     assert data.gene_id[:3] == ("A", "A", "B")
     assert (data.x[:3] == counts).all()
     assert report.duplicate_ids == 9 - 4
-    assert any("1 test genes are training genes too" in note for note in report.notes)
+    assert any("1 test genes are training genes too, which inflates" in note for note in report.notes)
 
 
 def test_marks_whose_counts_are_all_even_are_named(data_set):
@@ -101,8 +101,8 @@ def test_marks_whose_counts_are_all_even_are_named(data_set):
     assert not [note for note in report.notes if "even" in note]
 
 
-def test_labels_are_recognised(data_set, tmp_path):
-    # Median 3: by text, 13 and 25 are below it.
+def test_labels_are_recognized(data_set, tmp_path):
+    # The median is 3. As texts, 13 and 25 are below it.
     rpkm = {"000001": 13, "000002": 25, "000003": 3, "000004": 2, "000005": 1, "000006": 4, "000007": 0.5}
     table = tmp_path / "rpkm.tsv"
     rows = [f"ENSG00000{gene}.1\t{5 * value % 7}\t{value}\n" for gene, value in rpkm.items()]
@@ -113,10 +113,10 @@ def test_labels_are_recognised(data_set, tmp_path):
         return load_csv(data_set(train=text, valid=text, test=text), expression=table)[1].notes[-1]
 
     assert note_of([1, 1, 0, 0, 0, 1, 0]) == (
-        "labels are numeric: 21 of 21 genes fit the rule on E004, 15 the published string comparison"
+        "labels are numeric: 21 of 21 genes fit the rule on E004, 15 fit the published string comparison"
     )
     assert note_of([0, 0, 0, 0, 0, 1, 0]).startswith(
-        "labels look like the published string comparison: 21 of 21 genes fit it on E004, 15 the numeric rule"
+        "labels come from the published string comparison: 21 of 21 genes fit it on E004, 15 fit the numeric rule"
     )
     assert note_of([0, 1, 0, 1, 0, 1, 1]).startswith("labels fit no epigenome of")
     text = text_of([("OTHER", 0), ("TP53", 1)])[0]
@@ -132,11 +132,11 @@ GOOD = "A,1,1,1,1,1,1,1\nA,2,1,1,1,1,1,1\nB,1,1,1,1,1,1,0\nB,2,1,1,1,1,1,0\n"
     [
         ("", r"valid\.csv: empty"),
         ("GeneID,BinID,M,label\n", "a header and no rows"),
-        ("A,1,1\n", ":1: 3 columns; expected GeneID, BinID"),
+        ("A,1,1\n", ":1: 3 columns, expected GeneID, BinID"),
         (GOOD.replace("A,2,1", "A,2"), ":2: 7 fields where line 1 has 8"),
-        (GOOD.replace("A,2", "A,3"), ":2: BinID 3 where 2 must follow"),
-        (GOOD.replace("B,2", "B,3"), ":4: BinID 3 where 2 must follow; every gene needs the 2 rows"),
-        (GOOD + "C,1,1,1,1,1,1,0\n", "ends within a gene: 1 of the 2 rows of C"),
+        (GOOD.replace("A,2", "A,3"), ":2: BinID 3, expected 2"),
+        (GOOD.replace("B,2", "B,3"), ":4: BinID 3, expected 2. Every gene needs the same 2 rows"),
+        (GOOD + "C,1,1,1,1,1,1,0\n", r"ends within a gene \(1 of the 2 rows of C\)"),
         (GOOD.replace("A,2", "C,2"), ":2: gene C within the rows of A"),
         (GOOD.replace("B,1,1", "B,1,x"), ":3: 'x' is not a count"),
         (GOOD.replace("B,1,1", "B,1,-1"), ":3: '-1' is not a count"),
@@ -144,14 +144,14 @@ GOOD = "A,1,1,1,1,1,1,1\nA,2,1,1,1,1,1,1\nB,1,1,1,1,1,1,0\nB,2,1,1,1,1,1,0\n"
         (GOOD.replace("B,1,1", "B,1,"), ":3: '' is not a count"),
         (GOOD.replace("A,1,1", "A,one,1"), ":1: 'one' is not BinID"),
         ("id,bin,a,b,c,d,e,label\n" + GOOD.replace("B,1,1", "B,1,x"), ":4: 'x' is not a count"),
-        (GOOD.replace(",0\n", ",2\n"), ":3: label 2; expected 0 or 1"),
-        (GOOD.replace("1,0\n", "1,1\n", 1), ":4: a label other than that of the gene's first row"),
+        (GOOD.replace(",0\n", ",2\n"), ":3: label 2, expected 0 or 1"),
+        (GOOD.replace("1,0\n", "1,1\n", 1), ":4: label differs from that of the gene's first row"),
         ("id,bin,a,b,c,d,../e,label\n" + GOOD, ":1: '../e' cannot name a mark"),
         ("id,bin,a,b,c,d,e,label\n" + GOOD, None),
         (GOOD, None),
     ],
 )
-def test_bad_files_are_refused_by_line(data_set, text, message):
+def test_invalid_files_are_refused_with_file_and_line(data_set, text, message):
     directory = data_set(train=GOOD, valid=text, test=GOOD)
     if message is None:
         assert load_csv(directory)[1].genes == 6
@@ -161,29 +161,29 @@ def test_bad_files_are_refused_by_line(data_set, text, message):
     assert "valid.csv" in str(caught.value)
 
 
-def test_files_must_agree(data_set):
+def test_files_that_disagree_are_refused(data_set):
     other_bins, other_marks = text_of([("A", 1)], n_bins=4)[0], text_of([("A", 1)], n_marks=4)[0]
     with pytest.raises(BadDataError, match=r"test\.csv: 4 bins x 5 marks, but .*train\.csv has 3 bins x 5 marks"):
         load_csv(data_set(test=other_bins))
     with pytest.raises(BadDataError, match=r"test\.csv: 3 bins x 4 marks"):
         load_csv(data_set(test=other_marks))
     a, b = (text_of([("A", 1)], header=f"GeneID,BinID,{marks},label")[0] for marks in ("1a,b,c,d,e", "b,1a,c,d,e"))
-    with pytest.raises(BadDataError, match=r"test\.csv:1: other marks than in .*train\.csv"):
+    with pytest.raises(BadDataError, match=r"test\.csv:1: marks differ from those in .*train\.csv"):
         load_csv(data_set(train=a, test=b))
 
 
-def test_all_three_files_are_needed(data_set):
+def test_missing_duplicate_and_cut_files_are_refused(data_set):
     directory = data_set()
     (directory / "valid.csv").rename(directory / "validation.csv")
     with pytest.raises(MissingInputError, match=r"no valid\.csv or valid\.csv\.gz"):
         load_csv(directory)
     directory = data_set()
     (directory / "test.csv.gz").write_bytes(gzip.compress(b"x"))
-    with pytest.raises(BadDataError, match=r"both test\.csv and test\.csv\.gz"):
+    with pytest.raises(BadDataError, match=r"both test\.csv and test\.csv\.gz exist"):
         load_csv(directory)
     (directory / "test.csv").unlink()
     (directory / "test.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-5])
-    with pytest.raises(BadDataError, match="cut gzip"):
+    with pytest.raises(BadDataError, match="truncated gzip"):
         load_csv(directory)
 
 
@@ -191,7 +191,7 @@ def test_all_three_files_are_needed(data_set):
 @pytest.mark.parametrize(
     ("name", "suffix", "genes", "even", "fit"),
     [
-        ("toy", ".csv", (10, 10, 9), ["H3K4me3"], "labels look like the published string comparison: 29 of 29 genes"),
+        ("toy", ".csv", (10, 10, 9), ["H3K4me3"], "labels come from the published string comparison: 29 of 29 genes"),
         ("E003", ".csv.gz", (200, 200, 200), [], "labels are numeric: 600 of 600 genes fit the rule on E003"),
     ],
 )

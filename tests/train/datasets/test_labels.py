@@ -44,7 +44,7 @@ def test_published_labels_equal_a_comparison_of_python_strings(values):
 
 @given(st.lists(st.integers(0, 5_000_000), min_size=1, max_size=50))
 def test_a_median_below_two_flips_nothing(thousandths):
-    # Between 0.001 and 1.999 the text order of plain decimals with it is the numeric one.
+    # For a median below 2, texts of plain decimals are in numeric order.
     rpkm = np.array(thousandths) / 1000
     rpkm = np.concatenate([rpkm, np.full(rpkm.size + 1, 1.5)])
     assert label_genes(rpkm, "published").tolist() == label_genes(rpkm).tolist()
@@ -52,8 +52,8 @@ def test_a_median_below_two_flips_nothing(thousandths):
 
 @pytest.mark.campaign("numbers")
 @pytest.mark.parametrize("bad", [[1.0, np.nan], [np.inf, 1.0], [-1.0], []])
-def test_what_is_no_rpkm_never_becomes_a_label(bad):
-    with pytest.raises(BadDataError, match="finite"):
+def test_invalid_rpkm_is_not_labelled(bad):
+    with pytest.raises(BadDataError, match="RPKM that are finite"):
         label_genes(np.array(bad, float))
 
 
@@ -148,7 +148,7 @@ def test_command_reads_standard_input(dc, table, monkeypatch):
     assert dc("labels", "--expression", "-")[:2] == (0, expected)
 
 
-def test_command_leaves_what_stands_there(dc, table, tmp_path):
+def test_command_does_not_replace_a_file_without_force(dc, table, tmp_path):
     (tmp_path / "l.tsv").write_text("mine")
     code, out, err = dc("labels", "--expression", table, "--out", tmp_path / "l.tsv")
     assert (code, out) == (2, "")
@@ -159,7 +159,7 @@ def test_command_leaves_what_stands_there(dc, table, tmp_path):
 
 
 @pytest.mark.campaign("numbers", "messages")
-def test_command_names_bad_values_and_writes_nothing(dc, table, tmp_path):
+def test_command_names_invalid_values_and_writes_nothing(dc, table, tmp_path):
     table.write_text(table.read_text().replace("3.33", "NaN"))
     code, out, err = dc("labels", "--expression", table, "--out", tmp_path / "l.tsv")
     assert (code, out) == (65, "")

@@ -6,20 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepchrome.engine.annotation.genes import Genes
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, find_window_overlaps, split_genes
 
 FLANK = 50
 
 
 def genes_of(rows):
-    """Genes from (id, chrom, tss)."""
+    """Return the genes of rows (id, chrom, tss)."""
     ids, chroms, tss = zip(*rows, strict=True)
     return Genes(ids, ids, chroms, np.array(tss, np.int64), ("+",) * len(rows))
 
 
-def pairs_across(rows, split, flank):
-    """Test genes that share an id, or window, with a training gene: the slow and obvious way."""
+def naive_window_overlaps(rows, split, flank):
+    """Count test genes that share an id or a window with a training gene, by comparing all pairs."""
     same, overlapping = set(), set()
     for i, (gene, chrom, tss) in enumerate(rows):
         for j, (other, other_chrom, other_tss) in enumerate(rows):
@@ -36,7 +36,7 @@ ROWS = st.lists(
     min_size=1,
     max_size=40,
 )
-# Genes alone on their own stretch, so that there is always something to split.
+# Isolated genes, so that there are always enough groups to split.
 APART = [(f"apart{i}", f"chr{i}", 10_000 * i + 1) for i in range(4, 10)]
 
 
@@ -54,19 +54,19 @@ def test_published_split_is_three_thirds_in_the_order_of_ids(n, sizes):
 
 
 @given(ROWS, st.integers(0, 5), st.sampled_from(["random", "chromosome"]))
-def test_nothing_straddles_train_and_test(rows, seed, method):
+def test_training_and_test_genes_never_overlap(rows, seed, method):
     rows = rows + APART
     genes = genes_of(rows)
     split = split_genes(genes, method, seed=seed, flank=FLANK)
     assert set(split) == {TRAIN, VALID, TEST}
-    assert pairs_across(rows, split, FLANK) == WindowOverlaps(0, 0)
+    assert naive_window_overlaps(rows, split, FLANK) == WindowOverlaps(0, 0)
     assert (split == split_genes(genes, method, seed=seed, flank=FLANK)).all()
 
 
 @given(ROWS, st.randoms(use_true_random=False))
-def test_straddling_counts_as_the_obvious_way_does(rows, random):
+def test_overlaps_agree_with_the_naive_count(rows, random):
     split = np.array([random.randrange(3) for _ in rows], np.int8)
-    assert find_window_overlaps(genes_of(rows), split, FLANK) == pairs_across(rows, split, FLANK)
+    assert find_window_overlaps(genes_of(rows), split, FLANK) == naive_window_overlaps(rows, split, FLANK)
 
 
 def test_windows_that_touch_do_not_overlap():
@@ -94,28 +94,28 @@ def test_a_gene_on_two_chromosomes_ties_them_together():
 
 
 @pytest.mark.parametrize("method", ["published", "random", "chromosome"])
-def test_n_train_sets_the_training_genes_and_halves_the_rest(method):
+def test_n_train_sets_the_training_genes_and_the_others_are_halved(method):
     genes = genes_of([(f"ENSG{i:011d}", f"chr{i}", 1) for i in range(101)])
     split = split_genes(genes, method, n_train=40)
     assert tuple(np.bincount(split)) == (40, 31, 30)
 
 
-def test_seeds_differ():
+def test_different_seeds_give_different_splits():
     genes = genes_of([(f"ENSG{i:011d}", "chr1", 20_000 * i + 1) for i in range(60)])
     splits = {split_genes(genes, "random", seed=seed).tobytes() for seed in range(5)}
     assert len(splits) == 5
 
 
-def test_what_cannot_be_split_is_refused():
+def test_genes_that_cannot_be_split_are_refused():
     neighbours = genes_of([(f"G{i}", "chr1", 10 * i + 1) for i in range(20)])
-    with pytest.raises(BadDataError, match=r"random split leaves no gene for valid, test: 20 genes fall into only 1"):
+    with pytest.raises(BadDataError, match=r"random split leaves no gene for valid, test: 20 genes form only 1 groups"):
         split_genes(neighbours, "random")
     with pytest.raises(BadDataError, match="chromosome split leaves no gene"):
         split_genes(neighbours, "chromosome")
     with pytest.raises(BadDataError, match="2 genes cannot be split"):
         split_genes(neighbours.take(np.arange(2)))
     for n_train in (0, 19, 50):
-        with pytest.raises(UsageError, match=f"{n_train} of 20 genes for training"):
+        with pytest.raises(ParameterError, match=f"n_train must be 1 to 18 for 20 genes, got {n_train}"):
             split_genes(neighbours, n_train=n_train)
 
 
@@ -125,7 +125,7 @@ def test_the_published_split_of_the_real_genes(shared_data):
         table = list(csv.DictReader(file, delimiter="\t"))
     rows = [(row["gene_id"], row["chrom"], int(row["tss"])) for row in table]
     genes = genes_of(rows)
-    # The authors' list is in the order of ids: rows 0-6600, 6601-13201, 13202-19801.
+    # The published list is sorted by id, and cut after rows 6600 and 13201.
     published = split_genes(genes, "published")
     assert (published == np.repeat([TRAIN, VALID, TEST], [6601, 6601, 6600])).all()
     found = find_window_overlaps(genes, published)

@@ -1,7 +1,8 @@
-"""Training on a Dask cluster: the same models to the bit, whatever becomes of a worker."""
+"""Training on a Dask cluster gives the same bits as on one machine, even if a worker is killed."""
 
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from support.tiny import dc
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
-from deepchrome.train.run.trainer import train_run
+from deepchrome.train.run.train import RunOptions, train_datasets
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
 
@@ -25,7 +26,7 @@ def weights(run: Path) -> dict[str, dict[str, bytes]]:
     return {name: {k: v.numpy().tobytes() for k, v in opened.weights(name).items()} for name in opened.epigenomes}
 
 
-def test_the_same_models_as_on_one_machine(tmp_path: Path) -> None:
+def test_cluster_trains_the_same_models_as_one_machine(tmp_path: Path) -> None:
     features, expression = write_random_features(tmp_path / "features", NAMES)
     options = ["train", features, "--expression", expression, "--epochs", "3", "--split", "random", "--json"]
     here = dc(*options, "--out", tmp_path / "here", "--threads", "2")
@@ -42,52 +43,45 @@ def test_the_same_models_as_on_one_machine(tmp_path: Path) -> None:
     assert one.drop(times).sort("epigenome", "epoch").equals(other.drop(times).sort("epigenome", "epoch"))
 
 
-def test_a_worker_killed_while_it_trains(tmp_path: Path) -> None:
-    """Its models are trained by the other; those that it had finished are not trained again."""
+def test_models_of_a_killed_worker_are_trained_by_another(tmp_path: Path) -> None:
+    """Models that the killed worker had finished are not trained again."""
     datasets = [random_dataset(name, genes=90, seed=i) for i, name in enumerate(NAMES)]
     config = FitConfig(epochs=4, batch_size=8)
-    train_run(tmp_path / "here", datasets, INPUTS, config, Placement("cpu", threads=2))
+    train_datasets(datasets, INPUTS, tmp_path / "here", config, Placement("cpu", threads=2))
     with cluster(tmp_path / "cluster", workers=1) as started:
         first = started.processes[-1]
-        told: list[str] = []
+        epochs: list[str] = []
 
         def on_epoch(epigenome: str, record: object) -> None:
-            told.append(epigenome)
-            if len(told) == 1:
+            epochs.append(epigenome)
+            if len(epochs) == 1:
                 first.send_signal(signal.SIGKILL)
                 threading.Timer(0.5, started.add_worker).start()
 
-        train_run(
-            tmp_path / "there",
-            datasets,
-            INPUTS,
-            config,
-            Placement("cpu"),
-            on_epoch=on_epoch,
-            scheduler=str(started.file),
-        )
-    assert sorted(told) == sorted(NAMES * 4)
+        options, out = RunOptions(scheduler=str(started.file)), tmp_path / "there"
+        train_datasets(datasets, INPUTS, out, config, Placement("cpu"), options=options, on_epoch=on_epoch)
+    assert sorted(epochs) == sorted(NAMES * 4)
     assert weights(tmp_path / "there") == weights(tmp_path / "here")
 
 
-def test_going_on_with_what_was_done(tmp_path: Path) -> None:
-    """A run cut off on the cluster goes on here, and the other way round: checkpoints are of one kind."""
+def test_cluster_and_one_machine_resume_each_other(tmp_path: Path) -> None:
+    """A run that was interrupted on the cluster continues with the checkpoints it left."""
     datasets = [random_dataset(name, genes=90, seed=i) for i, name in enumerate(NAMES)]
     config = FitConfig(epochs=3, batch_size=8)
-    train_run(tmp_path / "here", datasets, INPUTS, config, Placement("cpu", threads=2))
+    train_datasets(datasets, INPUTS, tmp_path / "here", config, Placement("cpu", threads=2))
 
-    class CutOffError(Exception):
+    class InterruptError(Exception):
         pass
 
-    def cut_off(epigenome: str, record: object) -> None:
-        raise CutOffError
+    def interrupt(epigenome: str, record: object) -> None:
+        raise InterruptError
 
     with cluster(tmp_path / "cluster", workers=1) as started:
-        where = {"scheduler": str(started.file)}
-        with pytest.raises(CutOffError):
-            train_run(tmp_path / "there", datasets, INPUTS, config, Placement("cpu"), on_epoch=cut_off, **where)
-        assert len(list((tmp_path / "there" / "checkpoints").glob("*.safetensors"))) == 1
-        train_run(tmp_path / "there", datasets, INPUTS, config, Placement("cpu"), resume=True, **where)
-        with pytest.raises(UsageError, match="--scheduler is for networks"):
-            train_run(tmp_path / "x", datasets, INPUTS, FitConfig(model="logistic"), Placement("cpu"), **where)
+        options, out, cpu = RunOptions(scheduler=str(started.file)), tmp_path / "there", Placement("cpu")
+        with pytest.raises(InterruptError):
+            train_datasets(datasets, INPUTS, out, config, cpu, options=options, on_epoch=interrupt)
+        assert len(list((out / "checkpoints").glob("*.safetensors"))) == 1
+        train_datasets(datasets, INPUTS, out, config, cpu, options=replace(options, resume=True))
+        with pytest.raises(UsageError, match="networks"):
+            train_datasets(datasets, INPUTS, tmp_path / "x", FitConfig(model="logistic"), cpu, options=options)
     assert weights(tmp_path / "there") == weights(tmp_path / "here")

@@ -1,3 +1,6 @@
+"""Stacked training, compared with a plain loop of PyTorch: the same models, checkpoints, and refusals."""
+
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +10,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from support.epigenomes import random_dataset
 
 from deepchrome.common.seeds import random_generator
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.config import FitConfig, Placement, best_epoch
@@ -30,12 +33,12 @@ def largest_difference(one, other) -> float:
 
 
 def epigenomes(n: int) -> list[Dataset]:
-    """Data sets of unequal length, whose last batches hold unequally many genes."""
+    """Make data sets with different numbers of genes, so that their last batches differ in size."""
     return [random_dataset(f"E{i:03d}", genes=120 + i, seed=i, sizes=(50 + i, 40 + i)) for i in range(n)]
 
 
 def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """One model the ordinary way, batch by batch: validation AUROC by epoch, and the weights at the end."""
+    """Train one model with plain PyTorch; return the validation AUROC of each epoch, and the final weights."""
     model = build_network(config.model, 1, *data.x.shape[:0:-1])
     model.draw(0, random_generator(config.seed, data.epigenome))
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -64,7 +67,7 @@ def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str,
 
 
 @pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
-def test_models_in_lockstep_are_those_of_a_plain_loop(config) -> None:
+def test_stacked_training_equals_a_plain_loop(config) -> None:
     datasets = epigenomes(3)
     for placement in (CPU, Placement("cpu", group_size=2)):
         last = {}
@@ -81,7 +84,7 @@ def test_models_in_lockstep_are_those_of_a_plain_loop(config) -> None:
 
 @pytest.mark.parametrize("model", ["deepchrome", "attentivechrome"])
 @pytest.mark.parametrize("group_size", [1, 3])
-def test_a_model_does_not_depend_on_its_neighbours(model, group_size) -> None:
+def test_model_does_not_depend_on_the_other_models(model, group_size) -> None:
     datasets = epigenomes(3)
     config = replace(SHORT, model=model, epochs=2)
     among = fit(datasets, config, Placement("cpu", threads=2, group_size=group_size))
@@ -93,7 +96,7 @@ def test_a_model_does_not_depend_on_its_neighbours(model, group_size) -> None:
             assert [r.valid_auroc for r in alone.history] == pytest.approx([r.valid_auroc for r in together.history])
 
 
-def test_the_seed_decides_and_only_the_seed() -> None:
+def test_same_seed_gives_same_models() -> None:
     datasets = epigenomes(2)
     one, same = fit(datasets, SHORT, CPU), fit(datasets, SHORT, CPU)
     other = fit(datasets, replace(SHORT, seed=2), CPU)
@@ -102,7 +105,7 @@ def test_the_seed_decides_and_only_the_seed() -> None:
         assert largest_difference(one[i].weights, other[i].weights) > 0.01
 
 
-def test_the_best_validation_epoch_is_kept() -> None:
+def test_weights_of_the_best_epoch_are_kept() -> None:
     data = epigenomes(1)[0]
     seen = {}
 
@@ -119,7 +122,7 @@ def test_the_best_validation_epoch_is_kept() -> None:
     assert best_epoch(fitted.history) == fitted.best_epoch
 
 
-def test_what_an_epoch_reports_agrees_with_scikit_learn() -> None:
+def test_epoch_measures_equal_scikit_learn() -> None:
     data = epigenomes(1)[0]
     fitted = fit([data], replace(SHORT, epochs=2), CPU)[0]
     valid = data.split == VALID
@@ -129,7 +132,7 @@ def test_what_an_epoch_reports_agrees_with_scikit_learn() -> None:
     assert best.valid_loss == pytest.approx(log_loss(data.y[valid], scores), abs=1e-5)
 
 
-def test_patience_stops_a_model_and_leaves_its_neighbours_alone() -> None:
+def test_patience_stops_a_model_but_not_the_others() -> None:
     datasets = epigenomes(3)
     config = replace(SHORT, epochs=12, lr=0.05, patience=2)
     unbroken = fit(datasets, replace(config, patience=0), Placement("cpu", group_size=3))
@@ -145,7 +148,7 @@ def test_patience_stops_a_model_and_leaves_its_neighbours_alone() -> None:
 
 
 @pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
-def test_going_on_from_a_checkpoint_gives_the_same_bits(config) -> None:
+def test_resuming_from_a_checkpoint_gives_the_same_bits(config) -> None:
     datasets = epigenomes(3)
     checkpoints = {}
 
@@ -161,22 +164,22 @@ def test_going_on_from_a_checkpoint_gives_the_same_bits(config) -> None:
         assert [replace(r, seconds=0) for r in one.history] == [replace(r, seconds=0) for r in other.history]
 
 
-def test_a_checkpoint_of_the_last_epoch_trains_no_more() -> None:
+def test_checkpoint_of_the_last_epoch_is_not_trained_further() -> None:
     data = epigenomes(1)
     last = {}
     unbroken = fit(data, SHORT, CPU, on_epoch=lambda name, record, checkpoint: last.update({name: checkpoint()}))
-    told = []
-    resumed = fit(data, SHORT, CPU, resume=last, on_epoch=lambda *event: told.append(event))
-    assert told == []
+    events = []
+    resumed = fit(data, SHORT, CPU, resume=last, on_epoch=lambda *event: events.append(event))
+    assert events == []
     assert resumed[0].history == unbroken[0].history
     assert largest_difference(resumed[0].weights, unbroken[0].weights) == 0
 
 
-def test_a_diverging_model_stops_and_the_others_finish() -> None:
-    sound, wild = epigenomes(2)
-    wild = replace(wild, x=wild.x * np.float32(1e18))
+def test_diverging_model_stops_and_the_others_finish() -> None:
+    stable, diverging = epigenomes(2)
+    diverging = replace(diverging, x=diverging.x * np.float32(1e18))
     for placement in (CPU, Placement("cpu", group_size=2)):
-        fitted = fit([sound, wild], SHORT, placement)
+        fitted = fit([stable, diverging], SHORT, placement)
         assert len(fitted[0].history) == 3
         assert fitted[1].history[-1].diverged
         assert len(fitted[1].history) == 1
@@ -184,7 +187,7 @@ def test_a_diverging_model_stops_and_the_others_finish() -> None:
         assert fitted[1].weights == {}
 
 
-def test_an_error_in_a_callback_ends_the_training() -> None:
+def test_error_in_a_callback_ends_training() -> None:
     epochs = []
 
     def fail(epigenome, record, checkpoint) -> None:
@@ -202,18 +205,18 @@ def with_one_class(data: Dataset, part: int) -> Dataset:
     return replace(data, y=y)
 
 
-def test_bad_data_are_refused_by_name() -> None:
+def test_bad_data_are_refused() -> None:
     data = epigenomes(2)
     for part, name in ((TRAIN, "train"), (VALID, "valid")):
-        with pytest.raises(BadDataError, match=rf"E001: labels of one class only, or no gene, in {name} \("):
+        with pytest.raises(BadDataError, match=rf"E001: no genes that are on, or none that are off, in {name} \("):
             fit([data[0], with_one_class(data[1], part)], SHORT, CPU)
     no_training = replace(data[0], split=np.where(data[0].split == TRAIN, TEST, data[0].split).astype(np.int8))
     with pytest.raises(BadDataError, match=r"train \(0 genes\)"):
         fit([no_training], SHORT, CPU)
-    holed = replace(data[0], x=data[0].x.copy())
-    holed.x[3, 2, 1] = np.nan
+    with_nan = replace(data[0], x=data[0].x.copy())
+    with_nan.x[3, 2, 1] = np.nan
     with pytest.raises(BadDataError, match="E000: an input value is not a finite number"):
-        fit([holed], SHORT, CPU)
+        fit([with_nan], SHORT, CPU)
     shorter = replace(data[1], x=data[1].x[:, :20])
     with pytest.raises(BadDataError, match="E001: 20 bins of H3K27me3, H3K4me3, H3K9me3, but E000 has 24 bins"):
         fit([data[0], shorter], SHORT, CPU)
@@ -223,25 +226,36 @@ def test_bad_data_are_refused_by_name() -> None:
         fit([], SHORT, CPU)
 
 
-def test_a_test_set_of_one_class_does_not_stop_training() -> None:
+def test_test_genes_of_one_class_are_accepted() -> None:
     assert fit([with_one_class(epigenomes(1)[0], TEST)], SHORT, CPU)[0].best_epoch is not None
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"seed": -1}]
+    ("name", "value", "problem"),
+    [
+        ("epochs", 0, "must be at least 1, got 0"),
+        ("batch_size", 0, "must be at least 1, got 0"),
+        ("lr", 0.0, "must be finite and above 0, got 0.0"),
+        ("lr", float("nan"), "must be finite and above 0, got nan"),
+        ("momentum", 1.0, "must be at least 0 and below 1, got 1.0"),
+        ("weight_decay", -0.1, "must be finite and at least 0, got -0.1"),
+        ("lr_decay", float("inf"), "must be finite and at least 0, got inf"),
+        ("patience", -1, "must be at least 0, got -1"),
+        ("seed", -1, "must be at least 0, got -1"),
+    ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong) -> None:
-    with pytest.raises(UsageError, match=f"{next(iter(wrong))} = "):
-        FitConfig(**wrong)
+def test_settings_out_of_range_are_refused(name, value, problem) -> None:
+    with pytest.raises(ParameterError, match=f"^{re.escape(f'{name} {problem}')}$"):
+        FitConfig(**{name: value})
 
 
-def test_pytorch_s_global_settings_are_left_as_they_were() -> None:
+def test_global_settings_of_pytorch_are_restored() -> None:
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     fit(epigenomes(2), replace(SHORT, epochs=1), Placement("cpu", threads=2))
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
 
 
-def test_bf16_products_train_as_well() -> None:
+def test_bf16_trains_about_as_well_as_fp32() -> None:
     data = random_dataset(genes=600, seed=4)
     exact = fit([data], replace(SHORT, epochs=6), CPU)[0].history[-1].valid_auroc
     coarse = fit([data], replace(SHORT, epochs=6, precision="bf16"), CPU)[0].history[-1].valid_auroc
@@ -249,10 +263,10 @@ def test_bf16_products_train_as_well() -> None:
     assert coarse == pytest.approx(exact, abs=0.03)
 
 
-def test_a_gpu_that_is_not_there_is_refused() -> None:
+def test_missing_gpu_is_refused() -> None:
     if torch.cuda.is_available():
-        pytest.skip("a GPU is there")
-    with pytest.raises(UsageError, match="no CUDA device"):
+        pytest.skip("a GPU is present")
+    with pytest.raises(ParameterError, match="device is cuda, but PyTorch finds no CUDA device"):
         Placement("cuda").resolve()
     assert Placement("auto").resolve().type == "cpu"
 
@@ -262,7 +276,7 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 
 @gpu
 @pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
-def test_a_gpu_trains_the_models_of_the_cpu(config) -> None:
+def test_gpu_trains_the_same_models_as_cpu(config) -> None:
     datasets = epigenomes(3)
     exact = replace(config, precision="fp32")
     on_cpu, on_gpu = fit(datasets, exact, CPU), fit(datasets, exact, Placement("cuda"))
@@ -272,7 +286,7 @@ def test_a_gpu_trains_the_models_of_the_cpu(config) -> None:
 
 
 @gpu
-def test_a_gpu_resumes_and_splits_into_groups() -> None:
+def test_gpu_resumes_in_groups() -> None:
     datasets = epigenomes(3)
     checkpoints = {}
     placement = Placement("cuda", group_size=2)

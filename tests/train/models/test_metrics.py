@@ -1,3 +1,5 @@
+"""AUROC, AUPRC and bootstrap resamples, compared with scikit-learn."""
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ GENES = st.lists(st.tuples(st.booleans(), st.integers(-4, 4)), min_size=2, max_s
 
 
 @given(st.lists(GENES, min_size=1, max_size=4))
-def test_stacked_auroc_agrees_with_scikit_learn_ties_and_padding_included(models) -> None:
+def test_stacked_auroc_equals_scikit_learn_with_ties_and_padding(models) -> None:
     longest = max(len(genes) for genes in models)
     scores = torch.zeros(len(models), longest, dtype=torch.float64)
     on, counted = torch.zeros_like(scores, dtype=torch.bool), torch.zeros_like(scores, dtype=torch.bool)
@@ -38,7 +40,7 @@ def test_stacked_auroc_on_thousands_of_float32_scores() -> None:
     np.testing.assert_allclose(areas.numpy(), expected, atol=1e-6, rtol=0)
 
 
-def test_a_score_that_is_nan_gives_nan_for_its_own_model_only() -> None:
+def test_nan_score_makes_auroc_nan_for_its_own_model_only() -> None:
     scores = torch.tensor([[0.1, torch.nan, 0.3], [0.1, 0.2, torch.nan]])
     on = torch.tensor([[False, True, True]] * 2)
     counted = torch.tensor([[True, True, True], [True, True, False]])
@@ -47,14 +49,14 @@ def test_a_score_that_is_nan_gives_nan_for_its_own_model_only() -> None:
     assert float(areas[1]) == 1.0
 
 
-def test_areas_of_one_class_are_none() -> None:
+def test_auroc_and_auprc_of_one_class_are_none() -> None:
     for area in (auroc, auprc):
         assert area(np.ones(5), np.arange(5.0)) is None
         assert area(np.array([0, 1, 0]), np.array([0.1, 0.9, 0.2])) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
-def test_bootstrap_areas_are_those_of_scikit_learn_on_the_same_resample(levels) -> None:
+def test_bootstrap_areas_equal_scikit_learn_on_the_same_resample(levels) -> None:
     rng = np.random.default_rng(levels)
     on = rng.random(80) < 0.4
     scores = rng.integers(0, levels, 80).astype(float)
@@ -66,7 +68,7 @@ def test_bootstrap_areas_are_those_of_scikit_learn_on_the_same_resample(levels) 
         assert areas[1][i] == pytest.approx(average_precision_score(on[rows], scores[rows]))
 
 
-def test_bootstrap_says_nan_for_a_resample_of_one_class() -> None:
+def test_bootstrap_resample_of_one_class_is_nan() -> None:
     areas = bootstrap_interval(np.array([0, 1]), np.array([0.2, 0.8]), resamples=60, seed=1)
     assert set(areas[0][~np.isnan(areas[0])]) == {1.0}
     assert np.isnan(areas[0]).any()

@@ -1,3 +1,5 @@
+"""Networks compared with plain PyTorch layers, baselines compared with scikit-learn."""
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from support.epigenomes import random_dataset
 from torch import nn
 from torch.nn import functional
 
+from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.splits import TRAIN, VALID
 from deepchrome.train.models import BASELINES, build_network, score_genes
@@ -19,7 +22,7 @@ from deepchrome.train.models.baselines import best_bins, check_baseline, fit_bas
 from deepchrome.train.models.stacked import on_probability
 
 
-def drawn(name, models=3, marks=5, bins=100):
+def initialized_network(name, models=3, marks=5, bins=100):
     built = build_network(name, models, marks, bins)
     for i in range(models):
         built.draw(i, np.random.default_rng(i))
@@ -27,7 +30,7 @@ def drawn(name, models=3, marks=5, bins=100):
 
 
 def plain_deepchrome(weights, marks, bins):
-    """The layers of 2016 as ordinary PyTorch modules, with one stacked model's weights in them."""
+    """Build the layers of 2016 from ordinary PyTorch modules, with the weights of one stacked model."""
     pools = (bins - 9) // 5
     model = nn.Sequential(
         nn.Conv1d(marks, 50, 10),
@@ -43,7 +46,7 @@ def plain_deepchrome(weights, marks, bins):
     with torch.no_grad():
         model[0].weight.copy_(weights["conv.weight"].view(10, marks, 50).permute(2, 1, 0))
         model[0].bias.copy_(weights["conv.bias"][0])
-        # Stacked: pool by pool; here: filter by filter.
+        # The stacked model orders inputs by pool, then filter; PyTorch by filter, then pool.
         model[4].weight.copy_(weights["hidden1.weight"].view(pools, 50, 625).permute(2, 1, 0).reshape(625, -1))
         model[4].bias.copy_(weights["hidden1.bias"][0])
         for layer, name in ((6, "hidden2"), (8, "output")):
@@ -52,13 +55,13 @@ def plain_deepchrome(weights, marks, bins):
     return model
 
 
-def test_deepchrome_has_the_parameters_of_2016() -> None:
+def test_deepchrome_has_as_many_parameters_as_in_2016() -> None:
     assert sum(weights.numel() for weights in build_network("deepchrome", 1, 5, 100).parameters()) == 644_177
 
 
 @pytest.mark.parametrize(("marks", "bins"), [(5, 100), (1, 14), (7, 53)])
-def test_deepchrome_computes_what_plain_layers_compute(marks, bins) -> None:
-    stack = drawn("deepchrome", marks=marks, bins=bins)
+def test_deepchrome_equals_plain_layers(marks, bins) -> None:
+    stack = initialized_network("deepchrome", marks=marks, bins=bins)
     x = torch.from_numpy(np.random.default_rng(9).poisson(3, (3, 6, bins, marks)).astype(np.float32))
     logits = stack(x)
     for i in range(3):
@@ -66,9 +69,9 @@ def test_deepchrome_computes_what_plain_layers_compute(marks, bins) -> None:
         torch.testing.assert_close(logits[i], plain(x[i].transpose(1, 2)), atol=1e-5, rtol=1e-5)
 
 
-def test_deepchrome_has_the_gradients_of_plain_layers_also_where_counts_tie() -> None:
-    stack = drawn("deepchrome", models=1)
-    # Few reads: many windows of a pool are equal, as they are in silent genes.
+def test_deepchrome_gradients_equal_plain_layers_with_ties() -> None:
+    stack = initialized_network("deepchrome", models=1)
+    # With few reads many positions of a pool are equal, as in silent genes.
     x = torch.from_numpy(np.random.default_rng(2).poisson(0.02, (1, 8, 100, 5)).astype(np.float32))
     y = torch.tensor([0, 1] * 4)
     functional.cross_entropy(stack(x)[0], y).backward()
@@ -79,8 +82,8 @@ def test_deepchrome_has_the_gradients_of_plain_layers_also_where_counts_tie() ->
     torch.testing.assert_close(stack.output.weight.grad[0], plain[8].weight.grad.T, atol=1e-7, rtol=1e-4)
 
 
-def test_dropout_drops_what_the_bits_say_and_doubles_the_rest() -> None:
-    stack = drawn("deepchrome", models=1)
+def test_dropout_follows_the_bits_and_doubles_kept_units() -> None:
+    stack = initialized_network("deepchrome", models=1)
     x = torch.rand(1, 4, 100, 5)
     all_kept = torch.ones(1, 4, stack.dropout_units, dtype=torch.uint8)
     plain = plain_deepchrome(stack.weights(0), 5, 100)
@@ -89,17 +92,17 @@ def test_dropout_drops_what_the_bits_say_and_doubles_the_rest() -> None:
     torch.testing.assert_close(stack(x, 0 * all_kept)[0], plain[4:](0 * pooled), atol=1e-5, rtol=1e-5)
 
 
-def test_deepchrome_refuses_too_few_bins() -> None:
-    with pytest.raises(BadDataError, match="13 bins a gene; the deepchrome model needs 14"):
+def test_too_few_bins_are_refused() -> None:
+    with pytest.raises(BadDataError, match="13 bins per gene; the deepchrome model needs at least 14"):
         build_network("deepchrome", 1, 5, 13)
 
 
-def test_an_unknown_network_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="no network 'resnet'"):
+def test_unknown_network_is_refused() -> None:
+    with pytest.raises(UsageError, match="no network is named 'resnet'"):
         build_network("resnet", 1, 5, 100)
 
 
-def test_bilstm_computes_what_pytorch_s_does() -> None:
+def test_bilstm_equals_pytorch() -> None:
     models, copies, units = 2, 3, 4
     ours = BiLSTM(models, copies, 5, units)
     for parameter in ours.parameters():
@@ -118,7 +121,7 @@ def test_bilstm_computes_what_pytorch_s_does() -> None:
             torch.testing.assert_close(states[m, c], reference(x[m, c])[0])
 
 
-def test_attention_weighs_steps_by_a_softmax() -> None:
+def test_attention_weights_are_a_softmax() -> None:
     attention = Attention(1, 2, 3)
     with torch.no_grad():
         attention.context.copy_(torch.tensor([[[[1.0], [0.0], [0.0]], [[0.0], [2.0], [0.0]]]]))
@@ -129,8 +132,8 @@ def test_attention_weighs_steps_by_a_softmax() -> None:
     torch.testing.assert_close(summed[0, 1], torch.einsum("gs,gsi->gi", expected, x[0, 1]))
 
 
-def test_attentivechrome_s_weights_sum_to_one_and_its_models_do_not_mix() -> None:
-    stack = drawn("attentivechrome", models=2, marks=3, bins=12)
+def test_attention_sums_to_one_and_models_do_not_mix() -> None:
+    stack = initialized_network("attentivechrome", models=2, marks=3, bins=12)
     x = torch.rand(2, 5, 12, 3)
     logits, bins, marks = stack.attend(x)
     assert logits.shape == (2, 5, 2)
@@ -143,7 +146,7 @@ def test_attentivechrome_s_weights_sum_to_one_and_its_models_do_not_mix() -> Non
     torch.testing.assert_close(alone(x[1:])[0], logits[1])
 
 
-def test_drawn_weights_depend_on_the_source_alone_and_stay_in_bounds() -> None:
+def test_initial_weights_depend_on_the_generator_only_and_stay_in_bounds() -> None:
     wide, alone = build_network("deepchrome", 4, 3, 24), build_network("deepchrome", 1, 3, 24)
     wide.draw(2, np.random.default_rng(7))
     alone.draw(0, np.random.default_rng(7))
@@ -156,15 +159,15 @@ def test_drawn_weights_depend_on_the_source_alone_and_stay_in_bounds() -> None:
     assert of_conv.max() > 0.9 * bound
 
 
-def test_score_is_the_softmax_probability_of_on_in_float64() -> None:
+def test_on_probability_is_the_softmax_in_float64() -> None:
     logits = torch.tensor([[0.0, 0.0], [1.0, -2.0], [0.0, 20.0], [0.0, 21.0]])
     scores = on_probability(logits)
     torch.testing.assert_close(scores, logits.double().softmax(1)[:, 1])
     assert scores[3] > scores[2]
 
 
-def test_scoring_in_parts_is_scoring_at_once() -> None:
-    stack = drawn("deepchrome", models=1, marks=3, bins=24)
+def test_scoring_in_batches_equals_scoring_at_once() -> None:
+    stack = initialized_network("deepchrome", models=1, marks=3, bins=24)
     x = np.random.default_rng(1).random((2500, 24, 3), np.float32)
     scores = score_genes("deepchrome", stack.weights(0), x)
     with torch.no_grad():
@@ -182,7 +185,7 @@ def fitted(data):
     return {name: fit_baseline(name, data) for name in BASELINES}
 
 
-def test_best_bins_are_those_of_the_largest_correlation(data) -> None:
+def test_best_bins_have_the_largest_correlation(data) -> None:
     x = data.x[:200].copy()
     x[:, 5, 0] = 1  # never varies
     found = best_bins(x, data.y[:200])
@@ -197,7 +200,7 @@ def standardised(x, by):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_learn_and_the_scores_from_their_arrays_are_scikit_learn_s(name, data, fitted) -> None:
+def test_baselines_learn_and_their_scores_equal_scikit_learn(name, data, fitted) -> None:
     train, valid, test = (data.split == part for part in range(3))
     scores = score_baseline(name, fitted[name], data.x)
     assert roc_auc_score(data.y[test], scores[test]) > 0.62
@@ -215,30 +218,34 @@ def test_baselines_learn_and_the_scores_from_their_arrays_are_scikit_learn_s(nam
         models = [SVC(C=c, gamma=1 / 3) for c in baselines_module.SVM_C]
         candidates = [m.fit(features[train], data.y[train]).decision_function(features) for m in models]
     else:
-        seed = int(baselines_module.random_source(1, data.epigenome).integers(2**31))
+        seed = int(random_generator(1, data.epigenome).integers(2**31))
         forest = RandomForestClassifier(baselines_module.TREES, random_state=seed)
         candidates = [forest.fit(at_best[train].astype(np.float32), data.y[train]).predict_proba(at_best)[:, 1]]
     expected = max(candidates, key=lambda values: roc_auc_score(data.y[valid], values[valid]))
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
-def test_arrays_unfit_to_score_with_are_named(fitted) -> None:
+def test_invalid_arrays_are_described(fitted) -> None:
     forest, svm, logistic = (dict(fitted[name]) for name in ("random-forest", "svm", "logistic"))
-    assert "best_bin points outside of 0 to 4" in check_baseline("svm", {**svm, "best_bin": np.array([1, 2, 9])}, 3, 5)
+    assert "best_bin has an index outside 0 to 4" in check_baseline(
+        "svm", {**svm, "best_bin": np.array([1, 2, 9])}, 3, 5
+    )
     loop = forest["left"].copy()
     loop[-1] = 0
-    assert "before its parent" in check_baseline("random-forest", {**forest, "left": loop}, 3, 24)
-    assert "right points outside" in check_baseline("random-forest", {**forest, "right": forest["right"] + 1}, 3, 24)
+    assert "has a child before it" in check_baseline("random-forest", {**forest, "left": loop}, 3, 24)
+    assert "right has an index outside" in check_baseline(
+        "random-forest", {**forest, "right": forest["right"] + 1}, 3, 24
+    )
     assert "weight has shape (71,)" in check_baseline("logistic", {**logistic, "weight": np.zeros(71)}, 3, 24)
     assert "not finite" in check_baseline("logistic", {**logistic, "bias": np.array(np.nan)}, 3, 24)
     assert "dual has shape" in check_baseline("svm", {**svm, "dual": svm["dual"][:-1]}, 3, 24)
-    assert "arrays" in check_baseline("svm", logistic, 3, 24)
+    assert "has arrays" in check_baseline("svm", logistic, 3, 24)
 
 
-def test_baselines_refuse_labels_of_one_class(data) -> None:
+def test_labels_of_one_class_are_refused(data) -> None:
     y = data.y.copy()
     y[data.split == VALID] = 1
     one_class = type(data)(data.epigenome, data.marks, data.gene_id, data.x, y, data.split)
-    with pytest.raises(BadDataError, match=r"E001: labels of one class only, or no gene, in valid \(200 genes\)"):
+    with pytest.raises(BadDataError, match=r"E001: no genes that are on, or none that are off, in valid \(200 genes\)"):
         fit_baseline("logistic", one_class)
     assert np.unique(y[data.split == TRAIN]).size == 2

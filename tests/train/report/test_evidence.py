@@ -1,4 +1,4 @@
-"""Observed signal against a plain count; integrated gradients against closed forms."""
+"""Observed reads compared with a plain count, integrated gradients compared with closed forms."""
 
 import numpy as np
 import pytest
@@ -10,17 +10,12 @@ from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.models import build_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.models.stacked import StackedModel
-from deepchrome.train.report.evidence import (
-    chosen_test_genes,
-    integrated_gradients,
-    mean_attention,
-    observed,
-    rank_correlation,
-)
+from deepchrome.train.report.attributions import integrated_gradients, mean_attention
+from deepchrome.train.report.evidence import observed_reads, rank_correlation, sample_test_genes
 
 
 class Square(StackedModel):
-    """Log-odds of on: the sum of w x²; its integrated gradients are w x² too."""
+    """A model whose log-odds are the sum of w x². The integrated gradient of each bin is w x²."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
@@ -54,7 +49,7 @@ def test_attributions_of_a_network_add_up_to_its_score() -> None:
     np.testing.assert_allclose(fine.gap, fine.values.sum((1, 2)) - (odds[:-1] - odds[-1]), atol=1e-5)
 
 
-def test_a_path_too_coarse_is_called_incomplete() -> None:
+def test_attributions_of_a_coarse_path_are_incomplete() -> None:
     class Step(Square):
         def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
             on = 40 * torch.sigmoid(200 * (x.sum((2, 3)) - 0.9))
@@ -73,7 +68,7 @@ def test_observed_reads_per_class(transform: str) -> None:
     data = Dataset(
         "E1", ("a", "b"), tuple(map(str, range(60))), inputs.transformed(reads.copy()), y, np.zeros(60, np.int8)
     )
-    for label, own in enumerate(observed(data, inputs)):
+    for label, own in enumerate(observed_reads(data, inputs)):
         part = reads[y == label]
         assert own.genes == len(part)
         np.testing.assert_allclose(own.mean, part.mean(0), rtol=1e-4)
@@ -81,7 +76,7 @@ def test_observed_reads_per_class(transform: str) -> None:
         np.testing.assert_allclose(own.high, np.quantile(part, 0.75, axis=0), rtol=1e-4)
 
 
-def test_attention_sums_to_1() -> None:
+def test_mean_attention_sums_to_1() -> None:
     model = build_network("attentivechrome", 1, 3, 12)
     assert isinstance(model, AttentiveChrome)
     model.draw(0, np.random.default_rng(0))
@@ -93,18 +88,18 @@ def test_attention_sums_to_1() -> None:
     assert np.ptp(bins) > 0
 
 
-def test_rank_correlation_by_mark() -> None:
+def test_rank_correlation_per_mark() -> None:
     one = np.array([[1, 5, 0], [2, 4, 0], [3, 1, 0]], np.float32)
     other = np.array([[10, 1, 1], [20, 2, 2], [90, 3, 3]], np.float32)
     assert rank_correlation(one, other) == [pytest.approx(1), pytest.approx(-1), None]
 
 
-def test_chosen_genes_are_test_genes_of_the_class() -> None:
+def test_sampled_genes_are_test_genes_of_the_class() -> None:
     y = np.tile([0, 1], 50).astype(np.uint8)
     split = np.repeat([0, 2], 50).astype(np.int8)
     data = Dataset("E1", ("a",), tuple(map(str, range(100))), np.zeros((100, 1, 1), np.float32), y, split)
-    chosen = chosen_test_genes(data, 1, 10)
+    chosen = sample_test_genes(data, 1, 10)
     assert len(set(chosen)) == 10
     assert (y[chosen] == 1).all()
     assert (split[chosen] == 2).all()
-    assert len(chosen_test_genes(data, 0, 1000)) == 25
+    assert len(sample_test_genes(data, 0, 1000)) == 25

@@ -1,4 +1,4 @@
-"""The report in headless Chromium: it draws, answers, stays silent on the network, and runs no name as code."""
+"""The report in headless Chromium: figures, controls, no network requests, and names that contain markup."""
 
 import base64
 import json
@@ -64,7 +64,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Any, report: Path) -> Any:
-    """The report, just opened, with the logs of what came before thrown away."""
+    """Open the report, and discard earlier browser logs."""
     browser.get("about:blank")
     for kind in ("browser", "performance"):
         browser.get_log(kind)
@@ -105,7 +105,7 @@ def text(browser: Any, selector: str) -> str:
 
 
 @pytest.mark.campaign("names")
-def test_it_opens_without_errors_and_without_the_network(page: Any, report: Path) -> None:
+def test_page_opens_without_errors_or_network_requests(page: Any, report: Path) -> None:
     for control, value in (("class", "off"), ("source", "gradients"), ("style", "published"), ("gene", "GENE61")):
         change(page, control, value)
     page.execute_script("document.querySelector('#pair button').click()")
@@ -113,7 +113,7 @@ def test_it_opens_without_errors_and_without_the_network(page: Any, report: Path
     assert [url for url in requests(page) if not url.startswith("blob:")] == [report.as_uri()]
 
 
-def test_the_map_follows_epigenome_class_and_source(page: Any) -> None:
+def test_map_follows_epigenome_class_and_source(page: Any) -> None:
     seen = {"at first": colours(page)}
     assert len(seen["at first"]) == len(MARKS) * BINS
     assert len(set(seen["at first"])) > 5
@@ -128,7 +128,7 @@ def test_the_map_follows_epigenome_class_and_source(page: Any) -> None:
     assert len({tuple(own) for own in seen.values()}) == len(seen)
 
 
-def test_two_epigenomes_side_by_side(page: Any) -> None:
+def test_two_epigenomes_are_compared(page: Any) -> None:
     change(page, "other", "1")
     titles = page.execute_script("return [...document.querySelectorAll('#pair strong')].map(e => e.textContent)")
     assert [title.split(":")[0][:4] for title in titles] == ["E001", "E002"]
@@ -143,20 +143,20 @@ def test_hover_and_arrow_keys_show_values(page: Any) -> None:
     page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", cell)
     ActionChains(page).move_to_element(cell).perform()
     wait_until(page, "return !document.getElementById('tip').hidden")
-    said = text(page, "#tip")
-    assert said.startswith(MARKS[1])
-    assert "kb" in said
-    assert "reads" in said
+    shown = text(page, "#tip")
+    assert shown.startswith(MARKS[1])
+    assert "kb" in shown
+    assert "reads" in shown
     drawing = page.find_element(By.CSS_SELECTOR, "#pair .map")
     page.execute_script("arguments[0].focus()", drawing)
     page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     after = text(page, "#tip")
-    assert after != said
+    assert after != shown
     page.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     assert text(page, "#tip") != after
 
 
-def test_a_gene_is_found_by_id_and_symbol(page: Any) -> None:
+def test_gene_is_found_by_id_and_symbol(page: Any) -> None:
     change(page, "gene", "gene75")
     assert text(page, "#gene-text").startswith("GENE75 (ENSG00000000075) in E001")
     assert "score" in text(page, "#gene-text")
@@ -170,7 +170,7 @@ def test_a_gene_is_found_by_id_and_symbol(page: Any) -> None:
 
 @pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", [HOSTILE, ENDING])
-def test_a_hostile_name_creates_no_element(page: Any, name: str) -> None:
+def test_hostile_name_creates_no_element(page: Any, name: str) -> None:
     scripts = page.execute_script("return document.scripts.length")
     change(page, "gene", name)
     assert text(page, "#gene-text").startswith(name)
@@ -180,7 +180,7 @@ def test_a_hostile_name_creates_no_element(page: Any, name: str) -> None:
     assert page.execute_script("return document.body.dataset.pwned ?? null") is None
 
 
-def test_the_table_sorts_filters_and_chooses(page: Any) -> None:
+def test_table_sorts_filters_and_selects(page: Any) -> None:
     first = "return [...document.querySelectorAll('#table tbody tr td:first-child')].map(e => e.textContent)"
     page.execute_script("document.querySelector('#table th button').click()")
     assert page.execute_script(first) == ["E001", "E002"]
@@ -193,7 +193,7 @@ def test_the_table_sorts_filters_and_chooses(page: Any) -> None:
     assert text(page, "#pair strong").startswith("E002")
 
 
-def test_downloads_hold_the_figure_and_its_data(page: Any) -> None:
+def test_downloads_contain_the_figure_and_its_data(page: Any) -> None:
     keep = (
         "window.kept = [];"
         "URL.createObjectURL = blob => { blob.text().then(t => window.kept.push(t)); return 'blob:x'; };"
@@ -211,7 +211,7 @@ def test_downloads_hold_the_figure_and_its_data(page: Any) -> None:
     assert all(0 <= float(row[4]) <= 1 for row in rows[1:])
 
 
-def test_it_fits_a_phone(page: Any, tmp_path: Path) -> None:
+def test_page_fits_a_phone(page: Any, tmp_path: Path) -> None:
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:

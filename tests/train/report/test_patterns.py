@@ -1,4 +1,4 @@
-"""Pattern maps: against a second implementation, on models whose best input is known, and on planted truth."""
+"""Pattern maps, compared with a second implementation, with known optima, and with simulated truth."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from deepchrome.engine.simulation.simulate import simulate
 from deepchrome.errors import UsageError
 from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.datasets.splits import TRAIN
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.models.stacked import StackedModel
@@ -23,19 +24,19 @@ from deepchrome.train.report.patterns import (
     PUBLISHED,
     STABLE,
     Prior,
-    optimize,
+    optimize_inputs,
     pattern_maps,
     reads_per_bin,
     write_patterns,
 )
 from deepchrome.train.run.directory import Run
-from deepchrome.train.run.trainer import train_run
+from deepchrome.train.run.train import train_models
 
 CPU = torch.device("cpu")
 
 
 class Slope(StackedModel):
-    """Log-odds of on: the weights times the input."""
+    """A linear model: the log-odds are the sum of weights times inputs."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
@@ -48,10 +49,10 @@ class Slope(StackedModel):
 
 
 def plain_published(one: nn.Module, start: torch.Tensor, target: int) -> torch.Tensor:
-    """The published recipe, written again with PyTorch's own loss, optimizer and layers."""
+    """Compute a published map with PyTorch's own loss and optimizer."""
     x = start.clone().requires_grad_(True)
     optimizer = torch.optim.RMSprop([x], lr=0.1)
-    # At a constant rate rounding grows to chaos in the hundreds of steps; the first ones tell the recipe.
+    # At a constant rate, rounding errors dominate after a few hundred steps. The first 60 steps identify the recipe.
     for _ in range(60):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(one(x), torch.tensor([target])) + 0.009 * x.square().sum()
@@ -61,7 +62,7 @@ def plain_published(one: nn.Module, start: torch.Tensor, target: int) -> torch.T
     return clamped / clamped.max()
 
 
-def test_published_recipe_is_rmsprop_on_the_published_loss() -> None:
+def test_published_recipe_equals_rmsprop_of_pytorch() -> None:
     weight = torch.from_numpy(np.random.default_rng(5).normal(size=(20, 2)).astype(np.float32))
     model = Slope(weight)
 
@@ -69,7 +70,7 @@ def test_published_recipe_is_rmsprop_on_the_published_loss() -> None:
         logits: torch.Tensor = model(x.view(1, 1, 20, 2))[0]
         return logits
 
-    x, _ = optimize(model, 20, 2, replace(PUBLISHED, steps=60), None, [np.random.default_rng(1)], CPU)
+    x, _ = optimize_inputs(model, 20, 2, replace(PUBLISHED, steps=60), None, [np.random.default_rng(1)], CPU)
     starts = np.random.default_rng(1).random((2, 40), np.float32)
     assert starts.min() >= 0
     for target in (0, 1):
@@ -78,43 +79,43 @@ def test_published_recipe_is_rmsprop_on_the_published_loss() -> None:
         np.testing.assert_allclose((made / made.max()).reshape(-1), expected, atol=1e-3)
 
 
-def test_published_constants() -> None:
+def test_published_settings() -> None:
     assert (PUBLISHED.starts, PUBLISHED.steps, PUBLISHED.lr, PUBLISHED.penalty) == (1, 1000, 0.1, 0.009)
 
 
-def test_default_recipe_finds_the_optimum_that_a_linear_model_has() -> None:
-    # With log-odds w·x and x = mean + z axes, the gradient is 0 where z = s(-m) A w / (2 penalty), m the margin.
+def test_stable_recipe_finds_the_optimum_of_a_linear_model() -> None:
+    # With log-odds w·x and x = mean + z·axes, the gradient is 0 at z = sigmoid(-margin) · axes·w / (2 · penalty).
     rng = np.random.default_rng(2)
     weight = rng.normal(size=(6, 2)).astype(np.float32)
     mean = np.full(12, 5, np.float32)
     axes = (0.1 * rng.normal(size=(4, 12))).astype(np.float32)
-    x, score = optimize(
+    x, score = optimize_inputs(
         Slope(torch.from_numpy(weight)), 6, 2, replace(STABLE, steps=600), [Prior(mean, axes)], [rng], CPU
     )
     assert x.shape == (1, 2, STABLE.starts, 6, 2)
     for target, sign in enumerate((-1, 1)):
         found = x[0, target].reshape(STABLE.starts, -1).astype(float)
         margin = sign * found @ weight.reshape(-1)
-        lack = 1 / (1 + np.exp(margin))
-        z = sign * lack[:, None] * (axes @ weight.reshape(-1)) / (2 * STABLE.penalty)
+        other_class = 1 / (1 + np.exp(margin))
+        z = sign * other_class[:, None] * (axes @ weight.reshape(-1)) / (2 * STABLE.penalty)
         np.testing.assert_allclose(found, mean + z @ axes, atol=5e-3)
         np.testing.assert_allclose(score[0, target], 1 / (1 + np.exp(-sign * margin)), atol=1e-5)
 
 
-def test_maps_without_data_stay_at_or_above_no_reads() -> None:
+def test_maps_without_data_are_not_negative() -> None:
     weight = torch.full((4, 1), 2.0)
     weight[2:] = -2.0
-    x, _ = optimize(Slope(weight), 4, 1, STABLE, None, [np.random.default_rng(3)], CPU)
+    x, _ = optimize_inputs(Slope(weight), 4, 1, STABLE, None, [np.random.default_rng(3)], CPU)
     assert x.min() == 0
     assert (x[0, 1, :, :2] > 0.3).all()
     assert (x[0, 1, :, 2:] < 1e-3).all()
     assert (x[0, 0, :, 2:] > 0.3).all()
 
 
-def test_prior_has_the_moments_of_the_data() -> None:
+def test_prior_has_mean_and_covariance_of_the_data() -> None:
     rng = np.random.default_rng(0)
     x = (3 + rng.normal(size=(4000, 2, 1)) * np.array([[2.0], [0.5]])).astype(np.float32)
-    prior = Prior.of(x)
+    prior = Prior.from_inputs(x)
     flat = x.reshape(4000, 2).astype(float)
     np.testing.assert_allclose(prior.mean, flat.mean(0), rtol=1e-5)
     np.testing.assert_allclose(prior.axes.T @ prior.axes, np.cov(flat.T, bias=True), atol=1e-4)
@@ -122,46 +123,45 @@ def test_prior_has_the_moments_of_the_data() -> None:
 
 
 @pytest.mark.parametrize("transform", ["counts", "log1p"])
-def test_units_are_turned_back(transform: str) -> None:
+def test_reads_per_bin_inverts_the_transform(transform: str) -> None:
     inputs = InputSpec(("a",), 3, 100, 150, transform=transform)  # type: ignore[arg-type]
     reads = np.array([[[0], [1], [250]]], np.float32)
     np.testing.assert_allclose(reads_per_bin(inputs.transformed(reads.copy()), inputs), reads, rtol=1e-5)
 
 
 @pytest.mark.parametrize("change", [{"starts": 0}, {"steps": 0}])
-def test_recipes_that_make_no_sense(change: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="makes no sense"):
+def test_recipes_out_of_range_are_refused(change: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="must be at least 1, got 0"):
         replace(STABLE, **change)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
-    """Two simulated epigenomes with models; the truth is in data/truth."""
+    """Simulate two epigenomes and train their models. The simulated truth is in data/truth."""
     folder = tmp_path_factory.mktemp("patterns")
     simulate(folder / "data", epigenomes=2, genes=900, reads=250_000, seed=4)
     expression = folder / "data" / "expression.tsv"
     featurize([folder / "data"], genes=folder / "data" / "genes.tsv", genome="hg19", out=folder / "features")
-    datasets, report = load_datasets(folder / "features", expression, orient="strand", transform="log1p")
-    origin = {"features": str(folder / "features"), "expression": str(expression), "label_rule": "numeric"}
-    train_run(folder / "run", datasets, report.inputs, FitConfig(epochs=20), Placement(threads=2), origin=origin)
+    source = FeatureSource(folder / "features", expression)
+    train_models(source, folder / "run", config=FitConfig(epochs=20), placement=Placement(threads=2))
     return folder, Run(folder / "run")
 
 
-def test_planted_shapes_are_found(simulated: tuple[Path, Run]) -> None:
+def test_simulated_shapes_are_found(simulated: tuple[Path, Run]) -> None:
     folder, run = simulated
     datasets, _ = load_datasets(
         folder / "features", folder / "data" / "expression.tsv", orient="strand", transform="log1p"
     )
-    priors = {data.epigenome: Prior.of(data.x[data.split == TRAIN]) for data in datasets}
+    priors = {data.epigenome: Prior.from_inputs(data.x[data.split == TRAIN]) for data in datasets}
     table = pattern_maps(run, priors=priors, placement=Placement(threads=2)).table()
     truth = pl.read_csv(folder / "data" / "truth" / "profiles.tsv", separator="\t")
     joined = table.join(truth, on=["mark", "class", "bin"], how="inner")
     assert joined.height == table.height == 2 * 2 * 5 * 100
     for (_, mark), part in joined.group_by("epigenome", "mark"):
         on, off = (part.filter(pl.col("class") == name).sort("bin") for name in ("on", "off"))
-        planted = on["log_enrichment"].mean() - off["log_enrichment"].mean()  # type: ignore[operator]
+        simulated_difference = on["log_enrichment"].mean() - off["log_enrichment"].mean()  # type: ignore[operator]
         found = on["value"].mean() - off["value"].mean()  # type: ignore[operator]
-        assert np.sign(found) == np.sign(planted), mark
+        assert np.sign(found) == np.sign(simulated_difference), mark
         carrier = on if np.ptp(on["log_enrichment"].to_numpy()) > 0 else off
         assert spearmanr(carrier["value"], carrier["log_enrichment"]).statistic >= 0.6, mark
 
@@ -177,7 +177,7 @@ def test_maps_do_not_depend_on_how_models_are_stacked(simulated: tuple[Path, Run
     assert not np.allclose(alone.value[0], alone.value[1], atol=0.01)
 
 
-def test_published_values_fill_0_to_1(simulated: tuple[Path, Run]) -> None:
+def test_published_values_are_scaled_to_1(simulated: tuple[Path, Run]) -> None:
     maps = pattern_maps(simulated[1], replace(PUBLISHED, steps=20))
     assert maps.value.min() >= 0
     np.testing.assert_allclose(maps.value.max((2, 3)), 1, rtol=1e-6)
@@ -185,7 +185,7 @@ def test_published_values_fill_0_to_1(simulated: tuple[Path, Run]) -> None:
     assert (maps.active() == (maps.value > 0.25).sum(2)).all()
 
 
-def test_the_table_holds_every_cell_in_its_place(simulated: tuple[Path, Run], tmp_path: Path) -> None:
+def test_every_cell_of_the_table_is_in_its_place(simulated: tuple[Path, Run], tmp_path: Path) -> None:
     maps = pattern_maps(simulated[1], replace(PUBLISHED, steps=5))
     write_patterns(tmp_path / "patterns.parquet", maps)
     table = pl.read_parquet(tmp_path / "patterns.parquet")

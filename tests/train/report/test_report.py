@@ -1,4 +1,4 @@
-"""The report: what it holds, what it refuses, and that names from the data stay text."""
+"""Contents of the report, refused calls, and names from the data that contain markup."""
 
 import base64
 import gzip
@@ -20,12 +20,12 @@ from support.reports import ENDING, HOSTILE, hostile_run
 from support.tiny import dc
 
 from deepchrome.common.files import output_lock
-from deepchrome.train.report.document import ArrayPack
-from deepchrome.train.report.page import render_report, serve_report
+from deepchrome.train.report.packing import ArrayPack
+from deepchrome.train.report.page import SCRIPTS, render_report, serve_report
 
 
 class Page(HTMLParser):
-    """The elements of a page, and what its data element holds."""
+    """The elements of a page, and the text of its data element."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_files_of_a_report(made: Path) -> None:
 
 
 @pytest.mark.campaign("names")
-def test_the_page_asks_for_nothing_and_allows_only_itself(made: Path) -> None:
+def test_page_makes_no_request_and_allows_only_its_own_script(made: Path) -> None:
     text = (made / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     linked = [v for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "srcset", "data", "action")]
@@ -98,14 +98,16 @@ def test_the_page_asks_for_nothing_and_allows_only_itself(made: Path) -> None:
         assert f"{kind}-src 'sha256-{digest}'" in policy
 
 
-def test_the_script_never_parses_text_as_markup() -> None:
-    script = (CHECKOUT / "train" / "report" / "assets" / "report.js").read_text(encoding="utf-8")
-    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "fetch("):
-        assert way not in script
+def test_script_never_parses_text_as_markup() -> None:
+    assets = CHECKOUT / "train" / "report" / "assets"
+    assert sorted(SCRIPTS) == sorted(path.name for path in assets.glob("*.js"))
+    script = "".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    for function in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "fetch("):
+        assert function not in script
 
 
 @pytest.mark.campaign("names")
-def test_hostile_names_stay_in_the_data(made: Path, document: dict) -> None:
+def test_hostile_names_stay_inside_the_data_element(made: Path, document: dict) -> None:
     text = (made / "report.html").read_text(encoding="utf-8")
     plain = render_report({"nothing": 1})
     assert [tag for tag, _ in Page(text).tags] == [tag for tag, _ in Page(plain).tags]
@@ -116,7 +118,7 @@ def test_hostile_names_stay_in_the_data(made: Path, document: dict) -> None:
         assert "<" not in inside
 
 
-def test_the_document_holds_the_run(run: Path, made: Path, document: dict) -> None:
+def test_document_equals_the_run(run: Path, made: Path, document: dict) -> None:
     assert [row["id"] for row in document["epigenomes"]] == ["E001", "E002"]
     summary = pl.read_csv(run / "summary.tsv", separator="\t")
     for row, (area, best) in zip(
@@ -132,38 +134,38 @@ def test_the_document_holds_the_run(run: Path, made: Path, document: dict) -> No
     assert [part[-1] for part in document["roc"].values()] == [1, 1]
 
 
-def test_arrays_survive_their_packing(run: Path, made: Path, document: dict) -> None:
+def test_packed_arrays_equal_their_source(run: Path, made: Path, document: dict) -> None:
     arrays = unpacked(document)
     table = pl.read_parquet(made / "patterns.parquet")["value"].to_numpy().reshape(2, 2, len(MARKS), BINS)
     np.testing.assert_allclose(arrays["pattern"] / 65535, table, atol=1e-5)
     features = pl.read_parquet(run.parent / "features" / "E002.parquet")
-    # Gene 85 is on the minus strand: 5'→3' is the reverse of what is stored.
+    # Gene 85 is on the minus strand, so 5'→3' is the reverse of the stored order.
     stored = features.row(85, named=True)
     assert stored["strand"] == "-"
     np.testing.assert_array_equal(arrays["tracks"][1, 0], [stored[mark][::-1] for mark in MARKS])
     assert arrays["observed"].shape == (2, 2, 3, len(MARKS), BINS)
 
 
-def test_a_blob_keeps_values_and_zeros() -> None:
-    blob = ArrayPack()
+def test_pack_keeps_values_and_zeros() -> None:
+    pack = ArrayPack()
     values = np.array([[[0.0, -2.0], [1.0, 0.5]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
-    blob.add("odd", np.array([1, 2, 3], np.int8))
-    blob.add_scaled("values", values, np.int16)
-    found = unpacked({"arrays": blob.index, "blob": blob.text()})
-    scale = np.array(blob.index["values"]["scale"])[:, None, None]
+    pack.add("odd", np.array([1, 2, 3], np.int8))
+    pack.add_scaled("values", values, np.int16)
+    found = unpacked({"arrays": pack.index, "blob": pack.to_base64()})
+    scale = np.array(pack.index["values"]["scale"])[:, None, None]
     np.testing.assert_allclose(found["values"] * scale, values, atol=1e-4)
     assert found["odd"].tolist() == [1, 2, 3]
 
 
-def test_a_report_in_the_way_is_kept(run: Path, made: Path) -> None:
+def test_existing_report_is_not_replaced_without_force(run: Path, made: Path) -> None:
     before = (made / "report.html").read_bytes()
     ran = dc("visualize", run, "--out", made)
     assert (ran.code, ran.out) == (2, "")
-    assert "--force" in ran.err
+    assert "report.html exists already. Use --force to replace it." in ran.err
     assert (made / "report.html").read_bytes() == before
 
 
-def test_two_at_once_are_refused(run: Path, tmp_path: Path) -> None:
+def test_two_writers_at_once_are_refused(run: Path, tmp_path: Path) -> None:
     with output_lock(tmp_path):
         ran = dc("visualize", run, "--out", tmp_path)
     assert ran.code == 74
@@ -174,20 +176,20 @@ def test_two_at_once_are_refused(run: Path, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["--gene", "NOSUCH"], 65, "no gene NOSUCH"),
-        (["--gene", "GENE3", "--maps-only"], 2, "--maps-only"),
-        (["--steps", "0"], 2, "steps = 0 makes no sense"),
-        (["--threads", "0"], 2, "makes no sense"),
-        (["--expression", "x.tsv"], 2, "go together"),
+        (["--gene", "GENE3", "--maps-only"], 2, "the gene view needs the data of the run"),
+        (["--steps", "0"], 2, "--steps must be at least 1, got 0"),
+        (["--threads", "0"], 2, "--threads"),
+        (["--expression", "x.tsv"], 2, "must be given together"),
     ],
 )
-def test_calls_that_make_no_sense(run: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+def test_wrong_calls_are_refused(run: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
     ran = dc("visualize", run, "--out", tmp_path / "out", *arguments)
     assert ran.code == code
     assert message in ran.err
     assert not (tmp_path / "out" / "report.html").exists()
 
 
-def test_other_data_than_the_run_s_are_refused(tmp_path: Path) -> None:
+def test_changed_or_missing_data_are_refused(tmp_path: Path) -> None:
     run = hostile_run(tmp_path, epochs=1)
     expression = tmp_path / "expression.tsv"
     rows = expression.read_text().splitlines()
@@ -195,17 +197,17 @@ def test_other_data_than_the_run_s_are_refused(tmp_path: Path) -> None:
     expression.write_text("\n".join([*rows[:5], "\t".join([cells[0], *["999"] * 2]), *rows[6:]]) + "\n")
     ran = dc("visualize", run, "--out", tmp_path / "out")
     assert ran.code == 65
-    assert "not those" in ran.err
+    assert "have changed since training" in ran.err
     expression.unlink()
     ran = dc("visualize", run, "--out", tmp_path / "out")
     assert ran.code == 2
-    assert "not where they were" in ran.err
+    assert "the data of this run are missing" in ran.err
     ran = dc("visualize", run, "--out", tmp_path / "out", "--maps-only", "--steps", 5)
     assert ran.code == 0, ran.err
     assert pl.read_parquet(tmp_path / "out" / "patterns.parquet").height == 2 * 2 * len(MARKS) * BINS
 
 
-def test_baselines_have_a_report_without_maps(tmp_path: Path) -> None:
+def test_report_of_baselines_has_no_maps(tmp_path: Path) -> None:
     run = hostile_run(tmp_path, model="logistic")
     ran = dc("visualize", run, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
@@ -214,7 +216,7 @@ def test_baselines_have_a_report_without_maps(tmp_path: Path) -> None:
     assert "observed" in json.loads(Page((tmp_path / "out" / "report.html").read_text()).inside[0])["arrays"]
 
 
-def test_attention_is_shown_where_the_model_has_it(tmp_path: Path) -> None:
+def test_report_of_attentivechrome_has_attention(tmp_path: Path) -> None:
     run = hostile_run(tmp_path, model="attentivechrome", epochs=1)
     ran = dc("visualize", run, "--out", tmp_path / "out", "--steps", 3, "--starts", 1)
     assert ran.code == 0, ran.err
@@ -224,8 +226,8 @@ def test_attention_is_shown_where_the_model_has_it(tmp_path: Path) -> None:
         assert sum(weights) == pytest.approx(1, abs=1e-3)
 
 
-def test_without_matplotlib_the_rest_is_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepchrome.train.report.visualize.figures_possible", lambda: False)
+def test_report_without_matplotlib_has_no_figures(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepchrome.train.report.visualize.matplotlib_is_installed", lambda: False)
     ran = dc("visualize", run, "--out", tmp_path, "--steps", 3, "--starts", 1, "--maps-only")
     assert ran.code == 0, ran.err
     assert "pip install 'deepchrome[figures]'" in ran.err
@@ -234,7 +236,7 @@ def test_without_matplotlib_the_rest_is_written(run: Path, tmp_path: Path, monke
     assert not (tmp_path / "figures").exists()
 
 
-def test_the_server_is_for_this_machine_and_this_report(tmp_path: Path) -> None:
+def test_server_serves_only_the_report_and_only_to_this_machine(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text("the page")
     with serve_report(page) as (address, wait):

@@ -9,16 +9,15 @@ from support.epigenomes import MARKS, random_dataset, write_random_features
 
 from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.datasets.source import FeatureSource, TextSource
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
-from deepchrome.train.run.trainer import train_run
+from deepchrome.train.run.train import train_models
 from deepchrome.train.scoring.evaluate import (
-    Scored,
+    ScoredGenes,
     cross_evaluate,
     evaluate,
-    load_other_data,
-    recorded_source,
+    load_unseen_genes,
     roc_points,
     score_datasets,
     score_test_genes,
@@ -38,10 +37,9 @@ def trained(folder: Path, name: str, **options) -> Run:
     features, expression = folder / "features", folder / "expression.tsv"
     if not features.is_dir():
         write_random_features(features, genes=GENES)
-    datasets, report = load_datasets(features, expression, orient="strand", transform="log1p", split="random", seed=3)
-    origin = {"features": str(features), "expression": str(expression), "label_rule": "numeric", "split": "random"}
+    source = FeatureSource(features, expression, split="random", seed=3)
     config = FitConfig(**{"epochs": 3, "batch_size": 16, **options})
-    train_run(folder / name, datasets, report.inputs, config, CPU, origin=origin)
+    train_models(source, folder / name, config=config, placement=CPU)
     return Run(folder / name)
 
 
@@ -55,7 +53,7 @@ def attentive(folder) -> Run:
     return trained(folder, "attentive", model="attentivechrome", epochs=1)
 
 
-def test_own_test_genes_give_the_summary_s_areas_within_their_intervals(run) -> None:
+def test_areas_of_test_genes_are_those_of_the_summary_and_within_their_intervals(run) -> None:
     scored = score_test_genes(run)
     assert [one.epigenome for one in scored] == ["E001", "E002"]
     for row, summary in zip(evaluate(scored, resamples=200), run.summary(), strict=True):
@@ -66,13 +64,13 @@ def test_own_test_genes_give_the_summary_s_areas_within_their_intervals(run) -> 
         assert row.auprc_low < row.auprc < row.auprc_high
 
 
-def test_intervals_follow_the_seed_narrow_with_more_genes_and_can_be_left_out() -> None:
+def test_intervals_depend_on_the_seed_and_narrow_with_more_genes() -> None:
     rng = np.random.default_rng(1)
     on = rng.integers(0, 2, 4000).astype(np.uint8)
     scores = rng.normal(size=4000) + on
-    many, few = Scored("E1", "E1", on, scores), Scored("E1", "E1", on[:250], scores[:250])
+    many, few = ScoredGenes("E1", "E1", on, scores), ScoredGenes("E1", "E1", on[:250], scores[:250])
     wide, narrow = evaluate([few, many], resamples=200, seed=1)
-    # The standard error falls with the square root: sixteen times the genes, a quarter of the width.
+    # The standard error falls with the square root: 16 times as many genes, a quarter of the width.
     ratio = (wide.auroc_high - wide.auroc_low) / (narrow.auroc_high - narrow.auroc_low)
     assert 2.8 < ratio < 5.7
     assert evaluate([few], resamples=200, seed=1) == [wide]
@@ -82,7 +80,7 @@ def test_intervals_follow_the_seed_narrow_with_more_genes_and_can_be_left_out() 
 
 
 def test_one_class_has_no_area_and_no_curve() -> None:
-    one = Scored("E1", "E1", np.ones(5, np.uint8), np.arange(5.0))
+    one = ScoredGenes("E1", "E1", np.ones(5, np.uint8), np.arange(5.0))
     row = evaluate([one])[0]
     assert (row.auroc, row.auroc_low, row.auprc, row.on) == (None, None, None, 5)
     assert roc_points([one]).is_empty()
@@ -98,34 +96,34 @@ def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
         assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
 
 
-def test_on_its_own_data_only_test_genes_are_unseen_and_score_as_before(run, folder) -> None:
-    datasets, notes = load_other_data(run, folder / "features", folder / "expression.tsv")
-    assert notes[0] == "100 genes left out that the run has learnt from; 50 tested"
-    for before, again in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
-        np.testing.assert_array_equal(before.on, again.on)
-        np.testing.assert_allclose(before.scores, again.scores, atol=1e-6)
+def test_on_its_own_data_only_the_test_genes_are_unseen(run, folder) -> None:
+    datasets, notes = load_unseen_genes(run, folder / "features", folder / "expression.tsv")
+    assert notes[0] == "100 genes left out because the run has seen them in training; 50 genes tested"
+    for before, after in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
+        np.testing.assert_array_equal(before.on, after.on)
+        np.testing.assert_allclose(before.scores, after.scores, atol=1e-6)
 
 
-def test_versions_and_bare_numbers_do_not_hide_that_a_gene_was_learnt(run, folder, tmp_path) -> None:
+def test_seen_genes_are_found_despite_versions_and_bare_numbers(run, folder, tmp_path) -> None:
     predictions = run.predictions()
     numbers = predictions.with_columns(pl.col("gene_id").str.slice(4).str.strip_chars_start("0").replace("", "0"))
     versions = predictions.with_columns(pl.col("gene_id") + ".7")
     for changed in (numbers, versions):
         other = Run(run.path)
         other.predictions = lambda changed=changed: changed
-        notes = load_other_data(other, folder / "features", folder / "expression.tsv")[1]
+        notes = load_unseen_genes(other, folder / "features", folder / "expression.tsv")[1]
         assert notes[0].startswith("100 genes left out")
 
 
-def test_nothing_unseen_is_refused(run, folder) -> None:
+def test_data_without_unseen_genes_are_refused(run, folder) -> None:
     other = Run(run.path)
     other.predictions = lambda: run.predictions().with_columns(split=pl.lit("train"))
-    with pytest.raises(BadDataError, match="has learnt from all 150 genes"):
-        load_other_data(other, folder / "features", folder / "expression.tsv")
+    with pytest.raises(BadDataError, match="the run has seen all 150 in training"):
+        load_unseen_genes(other, folder / "features", folder / "expression.tsv")
 
 
 def test_the_cross_matrix_tests_every_model_on_every_epigenome(run, folder) -> None:
-    datasets, _ = load_other_data(run, *recorded_source(run))
+    datasets, _ = load_unseen_genes(run)
     matrix = cross_evaluate(run, datasets)
     assert matrix.columns == ["model", "E001", "E002"]
     assert matrix["model"].to_list() == ["E001", "E002"]
@@ -137,11 +135,29 @@ def test_the_cross_matrix_tests_every_model_on_every_epigenome(run, folder) -> N
     assert cross_evaluate(run, one_class)["E001"].to_list() == [None, None]
 
 
-def test_features_that_moved_are_asked_for(run, tmp_path) -> None:
+def test_paths_are_needed_if_the_data_have_moved_or_are_not_features(run, tmp_path) -> None:
+    moved, text = Run(run.path), Run(run.path)
+    moved.config = replace(run.config, source=replace(run.config.source, features=tmp_path / "nowhere"))
+    text.config = replace(run.config, source=TextSource(tmp_path))
+    for other, message in ((moved, "the data of this run are missing"), (text, "this run was not trained on features")):
+        with pytest.raises(UsageError, match=message) as caught:
+            load_unseen_genes(other)
+        assert caught.value.remedy == "run_data"
+
+
+def test_other_data_are_labelled_by_the_rule_of_the_run_or_the_given_rule(run, folder, tmp_path) -> None:
+    # Around a median of 10, the two rules label many genes differently.
+    table = pl.read_csv(folder / "expression.tsv", separator="\t").with_columns(pl.col("E001", "E002") * 10)
+    table.write_csv(tmp_path / "expression.tsv", separator="\t")
     other = Run(run.path)
-    other.config = replace(run.config, origin={"csv": "/nowhere"})
-    with pytest.raises(UsageError, match="give FEATURES and --expression"):
-        recorded_source(other)
+    other.config = replace(run.config, source=replace(run.config.source, label_rule="published"))
+
+    def labels_of(run: Run, **options) -> list[int]:
+        return load_unseen_genes(run, folder / "features", tmp_path / "expression.tsv", **options)[0][0].y.tolist()
+
+    assert labels_of(other) == labels_of(run, label_rule="published")
+    assert labels_of(run) == labels_of(other, label_rule="numeric")
+    assert labels_of(run) != labels_of(other)
 
 
 def test_every_gene_gets_a_score_in_the_order_of_the_features(run, folder) -> None:
@@ -156,27 +172,29 @@ def test_every_gene_gets_a_score_in_the_order_of_the_features(run, folder) -> No
         np.testing.assert_allclose(own["score"], trained_on["score"], atol=1e-6)
 
 
-def test_another_epigenome_s_model_is_used_only_when_asked_for(run, folder, tmp_path) -> None:
+def test_the_model_of_another_epigenome_is_used_only_on_request(run, folder, tmp_path) -> None:
     write_random_features(tmp_path / "new", ("E009",), genes=30)
-    with pytest.raises(UsageError, match=r"no model of E009; it has E001, E002; --model-of NAME"):
+    with pytest.raises(UsageError, match=r"no model of E009 \(found E001, E002\)") as caught:
         predict(run, tmp_path / "new")
-    with pytest.raises(UsageError, match=r"no model of E010; it has E001, E002$"):
+    assert caught.value.remedy == "model_of"
+    with pytest.raises(UsageError, match=r"no model of E010 \(found E001, E002\)") as caught:
         choose_model(run, "E009", "E010")
+    assert caught.value.remedy == ""
     table = predict(run, tmp_path / "new", model_of="E002")
     assert table["epigenome"].unique().to_list() == ["E009"]
     assert table["model"].unique().to_list() == ["E002"]
     assert table.height == 30
 
 
-def test_features_unlike_those_trained_on_are_refused_with_every_difference(run, folder, tmp_path) -> None:
+def test_features_that_do_not_fit_are_refused_with_every_difference(run, folder, tmp_path) -> None:
     write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
-    match = "200 bp a bin where 100 are needed; 2400 bp on either side of the TSS where 1200"
-    for refusing in (
+    match = "200 bp per bin, expected 100; 2400 bp of flank, expected 1200"
+    for call in (
         lambda: predict(run, tmp_path / "coarse"),
-        lambda: load_other_data(run, tmp_path / "coarse", tmp_path / "expression.tsv"),
+        lambda: load_unseen_genes(run, tmp_path / "coarse", tmp_path / "expression.tsv"),
     ):
         with pytest.raises(BadDataError, match=match):
-            refusing()
+            call()
     other = Run(run.path)
     other.config = replace(run.config, inputs=replace(run.config.inputs, marks=(*MARKS[:2], "H3K27ac")))
     with pytest.raises(BadDataError, match="no mark H3K27ac"):
@@ -193,21 +211,21 @@ def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
         np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
 
 
-def test_only_attentive_models_have_attention(run, folder) -> None:
-    with pytest.raises(UsageError, match="a deepchrome run; only attentivechrome has attention weights"):
+def test_attention_of_other_models_is_refused(run, folder) -> None:
+    with pytest.raises(UsageError, match=r"a deepchrome run\. Only attentivechrome has attention weights"):
         predict_attention(run, folder / "features")
 
 
-def test_tables_are_written_as_their_names_say(tmp_path) -> None:
+def test_the_suffix_of_a_table_decides_its_format(tmp_path) -> None:
     table = pl.DataFrame({"a": [1, 2]})
     write_table(tmp_path / "t.tsv", table)
     write_table(tmp_path / "t.parquet", table)
     assert (tmp_path / "t.tsv").read_text() == "a\n1\n2\n"
     assert pl.read_parquet(tmp_path / "t.parquet").equals(table)
-    with pytest.raises(UsageError, match=r"name it .tsv or .parquet"):
+    with pytest.raises(UsageError, match=r"unknown table format. Name the file .tsv or .parquet"):
         write_table(tmp_path / "t.xlsx", table)
 
 
-def test_random_data_of_the_tests_can_be_told() -> None:
+def test_random_data_of_the_tests_can_be_learned() -> None:
     data = random_dataset(genes=400)
     assert roc_auc_score(data.y, data.x[:, 8:16, 1].sum(1)) > 0.9

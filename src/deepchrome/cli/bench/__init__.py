@@ -1,1 +1,1 @@
-"""The commands ``dc bench ...``, one file each."""
+"""The commands ``dc bench ...``, one file per command."""

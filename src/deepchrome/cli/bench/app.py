@@ -1,4 +1,4 @@
-"""The commands ``dc bench ...``: compare counts first, then times."""
+"""Put the ``dc bench`` commands together."""
 
 import typer
 
@@ -11,9 +11,7 @@ bench = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Measure: counts compared first, then times, beside the floors and what else one could use.",
+    help="Compare counts with other programs, then measure times.",
 )
-bench.command("featurize")(featurize)
-bench.command("train")(train)
-bench.command("many")(many)
-bench.command("compare")(compare)
+for command in (featurize, many, train, compare):
+    bench.command(command.__name__)(command)

@@ -1,101 +1,120 @@
-"""What the ``dc bench`` commands share: options, the log, and saving results."""
+"""Options of several ``dc bench`` commands, the log, and the output of results."""
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepchrome.cli.tables import print_json
 from deepchrome.errors import UsageError
 
 if TYPE_CHECKING:
     from deepchrome.benchmarks.common.results import Results
 
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Keep simulated data here, and reuse it.", show_default="a temporary directory"),
+]
+SaveOption = Annotated[
+    Path | None, typer.Option("--save", help="Save results, log and plot in a new directory inside this one.")
+]
+BenchJsonOption = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Make a small run to check that everything works. Its times mean nothing.")
+]
+RoundsOption = Annotated[int, typer.Option(min=1, help="Number of runs of each task.")]
 
-DATA = typer.Option("--data", help="Keep what is simulated here, or use what is; default: made anew, then removed.")
-
-
-SAVE = typer.Option("--save", help="Keep results, log and plot in a directory of their own in this one.")
-
-
-JSON = typer.Option("--json", help="The results as JSON on stdout, instead of tables.")
-
-
-QUICK_RUN = typer.Option("--quick", help="A small run, to see that everything works; its times mean nothing.")
+_WIDTH = 160  # of tables in a log or a pipe
 
 
 class Log:
-    """What is told on the way: to stderr, and kept for the log."""
+    """Prints messages on standard error, and keeps them for the saved log."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __call__(self, line: str) -> None:
-        """Print a line on stderr and keep it for the log."""
-        self.lines.append(line)
-        typer.echo(f"dc bench: {line}", err=True)
+    def __call__(self, message: str) -> None:
+        """Print and keep a message."""
+        self.lines.append(message)
+        typer.echo(f"dc bench: {message}", err=True)
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers in ``1,2,3``; none if it is something else."""
+    """Return the positive whole numbers in a text such as ``1,2,3``; an empty tuple for any other text."""
     parts = text.split(",")
     return tuple(int(part) for part in parts) if all(part.isdigit() and int(part) > 0 for part in parts) else ()
 
 
-def refuse_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Refuse the value of an option that takes numbers."""
-    raise UsageError(f"{option} {text}: not whole numbers above 0, separated by commas")
+def require_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return the numbers in the value of an option.
+
+    Raises
+    ------
+    UsageError
+        The value is not a comma-separated list of positive whole numbers.
+    """
+    numbers = parse_numbers(text)
+    if not numbers:
+        raise UsageError(f"{option} must be positive whole numbers separated by commas, got {text}")
+    return numbers
 
 
 @contextmanager
 def data_folder(given: Path | None) -> Iterator[Path]:
-    """Give the directory for simulated data; a temporary one where none was given."""
-    import tempfile
-
+    """Yield the directory for simulated data, or a temporary one if none is given."""
     if given:
         given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
         return
-    with tempfile.TemporaryDirectory(prefix="dc-bench-") as made:
-        yield Path(made)
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="dc-bench-") as temporary:
+        yield Path(temporary)
 
 
-def finish(results: "Results", log: Log, save: Path | None, as_json: bool) -> None:
-    """Print, and keep what is to be kept."""
-    import io
-    import json
-
-    from deepchrome.benchmarks.common.show import plot, tables
+def output_results(results: "Results", log: Log, save: Path | None, as_json: bool) -> None:
+    """Print results as tables or JSON, and save them if a folder is given."""
+    from deepchrome.benchmarks.common.tables import result_tables
 
     if results.changed:
-        log(f"the code has changed since commit {results.commit}")
+        log(f"the code has uncommitted changes since commit {results.commit}")
     if as_json:
-        typer.echo(json.dumps(results.document(), indent=1))
+        print_json(results.to_document())
     else:
-        print_renderables(tables(results))
+        print_tables(result_tables(results))
     if save:
-        from rich.console import Console
-
-        place = results.save(save)
-        text = Console(file=io.StringIO(), width=160)
-        for table in tables(results):
-            text.print(table)
-        lines = [f"{results.command}\n{results.when}", *log.lines, text.file.getvalue()]  # type: ignore[attr-defined]
-        (place / f"{results.kind}.log").write_text("\n".join(lines), encoding="utf-8")
-        if results.kind == "featurize":
-            try:
-                plot(results, place)
-            except UsageError as error:
-                log(f"no plot: {error}")
-        typer.echo(f"dc bench: {place}", err=True)
+        typer.echo(f"dc bench: results saved in {_save(results, log, save)}", err=True)
 
 
-def print_renderables(shown: Iterable[object]) -> None:
-    """Print tables of rich; 160 characters wide where stdout is no terminal."""
+def _save(results: "Results", log: Log, folder: Path) -> Path:
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    for table in shown:
+    from deepchrome.benchmarks.common.tables import result_tables
+    from deepchrome.benchmarks.featurize.plot import plot
+
+    directory = results.save(folder)
+    text = io.StringIO()
+    console = Console(file=text, width=_WIDTH)
+    for table in result_tables(results):
+        console.print(table)
+    lines = [results.command, results.when, *log.lines, text.getvalue()]
+    (directory / f"{results.kind}.log").write_text("\n".join(lines), encoding="utf-8")
+    if results.kind == "featurize":
+        try:
+            plot(results, directory)
+        except UsageError as error:
+            log(f"no plot: {error}")
+    return directory
+
+
+def print_tables(tables: Iterable[object]) -> None:
+    """Print rich tables, 160 characters wide if standard output is not a terminal."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    for table in tables:
         console.print(table)

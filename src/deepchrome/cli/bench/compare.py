@@ -1,39 +1,41 @@
 """The command ``dc bench compare``."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from deepchrome.cli.bench.common import BenchJsonOption, print_tables
+from deepchrome.cli.tables import print_json
 from deepchrome.errors import BadDataError
 
-if TYPE_CHECKING:
-    pass
-from deepchrome.cli.bench.common import JSON, print_renderables
+_MAX_NAMED = 5
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Results: a JSON file, or the directory that --save made.")],
-    second: Annotated[Path, typer.Argument(help="Results to hold against them.")],
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 65 if a row fell behind.")] = False,
-    as_json: Annotated[bool, JSON] = False,
+    first: Annotated[Path, typer.Argument(help="Results: a JSON file, or its directory.")],
+    second: Annotated[Path, typer.Argument(help="Results to compare with the first.")],
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 65 if a row is slower in the second.")] = False,
+    as_json: BenchJsonOption = False,
 ) -> None:
-    """Compare two results row by row; a row is slower if each median lies outside the other's range."""
-    import json
-    from dataclasses import asdict
+    """Compare two saved results row by row.
 
-    from deepchrome.benchmarks.common.results import compare as run
+    A row is slower or faster if each median lies outside the range of the other's runs.
+    """
+    from deepchrome.benchmarks.common.results import compare as compare_results
     from deepchrome.benchmarks.common.results import read_results
-    from deepchrome.benchmarks.common.show import comparison
+    from deepchrome.benchmarks.common.tables import comparison_table
 
     one, other = read_results(first), read_results(second)
-    rows = run(one, other)
+    rows = compare_results(one, other)
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        print_json([asdict(row) for row in rows])
     else:
-        print_renderables([comparison(rows)])
+        print_tables([comparison_table(rows)])
     if one.machine != other.machine:
-        typer.echo("dc bench: not measured on the same machine: the ratios say little", err=True)
+        typer.echo("dc bench: the results are from different machines, so the ratios mean little", err=True)
     slower = [row.name for row in rows if row.verdict == "slower"]
     if slower and fail:
-        raise BadDataError(f"{second}: {len(slower)} of {len(rows)} rows fell behind: {', '.join(slower[:5])}")
+        names = ", ".join(slower[:_MAX_NAMED])
+        raise BadDataError(f"{second}: {len(slower)} of {len(rows)} rows are slower than in {first} ({names})")

@@ -6,102 +6,117 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepchrome.cli.bench.common import (
+    BenchJsonOption,
+    DataOption,
+    Log,
+    QuickOption,
+    RoundsOption,
+    SaveOption,
+    data_folder,
+    output_results,
+    parse_numbers,
+    require_numbers,
+)
 from deepchrome.errors import UsageError
 
 if TYPE_CHECKING:
-    pass
-from deepchrome.cli.bench.common import (
-    DATA,
-    JSON,
-    QUICK_RUN,
-    SAVE,
-    Log,
-    data_folder,
-    finish,
-    parse_numbers,
-    refuse_numbers,
-)
+    from deepchrome.benchmarks.featurize.inputs import Inputs
+
+_QUICK_READS, _QUICK_GENES = 20_000, 200
 
 
 def featurize(
     reads: Annotated[
-        str, typer.Option(help="How many to simulate, one number or several with commas; or a tagAlign.gz or BED.gz.")
+        str, typer.Option(help="Numbers of reads to simulate, separated by commas; or a tagAlign.gz or BED.gz file.")
     ] = "1000000,10000000",
-    genes: Annotated[str, typer.Option(help="How many to simulate; or a gene table, for reads from a file.")] = "19802",
-    genome: Annotated[str, typer.Option(help="hg19, hg38, or a chrom.sizes file; for reads from a file.")] = "hg19",
-    rounds: Annotated[int, typer.Option(min=1, help="Turns that every task gets.")] = 5,
-    budget: Annotated[float, typer.Option(help="Seconds after which a task sits later turns out.")] = 10.0,
-    some: Annotated[int, typer.Option(min=1, help="Genes whose bins multicov is given; its time is scaled.")] = 400,
+    genes: Annotated[
+        str, typer.Option(help="Number of genes to simulate; or a gene table, if --reads is a file.")
+    ] = "19802",
+    genome: Annotated[
+        str, typer.Option(help="Genome, if --reads is a file: hg19, hg38, or a chrom.sizes file.")
+    ] = "hg19",
+    rounds: RoundsOption = 5,
+    budget: Annotated[float, typer.Option(help="Stop repeating a task after this many seconds.")] = 10.0,
+    multicov_genes: Annotated[
+        int, typer.Option(min=1, help="Number of genes whose bins multicov gets. Its time is scaled to all genes.")
+    ] = 400,
     full_reference: Annotated[
-        bool, typer.Option("--full-reference", help="Give multicov all bins: minutes, at 10 million reads.")
+        bool, typer.Option("--full-reference", help="Give multicov all bins. Takes minutes with 10 million reads.")
     ] = False,
-    threads: Annotated[str, typer.Option("--threads", "-t", help="Of the engine; several with commas.")] = "1,2",
+    threads: Annotated[
+        str, typer.Option("--threads", "-t", help="Numbers of threads for the engine, separated by commas.")
+    ] = "1,2",
     peers_at: Annotated[
         str | None,
         typer.Option(
-            help="Numbers of reads, with commas, at which the reference path and the other programs run too.",
+            help="Numbers of reads at which to run the other programs, separated by commas.",
             show_default="the largest up to 10000000",
         ),
     ] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="Leave out whoever has this word in its name; repeatable.")
+        list[str] | None, typer.Option(help="Leave out programs with this word in their name; repeatable.")
     ] = None,
     peer_python: Annotated[
         str,
         typer.Option(
             envvar="DEEPCHROME_PEER_PYTHON",
-            help="The Python that has deeptools, polars-bio, pyranges1.",
+            help="Python interpreter that has deeptools, polars-bio and pyranges1.",
             show_default="this one",
         ),
     ] = sys.executable,
-    quick: Annotated[bool, QUICK_RUN] = False,
-    data: Annotated[Path | None, DATA] = None,
-    save: Annotated[Path | None, SAVE] = None,
-    as_json: Annotated[bool, JSON] = False,
+    quick: QuickOption = False,
+    data: DataOption = None,
+    save: SaveOption = None,
+    as_json: BenchJsonOption = False,
 ) -> None:
-    """Race the engine with the reference path (bedtools multicov), other programs, and igzip, the floor."""
-    from dataclasses import replace
+    """Time the engine, bedtools and other programs on the same reads.
 
-    from deepchrome.benchmarks.featurize import inputs
-    from deepchrome.benchmarks.featurize.race import QUICK, Plan, race
+    The counts of all programs are compared first. igzip, which only decompresses the file, shows the lower bound.
+    """
+    from deepchrome.benchmarks.featurize.measure import Settings, measure, quick_settings
 
     sizes = parse_numbers(reads)
-    peers = parse_numbers(peers_at) or refuse_numbers("--peers-at", peers_at) if peers_at else ()
     if sizes and not genes.isdigit():
-        raise UsageError(f"--genes {genes}: reads that are simulated need a number of genes")
+        raise UsageError(f"--genes must be a number if reads are simulated, got {genes}")
     if not sizes and genes.isdigit():
-        raise UsageError("--reads FILE goes with --genes FILE")
-    plan = Plan(
+        raise UsageError("--reads FILE needs --genes FILE")
+    settings = Settings(
         rounds=rounds,
         budget=budget,
-        some=some,
+        multicov_genes=multicov_genes,
         full_reference=full_reference,
-        threads=parse_numbers(threads) or refuse_numbers("--threads", threads),
-        peers_at=peers,
+        threads=require_numbers("--threads", threads),
+        peers_at=require_numbers("--peers-at", peers_at) if peers_at else (),
         without=tuple(without or ()),
         peer_python=peer_python,
     )
-    if quick:
-        few = {name: getattr(QUICK, name) for name in ("rounds", "some", "few", "threads", "startup")}
-        plan = replace(plan, **few)
-        sizes, genes = ((20_000,), "200") if sizes else ((), genes)
-    words = ["dc bench featurize", "--quick"] if quick else ["dc bench featurize", f"--rounds {rounds}"]
+    words = ["dc bench featurize", "--quick" if quick else f"--rounds {rounds}"]
     if not sizes:
         words.append(f"--reads {Path(reads).name} --genes {Path(genes).name} --genome {Path(genome).name}")
     elif not quick:
         words.append(f"--reads {reads} --genes {genes}")
     words += [f"--peers-at {peers_at}"] if peers_at else []
     words += ["--full-reference"] if full_reference else []
+    if quick:
+        settings = quick_settings(settings)
+        if sizes:
+            sizes, genes = (_QUICK_READS,), str(_QUICK_GENES)
     log = Log()
     with data_folder(data) as folder:
-        if sizes:
-            files = []
-            for size in sizes:
-                log(f"simulating {size:,} reads")
-                files.append(inputs.simulated(folder, size, int(genes)))
-        else:
-            files = [inputs.given(folder, Path(reads), Path(genes), genome)]
-            plan = replace(plan, peers_at=(files[0].reads,))
-        settings = {"reads": [one.reads for one in files], "genes": len(files[0].windows.genes)}
-        results = race(files, plan, " ".join(words), settings, log)
-    finish(results, log, save, as_json)
+        files = _prepare(folder, sizes, reads, genes, genome, log)
+        results = measure(files, settings, " ".join(words), log)
+    output_results(results, log, save, as_json)
+
+
+def _prepare(folder: Path, sizes: tuple[int, ...], reads: str, genes: str, genome: str, log: Log) -> "list[Inputs]":
+    """Simulate one file per size, or use the given file if there are no sizes."""
+    from deepchrome.benchmarks.featurize.inputs import link_inputs, simulate_inputs
+
+    if not sizes:
+        return [link_inputs(folder, Path(reads), Path(genes), genome)]
+    files = []
+    for size in sizes:
+        log(f"simulating {size:,} reads")
+        files.append(simulate_inputs(folder, size, int(genes)))
+    return files

@@ -1,0 +1,297 @@
+"""The programs to compare with the engine, and the steps that each one runs. All start from one gzip file.
+
+A step is a bash script with these variables:
+
+- ``READS``: the reads, as gzip.
+- ``BINS``, ``SORTED_BINS``, ``SAF``, ``SIZES``: the files of :class:`deepchrome.benchmarks.featurize.inputs.Bins`.
+- ``SUBSET``: the bins to count in, where they are not all bins.
+- ``WORK``: a directory shared by all steps.
+- ``OUT``: the file to write counts to.
+- ``THREADS``: the number of threads.
+- ``PEER_PYTHON``: the Python interpreter that has the Python packages to compare with.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from deepchrome.benchmarks.common.results import Missing
+from deepchrome.benchmarks.featurize.inputs import Bins
+from deepchrome.errors import MissingInputError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a program.
+
+    Attributes
+    ----------
+    script
+        The bash script.
+    bins
+        The bins in ``SUBSET``. Only programs that would take hours get fewer than all.
+    """
+
+    script: str
+    bins: Literal["all", "multicov", "deeptools"] = "all"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A way to get the counts.
+
+    Attributes
+    ----------
+    name
+        The name in tables.
+    steps
+        Names in :data:`STEPS`; the last step writes the counts.
+    parse
+        Reads the output of the last step into two integer columns, cell and count.
+    commands, packages
+        The commands on PATH and the packages of the other Python that it needs.
+    install
+        The command that installs it.
+    reason
+        Why its counts differ from multicov's; empty if they must be equal.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    parse: Callable[[Path, Bins], pl.DataFrame]
+    commands: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    reason: str = ""
+
+
+def _read_columns(path: Path, cell: int, count: int, skip_rows: int = 0) -> pl.DataFrame:
+    """Read two columns by their number, counted from 0; ``cell`` must be the smaller number."""
+    return pl.read_csv(path, separator="\t", has_header=False, columns=[cell, count], skip_rows=skip_rows)
+
+
+def _parse_bed6(path: Path, _bins: Bins) -> pl.DataFrame:
+    return _read_columns(path, 3, 6)
+
+
+def _parse_two_columns(path: Path, _bins: Bins) -> pl.DataFrame:
+    return _read_columns(path, 0, 1)
+
+
+def _parse_feature_counts(path: Path, _bins: Bins) -> pl.DataFrame:
+    return _read_columns(path, 0, 6, skip_rows=2)
+
+
+def _parse_deeptools(path: Path, bins: Bins) -> pl.DataFrame:
+    """Find the cells of each region by its position, because deepTools does not keep names."""
+    position = ["chrom", "start", "end"]
+
+    def read(file: Path, names: list[str], skip_rows: int) -> pl.DataFrame:
+        frame = pl.read_csv(file, separator="\t", has_header=False, skip_rows=skip_rows, infer_schema=False)
+        frame = frame.select(frame.columns[:4])
+        frame.columns = names
+        # deepTools writes some positions with a decimal point.
+        return frame.with_columns(pl.col(name).cast(pl.Float64).cast(pl.Int64) for name in names[1:])
+
+    counted = read(path, [*position, "count"], 1).unique(position)
+    return read(bins.deeptools.path, [*position, "cell"], 0).join(counted, on=position).select("cell", "count")
+
+
+_POLARS_BIO = """
+import sys
+import polars as pl
+import polars_bio as pb
+def bed(path, names):
+    frame = pl.read_csv(path, separator="\\t", has_header=False, columns=list(range(len(names))))
+    frame.columns = names
+    frame.config_meta.set(coordinate_system_zero_based=True)
+    return frame
+reads = bed(sys.argv[1], ["chrom", "start", "end"])
+bins = bed(sys.argv[2], ["chrom", "start", "end", "cell"])
+counted = pb.count_overlaps(bins, reads, output_type="polars.DataFrame")
+counted.select("cell", "count").write_csv(sys.argv[3], separator="\\t", include_header=False)
+"""
+_PYRANGES = """
+import sys
+import pandas as pd
+import pyranges as pr
+def bed(path, names):
+    return pr.PyRanges(pd.read_csv(path, sep="\\t", header=None, usecols=range(len(names)), names=names))
+reads = bed(sys.argv[1], ["Chromosome", "Start", "End"])
+bins = bed(sys.argv[2], ["Chromosome", "Start", "End", "cell"])
+counted = bins.count_overlaps(reads, strand_behavior="ignore", overlap_col="count")
+pd.DataFrame(counted)[["cell", "count"]].to_csv(sys.argv[3], sep="\\t", header=False, index=False)
+"""
+_STARTS_ONLY = """
+import sys
+import numpy as np
+import polars as pl
+def bed(path, names):
+    frame = pl.read_csv(path, separator="\\t", has_header=False, columns=list(range(len(names))))
+    frame.columns = names
+    return frame
+reads = bed(sys.argv[1], ["chrom", "start"]).partition_by("chrom", as_dict=True)
+bins = bed(sys.argv[2], ["chrom", "start", "end", "cell"])
+parts = []
+for (chrom,), of_chrom in bins.group_by("chrom"):
+    starts = np.sort(reads[chrom,]["start"].to_numpy()) if (chrom,) in reads else np.empty(0, np.int64)
+    count = np.searchsorted(starts, of_chrom["end"].to_numpy()) - np.searchsorted(starts, of_chrom["start"].to_numpy())
+    parts.append(pl.DataFrame({"cell": of_chrom["cell"], "count": count}))
+pl.concat(parts).write_csv(sys.argv[3], separator="\\t", include_header=False)
+"""
+
+STEPS: Mapping[str, Step] = {
+    "gunzip": Step('gunzip -c "$READS" > "$WORK/reads.bed"'),
+    "bedtools bedtobam": Step('bedtools bedtobam -i "$WORK/reads.bed" -g "$SIZES" > "$WORK/reads.bam"'),
+    "samtools sort": Step('samtools sort -o "$WORK/sorted.bam" "$WORK/reads.bam"'),
+    "samtools index": Step('samtools index "$WORK/sorted.bam"'),
+    "bedtools multicov": Step('bedtools multicov -bams "$WORK/sorted.bam" -bed "$SUBSET" > "$OUT"', "multicov"),
+    "gunzip | sort": Step('gunzip -c "$READS" | LC_ALL=C sort -k1,1 -k2,2n -T "$WORK" > "$WORK/sorted.bed"'),
+    "bedtools intersect -c -sorted": Step(
+        'bedtools intersect -c -sorted -a "$SORTED_BINS" -b "$WORK/sorted.bed" > "$OUT"'
+    ),
+    "gunzip | sort-bed": Step('gunzip -c "$READS" | sort-bed --max-mem 4G --tmpdir "$WORK" - > "$WORK/sort-bed.bed"'),
+    "bedmap --count": Step('bedmap --echo --count --delim "\t" "$SORTED_BINS" "$WORK/sort-bed.bed" > "$OUT"'),
+    "bedtools coverage -counts": Step('bedtools coverage -counts -a "$BINS" -b "$READS" > "$OUT"'),
+    "featureCounts": Step(
+        'featureCounts -T "$THREADS" -F SAF -f -O --minOverlap 1 --tmpDir "$WORK" -a "$SAF" -o "$OUT" "$WORK/reads.bam"'
+    ),
+    "multiBamSummary BED-file": Step(
+        'PATH="$(dirname "$PEER_PYTHON"):$PATH" multiBamSummary BED-file --BED "$SUBSET" -b "$WORK/sorted.bam" '
+        '-p "$THREADS" -o "$WORK/summary.npz" --outRawCounts "$OUT"',
+        "deeptools",
+    ),
+    "polars-bio": Step(f'"$PEER_PYTHON" -c \'{_POLARS_BIO}\' "$READS" "$BINS" "$OUT"'),
+    "pyranges1": Step(f'"$PEER_PYTHON" -c \'{_PYRANGES}\' "$READS" "$BINS" "$OUT"'),
+    "polars + numpy": Step(f'"{sys.executable}" -c \'{_STARTS_ONLY}\' "$READS" "$BINS" "$OUT"'),
+}
+
+_TO_BAM = ("gunzip", "bedtools bedtobam")
+_TO_SORTED_BAM = (*_TO_BAM, "samtools sort", "samtools index")
+REFERENCE = Program(
+    "reference path: bedtobam, sort, index, multicov",
+    steps=(*_TO_SORTED_BAM, "bedtools multicov"),
+    parse=_parse_bed6,
+    commands=("gunzip", "bedtools", "samtools"),
+    install="apt install bedtools samtools",
+)
+PEERS = (
+    Program(
+        "bedtools intersect -c -sorted",
+        steps=("gunzip | sort", "bedtools intersect -c -sorted"),
+        parse=_parse_bed6,
+        commands=("gunzip", "bedtools"),
+        install="apt install bedtools",
+    ),
+    Program(
+        "bedtools coverage -counts",
+        steps=("bedtools coverage -counts",),
+        parse=_parse_bed6,
+        commands=("bedtools",),
+        install="apt install bedtools",
+    ),
+    Program(
+        "BEDOPS bedmap --count",
+        steps=("gunzip | sort-bed", "bedmap --count"),
+        parse=_parse_bed6,
+        commands=("gunzip", "sort-bed", "bedmap"),
+        install="apt install bedops",
+    ),
+    Program(
+        "Subread featureCounts",
+        steps=(*_TO_BAM, "featureCounts"),
+        parse=_parse_feature_counts,
+        commands=("gunzip", "bedtools", "featureCounts"),
+        install="apt install subread bedtools",
+    ),
+    Program(
+        "deepTools multiBamSummary",
+        steps=(*_TO_SORTED_BAM, "multiBamSummary BED-file"),
+        parse=_parse_deeptools,
+        commands=("gunzip", "bedtools", "samtools", "multiBamSummary"),
+        install="pip install deeptools",
+    ),
+    Program(
+        "polars-bio count_overlaps",
+        steps=("polars-bio",),
+        parse=_parse_two_columns,
+        packages=("polars-bio",),
+        install="pip install polars-bio",
+    ),
+    Program(
+        "pyranges1 count_overlaps",
+        steps=("pyranges1",),
+        parse=_parse_two_columns,
+        packages=("pyranges1",),
+        install="pip install pyranges1 (needs Python 3.12)",
+    ),
+    Program(
+        "polars + numpy, starts only",
+        steps=("polars + numpy",),
+        parse=_parse_two_columns,
+        reason="it counts a read only in the bin where the read starts",
+    ),
+)
+
+
+def find_programs(peer_python: str, without: tuple[str, ...]) -> tuple[list[Program], list[Missing], dict[str, str]]:
+    """Find out which programs are installed.
+
+    Parameters
+    ----------
+    peer_python
+        The Python interpreter that has the Python packages to compare with.
+    without
+        Programs whose name contains one of these words are left out.
+
+    Returns
+    -------
+    programs
+        The installed programs. A package that is installed but cannot be imported is among them; its step fails.
+    missing
+        The other programs, and how to install them.
+    versions
+        The versions of the other Python and of its packages.
+
+    Raises
+    ------
+    MissingInputError
+        ``peer_python`` is not a Python interpreter.
+    """
+    versions = _peer_versions(peer_python)
+    path = f"{Path(peer_python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    programs, missing = [], []
+    for program in (REFERENCE, *PEERS):
+        if any(word.lower() in program.name.lower() for word in without):
+            continue
+        has_commands = all(shutil.which(command, path=path) for command in program.commands)
+        if has_commands and versions.keys() >= set(program.packages):
+            programs.append(program)
+        else:
+            missing.append(Missing(program.name, program.install))
+    return programs, missing, versions
+
+
+def _peer_versions(python: str) -> dict[str, str]:
+    script = """
+import platform
+from importlib import metadata
+print("peers' Python", platform.python_version(), sep="\\t")
+for name in ("deeptools", "polars-bio", "pyranges1"):
+    try:
+        print(name, metadata.version(name), sep="\\t")
+    except metadata.PackageNotFoundError:
+        pass
+"""
+    try:
+        done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingInputError(f"{python}: does not run as a Python interpreter ({error})") from error
+    return dict(line.split("\t") for line in done.stdout.splitlines())

@@ -1,0 +1,185 @@
+"""Write results as sections of a Markdown document.
+
+Every section takes the results and the path of their directory relative to the document.
+"""
+
+import textwrap
+from statistics import median
+
+from deepchrome.benchmarks.common.results import Results, Row
+from deepchrome.benchmarks.common.tables import FLOOR, format_ratio, format_seconds
+from deepchrome.benchmarks.featurize.measure import COMPILING, KERNELS, LOADING
+from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE
+from deepchrome.benchmarks.many.measure import PROJECTED_CORES, REMC_BYTES, REMC_FILES, REMC_READS
+
+_SHOWN_FLOORS = (FLOOR, "gzip -dc")
+
+
+def featurize_section(results: Results, directory: str) -> str:
+    """Write the times of all programs at the largest number of reads that they all ran on."""
+    peer_reads = [row.work for row in results.rows if row.group in ("reference", "peer")]
+    work = max(peer_reads, default=max(row.work for row in results.rows))
+    rows = [row for row in results.rows if row.work == work]
+    floor = next((row for row in rows if row.name == FLOOR), None)
+    gzip_mb = results.figures[f"bytes, {work} reads"] / 1e6
+    data = (
+        f"{work:,} reads as gzip ({gzip_mb:.3g} MB), {results.settings['genes']:,} genes, "
+        f"{results.settings['bins']:,} bins"
+    )
+    note = f"The last column compares with `{FLOOR}`, the fastest program that only decompresses the file."
+    lines = [
+        _measured(results, data, note),
+        "",
+        f"| | wall-clock time | range | CPU time | peak memory | ÷ {FLOOR.split()[0]} |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in ("floor", "engine", "process", "peer", "reference"):
+        members = [row for row in rows if row.group == group and (group != "floor" or row.name in _SHOWN_FLOORS)]
+        lines += [_program_line(row, floor, results) for row in sorted(members, key=lambda row: row.seconds)]
+    lines += ["", *(_bullet(note) for note in _featurize_notes(results, rows))]
+    lines += ["", f"![Wall-clock time of each program]({directory}/featurize.svg)"]
+    return "\n".join([*lines, "", _repeat(results, directory)])
+
+
+def _program_line(row: Row, floor: Row | None, results: Results) -> str:
+    name = f"`{row.name}`" if row.group == "floor" else row.name
+    name = f"**{name}**" if row is floor or row.group == "reference" else name
+    name += " \\*" if row.scale != 1 else ""
+    name += " (other counts)" if any(one.name == row.name and one.reason for one in results.parity) else ""
+    cells = [
+        name,
+        f"{format_seconds(row.seconds)} s",
+        _range(row),
+        f"{format_seconds(median(row.cpu))} s",
+        f"{median(row.rss_mib):,.0f} MiB" if any(row.rss_mib) else "",
+        format_ratio(row.seconds / floor.seconds) if floor else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _featurize_notes(results: Results, rows: list[Row]) -> list[str]:
+    equal = [one for one in results.parity if not one.reason]
+    notes = [
+        f"Before any time was taken, the counts of {len(equal)} runs were compared with the engine's, bin by bin: "
+        f"{sum(one.cells for one in equal):,} comparisons, {sum(one.different for one in equal):,} differences."
+    ]
+    notes += [f"{one.name}: {one.reason}." for one in results.parity if one.reason]
+    if scaled := [row for row in rows if row.scale != 1 and row.group in ("reference", "peer")]:
+        last_steps = {program.name: program.steps[-1] for program in (REFERENCE, *PEERS)}
+        factors = "; ".join(f"{last_steps[row.name]}: x {row.scale:.1f}" for row in scaled)
+        notes.append(f"\\*: The last step ran on a part of the bins; its time is extrapolated to all ({factors}).")
+    if reference := next((row for row in rows if row.group == "reference"), None):
+        fastest = min((row for row in rows if row.group == "process"), key=lambda row: row.seconds)
+        ratio = reference.seconds / fastest.seconds
+        notes.append(f"The reference path takes {ratio:,.0f} times as long as the whole process of `dc featurize`.")
+    notes.append(f"The kernels parse and count a read in {results.figures[KERNELS]:.1f} ns on one core.")
+    loading, compiling = (results.row("start-up", name) for name in (LOADING, COMPILING))
+    if loading and compiling:
+        notes.append(
+            f"Loading Python and the compiled kernels takes {format_seconds(loading.seconds)} s. Compiling the "
+            f"kernels, which only the first run does, takes {format_seconds(compiling.seconds)} s."
+        )
+    peaks = {row.work: max(row.rss_mib) for row in results.rows if row.group == "process"}
+    if len(peaks) > 1:
+        texts = [f"{peaks[n]:.0f} MiB with {n:,} reads" for n in (max(peaks), min(peaks))]
+        notes.append(f"The peak memory of `dc featurize` is {' and '.join(texts)}.")
+    return notes
+
+
+def train_section(results: Results, directory: str) -> str:
+    """Write the training speed of lockstep and of the plain loop."""
+    settings = results.settings
+    lines = [
+        _measured(results, f"{settings['genes']:,} training genes per model, batch size {settings['batch']}"),
+        "",
+        "| | genes per second | range | seconds per 100 epochs |",
+        "|---|---|---|---|",
+    ]
+    for row in results.rows:
+        rates = sorted(row.work / wall for wall in row.wall)
+        epochs = settings["gpu_epochs"] if row.name.startswith("GPU") else settings["epochs"]
+        name = row.name + (" \\*" if row.scale != 1 else "")
+        span = f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if len(rates) > 1 else ""
+        seconds = format_seconds(100 * row.seconds / epochs)
+        lines.append(f"| {name} | {row.work / row.seconds:,.0f} | {span} | {seconds} |")
+    if any(row.scale != 1 for row in results.rows):
+        n = settings["plain_models"]
+        lines += ["", f"\\* Measured with {n} models, one after another, and scaled to all models."]
+    return "\n".join([*lines, "", _repeat(results, directory)])
+
+
+def many_section(results: Results, directory: str) -> str:
+    """Write the times of many files."""
+    projection = "[Scale](scale.md) has the projection to all of Roadmap."
+    lines = [*_many_table(results), "", _wrap(f"{_efficiency(results)} {projection}")]
+    return "\n".join([*lines, "", _repeat(results, directory)])
+
+
+def scale_section(results: Results, directory: str) -> str:
+    """Write the times of many files, and the projection to all of Roadmap."""
+    figures = results.figures
+    lines = [*_many_table(results), "", _wrap(_efficiency(results))]
+    if "remc_minutes_2_cores" in figures:
+        size = f"{REMC_FILES} files, {REMC_READS / 1e9:.0f} billion reads, {REMC_BYTES / 1e9:.0f} GB"
+        lines += [
+            "",
+            f"| all of Roadmap: {size} | minutes | read rate in MB/s | share of 10 Gbit/s |",
+            "|---|---|---|---|",
+        ]
+        for cores in PROJECTED_CORES:
+            minutes, rate = figures[f"remc_minutes_{cores}_cores"], figures[f"remc_mb_per_second_{cores}_cores"]
+            lines.append(f"| {cores} cores | {minutes:.1f} | {rate:,.0f} | {rate / 1250:.0%} |")
+    return "\n".join([*lines, "", _repeat(results, directory)])
+
+
+def _many_table(results: Results) -> list[str]:
+    settings = results.settings
+    data = f"{settings['files']:,} files of {settings['reads']:,} reads, {settings['bins']:,} bins"
+    lines = [
+        _measured(results, data),
+        "",
+        "| | wall-clock time | range | reads per second | peak memory |",
+        "|---|---|---|---|---|",
+    ]
+    for row in results.rows:
+        rate = f"{row.work / row.seconds:,.0f}" if row.work else ""
+        cells = [row.name, f"{format_seconds(row.seconds)} s", _range(row), rate, f"{max(row.rss_mib):,.0f} MiB"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _efficiency(results: Results) -> str:
+    figures, cores = results.figures, results.settings["cores"]
+    text = f"On {cores} cores the rate is {figures['efficiency'] * cores:.2f} times that on one core"
+    if "efficiency_without_start" in figures:
+        text += f", and {figures['efficiency_without_start'] * cores:.2f} times without start-up"
+    return f"{text}."
+
+
+def _measured(results: Results, data: str, note: str = "") -> str:
+    machine, tools = results.machine, ("bedtools", "samtools", "igzip") if results.kind == "featurize" else ()
+    software = [f"Python {machine['python']}"]
+    software += [f"{name} {results.versions[name]}" for name in tools if name in results.versions]
+    rounds = results.settings["rounds"]
+    runs = "one run each" if rounds == 1 else f"medians of up to {rounds} interleaved runs"
+    return _wrap(
+        f"Measured on {results.when[:10]} on {machine['cores']} cores ({machine['processor']}; {', '.join(software)}). "
+        f"Data: {data}. Times are {runs}. {note}".rstrip()
+    )
+
+
+def _range(row: Row) -> str:
+    return f"{format_seconds(min(row.wall))} - {format_seconds(max(row.wall))}"
+
+
+def _repeat(results: Results, directory: str) -> str:
+    files = f"[{results.kind}.json]({directory}/{results.kind}.json), [log]({directory}/{results.kind}.log)"
+    return f"All figures: {files}. To repeat the measurement:\n\n```sh\n{results.command}\n```"
+
+
+def _wrap(prose: str) -> str:
+    return textwrap.fill(prose, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _bullet(prose: str) -> str:
+    return textwrap.indent(_wrap(prose), "  ").replace("  ", "- ", 1)

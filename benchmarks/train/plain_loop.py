@@ -1,0 +1,120 @@
+"""Train DeepChrome the way one would write it in plain PyTorch, to compare its speed with lockstep training.
+
+One model at a time, built from Conv1d, MaxPool1d, Linear and Dropout modules; a loop over mini-batches; after every
+epoch a validation pass and scikit-learn's AUROC.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from deepchrome.benchmarks.train.data import BINS, MARKS, simulate_dataset
+from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.splits import TRAIN, VALID
+from deepchrome.train.fitting.config import FitConfig
+
+_SCORING_BATCH = 1024
+_SCRIPT = "import sys; from deepchrome.benchmarks.train.plain_loop import time_here; time_here(sys.argv[1])"
+
+
+class PlainDeepChrome(nn.Module):
+    """The layers of Singh et al. 2016 as PyTorch modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels, kernel, pool = 50, 10, 5
+        pooled = channels * ((BINS - kernel + 1) // pool)
+        self.features = nn.Sequential(nn.Conv1d(MARKS, channels, kernel), nn.ReLU(), nn.MaxPool1d(pool), nn.Flatten())
+        self.classifier = nn.Sequential(
+            *(nn.Dropout(0.5), nn.Linear(pooled, 625), nn.ReLU(), nn.Linear(625, 125), nn.ReLU(), nn.Linear(125, 2))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (genes, marks, bins) to logits (genes, 2)."""
+        logits: torch.Tensor = self.classifier(self.features(x))
+        return logits
+
+
+def train_plain(data: Dataset, config: FitConfig, target_auroc: float = 1.0) -> float:
+    """Train one model for ``config.epochs`` epochs, or until its validation AUROC reaches the target.
+
+    Returns
+    -------
+    float
+        The validation AUROC of the last epoch.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(data.x.transpose(0, 2, 1)))
+    y = torch.from_numpy(data.y.astype(np.int64))
+    train, valid = np.flatnonzero(data.split == TRAIN), np.flatnonzero(data.split == VALID)
+    rows, valid_x = torch.from_numpy(train), x[torch.from_numpy(valid)]
+    model = PlainDeepChrome()
+    if config.optimizer == "sgd":
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), config.lr, config.momentum)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), config.lr)
+    auroc = 0.0
+    for _ in range(config.epochs):
+        model.train()
+        order = rows[torch.randperm(rows.numel())]
+        for start in range(0, order.numel(), config.batch_size):
+            genes = order[start : start + config.batch_size]
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[genes]), y[genes])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            scores = torch.cat([model(part)[:, 1] for part in torch.split(valid_x, _SCORING_BATCH)])
+        auroc = float(roc_auc_score(data.y[valid], scores.numpy()))
+        if auroc >= target_auroc:
+            break
+    return auroc
+
+
+def time_plain(models: int, genes: int, config: FitConfig, threads: int | None) -> tuple[float, float]:
+    """Time the training of ``models`` models, one after another, in a process of its own.
+
+    Parameters
+    ----------
+    models
+        The number of models.
+    genes
+        The number of training genes.
+    config
+        What to train.
+    threads
+        The number of threads. None leaves PyTorch's default.
+
+    Returns
+    -------
+    wall, cpu
+        Seconds.
+    """
+    # deepchrome.train sets this variable, but the plain loop must run with PyTorch's defaults.
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    arguments = json.dumps([models, genes, asdict(config), threads])
+    command = [sys.executable, "-c", _SCRIPT, arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    wall, cpu = json.loads(done.stdout)
+    return wall, cpu
+
+
+def time_here(arguments: str) -> None:
+    """Run in the process that :func:`time_plain` starts: print the two times as JSON."""
+    models, genes, config, threads = json.loads(arguments)
+    if threads:
+        torch.set_num_threads(threads)
+    datasets = [simulate_dataset(f"E{i:03d}", i, genes) for i in range(models)]
+    train_plain(datasets[0], FitConfig(**{**config, "epochs": 1}))
+    wall, cpu = time.perf_counter(), time.process_time()
+    for data in datasets:
+        train_plain(data, FitConfig(**config))
+    sys.stdout.write(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))

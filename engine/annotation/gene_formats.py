@@ -1,0 +1,209 @@
+"""Parse lines of gene tables: the project's TSV, Roadmap's gene_info, GTF, GFF3 and BED."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from deepchrome.engine.annotation.genome import MAX_POSITION_BP
+
+_COLUMN_ALIASES = {"ens": "gene_id", "sym": "symbol"}
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_GFF3_ATTRIBUTE = re.compile(r"\s*[^\s;=\"]+=")
+_GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+("[^"]*"|[^\s;"]+)\s*(?:;|$)')
+_GENE_INFO_STRANDS = {"1": "+", "-1": "-"}
+
+
+class GeneRow(NamedTuple):
+    """One gene of a table.
+
+    Attributes
+    ----------
+    gene_id, symbol, chrom
+        Names; ``symbol`` may be empty.
+    tss
+        Transcription start site, 1-based.
+    strand
+        ``+``, ``-`` or ``.`` (unknown).
+    """
+
+    gene_id: str
+    symbol: str
+    chrom: str
+    tss: int
+    strand: str
+
+
+class BadRowError(Exception):
+    """A line is not valid. The message gives only the problem; the caller adds the file and the line."""
+
+
+Parser = Callable[[list[str]], GeneRow | str]
+"""Parse the tab-separated fields of a line. Return a gene, or the kind of a line that is not a gene."""
+
+
+def detect_format(fields: list[str]) -> tuple[Parser, bool]:
+    """Return the parser for a table with this first line, and whether the line is a header.
+
+    Raises
+    ------
+    BadRowError
+        The line belongs to none of the formats, or its header lacks a column.
+    """
+    width = len(fields)
+    names = [_COLUMN_ALIASES.get(name.strip().lower(), name.strip().lower()) for name in fields]
+    if "gene_id" in names:
+        return _tsv_parser(names), True
+    if _is_gene_info(_drop_empty_fields(fields)):
+        return _parse_gene_info, False
+    if width == 9 and all(map(_is_number, fields[3:5])) and fields[6] in ("+", "-", ".", "?"):
+        return (_parse_gff3 if _GFF3_ATTRIBUTE.match(fields[8]) else _parse_gtf), False
+    if width >= 3 and all(map(_is_number, fields[1:3])):
+        return _bed_parser(width), False
+    raise BadRowError(
+        "not a gene table: expected a header with gene_id, chrom and tss, or Roadmap's gene_info, GTF, GFF3 or BED,"
+        " tab-separated"
+    )
+
+
+def check_row(row: GeneRow) -> None:
+    """Check that a gene can be stored in a gene table.
+
+    Raises
+    ------
+    BadRowError
+        A name is empty or contains a control character, the gene id looks like a comment, the TSS is out of range,
+        or the strand is unknown to the format.
+    """
+    if not row.gene_id.strip():
+        raise BadRowError("empty gene id")
+    if not row.chrom.strip():
+        raise BadRowError("empty chromosome name")
+    if row.gene_id.startswith("#"):
+        raise BadRowError(f"gene id {row.gene_id!r} starts with '#', which marks comments")
+    for column, text in (("gene id", row.gene_id), ("symbol", row.symbol), ("chromosome", row.chrom)):
+        if _CONTROL_CHARACTER.search(text):  # guard: control-characters
+            raise BadRowError(f"control character in the {column} {text!r}")
+    if not 1 <= row.tss <= MAX_POSITION_BP:
+        raise BadRowError(f"tss {row.tss} is not in 1 to {MAX_POSITION_BP}")
+    if row.strand not in ("+", "-", "."):
+        raise BadRowError(f"strand {row.strand!r} is not +, - or .")
+
+
+def _tsv_parser(names: list[str]) -> Parser:
+    if missing := [name for name in ("chrom", "tss") if name not in names]:
+        raise BadRowError(f"the header lacks {' and '.join(missing)}")
+    if repeated := [name for name in GeneRow._fields if names.count(name) > 1]:
+        raise BadRowError(f"the header names {', '.join(repeated)} more than once")
+    gene_id, chrom, tss = (names.index(name) for name in ("gene_id", "chrom", "tss"))
+    symbol, strand = (names.index(name) if name in names else None for name in ("symbol", "strand"))
+
+    def parse(fields: list[str]) -> GeneRow:
+        if len(fields) != len(names):
+            raise BadRowError(f"{len(fields)} fields where the header has {len(names)}")
+        return GeneRow(
+            fields[gene_id],
+            "" if symbol is None else fields[symbol],
+            fields[chrom],
+            _parse_position(fields[tss], "tss"),
+            "." if strand is None else fields[strand],
+        )
+
+    return parse
+
+
+def _drop_empty_fields(fields: list[str]) -> list[str]:
+    """Remove empty fields, because Roadmap's gene_info has repeated tabs between columns."""
+    return [text for text in fields if text]
+
+
+def _is_gene_info(fields: list[str]) -> bool:
+    # The sixth column is the biotype, but the strand in BED.
+    return (
+        len(fields) >= 6
+        and all(map(_is_number, fields[2:4]))
+        and fields[4] in _GENE_INFO_STRANDS
+        and fields[5] not in ("+", "-", ".")
+    )
+
+
+def _parse_gene_info(fields: list[str]) -> GeneRow:
+    fields = _drop_empty_fields(fields)
+    if len(fields) < 6:
+        raise BadRowError(f"{len(fields)} fields where gene_info has id, chromosome, start, end, strand, biotype, ...")
+    if fields[4] not in _GENE_INFO_STRANDS:
+        raise BadRowError(f"strand {fields[4]!r} is not 1 or -1")
+    chrom = "chrM" if fields[1] == "MT" else f"chr{fields[1]}"
+    symbol = fields[6] if len(fields) > 6 else ""
+    start, end = _parse_position(fields[2]), _parse_position(fields[3])
+    return _gene_of_body(fields[0], symbol, chrom, start, end, _GENE_INFO_STRANDS[fields[4]])
+
+
+def _parse_gtf(fields: list[str]) -> GeneRow | str:
+    if (feature := _gff_feature(fields)) != "gene":
+        return feature
+    attributes = {key: value.strip('"') for key, value in reversed(_GTF_ATTRIBUTE.findall(fields[8]))}
+    return _gff_gene(fields, attributes.get("gene_id", ""), attributes.get("gene_name", ""))
+
+
+def _parse_gff3(fields: list[str]) -> GeneRow | str:
+    if (feature := _gff_feature(fields)) != "gene":
+        return feature
+    pairs = (text.strip().partition("=") for text in fields[8].split(";"))
+    attributes = {key: unquote(value) for key, _, value in pairs}
+    gene_id = attributes.get("gene_id") or attributes.get("ID", "")
+    return _gff_gene(fields, gene_id, attributes.get("gene_name") or attributes.get("Name", ""))
+
+
+def _gff_feature(fields: list[str]) -> str:
+    if len(fields) != 9:
+        raise BadRowError(f"{len(fields)} fields where GTF and GFF3 have 9")
+    return fields[2]
+
+
+def _gff_gene(fields: list[str], gene_id: str, symbol: str) -> GeneRow:
+    if not gene_id:
+        raise BadRowError("a gene without gene_id or ID")
+    start, end = _parse_position(fields[3]), _parse_position(fields[4])
+    return _gene_of_body(gene_id, symbol, fields[0], start, end, fields[6])
+
+
+def _bed_parser(width: int) -> Parser:
+    if width < 4:
+        raise BadRowError("BED without names: at least chrom, start, end and name are needed")
+
+    def parse(fields: list[str]) -> GeneRow | str:
+        if fields[0].startswith(("track ", "browser ")):
+            return ""
+        if len(fields) != width:
+            raise BadRowError(f"{len(fields)} fields where the first line has {width}")
+        start, end = (_parse_position(text, minimum=0) for text in fields[1:3])
+        strand = fields[5] if width > 5 else "."
+        if end == start + 1:
+            return GeneRow(fields[3], "", fields[0], end, strand)
+        if end <= start:
+            raise BadRowError(f"the interval ends at {end}, not after its start {start}")
+        if width < 6:
+            raise BadRowError("an interval longer than 1 bp needs its strand in the sixth column")
+        return _gene_of_body(fields[3], "", fields[0], start + 1, end, strand)
+
+    return parse
+
+
+def _gene_of_body(gene_id: str, symbol: str, chrom: str, start: int, end: int, strand: str) -> GeneRow:
+    """Return the gene of a 1-based inclusive interval. Its TSS is the start on ``+`` and the end on ``-``."""
+    if end < start:
+        raise BadRowError(f"the gene ends at {end}, before its start {start}")
+    if strand not in ("+", "-"):
+        raise BadRowError(f"strand {strand!r} is not + or -, so the TSS is unknown")
+    return GeneRow(gene_id, symbol, chrom, start if strand == "+" else end, strand)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
+
+
+def _parse_position(text: str, name: str = "position", minimum: int = 1) -> int:
+    if not _is_number(text) or not minimum <= int(text) <= MAX_POSITION_BP:
+        raise BadRowError(f"{name} {text!r} is not a whole number from {minimum} to {MAX_POSITION_BP}")
+    return int(text)

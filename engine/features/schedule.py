@@ -1,0 +1,223 @@
+"""Count the files of one call of ``featurize`` in a pool, and write each epigenome when its last file is counted."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepchrome.common.pools import Pool
+from deepchrome.common.urls import is_url
+from deepchrome.engine.annotation.windows import Windows
+from deepchrome.engine.counting.count import ReadTally
+from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.count_sample import count_sample
+from deepchrome.engine.features.hash_cache import HashCache, file_stamp
+from deepchrome.engine.features.observer import FeaturizeObserver
+from deepchrome.engine.features.resume import ReuseDecision, counting_options, decide_reuse
+from deepchrome.engine.features.samples import Sample
+from deepchrome.engine.features.summary import FileOutcome, write_summary
+from deepchrome.errors import DeepchromeError, UsageError
+from deepchrome.version import VERSION
+
+# Part of the file format (docs/format.md): changing a word changes every feature file.
+_COORDINATES = (
+    "bins of [tss - flank, tss + flank), 0-based half-open, tss 1-based and used as it stands, in genomic order"
+)
+
+
+@dataclass
+class FeaturizeRun:
+    """The files of one call of ``featurize``, and their outcomes so far.
+
+    Attributes
+    ----------
+    samples
+        The files of reads, in the order in which to count them.
+    marks_of
+        The marks of each epigenome, in the order of the output columns.
+    windows
+        The windows to count in.
+    options
+        Which reads count.
+    threads_per_file
+        Threads that count one file.
+    out
+        The directory of feature files.
+    observer
+        Receives the reports.
+    outcomes
+        The outcome of each file that was kept or counted, without its counts once its epigenome is written.
+    """
+
+    samples: Sequence[Sample]
+    marks_of: Mapping[str, tuple[str, ...]]
+    windows: Windows
+    options: ReadOptions
+    threads_per_file: int
+    out: Path
+    observer: FeaturizeObserver
+    outcomes: dict[Sample, FileOutcome] = field(default_factory=dict, init=False)
+    _stamps: dict[Sample, list[int] | None] = field(default_factory=dict, init=False)
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._hashes = {epigenome: HashCache(self.out, epigenome) for epigenome in self.marks_of}
+
+    def reuse_valid_outputs(self, threads: int) -> None:
+        """Keep the feature files that are up to date.
+
+        Parameters
+        ----------
+        threads
+            Epigenomes to check at a time. A check may have to hash files of reads.
+
+        Raises
+        ------
+        UsageError
+            A feature file may not be replaced without ``force``.
+        """
+        samples_of = {e: [sample for sample in self.samples if sample.epigenome == e] for e in self.marks_of}
+
+        def decide(epigenome: str) -> ReuseDecision:
+            marks, hashes = self.marks_of[epigenome], self._hashes[epigenome]
+            return decide_reuse(self.out, epigenome, samples_of[epigenome], marks, self.windows, self.options, hashes)
+
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                decisions = list(pool.map(decide, self.marks_of))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._cancel_requests()
+                raise
+        if refused := [decision for decision in decisions if decision.action == "refuse"]:
+            count = f"; first of {len(refused)} such files" if len(refused) > 1 else ""
+            raise UsageError(
+                f"{self.out / refused[0].epigenome}.parquet: exists and does not match this call "
+                f"({refused[0].why}{count})",
+                remedy="force",
+            )
+        for decision in decisions:
+            self.observer.on_decision(decision)
+            if decision.action == "keep":
+                for sample in samples_of[decision.epigenome]:
+                    self.outcomes[sample] = FileOutcome(sample, None, None, decision.sources[sample.mark])
+                self._hashes[decision.epigenome].save()
+        if self.outcomes:
+            write_summary(self.out, [*self.outcomes.values()])
+
+    def count_and_write(self, pool: Pool) -> None:
+        """Count the files that are not kept, and write every epigenome as soon as its last file is counted."""
+        to_count = [sample for sample in self.samples if sample not in self.outcomes]
+        self.observer.on_plan(to_count, self.windows)
+        if to_count and not pool.workers():
+            self.observer.on_message("the cluster has no worker yet; waiting for one")
+        windows, options = pool.share(self.windows), pool.share(self.options)
+        waiting = deque(to_count)
+        running: dict[Future[Any], Sample | None] = {}  # None for the writing of an epigenome
+        try:
+            while waiting or running:
+                # More tasks would not be faster, and their counts stay in memory until they are written.
+                while waiting and len(running) < pool.room():
+                    sample = waiting.popleft()
+                    self._stamps[sample] = file_stamp(sample.path)
+                    submitted = replace(sample, path=_absolute_path(sample.path)) if pool.is_remote else sample
+                    progress = None if pool.is_remote else partial(self._report_progress, sample)
+                    arguments = (submitted, windows, options, self.threads_per_file, progress)
+                    running[pool.submit(count_sample, *arguments)] = sample
+                # Importing Arrow takes a moment: do it while the first files are being counted.
+                from deepchrome.engine.features.store import write_features  # noqa: F401
+
+                for task in wait(running, return_when=FIRST_COMPLETED).done:
+                    if (counted := running.pop(task)) is None:
+                        self.outcomes |= pool.result(task)
+                    elif outcomes := self._record_outcome(counted, pool, task):
+                        running[pool.submit_here(self._write_epigenome, counted.epigenome, outcomes)] = None
+        except BaseException:
+            self._stop.set()
+            for task in running:
+                task.cancel()
+            self._cancel_requests()
+            raise
+
+    def _cancel_requests(self) -> None:
+        """Stop waiting for servers."""
+        if any(is_url(sample.path) for sample in self.samples):
+            from deepchrome.engine.streams.remote import cancel_pending
+
+            cancel_pending()
+
+    def _report_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
+        """Pass progress on to the observer; end the counting if the call has failed."""
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        self.observer.on_progress(sample, bytes_read, lines)
+
+    def _record_outcome(self, sample: Sample, pool: Pool, task: Future[ReadTally]) -> dict[str, FileOutcome]:
+        """Record the outcome of a file; return the outcomes of its epigenome by mark if it was the last one."""
+        try:
+            tally = pool.result(task)
+            outcome = FileOutcome(sample, tally, None)
+            self._hashes[sample.epigenome].remember(sample.path, self._stamps[sample], tally.sha256)
+        except DeepchromeError as error:
+            outcome = FileOutcome(sample, None, error)
+        self.outcomes[sample] = outcome
+        self.observer.on_finish(outcome)
+        by_mark = {s.mark: known for s, known in self.outcomes.items() if s.epigenome == sample.epigenome}
+        return by_mark if len(by_mark) == len(self.marks_of[sample.epigenome]) else {}
+
+    def _write_epigenome(self, epigenome: str, outcomes: Mapping[str, FileOutcome]) -> dict[Sample, FileOutcome]:
+        """Write the summary of an epigenome and, unless a file has failed, its features.
+
+        Parameters
+        ----------
+        epigenome
+            Name of the epigenome.
+        outcomes
+            The outcome of each of its files, by mark.
+
+        Returns
+        -------
+        dict of Sample to FileOutcome
+            The outcomes without counts.
+        """
+        tallies = {mark: tally for mark in self.marks_of[epigenome] if (tally := outcomes[mark].tally)}
+        if len(tallies) == len(outcomes):
+            self._write_features(epigenome, tallies, {mark: outcome.source() for mark, outcome in outcomes.items()})
+        write_summary(self.out, [*outcomes.values()])
+        # A view, even an empty one, would keep all counts in memory.
+        emptied = {
+            mark: replace(tally, counts=tally.counts[:0].copy())  # guard: counts-released
+            for mark, tally in tallies.items()
+        }
+        return {outcome.sample: replace(outcome, tally=emptied.get(mark)) for mark, outcome in outcomes.items()}
+
+    def _write_features(self, epigenome: str, tallies: Mapping[str, ReadTally], sources: Mapping[str, Any]) -> None:
+        from deepchrome.engine.features.store import write_features
+
+        windows, genes = self.windows, self.windows.genes
+        metadata = {
+            "epigenome": epigenome,
+            "genome": windows.genome.name,
+            "coordinates": _COORDINATES,
+            "n_bins": windows.n_bins,
+            "genes_beyond_chromosome": [genes.gene_id[i] for i in windows.outside],
+            "genes_dropped": list(windows.dropped),
+            "genes_off_genome": [genes.gene_id[i] for i in np.flatnonzero(windows.chrom_id < 0)],
+            "sources": sources,
+            "engine_version": VERSION,
+            **counting_options(windows, self.options),
+        }
+        counts = {mark: tally.counts for mark, tally in tallies.items()}
+        write_features(self.out / f"{epigenome}.parquet", genes, counts, metadata)
+        self._hashes[epigenome].save()
+
+
+def _absolute_path(path: str) -> str:
+    """Return a path that is valid in any working directory; a URL unchanged."""
+    return path if is_url(path) else str(Path(path).absolute())

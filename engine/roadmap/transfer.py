@@ -1,0 +1,182 @@
+"""Download one file of a manifest, and check it before it gets its name.
+
+A file grows under the name ``<name>.part``. Beside it, the note ``.<name>.part.json`` records the URL, size and ETag
+of the object, so that a later run continues only with the same object.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from deepchrome.common.files import atomic_write
+from deepchrome.common.urls import hide_secrets
+from deepchrome.engine.roadmap.manifest import ManifestEntry
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.byte_streams import MeteredStream
+from deepchrome.engine.streams.inputs import open_stream, translate_error
+from deepchrome.engine.streams.remote import RemoteStream, fetch_identity
+from deepchrome.engine.streams.sources import GzipSource, open_source
+from deepchrome.engine.streams.transports import ObjectIdentity
+from deepchrome.errors import BadDataError, StorageError
+
+_BUFFER_BYTES = 1 << 20
+_COMPRESSED_NAME = re.compile(r"\.(?:b?gz|bam)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PartialFile:
+    """The part of a file that has been downloaded so far, and the note beside it.
+
+    Attributes
+    ----------
+    path
+        The file with the bytes.
+    note
+        The JSON file that records the URL, size and ETag of the object.
+    """
+
+    path: Path
+    note: Path
+
+    @classmethod
+    def for_entry(cls, out: Path, entry: ManifestEntry) -> "PartialFile":
+        """Return the partial file of a manifest entry in the directory ``out``."""
+        return cls(out / f"{entry.file}.part", out / f".{entry.file}.part.json")
+
+    def inspect(self, url: str) -> tuple[int, ObjectIdentity | None]:
+        """Return how many bytes an earlier run has downloaded from this URL, and from which object; else 0 and None."""
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+            if note.pop("url") == hide_secrets(url):
+                return self.path.stat().st_size, ObjectIdentity(**note)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # no note, or a damaged one
+        return 0, None
+
+    def begin(self, url: str, identity: ObjectIdentity) -> None:
+        """Start an empty file with a note of its own."""
+        self.path.unlink(missing_ok=True)  # before the note, which must not describe the bytes of another object
+        with atomic_write(self.note) as temporary:
+            temporary.write_text(json.dumps({"url": hide_secrets(url), **asdict(identity)}), encoding="utf-8")
+
+    def remove(self) -> None:
+        """Remove file and note."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def fetch_file(
+    entry: ManifestEntry, out: Path, allow_no_eof: bool, on_bytes: Callable[[int], None]
+) -> tuple[bool, ManifestEntry]:
+    """Download a file and check it; continue an earlier download of the same object.
+
+    Parameters
+    ----------
+    entry
+        The file.
+    out
+        The directory for the file.
+    allow_no_eof
+        Accept bgzip and BAM without their end-of-file block.
+    on_bytes
+        Called with the number of bytes downloaded so far, those of earlier runs included.
+
+    Returns
+    -------
+    resumed : bool
+        Whether an earlier download was continued.
+    entry : ManifestEntry
+        The entry with size and hash of the file.
+
+    Raises
+    ------
+    BadDataError
+        The file fails a check. Its bytes are removed.
+    MissingInputError
+        There is no such object.
+    StorageError
+        The download failed, or the file cannot be written. The bytes stay for a later run.
+    """
+    part = PartialFile.for_entry(out, entry)
+    try:
+        resumed = _receive(entry, part, on_bytes)
+        entry = check_file(entry, part.path, True, allow_no_eof)
+        os.replace(part.path, out / entry.file)
+        part.note.unlink(missing_ok=True)
+    except Exception as error:
+        translated = translate_error(error, entry.url)
+        if isinstance(translated, BadDataError):  # a later run must not continue with wrong bytes
+            part.remove()
+        raise translated from error
+    return resumed, entry
+
+
+def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof: bool) -> ManifestEntry:
+    """Check the size and the hash of a file; return its entry with both.
+
+    Parameters
+    ----------
+    entry
+        The file, with its expected size and hash if they are known.
+    path
+        Where its bytes are.
+    decompress
+        Whether to check the compressed data too, if the file name is that of a compressed file.
+    allow_no_eof
+        Accept bgzip and BAM without their end-of-file block.
+
+    Raises
+    ------
+    BadDataError
+        A check fails.
+    """
+    size = path.stat().st_size
+    if entry.bytes is not None and size != entry.bytes:
+        raise BadDataError(f"wrong size ({size:,} bytes; the manifest has {entry.bytes:,})")
+    with closing(open_stream(str(path))) as stream, closing(MeteredStream(stream, hashed=True)) as meter:
+        if decompress and _COMPRESSED_NAME.search(entry.file):
+            _decompress(meter, allow_no_eof)
+        else:
+            meter.drain()
+        sha256 = meter.sha256()
+    if entry.sha256 and sha256 != entry.sha256:
+        raise BadDataError(f"wrong SHA-256 ({sha256}; the manifest has {entry.sha256})")
+    return replace(entry, bytes=size, sha256=sha256)
+
+
+def _receive(entry: ManifestEntry, part: PartialFile, on_bytes: Callable[[int], None]) -> bool:
+    """Download the bytes that are missing from a partial file; return whether there were some already."""
+    begun, identity = part.inspect(entry.url)
+    if identity and begun == identity.size and identity.is_same(fetch_identity(entry.url)):
+        return True
+    with closing(RemoteStream(entry.url, begun, identity)) as stream:
+        size = stream.identity.size
+        if entry.bytes is not None and size is not None and size != entry.bytes:
+            raise BadDataError(f"wrong size (the server has {size:,} bytes; the manifest has {entry.bytes:,})")
+        if not stream.start:
+            part.begin(entry.url, stream.identity)
+        buffer = memoryview(bytearray(_BUFFER_BYTES))
+        try:
+            with open(part.path, "ab") as file:
+                while n := stream.readinto(buffer):
+                    file.write(buffer[:n])
+                    on_bytes(file.tell())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageError(f"{part.path} cannot be written ({error.strerror or error})") from error
+    return stream.start > 0
+
+
+def _decompress(meter: MeteredStream, allow_no_eof: bool) -> None:
+    """Decompress a file to its end, which checks the checksums of its gzip members."""
+    source = open_source(meter, allow_no_eof)
+    if not isinstance(source, GzipSource):
+        raise BadDataError("not gzip data, although the file name is that of a gzip file. It may be an error page")
+    block = Block()
+    while not block.is_last:
+        source.finish(source.take(block), block)

@@ -1,0 +1,192 @@
+"""Guards: lines of the code that prevent a wrong result, and the tests that must fail without each of them.
+
+A guard is marked in the source by a comment at the end of its line, ``# guard: NAME``. :data:`GUARDS` says how to
+disable the line. ``mutations.py`` disables one guard at a time and runs its tests.
+"""
+
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("engine", "train", "benchmarks", "src/deepchrome")
+_MARKER = re.compile(r"^(?P<indent> *)(?P<code>.*?)(?P<comment> *#.*?\bguard: (?P<name>[a-z0-9-]+))$")
+
+NEVER = "if False:"
+ALWAYS = "if True:"
+NOTHING = "pass"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A guard and its tests.
+
+    Attributes
+    ----------
+    name
+        The name in the marker.
+    change
+        How to disable the guard: the code that replaces the code of the line; or a pair of texts, of which the first
+        occurs once in the code and is replaced by the second.
+    tests
+        Tests that must fail without the guard, as for pytest.
+    seconds
+        The time limit. Tests that take longer count as failed.
+    """
+
+    name: str
+    change: str | tuple[str, str]
+    tests: tuple[str, ...]
+    seconds: int = 400
+
+    def disable_in(self, text: str) -> str:
+        """Return the text of a source file with this guard disabled."""
+        lines = text.splitlines()
+        (number,) = (i for i, line in enumerate(lines) if marker_name(line) == self.name)
+        match = _MARKER.match(lines[number])
+        assert match
+        if isinstance(self.change, str):
+            code = self.change
+        else:
+            old, new = self.change
+            assert match["code"].count(old) == 1, f"{self.name}: {old!r} is not in the line once: {match['code']!r}"
+            code = match["code"].replace(old, new)
+        lines[number] = match["indent"] + code + match["comment"]
+        return "\n".join(lines) + "\n"
+
+
+def marker_name(line: str) -> str | None:
+    """Return the name of the guard that a line of source is marked as, or None."""
+    match = _MARKER.match(line)
+    return match["name"] if match else None
+
+
+def find_markers(root: Path = ROOT) -> dict[str, list[Path]]:
+    """Return the files in which each guard is marked, relative to ``root``; a file once per marker."""
+    files = defaultdict(list)
+    for source in SOURCES:
+        for folder, _, names in os.walk(root / source):
+            for path in (Path(folder, name) for name in sorted(names) if name.endswith(".py")):
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    if name := marker_name(line):
+                        files[name].append(path.relative_to(root))
+    return dict(files)
+
+
+def guard_file(guard: Guard, root: Path = ROOT) -> Path:
+    """Return the file in which a guard is marked, relative to ``root``; it must be marked exactly once."""
+    files = find_markers(root).get(guard.name, [])
+    assert len(files) == 1, f"guard {guard.name} is marked {len(files)} times"
+    return files[0]
+
+
+_ENGINE = "tests/engine"
+_READS = f"{_ENGINE}/streams/test_reads.py"
+_FAULTS = f"{_ENGINE}/features/test_faults.py"
+_FEATURIZE = f"{_ENGINE}/features/test_featurize.py"
+_RESUME = f"{_ENGINE}/features/test_resume.py"
+_STORE = f"{_ENGINE}/features/test_store.py"
+_FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
+_SHAPES = f"{_ENGINE}/kernels/test_shapes.py"
+_FILES = "tests/common/test_files.py"
+_NAMES = "tests/robustness/test_names.py"
+_NUMBERS = "tests/robustness/test_numbers.py"
+_DAMAGE = "tests/train/run/test_damage.py"
+
+GUARDS = (
+    # Kernels.
+    Guard(
+        "digits",
+        ("(ZERO, 9)", "(0, 255)"),
+        (f"{_READS}::test_first_bad_line_is_named", f"{_FUZZ}::test_replay[text-notanumber]"),
+    ),
+    Guard(
+        "carriage-return-in-field",
+        ("(RETURN + 1, 250)", "(NEWLINE + 1, 253)"),
+        (f"{_SHAPES}::test_every_byte_of_lines_alike_is_checked",),
+    ),
+    Guard("minus-alone", (" & is_whole_field", ""), (f"{_SHAPES}::test_mixed_shapes",)),
+    Guard("bin-edge", ("width) - 1", "width - 1)"), (f"{_ENGINE}/counting/test_parity.py::test_counts_by_hand",)),
+    Guard("cigar-in-record", "is_too_long = False", (f"{_FUZZ}::test_replay[bam-long_cigar]",)),
+    Guard(
+        "no-cache-directory",
+        ("RuntimeError", "ZeroDivisionError"),
+        ("tests/cli/test_engine.py::test_no_place_for_compiled_code",),
+    ),
+    # Streams.
+    Guard("block-margin", ("64", "48"), (f"{_ENGINE}/kernels/test_checked.py::test_parity_with_bounds_checked",)),
+    Guard("bgzip-end-of-file", NEVER, (f"{_READS}::test_bgzip_without_end_of_file_block",)),
+    Guard(
+        "bgzip-member-checksum",
+        (" or reader.read(1)", ""),
+        (f"{_READS}::test_last_member_of_a_full_block_is_checked",),
+    ),
+    Guard("changed-object", "return", (f"{_ENGINE}/streams/test_remote.py::test_changed_object_is_detected",)),
+    # Counting.
+    Guard("bam-end", NEVER, (f"{_READS}::test_truncated_file_is_an_error[bam]", f"{_FUZZ}::test_replay[bam-short]")),
+    Guard(
+        "bam-header-size",
+        NEVER,
+        (f"{_FAULTS}::test_decompression_bombs_need_little_memory[a BAM header beyond all bounds]",),
+    ),
+    Guard(
+        "line-length",
+        NEVER,
+        (
+            f"{_READS}::test_line_length_is_limited",
+            f"{_FAULTS}::test_decompression_bombs_need_little_memory[a line without end]",
+        ),
+    ),
+    Guard("fold-differences", NEVER, (f"{_NUMBERS}::test_differences_are_folded_before_they_overflow",)),
+    Guard("count-overflow", NEVER, (f"{_NUMBERS}::test_counts_up_to_32_bits_and_no_further",)),
+    Guard("no-reads", NEVER, (f"{_READS}::test_file_without_reads",)),
+    Guard(
+        "unknown-chromosomes",
+        NEVER,
+        (f"{_FEATURIZE}::test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools",),
+    ),
+    # Features.
+    Guard("control-characters", NEVER, (f"{_NAMES}::test_control_characters_in_genes_are_refused",)),
+    Guard(
+        "min-fraction-on-gene-chroms",
+        ("0.01", "0.0"),
+        (f"{_FEATURIZE}::test_reads_far_from_all_genes_are_refused",),
+    ),
+    Guard(
+        "counting-options-differ",
+        "different: list[str] = []",
+        (f"{_RESUME}::test_files_made_with_other_options_are_not_replaced",),
+    ),
+    Guard("reads-hash", "same = True", (f"{_RESUME}::test_change_of_equal_size_and_time_is_detected",)),
+    Guard("counts-released", (".copy()", ""), (f"{_FEATURIZE}::test_counts_are_released_after_writing",)),
+    Guard("column-checksums", "if wrong := []:", (_STORE,)),
+    Guard("metadata-checksum", NEVER, (_STORE,)),
+    # Common.
+    Guard(
+        "atomic-output",
+        ("Path(name)", "path"),
+        (f"{_FAULTS}::test_file_size_limit_leaves_old_output_unchanged", _FILES),
+    ),
+    Guard("leftover-files", NOTHING, (f"{_FAULTS}::test_sigkill_at_random_moments_leaves_whole_files",)),
+    Guard("output-lock", NOTHING, (f"{_FILES}::test_one_writer_at_a_time",)),
+    Guard("safe-names", NEVER, (f"{_NAMES}::test_unsafe_file_names_are_refused",)),
+    Guard(
+        "printable-messages",
+        "return super().__str__()",
+        (f"{_NAMES}::test_control_characters_are_escaped_on_the_terminal",),
+    ),
+    # Training.
+    Guard(
+        "valid-rpkm", ALWAYS, (f"{_NUMBERS}::test_invalid_rpkm_is_refused", "tests/train/datasets/test_expression.py")
+    ),
+    Guard("run-table-checksum", NEVER, (f"{_DAMAGE}::test_foreign_tables_and_damaged_summaries_are_refused",)),
+    Guard("config-checksum", NEVER, (f"{_DAMAGE}::test_a_changed_byte_is_an_error_or_changes_nothing[config.json]",)),
+    Guard(
+        "model-checksum",
+        NEVER,
+        (f"{_DAMAGE}::test_a_changed_byte_is_an_error_or_changes_nothing[models/E003.safetensors]",),
+    ),
+    Guard("weight-shapes", NEVER, (f"{_DAMAGE}::test_weights_that_do_not_fit_the_config_are_refused",)),
+)

@@ -1,0 +1,48 @@
+"""The program as a whole: start-up and shell completion."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+RUN_AS = "import sys; sys.argv[0] = sys.argv.pop(1); from deepchrome.cli import main; main()"
+
+
+@pytest.mark.parametrize("program", ["dc", "deepchrome"])
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("ev", ["evaluate"]),
+        ("featurize --ge", ["--genes", "--genome"]),
+        ("simulate --format ", ["gzip", "bgzip", "plain"]),
+        ("bench co", ["compare"]),
+    ],
+)
+def test_shell_completion(program: str, words: str, completions: list[str]) -> None:
+    line = f"{program} {words}"
+    environment = os.environ | {
+        f"_{program.upper()}_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(line.count(" ")),
+    }
+    command = [sys.executable, "-c", RUN_AS, program]
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert completed.stdout.split() == completions
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["featurize", "--help"], ["train", "--help"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    script = """if True:
+        import sys
+        from deepchrome.cli import main
+        sys.argv = ["dc", *sys.argv[1:]]
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, end.code
+        heavy = {"numba", "torch", "polars", "pyarrow", "numpy", "pysam", "rich.progress"} & set(sys.modules)
+        print("HEAVY", sorted(heavy))
+    """
+    shown = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "HEAVY []"

@@ -1,0 +1,185 @@
+"""Damaged, edited and foreign files in a run directory are refused."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from campaign.rows import sized
+
+from deepchrome.errors import BadDataError, MissingInputError
+from deepchrome.train.run.config import read_config
+from deepchrome.train.run.directory import Run
+from deepchrome.train.run.tensors import read_tensors, write_tensors
+from deepchrome.train.run.weights import read_checkpoints
+
+
+@pytest.mark.campaign("runs")
+def test_a_flipped_byte_anywhere_in_a_model_is_an_error(run_copy) -> None:
+    file = run_copy / "models" / "E003.safetensors"
+    whole = bytearray(file.read_bytes())
+    rng = np.random.default_rng(1)
+    for position in [0, 9, *rng.integers(0, 600, 20), *rng.integers(0, len(whole), 20)]:
+        whole[position] ^= 0x10
+        file.write_bytes(whole)
+        with pytest.raises(BadDataError, match=r"E003.safetensors: "):
+            Run(run_copy).weights("E003")
+        whole[position] ^= 0x10
+
+
+def all_weights(run: Path) -> str:
+    return str({name: tensor.numpy().tobytes() for name, tensor in sorted(Run(run).weights("E003").items())})
+
+
+READERS = {
+    "predictions.parquet": lambda run: Run(run).predictions().write_json(),
+    "metrics.parquet": lambda run: Run(run).metrics().write_json(),
+    "config.json": lambda run: str(read_config(run)),
+    "models/E003.safetensors": all_weights,
+}
+
+
+@pytest.mark.campaign("runs")
+@pytest.mark.parametrize("name", READERS)
+def test_a_changed_byte_is_an_error_or_changes_nothing(name, run_copy, record_property) -> None:
+    """Covers footers, headers and documents too, which their formats do not protect."""
+    read, file = READERS[name], run_copy / name
+    whole, want, rng, refused = bytearray(file.read_bytes()), read(run_copy), np.random.default_rng(3), 0
+    few = np.unique(np.concatenate([rng.integers(0, len(whole), 150), len(whole) - rng.integers(1, 1500, 150)]))
+    places = sized(few[few >= 0], np.arange(min(len(whole), 20_000)))
+    for at in places:
+        change = int(rng.integers(1, 256))
+        whole[at] ^= change
+        file.write_bytes(whole)
+        try:
+            assert read(run_copy) == want, (at, change)
+        except BadDataError:
+            refused += 1
+        whole[at] ^= change
+    assert refused > len(places) // 2
+    record_property("bytes changed", len(places))
+    record_property("refused", refused)
+
+
+@pytest.mark.campaign("pickles")
+@pytest.mark.parametrize("how", ["pickle", "torch", "torch zip", "numpy"])
+def test_a_pickle_in_place_of_a_model_runs_no_code(how, run_copy) -> None:
+    file, witness = run_copy / "models" / "E003.safetensors", run_copy / "it-ran"
+    payload = _Payload(witness)
+    if how == "pickle":
+        file.write_bytes(pickle.dumps(payload))
+    elif how == "numpy":
+        with file.open("wb") as out:
+            np.save(out, np.array([payload], object), allow_pickle=True)
+    else:
+        torch.save({"conv.weight": payload}, file, _use_new_zipfile_serialization=how == "torch zip")
+    assert str(witness).encode() in file.read_bytes()
+    with pytest.raises(BadDataError, match=r"E003.safetensors: damaged, or not written by dc train"):
+        Run(run_copy).weights("E003")
+    checkpoint = run_copy / "checkpoints" / "E003.safetensors"
+    checkpoint.write_bytes(file.read_bytes())
+    with pytest.raises(BadDataError, match=r"checkpoints/E003.safetensors: damaged"):
+        read_checkpoints(run_copy, read_config(run_copy))
+    assert not witness.exists()
+
+
+class _Payload:
+    """Makes a directory when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = str(witness)
+
+    def __reduce__(self):
+        return os.mkdir, (self.witness,)
+
+
+@pytest.mark.campaign("runs")
+def test_foreign_tables_and_damaged_summaries_are_refused(run_copy) -> None:
+    run = Run(run_copy)
+    table = run.predictions()
+    table.with_columns(pl.col("score") + 1e-9).write_parquet(run_copy / "predictions.parquet")
+    with pytest.raises(BadDataError, match=r"predictions.parquet: damaged, or not written by dc train"):
+        run.predictions()
+    for text in ("", "epigenome\n", "a\tb\n1\t2\n", (run_copy / "summary.tsv").read_text().replace("0.", "x.")):
+        (run_copy / "summary.tsv").write_text(text)
+        with pytest.raises(BadDataError, match=r"summary.tsv: "):
+            run.summary()
+
+
+@pytest.mark.campaign("runs")
+def test_damaged_predictions_are_refused(run_copy) -> None:
+    file = run_copy / "predictions.parquet"
+    whole = bytearray(file.read_bytes())
+    whole[60] ^= 1
+    file.write_bytes(whole)
+    with pytest.raises(BadDataError, match=r"predictions.parquet: not a readable Parquet file"):
+        Run(run_copy).predictions()
+    file.unlink()
+    with pytest.raises(MissingInputError, match=r"predictions.parquet: no such file"):
+        Run(run_copy).predictions()
+
+
+@pytest.mark.campaign("runs")
+def test_weights_that_do_not_fit_the_config_are_refused(run_copy) -> None:
+    run = Run(run_copy)
+    file = run_copy / "models" / "E003.safetensors"
+    tensors, document = read_tensors(file)
+
+    def assert_refused(changed, match, **other) -> None:
+        write_tensors(file, changed, {**document, **other})
+        with pytest.raises(BadDataError, match=match):
+            run.weights("E003")
+
+    assert_refused({**tensors, "conv.bias": torch.zeros(1, 49)}, r"conv.bias is \(1, 49\), expected \(1, 50\)")
+    assert_refused({k: v for k, v in tensors.items() if k != "conv.bias"}, "conv.bias is None, expected")
+    assert_refused({**tensors, "extra": torch.zeros(1)}, r"extra is \(1,\), expected None")
+    assert_refused({**tensors, "conv.bias": torch.full((1, 50), torch.nan)}, "weights are not finite")
+    assert_refused({**tensors, "conv.bias": torch.zeros(1, 50, dtype=torch.float16)}, "weights are not float32")
+    assert_refused(tensors, "the model 'svm' of 'E003'", model="svm")
+    assert_refused(tensors, "the model 'deepchrome' of 'E004'", epigenome="E004")
+    with pytest.raises(MissingInputError, match=r"no model of E099 \(found E003, E004\)"):
+        run.weights("E099")
+    file.unlink()
+    with pytest.raises(MissingInputError, match=r"See the notes in .*summary.tsv"):
+        run.weights("E003")
+
+
+@pytest.mark.campaign("runs")
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda c: c.update(format_version=9), "format version 9"),
+        (lambda c: c.pop("fit"), "not the config of a run"),
+        (lambda c: c["fit"].update(lr=0.5), "damaged or edited"),
+        (lambda c: c["inputs"].update(transform="counts"), "damaged or edited"),
+        (lambda c: c.pop("sha256"), "damaged or edited"),
+        (lambda c: c["fit"].update(model="resnet"), "model 'resnet'"),
+        (lambda c: c["fit"].update(colour="blue"), "not the config of a run"),
+        (lambda c: c["fit"].update(lr=-1), "lr .*-1"),
+        (lambda c: c["inputs"].update(transform="sqrt"), "transform"),
+        (lambda c: c.pop("origin"), "not the config of a run"),
+        (lambda c: c.update(origin={"csv": "/data"}), "damaged or edited"),
+        (lambda c: c.update(origin={"features": "/data"}), "not the config of a run"),
+        (lambda c: c.update(origin={"features": "a", "expression": "b", "split": "fair"}), "split must be one of"),
+        (lambda c: c.update(origin={"features": "a", "expression": "b", "colour": "blue"}), "not the config of a run"),
+        (lambda c: c["data"].clear(), "0 epigenomes"),
+        (lambda c: c["data"].update({"../../etc/passwd": c["data"]["E003"]}), "cannot name an epigenome"),
+        (lambda c: c["data"].update(E003=3), "not the config of a run"),
+    ],
+)
+def test_an_invalid_or_edited_config_is_refused(run_copy, change, match) -> None:
+    document = json.loads((run_copy / "config.json").read_text())
+    change(document)
+    (run_copy / "config.json").write_text(json.dumps(document))
+    with pytest.raises(BadDataError, match=match):
+        Run(run_copy)
+
+
+def test_a_config_that_is_not_json_is_refused(run_copy) -> None:
+    (run_copy / "config.json").write_text("{")
+    with pytest.raises(BadDataError, match=r"config.json: not JSON"):
+        Run(run_copy)

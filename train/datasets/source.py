@@ -1,0 +1,154 @@
+"""Sources of training data: features with an expression table, or DeepChrome's text format.
+
+A source says where the data are and how labels and split are made. It reads nothing until it is asked to, and
+config.json of every run stores it under the key ``origin``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
+
+from deepchrome.engine.features.store import feature_files, read_features
+from deepchrome.errors import ParameterError
+from deepchrome.train.datasets.dataset import Dataset, LoadReport, load_datasets
+from deepchrome.train.datasets.deepchrome_csv import load_csv
+from deepchrome.train.datasets.inputs import InputOptions
+from deepchrome.train.datasets.labels import LabelRule
+from deepchrome.train.datasets.splits import SplitMethod
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Features with labels from an expression table.
+
+    Attributes
+    ----------
+    features
+        A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
+    expression
+        A table for :func:`~deepchrome.train.datasets.expression.read_expression`.
+    label_rule
+        See :func:`~deepchrome.train.datasets.labels.label_genes`.
+    split, seed, n_train
+        See :func:`~deepchrome.train.datasets.splits.split_genes`.
+
+    Raises
+    ------
+    ParameterError
+        ``label_rule`` or ``split`` has an unknown value.
+    """
+
+    features: Path
+    expression: Path
+    label_rule: LabelRule = "numeric"
+    split: SplitMethod = "published"
+    seed: int = 1
+    n_train: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown values."""
+        for name, choices in (("label_rule", get_args(LabelRule)), ("split", get_args(SplitMethod))):
+            if (value := getattr(self, name)) not in choices:
+                raise ParameterError(name, f"must be one of {', '.join(choices)}, got {value!r}")
+
+    def load(self, inputs: InputOptions, epigenomes: Sequence[str] | None = None) -> tuple[list[Dataset], LoadReport]:
+        """Load epigenomes, by default all that have both features and expression.
+
+        Returns and raises what :func:`~deepchrome.train.datasets.dataset.load_datasets` does.
+        """
+        return load_datasets(
+            self.features,
+            self.expression,
+            epigenomes=epigenomes,
+            label_rule=self.label_rule,
+            split=self.split,
+            seed=self.seed,
+            n_train=self.n_train,
+            orient=inputs.orient,
+            transform=inputs.transform,
+            library_size=inputs.library_size,
+            marks=inputs.marks,
+        )
+
+    def symbols(self) -> dict[str, str]:
+        """Return the symbol of every gene id of the features."""
+        genes = read_features(feature_files(self.features)[0]).genes
+        return dict(zip(genes.gene_id, genes.symbol, strict=True))
+
+    def missing_paths(self) -> list[Path]:
+        """Return the paths that do not exist."""
+        return [path for path in (self.features, self.expression) if not path.exists()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the source as JSON values, with absolute paths."""
+        return {
+            "features": str(self.features.resolve()),
+            "expression": str(self.expression.resolve()),
+            "label_rule": self.label_rule,
+            "split": self.split,
+            "seed": self.seed,
+            "n_train": self.n_train,
+        }
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """One epigenome in DeepChrome's text format, which includes labels and split.
+
+    Attributes
+    ----------
+    directory
+        Holds train.csv, valid.csv and test.csv; see :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv`.
+    expression
+        A table to recognize the labels by. A run does not store it.
+    """
+
+    directory: Path
+    expression: Path | None = None
+
+    def load(
+        self,
+        inputs: InputOptions,
+        epigenomes: Sequence[str] | None = None,  # noqa: ARG002 - a directory holds one epigenome
+    ) -> tuple[list[Dataset], LoadReport]:
+        """Load the one epigenome of the directory.
+
+        Only ``inputs.transform`` is used: the files fix the marks, their orientation and their scale.
+
+        Returns and raises what :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv` does.
+        """
+        return load_csv(self.directory, transform=inputs.transform, expression=self.expression)
+
+    def symbols(self) -> dict[str, str]:
+        """Return an empty mapping: the format has no gene symbols."""
+        return {}
+
+    def missing_paths(self) -> list[Path]:
+        """Return the paths that do not exist."""
+        return [path for path in (self.directory, self.expression) if path is not None and not path.exists()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the source as JSON values, with an absolute path."""
+        return {"csv": str(self.directory.resolve())}
+
+
+DataSource: TypeAlias = FeatureSource | TextSource
+
+
+def source_from_dict(document: Mapping[str, Any]) -> DataSource | None:
+    """Return the source that ``to_dict`` turned into ``document``; ``None`` if the document is empty.
+
+    Raises
+    ------
+    KeyError, TypeError
+        The document has missing or unknown keys, or a value of the wrong type.
+    ParameterError
+        A value is unknown.
+    """
+    if not document:
+        return None
+    if "csv" in document:
+        return TextSource(Path(document["csv"]))
+    paths = {key: Path(document[key]) for key in ("features", "expression")}
+    return FeatureSource(**{**document, **paths})

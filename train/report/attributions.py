@@ -1,0 +1,99 @@
+"""How a model uses its input: integrated gradients, and attention. See docs/report.md."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepchrome.train.models.attentivechrome import AttentiveChrome
+from deepchrome.train.models.stacked import StackedModel
+
+# Points on the path from a gene without reads to the gene.
+PATH_STEPS: Final = 32
+# Largest gap between the sum of the attributions and the change in log-odds, on average over genes: this share of
+# the change, or this number where the change is below 1.
+TOLERANCE: Final = 0.02
+_GENES_PER_BATCH: Final = 8
+_ATTENTION_GENES_PER_BATCH: Final = 256
+
+
+@dataclass(frozen=True)
+class Attributions:
+    """Integrated gradients of genes.
+
+    Attributes
+    ----------
+    values
+        float32 (genes, bins, marks): what each bin adds to the log-odds of "on", compared with a gene without reads.
+    change
+        float32 (genes,): log-odds of the gene minus log-odds of a gene without reads.
+    gap
+        float32 (genes,): the sum of ``values`` minus ``change``; 0 for an infinitely fine path.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+    change: NDArray[np.float32] = field(repr=False)
+    gap: NDArray[np.float32] = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the attributions add up: the mean gap is at most :data:`TOLERANCE` of the mean change."""
+        return bool(np.abs(self.gap).mean() <= TOLERANCE * max(1.0, float(np.abs(self.change).mean())))
+
+
+def integrated_gradients(model: StackedModel, x: NDArray[np.float32], steps: int = PATH_STEPS) -> Attributions:
+    """Attribute the log-odds of "on" to bins, by integrated gradients from a gene without reads.
+
+    The value of a bin is x times the mean gradient at a * x, where a takes the midpoints of ``steps`` equal parts
+    of [0, 1] (Sundararajan et al. 2017, Proc. ICML 70:3319; midpoint rule).
+
+    Parameters
+    ----------
+    model
+        A stack of one model whose weights need no gradients.
+    x
+        float32 (genes, bins, marks).
+    steps
+        Number of points on the path.
+    """
+    values = np.empty_like(x)
+    change = np.empty(len(x), np.float32)
+    midpoints = (torch.arange(steps, dtype=torch.float32) + 0.5).view(1, steps, 1, 1) / steps
+    with torch.no_grad():
+        without_reads = _log_odds(model, torch.zeros(1, *x.shape[1:]))
+    for first in range(0, len(x), _GENES_PER_BATCH):
+        batch = torch.from_numpy(x[first : first + _GENES_PER_BATCH])
+        genes = slice(first, first + len(batch))
+        path = (batch.unsqueeze(1) * midpoints).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(_log_odds(model, path.flatten(0, 1)).sum(), path)
+        values[genes] = (batch * gradient.mean(1)).numpy()
+        with torch.no_grad():
+            change[genes] = (_log_odds(model, batch) - without_reads).numpy()
+    return Attributions(values, change, values.sum((1, 2)) - change)
+
+
+def _log_odds(model: StackedModel, x: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = model(x.unsqueeze(0))[0]
+    return logits[:, 1] - logits[:, 0]
+
+
+def mean_attention(model: AttentiveChrome, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Average the attention of a model over genes, float32 (genes, bins, marks).
+
+    Returns
+    -------
+    over_bins
+        float32 (bins, marks), summing to 1 over the bins of each mark.
+    over_marks
+        float32 (marks,), summing to 1.
+    """
+    over_bins = np.zeros(x.shape[1:])
+    over_marks = np.zeros(x.shape[2])
+    with torch.no_grad():
+        for batch in torch.split(torch.from_numpy(x), _ATTENTION_GENES_PER_BATCH):
+            _, bin_attention, mark_attention = model.attend(batch.unsqueeze(0))
+            over_bins += bin_attention[0].sum(0).T.numpy()
+            over_marks += mark_attention[0].sum(0).numpy()
+    return (over_bins / len(x)).astype(np.float32), (over_marks / len(x)).astype(np.float32)

@@ -1,0 +1,83 @@
+"""The genes that a report shows one by one: which they are, and their labels and scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from deepchrome.common.names import SPLIT_NAMES
+from deepchrome.common.tables import stable_ids
+from deepchrome.errors import BadDataError
+from deepchrome.train.report.evidence import Evidence
+from deepchrome.train.report.packing import rounded
+from deepchrome.train.run.data import RunData
+from deepchrome.train.run.directory import Run
+
+# Most tracks in a report, one per gene and epigenome. 3,000 tracks take about 3 MB before compression.
+MOST_TRACKS: Final = 3000
+MOST_GENES: Final = 300
+_FEWEST_GENES: Final = 20
+
+
+def choose_genes(run: Run, data: RunData, wanted: Sequence[str] = ()) -> list[int]:
+    """Choose the genes of the gene view.
+
+    Requested genes come first. Test genes fill the rest, evenly spaced from the lowest to the highest mean score.
+
+    Parameters
+    ----------
+    run, data
+        A finished run, and its data.
+    wanted
+        Requested genes, by id or symbol, in upper or lower case.
+
+    Returns
+    -------
+    list of int
+        Rows of the data sets.
+
+    Raises
+    ------
+    BadDataError
+        A requested gene is not in the run, or too many genes are requested.
+    """
+    predictions = run.predictions()
+    first = predictions.filter(pl.col("epigenome") == run.epigenomes[0])
+    ids, symbols = first["gene_id"], data.symbols()
+    row_of: dict[str, int] = {}
+    for row, (gene, stable) in enumerate(zip(ids, stable_ids(ids), strict=True)):
+        for name in (gene, stable, symbols.get(gene)):
+            if name:
+                row_of.setdefault(name.lower(), row)
+    if unknown := [gene for gene in wanted if gene.lower() not in row_of]:
+        raise BadDataError(f"{run.path}: no gene {', '.join(unknown)} in this run. Its ids look like {ids[0]}.")
+    rows = list(dict.fromkeys(row_of[gene.lower()] for gene in wanted))
+    limit = min(MOST_GENES, max(_FEWEST_GENES, MOST_TRACKS // len(run.epigenomes)))
+    if len(rows) > limit:
+        raise BadDataError(
+            f"{run.path}: a report of {len(run.epigenomes)} epigenomes holds at most {limit} genes, got {len(rows)}"
+        )
+    scores = np.mean([part["score"].to_numpy() for part in predictions.partition_by("epigenome")], 0)
+    test = np.setdiff1d(np.flatnonzero((first["split"] == "test").to_numpy()), rows)
+    ranked = test[np.argsort(scores[test], kind="stable")]
+    steps = np.linspace(0, len(ranked) - 1, min(limit - len(rows), len(ranked))).round().astype(int)
+    return [*rows, *map(int, ranked[np.unique(steps)])]
+
+
+def describe_genes(
+    run: Run, evidence: Mapping[str, Evidence], data: RunData | None, genes: Sequence[int]
+) -> dict[str, Any] | None:
+    """Return ids, symbols, scores, labels and parts of the chosen genes as JSON values; ``None`` without data."""
+    if not evidence or data is None:
+        return None
+    by_epigenome = run.predictions().partition_by("epigenome", as_dict=True)
+    ids = by_epigenome[(run.epigenomes[0],)]["gene_id"].gather(list(genes)).to_list()
+    symbols = data.symbols()
+    return {
+        "id": ids,
+        "symbol": [symbols.get(gene, "") for gene in ids],
+        "score": [rounded(by_epigenome[(name,)]["score"].gather(list(genes)).to_list()) for name in evidence],
+        "on": [item.labels.tolist() for item in evidence.values()],
+        "part": [SPLIT_NAMES[part] for part in next(iter(evidence.values())).parts],
+    }

@@ -1,0 +1,95 @@
+"""Record every epoch of a run: checkpoints, the log file, and the caller's callback."""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from deepchrome.errors import StorageError
+from deepchrome.train.fitting.cluster import TrainedGroup
+from deepchrome.train.fitting.config import Checkpoint, EpochRecord
+from deepchrome.train.run.weights import write_checkpoint
+
+# Called after every epoch of every model, from the thread that trains it, with the epigenome and the epoch's numbers.
+EpochCallback = Callable[[str, EpochRecord], None]
+
+
+class EpochRecorder:
+    """Write a checkpoint if one is due, append to the log, and call the caller back, after every epoch.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    checkpoint_seconds
+        Minimum time between two checkpoints of one model.
+    log
+        An open file for one JSON object per epoch of every model.
+    on_epoch
+        The caller's callback.
+    """
+
+    def __init__(
+        self, run: Path, checkpoint_seconds: float, log: TextIO | None, on_epoch: EpochCallback | None
+    ) -> None:
+        self._run, self._checkpoint_seconds, self._log, self._on_epoch = run, checkpoint_seconds, log, on_epoch
+        self._log_lock = threading.Lock()
+        self._last_checkpoint: dict[str, float] = {}
+
+    def __call__(self, epigenome: str, record: EpochRecord, checkpoint: Callable[[], Checkpoint]) -> None:
+        """Record an epoch that was trained in this process."""
+        now = time.monotonic()
+        if now - self._last_checkpoint.setdefault(epigenome, now) >= self._checkpoint_seconds:
+            write_checkpoint(self._run, epigenome, checkpoint())
+            self._last_checkpoint[epigenome] = now
+        self._report(epigenome, record)
+
+    def record_group(self, resumed: Mapping[str, Checkpoint], group: TrainedGroup) -> None:
+        """Record all epochs of models that a cluster has trained, except those of the checkpoints they began with."""
+        for model in group.fitted:
+            write_checkpoint(self._run, model.epigenome, group.checkpoints[model.epigenome])
+            n_old = len(resumed[model.epigenome].history) if model.epigenome in resumed else 0
+            for record in model.history[n_old:]:
+                self._report(model.epigenome, record)
+
+    def _report(self, epigenome: str, record: EpochRecord) -> None:
+        if self._log is not None:
+            # JSON has no NaN.
+            values = {key: value if math.isfinite(value) else None for key, value in asdict(record).items()}
+            try:
+                with self._log_lock:
+                    self._log.write(json.dumps({"epigenome": epigenome, **values}) + "\n")
+                    self._log.flush()
+            except OSError as error:
+                raise _unwritable_log(self._log.name, error) from None
+        if self._on_epoch is not None:
+            self._on_epoch(epigenome, record)
+
+
+@contextmanager
+def open_log(path: Path | None, *, append: bool) -> Iterator[TextIO | None]:
+    """Open a log file for writing; yield ``None`` if there is no path.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        log = path.open("a" if append else "w", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable_log(str(path), error) from None
+    with log:
+        yield log
+
+
+def _unwritable_log(name: str, error: OSError) -> StorageError:
+    return StorageError(f"{name}: cannot be written ({error.strerror or error})")

@@ -1,0 +1,229 @@
+"""Train models and leave a finished run directory behind."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.pools import cluster_pool
+from deepchrome.errors import ParameterError, UsageError
+from deepchrome.train.datasets.dataset import Dataset, LoadReport
+from deepchrome.train.datasets.inputs import InputOptions, InputSpec
+from deepchrome.train.datasets.source import DataSource
+from deepchrome.train.fitting.cluster import fit_spread
+from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
+from deepchrome.train.fitting.fit import fit
+from deepchrome.train.models import BASELINES, score_genes
+from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
+from deepchrome.train.run.directory import Run, check_run_directory, finish_run, start_run
+from deepchrome.train.run.protocols import BEST
+from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, open_log
+from deepchrome.train.run.summary import Summary, summarize_model
+from deepchrome.train.run.weights import read_checkpoints, write_model
+
+# On a GPU, checkpoints of all models take longer to write than an epoch takes to train.
+GPU_CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run directory is written, and who trains the models. None of this changes the result.
+
+    Attributes
+    ----------
+    force
+        Replace an existing run.
+    resume
+        Continue an existing run; start a new one if there is none.
+    checkpoint_seconds
+        Minimum time between two checkpoints of one model. Default: 0 on a CPU, so that every epoch
+        writes one, and :data:`GPU_CHECKPOINT_SECONDS` on a GPU.
+    log
+        A file to write one JSON object to for every epoch of every model.
+    scheduler
+        Address of a running Dask scheduler whose workers train the models; see
+        :func:`~deepchrome.train.fitting.cluster.fit_spread`. Checkpoints and epochs of a model are
+        then recorded when the model is finished.
+    """
+
+    force: bool = False
+    resume: bool = False
+    checkpoint_seconds: float | None = None
+    log: Path | None = None
+    scheduler: str | None = None
+
+
+def train_models(
+    source: DataSource,
+    out: str | Path,
+    *,
+    epigenomes: Sequence[str] | None = None,
+    inputs: InputOptions = BEST.inputs,
+    config: FitConfig = BEST.fit,
+    placement: Placement | None = None,
+    options: RunOptions | None = None,
+    on_loaded: Callable[[Sequence[Dataset], LoadReport], None] | None = None,
+    on_epoch: EpochCallback | None = None,
+) -> list[Summary]:
+    """Train one model per epigenome, and leave a run directory behind.
+
+    Parameters
+    ----------
+    source
+        Where the data are, and how labels and split are made.
+    out
+        The run directory.
+    epigenomes
+        Names of the epigenomes to train on. Default: all.
+    inputs
+        How counts become model inputs.
+    config
+        The model and its training.
+    placement
+        The device and the number of threads.
+    options
+        How the run directory is written, including ``force`` and ``resume``.
+    on_loaded
+        Called once with the data sets and the facts about them, before training starts.
+    on_epoch
+        Called after every epoch of every model, from the thread that trains it, with the epigenome
+        and the epoch's numbers.
+
+    Returns
+    -------
+    list of Summary
+        One row per epigenome, in order. A model that diverged in its first epoch has a note
+        instead of numbers.
+
+    Raises
+    ------
+    MissingInputError
+        The data do not exist.
+    BadDataError
+        The data are damaged or do not suffice for training; see also
+        :func:`~deepchrome.train.fitting.fit.fit`.
+    UsageError
+        The directory holds another run or other files; the run to resume has other settings or data;
+        or options contradict each other.
+    StorageError
+        A file cannot be read or written, another process writes to the directory, or the cluster is lost.
+    """
+    out, options = Path(out), options or RunOptions()
+    check_run_directory(out, force=options.force, resume=options.resume)
+    datasets, report = source.load(inputs, epigenomes)
+    if on_loaded is not None:
+        on_loaded(datasets, report)
+    return train_datasets(
+        datasets, report.inputs, out, config, placement, source=source, options=options, on_epoch=on_epoch
+    )
+
+
+def train_datasets(
+    datasets: Sequence[Dataset],
+    inputs: InputSpec,
+    out: Path,
+    config: FitConfig,
+    placement: Placement | None = None,
+    *,
+    source: DataSource | None = None,
+    options: RunOptions | None = None,
+    on_epoch: EpochCallback | None = None,
+) -> list[Summary]:
+    """Train one model per data set in memory, and leave a run directory behind.
+
+    Parameters
+    ----------
+    datasets, inputs
+        The data, and the description of their inputs.
+    source
+        Where the data came from, for config.json.
+    out, config, placement, options, on_epoch
+        See :func:`train_models`, also for what is returned and raised.
+    """
+    options, requested = options or RunOptions(), placement or Placement()
+    if options.scheduler and config.model in BASELINES:
+        raise ParameterError("scheduler", f"is for networks, but {config.model} trains in seconds on one machine")
+    # On a cluster, models are trained on its devices, and only scored here.
+    placement = Placement("cpu", requested.threads) if options.scheduler else requested
+    check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
+    device = placement.resolve()
+    made_with = {**software_versions(), "device": device.type, "threads": placement.usable_threads()}
+    if options.scheduler:
+        made_with |= {"device": f"{requested.device}, on a cluster", "threads": 1}
+    if device.type == "cuda":
+        made_with["gpu"] = torch.cuda.get_device_name(device)
+    run = RunConfig(config, inputs, source, describe_datasets(datasets), made_with)
+    if options.log is not None and options.log.exists() and not (options.force or options.resume):
+        raise UsageError(f"{options.log}: file exists", remedy="append_or_force")
+
+    with start_run(out, run, force=options.force, resume=options.resume):
+        if (out / "summary.tsv").is_file():
+            return Run(out).summary()
+        if config.model in BASELINES:
+            fitted = _fit_baselines(datasets, config, placement.usable_threads())
+        else:
+            fitted = _fit_networks(datasets, out, run, requested, device, options, on_epoch)
+        for model in fitted:
+            if model.weights:
+                write_model(out, run, model)
+        scores = [
+            score_genes(config.model, model.weights, data.x, device) if model.weights else None
+            for data, model in zip(datasets, fitted, strict=True)
+        ]
+        summary = [summarize_model(*row) for row in zip(datasets, fitted, scores, strict=True)]
+        finish_run(out, _predictions(datasets, scores), fitted, summary)
+    return summary
+
+
+def _fit_networks(
+    datasets: Sequence[Dataset],
+    out: Path,
+    run: RunConfig,
+    placement: Placement,
+    device: torch.device,
+    options: RunOptions,
+    on_epoch: EpochCallback | None,
+) -> list[FittedModel]:
+    """Train networks, from their checkpoints if there are any, on a cluster or on this machine."""
+    seconds = options.checkpoint_seconds
+    if seconds is None:
+        seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
+    with open_log(options.log, append=options.resume) as log:
+        recorder = EpochRecorder(out, seconds, log, on_epoch)
+        resumed = read_checkpoints(out, run)
+        if not options.scheduler:
+            return fit(datasets, run.fit, placement, resume=resumed, on_epoch=recorder)
+        on_group = partial(recorder.record_group, resumed)
+        with cluster_pool(options.scheduler) as pool:
+            return fit_spread(pool, datasets, run.fit, placement, resume=resumed, on_group=on_group)
+
+
+def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[FittedModel]:
+    """Train baselines, one per thread at a time."""
+    from deepchrome.train.models.baselines import fit_baseline
+
+    def fit_one(data: Dataset) -> FittedModel:
+        arrays = fit_baseline(config.model, data, config.seed)
+        return FittedModel(data.epigenome, (), None, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(fit_one, datasets))
+
+
+def _predictions(datasets: Sequence[Dataset], scores: Sequence[NDArray[np.float64] | None]) -> pl.DataFrame:
+    """Return the table for predictions.parquet: one row per gene of every epigenome that has a model."""
+    types = {"epigenome": pl.String, "gene_id": pl.String, "split": pl.String, "label": pl.UInt8, "score": pl.Float64}
+    tables = [pl.DataFrame(schema=types)]
+    for data, gene_scores in zip(datasets, scores, strict=True):
+        if gene_scores is not None:
+            split = np.array(SPLIT_NAMES)[data.split]
+            columns = ([data.epigenome] * len(gene_scores), data.gene_id, split, data.y, gene_scores)
+            tables.append(pl.DataFrame(dict(zip(types, columns, strict=True)), schema=types))
+    return pl.concat(tables)
