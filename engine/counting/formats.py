@@ -97,8 +97,8 @@ class Counter(ABC):
         self.difference = np.zeros((len(index.starts), n_bins + 1), np.int32)
         self._folded: Counts | None = None
         self._reads_since_fold = 0
-        self.tally = np.zeros(kernels.N_TALLY, np.int64)
-        self.tally[kernels.MIN_LENGTH] = kernels.FAR
+        self.tally = np.zeros(len(kernels.Tally), np.int64)
+        self.tally[kernels.Tally.MIN_LENGTH] = kernels.FAR
         self.sites = np.empty((0, 3), np.int64)
         self.reads_on = np.zeros(0, np.int64)
         self.identities: list[int] = []
@@ -115,13 +115,13 @@ class Counter(ABC):
 
     def count(self, buffer: Bytes, begin: int, end: int) -> int:
         """Count whole lines or records; return how many there were."""
-        before = int(self.tally[kernels.LINES])
+        before = int(self.tally[kernels.Tally.LINES])
         try:
             self._count(buffer, begin, end)
         except BadPieceError as error:
-            error.before = int(self.tally[kernels.LINES]) - before
+            error.before = int(self.tally[kernels.Tally.LINES]) - before
             raise
-        done = int(self.tally[kernels.LINES]) - before
+        done = int(self.tally[kernels.Tally.LINES]) - before
         self._reads_since_fold += done
         if self._reads_since_fold > READS_PER_FOLD:
             if self._folded is None:
@@ -212,7 +212,7 @@ class _TextCounter(Counter):
         self._text = text
         self._blob = np.zeros(1 << 10, np.uint8)
         self._blob_end = 0
-        self._names = np.zeros((1 << 8, kernels.N_NAME_COLUMNS), np.uint64)
+        self._names = np.zeros((1 << 8, 5), np.uint64)
         self._spans: list[tuple[int, int]] = []
         for name in target.sequences.names[: target.sequences.n_known]:
             self._enter(name)
@@ -229,7 +229,7 @@ class _TextCounter(Counter):
         self._blob_end += len(name)
         self._spans.append((place, len(name)))
         if 2 * len(self._spans) > len(self._names):
-            self._names = np.zeros((2 * len(self._names), kernels.N_NAME_COLUMNS), np.uint64)
+            self._names = np.zeros((2 * len(self._names), 5), np.uint64)
             for i, (at, length) in enumerate(self._spans):
                 kernels.add_name(kernels.NameTable(self._names, self._blob), at, length, i)
         else:
@@ -250,7 +250,7 @@ class _TextCounter(Counter):
             )
             if status == kernels.Status.DONE:
                 return
-            begin = int(self.tally[kernels.CURSOR])
+            begin = int(self.tally[kernels.Tally.CURSOR])
             line = _line_at(buffer, begin, end)
             if status != kernels.Status.NEW_NAME:
                 raise BadPieceError(0, "line", _describe(status, line, self._text.columns))

@@ -1,36 +1,48 @@
-"""The inner loops: parse reads from a buffer of bytes, and count them in bins.
+"""The inner loops of counting: parse reads from a buffer of bytes, and count them in bins.
 
-Everything that runs once per read is in here, compiled by numba. ``text`` parses lines of BED and ``bam`` records of
-BAM, up to 1,024 reads at a time; ``counting`` adds them to the windows that they overlap. ``layout`` describes the
-arrays that the kernels share with their callers.
+All code that runs once per read is in this package, compiled by numba. ``text`` parses lines of BED and ``bam`` parses
+records of BAM. Both collect reads in batches, which ``counting`` adds to the windows that the reads overlap.
+``layout`` describes the arrays that the kernels share with their callers.
 
-A buffer may be read 64 bytes before ``begin`` and 64 bytes after ``end``.
+Kernels may read 64 bytes before ``begin`` and 64 bytes after ``end`` of a buffer.
 """
 
 from deepchrome.engine.kernels.bam import count_bam, whole_records
 from deepchrome.engine.kernels.counting import fold
 from deepchrome.engine.kernels.layout import (
-    CURSOR,
     FAR,
-    FILTERED,
-    IN_WINDOWS,
-    LINES,
-    MAX_LENGTH,
     MAX_LINE_BYTES,
-    MIN_LENGTH,
     MINUS,
-    N_NAME_COLUMNS,
-    N_TALLY,
-    PAST_END,
     PLUS,
-    SUM_LENGTH,
     TILE_BITS,
     NameTable,
+    Tally,
     Totals,
     WindowTable,
 )
 from deepchrome.engine.kernels.lines import count_columns, last_newline
+from deepchrome.engine.kernels.loading import warm_up
 from deepchrome.engine.kernels.names import add_name
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.text import count_text
-from deepchrome.engine.kernels.warm_up import warm_up
+
+__all__ = [
+    "FAR",
+    "MAX_LINE_BYTES",
+    "MINUS",
+    "PLUS",
+    "TILE_BITS",
+    "NameTable",
+    "Status",
+    "Tally",
+    "Totals",
+    "WindowTable",
+    "add_name",
+    "count_bam",
+    "count_columns",
+    "count_text",
+    "fold",
+    "last_newline",
+    "warm_up",
+    "whole_records",
+]

@@ -7,25 +7,18 @@ from deepchrome.engine.kernels.jit import entry_point, inlined
 from deepchrome.engine.kernels.layout import (
     BATCH_COLUMNS,
     BATCH_READS,
-    CURSOR,
     END,
     FAR,
-    FILTERED,
-    IN_WINDOWS,
-    LINES,
-    MAX_LENGTH,
-    MIN_LENGTH,
     MINUS,
-    PAST_END,
     PLUS,
     SIZE,
     START,
     STRAND,
-    SUM_LENGTH,
     TILE,
     TILE_BITS,
     TILE_FIRST,
     TILE_LAST,
+    Tally,
 )
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import address_of, load8, load32
@@ -77,7 +70,7 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
     at, status = np.int64(begin), Status.DONE
     while at < end:
         if n == BATCH_READS:
-            tally[IN_WINDOWS] += add_reads(batch, n, windows, difference)
+            tally[Tally.IN_WINDOWS] += add_reads(batch, n, windows, difference)
             n = np.uint64(0)
         record_end = at + 4 + load32(text, at)
         reference, start = load32(text, at + 4), load32(text, at + 8)
@@ -89,20 +82,20 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
         if reference < -1 or reference >= len(sites) or start < -1 or is_too_long:
             status = Status.BAD_RECORD
             break
-        tally[LINES] += 1
+        tally[Tally.LINES] += 1
         at = record_end
         if reference < 0 or flags & excluded_flags or mapq < min_mapq:
-            tally[FILTERED] += 1
+            tally[Tally.FILTERED] += 1
             continue
         # A read that is placed but not aligned counts at one position, as in multicov.
         is_aligned = not flags & _UNMAPPED and n_operations > 0
         span = _reference_span(text, cigar, n_operations) if is_aligned else np.int64(1)
         stop = start + span
         reads_on[reference] += 1
-        tally[MIN_LENGTH] = min(tally[MIN_LENGTH], span)
-        tally[MAX_LENGTH] = max(tally[MAX_LENGTH], span)
-        tally[SUM_LENGTH] += span
-        tally[PAST_END] += stop > sites[reference, SIZE]
+        tally[Tally.MIN_LENGTH] = min(tally[Tally.MIN_LENGTH], span)
+        tally[Tally.MAX_LENGTH] = max(tally[Tally.MAX_LENGTH], span)
+        tally[Tally.SUM_LENGTH] += span
+        tally[Tally.PAST_END] += stop > sites[reference, SIZE]
         if span > 0 and stop > 0:
             tile = min(max(start, 0) >> TILE_BITS, sites[reference, TILE_LAST])
             batch[TILE, n] = sites[reference, TILE_FIRST] + tile
@@ -110,8 +103,8 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
             batch[END, n] = min(stop, FAR - 1)
             batch[STRAND, n] = (MINUS if flags & _REVERSE else PLUS) if stranded else 0
             n += np.uint64(1)
-    tally[IN_WINDOWS] += add_reads(batch, n, windows, difference)
-    tally[CURSOR] = at
+    tally[Tally.IN_WINDOWS] += add_reads(batch, n, windows, difference)
+    tally[Tally.CURSOR] = at
     return status
 
 

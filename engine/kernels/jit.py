@@ -1,7 +1,6 @@
 """The decorators of the kernels: compile with numba, and keep the machine code on disk."""
 
 import hashlib
-import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -15,39 +14,40 @@ Function = Callable[..., Any]
 
 
 def entry_point(function: Function) -> Function:
-    """Compile a kernel that Python calls: it releases the GIL, and its machine code is cached.
+    """Compile a kernel that Python calls. It releases the GIL, and its machine code is cached on disk.
 
-    numba recompiles a cached function when the file of that function changes, but not when a function that it
-    calls has changed in another file. The name of the cache file contains the function's ``__qualname__``, so the
-    digest of all kernel sources goes in there: after any edit, and after any upgrade, numba looks for another file.
+    numba compiles a cached function anew if the file of that function has changed, but not if a function that it
+    calls has changed in another file. The name of a cache file contains the ``__qualname__`` of its function. So a
+    digest of all kernels goes in there: after any edit or upgrade, numba looks for another file.
 
-    If no directory for the cache can be written to, the function is compiled anew in each process.
+    If there is no directory to write a cache to, each process compiles the function anew.
     """
-    function.__qualname__ += f"_{_digest(Path(inspect.getfile(function)))}"
+    function.__qualname__ += f"_{_digest(Path(function.__code__.co_filename))}"
     try:
         return cast(Function, njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # numba found no directory for the cache  # guard: no-cache-directory
+    except RuntimeError:  # there is no directory for the cache  # guard: no-cache-directory
         return cast(Function, njit(nogil=True)(function))
 
 
 def helper(function: Function) -> Function:
-    """Compile a function that only kernels call. Its machine code is part of theirs, so it has no cache of its own."""
+    """Compile a function that only kernels call. Its machine code becomes part of theirs and has no cache file."""
     return cast(Function, njit(nogil=True)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile a function that only kernels call, and inline every call.
 
-    For code that runs once or more per read: LLVM would not inline all of it, and a call passes every field of
-    every tuple through memory.
+    This is for code that runs for each read: LLVM does not inline long functions by itself, and a call would pass
+    every field of every tuple through memory.
     """
     return cast(Function, njit(nogil=True, forceinline=True)(function))
 
 
 @lru_cache
-def _digest(path: Path) -> str:
-    """Return a digest of all kernel sources, the source at ``path``, and the versions of the compiler."""
+def _digest(file: Path) -> str:
+    """Return a digest of the sources of all kernels, of ``file``, and of the versions of numba and LLVM."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    for source in sorted({*Path(__file__).parent.glob("*.py"), path}):
-        digest.update(b"\0" + source.name.encode() + b"\0" + source.read_bytes())
+    for source in sorted({*Path(__file__).parent.glob("*.py"), file}):
+        if source.exists():  # not in a sourceless installation, for which numba keeps no cache
+            digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

@@ -71,8 +71,9 @@ class Shape(NamedTuple):
 
 @inlined
 def start_table(table):
-    """Set up an empty table: new shapes are WHOLE until a line shows that this does not pay."""
+    """Set up an empty table and return it. New shapes are WHOLE until the lines turn out to end differently."""
     store64(table, _KIND_NOW, WHOLE)
+    return table
 
 
 @inlined

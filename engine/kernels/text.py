@@ -1,11 +1,12 @@
 """Parse and count lines of BED.
 
-Most lines have the shape of the line before, so no position in them depends on their bytes. One subtraction and one
-comparison of 64 bytes each check such a line from end to end. Eight lines are checked, and their numbers read, at
-once. Lines of another shape get theirs from a table; lines without a pattern go to ``parse_line_slow``.
+Most lines have the shape of the line before, so no position in a line depends on the bytes of the line itself. One
+subtraction and one comparison of 64 bytes check such a line from end to end. Eight lines are checked, and their
+numbers read, at the same time. A line of another shape looks its shape up in a table or adds it. A line without a
+pattern goes to ``parse_line_slow``.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,24 +16,18 @@ from deepchrome.engine.kernels.jit import entry_point, helper, inlined
 from deepchrome.engine.kernels.layout import (
     BATCH_COLUMNS,
     BATCH_READS,
-    CURSOR,
     END,
     FAR,
-    IN_WINDOWS,
-    LINES,
-    MAX_LENGTH,
     MAX_POSITION,
-    MIN_LENGTH,
     MINUS,
-    PAST_END,
     SIZE,
     START,
     STRAND,
-    SUM_LENGTH,
     TILE,
     TILE_BITS,
     TILE_FIRST,
     TILE_LAST,
+    Tally,
 )
 from deepchrome.engine.kernels.lines import MINUS_SIGN, Lines, end_of_line, has_columns, parse_line_slow, strand_of
 from deepchrome.engine.kernels.names import find_id, open_names
@@ -56,11 +51,11 @@ from deepchrome.engine.kernels.vectors import (
     sum_of,
 )
 
-_ONE, _EIGHT, _BYTE = np.uint64(1), np.uint64(8), np.uint64(255)
+_ONE = np.uint64(1)
 
 
 class Site(NamedTuple):
-    """One row of ``sites``: where the tiles of a sequence are."""
+    """One row of ``sites``: where the tiles of a sequence are, and its length in bp."""
 
     tile_first: int
     tile_last: int
@@ -68,84 +63,97 @@ class Site(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A part of a sequence, in bp, without windows."""
+    """An interval of a sequence that no window overlaps, in bp."""
 
     begin: int
     end: int
 
 
-class Seen(NamedTuple):
-    """Figures of the reads parsed so far; lengths in bp."""
+class Batch(NamedTuple):
+    """The reads to be counted next."""
+
+    rows: Any
+    """Address of the array."""
+    n: int
+    """Number of reads in it."""
+
+
+class Summary(NamedTuple):
+    """Summary of the lines parsed so far; lengths are in bp."""
 
     lines: int
     past_end: int
-    shortest: int
-    longest: int
-    total: int
+    min_length: int
+    max_length: int
+    sum_length: int
 
 
 @entry_point
 def count_text(buffer, begin, end, columns, names, sites, windows, stranded, totals):
-    """Count the reads of whole BED lines.
+    """Count the reads of whole lines of BED.
 
     Parameters
     ----------
-    buffer, begin, end
-        uint8 bytes; the lines are in [begin, end), and the last one ends with a newline. The kernel also reads, and
-        ignores, up to 64 bytes on either side.
+    buffer
+        uint8 (bytes,).
+    begin, end
+        The lines are in [begin, end), and the last one ends with a newline. The kernel may read 64 bytes before and
+        after them.
     columns
         The number of fields that every line must have, 3 or more.
     names
-        ``NameTable`` of the sequences known so far.
+        The :class:`~deepchrome.engine.kernels.layout.NameTable` of the sequences known so far.
     sites
-        int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence in ``names``.
+        int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence, by its id in ``names``.
     windows
-        ``WindowTable``.
+        A :class:`~deepchrome.engine.kernels.layout.WindowTable`.
     stranded
-        Whether strands matter; then every line must have six fields or more.
+        Whether strands matter. If they do, ``columns`` must be 6 or more.
     totals
-        ``Totals`` to add to. CURSOR is where the call stopped, LINES counts the lines before it.
+        The :class:`~deepchrome.engine.kernels.layout.Totals` to add to. CURSOR is where this call stopped; LINES
+        counts the lines before it.
 
     Returns
     -------
     Status
-        DONE; NEW_NAME if the name at CURSOR is not in ``names``; BAD_ if the line at CURSOR is wrong.
+        DONE; NEW_NAME if the name at CURSOR is not in ``names``; or what is wrong with the line at CURSOR.
     """
-    # Arrays in a tuple would cost counting of references in the loop.
-    known = open_names(names)
-    tiles, starts = windows.tiles, windows.starts
+    # Take all arrays out of their tuples here: in the loop it would cost two atomic operations each time.
+    known, tiles, starts = open_names(names), windows.tiles, windows.starts
     difference, reads_on, tally = totals
     width = np.int64((difference.shape[1] - 1) * windows.bin_size)
     lines = Lines(address_of(buffer), end, columns, stranded)
-    batch, n = np.zeros((4, BATCH_COLUMNS), np.int32), np.uint64(0)
-    rows = address_of(batch)
+    reads = np.zeros((4, BATCH_COLUMNS), np.int32)
+    batch = Batch(address_of(reads), np.uint64(0))
     shapes = np.zeros(TABLE_BYTES, np.uint8)
-    table = address_of(shapes)
-    start_table(table)
-    # The shape of the line before; most lines have the same.
+    table = start_table(address_of(shapes))
+    summary = Summary(
+        np.int64(0), np.int64(0), tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH], tally[Tally.SUM_LENGTH]
+    )
+    # Sequence and shape of the line before, and the gap that its read is in.
+    sequence, site, gap = np.int64(-1), Site(np.int64(0), np.int64(0), np.int64(0)), Gap(np.uint64(FAR), np.uint64(0))
     shape = read_shape(table, np.int64(0))
-    site = Site(np.int64(0), np.int64(0), np.int64(0))
-    gap = Gap(np.uint64(FAR), np.uint64(0))
-    seen = Seen(np.int64(0), np.int64(0), tally[MIN_LENGTH], tally[MAX_LENGTH], tally[SUM_LENGTH])
-    at, status = np.int64(begin), Status.DONE
-    n_alike, tried, sequence = np.int64(0), np.int64(-1), np.int64(-1)
+    n_alike, looked_up, status, at = np.int64(0), np.int64(-1), Status.DONE, np.int64(begin)
     while at < end:
-        if n >= BATCH_READS:
-            tally[IN_WINDOWS] += add_reads(batch, n, windows, difference)
-            n = np.uint64(0)
+        if batch.n >= BATCH_READS:
+            tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
+            batch = Batch(batch.rows, np.uint64(0))
         if n_alike == 8 and shape.kind == WHOLE:
-            n_lines, n, gap, seen = _parse_eights(lines, at, shape, site, gap, tiles, starts, width, rows, n, seen)
-            at += n_lines * shape.step
+            n_lines, batch, gap, summary = _parse_eights(
+                lines, at, shape, site, gap, tiles, starts, width, batch, summary
+            )
             reads_on[sequence] += n_lines
-            if n >= BATCH_READS:
+            at += n_lines * shape.step
+            if batch.n >= BATCH_READS:
                 continue
-        at, n, n_alike, seen = _parse_up_to_eight(lines, at, shape, site, rows, n, seen)
+        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, site, batch, summary)
         if n_alike:
             reads_on[sequence] += n_alike
         if n_alike == 8 or at >= end:
             continue
-        if at != tried:
-            tried = at
+        # This line does not match. If it has another shape, go on with that one.
+        if at != looked_up:
+            looked_up = at
             place, status = place_of_shape(lines.text, at), Status.DONE
             if not has_shape(lines.text, at, table, place):
                 status = learn_shape(lines, at, known, shape.separators, table, place)
@@ -154,38 +162,38 @@ def count_text(buffer, begin, end, columns, names, sites, windows, stranded, tot
             if status == Status.DONE:
                 shape = read_shape(table, place)
                 if shape.sequence != sequence:
-                    sequence = shape.sequence
-                    site = _read_site(sites, sequence)
+                    sequence, site = shape.sequence, _read_site(sites, shape.sequence)
                     gap = Gap(np.uint64(FAR), np.uint64(0))
                 continue
-        # Headers, blanks, reads of no length, unusual numbers, and everything that is wrong.
-        status, at, n, seen = _parse_other(lines, at, known, sites, reads_on, rows, n, seen)
+        # It has no pattern, or its read is unusual or wrong.
+        status, at, batch, summary = _parse_other(lines, at, known, sites, reads_on, batch, summary)
         if status != Status.DONE:
             break
-    tally[IN_WINDOWS] += add_reads(batch, n, windows, difference)
-    tally[LINES] += seen.lines
-    tally[PAST_END] += seen.past_end
-    tally[MIN_LENGTH], tally[MAX_LENGTH], tally[SUM_LENGTH] = seen.shortest, seen.longest, seen.total
-    tally[CURSOR] = at
+    tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
+    tally[Tally.LINES] += summary.lines
+    tally[Tally.PAST_END] += summary.past_end
+    tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH] = summary.min_length, summary.max_length
+    tally[Tally.SUM_LENGTH] = summary.sum_length
+    tally[Tally.CURSOR] = at
     return status
 
 
 @helper
-def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, rows, n, seen):
-    """Parse eight lines at once, again and again, while all eight have one shape and are reads without a flaw.
+def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summary):
+    """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
-    No number is stored before all eight lines are known to be good, so nothing has to be taken back.
+    Numbers are stored only after all eight lines are checked, so nothing must be undone. This is not inlined: on its
+    own, it keeps all its vectors in registers.
 
     Returns
     -------
     tuple
-        The position of the first line that was not parsed; the number of reads in the batch; the gap of the last
-        read; the lengths.
+        The number of lines parsed, the batch, the gap that the last read is in, and the summary.
     """
-    text, step = lines.text, shape.step
-    shortest, longest, total = eight_of(FAR), eight_of(0), eight_of(0)
+    text, step, n = lines.text, shape.step, batch.n
+    min_length, max_length, sum_length = eight_of(FAR), eight_of(0), eight_of(0)
     end_limit = np.uint64(min(site.size, MAX_POSITION) + 1)
-    first_tile, last_tile = np.uint64(site.tile_first), np.uint64(site.tile_last)
+    tile_first, tile_last = np.uint64(site.tile_first), np.uint64(site.tile_last)
     gap_begin, gap_end = gap
     n_lines = np.int64(0)
     while at + 8 * step <= lines.end and n < BATCH_READS:
@@ -195,37 +203,39 @@ def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, rows, n, se
         ends = parse_eight_digits(load_eight(text, at + shape.end_at, step), shape.end_mask) + shape.end_top
         if not (all_less(begins, ends) and all_less(ends, end_limit)):
             break
-        spans = ends - begins
-        shortest, longest, total = smaller(shortest, spans), larger(longest, spans), total + spans
-        # Reads that lie in one gap between windows are left out.
+        lengths = ends - begins
+        min_length, max_length = smaller(min_length, lengths), larger(max_length, lengths)
+        sum_length = sum_length + lengths
+        # Eight reads in the gap of the read before overlap no window.
         if not (all_less(gap_begin, begins + _ONE) and all_less(ends, gap_end + _ONE)):
-            places = smaller(begins >> np.uint64(TILE_BITS), last_tile) + first_tile
-            put_eight(rows, TILE, n, places)
-            put_eight(rows, START, n, begins)
-            put_eight(rows, END, n, ends)
+            read_tiles = smaller(begins >> np.uint64(TILE_BITS), tile_last) + tile_first
+            put_eight(batch.rows, TILE, n, read_tiles)
+            put_eight(batch.rows, START, n, begins)
+            put_eight(batch.rows, END, n, ends)
             if lines.stranded:
-                signs = load_eight(text, at + shape.strand_at, step) & _BYTE
+                signs = load_eight(text, at + shape.strand_at, step) & np.uint64(255)
                 is_plus = smaller(signs ^ np.uint64(MINUS_SIGN), _ONE)
-                put_eight(rows, STRAND, n, eight_of(MINUS) - is_plus)
-            n += _EIGHT
-            gap_begin = np.uint64(last_of(begins))
-            gap_end = np.uint64(_end_of_gap(last_of(begins), tiles[np.uint64(last_of(places))], starts, width))
+                put_eight(batch.rows, STRAND, n, eight_of(MINUS) - is_plus)
+            n += np.uint64(8)
+            last_begin = last_of(begins)
+            gap_begin = np.uint64(last_begin)
+            gap_end = np.uint64(_end_of_gap(last_begin, tiles[np.uint64(last_of(read_tiles))], starts, width))
         n_lines, at = n_lines + 8, at + 8 * step
-    seen = Seen(
-        seen.lines + n_lines,
-        seen.past_end,
-        min(seen.shortest, smallest(shortest)),
-        max(seen.longest, largest(longest)),
-        seen.total + sum_of(total),
+    summary = Summary(
+        summary.lines + n_lines,
+        summary.past_end,
+        min(summary.min_length, smallest(min_length)),
+        max(summary.max_length, largest(max_length)),
+        summary.sum_length + sum_of(sum_length),
     )
-    return n_lines, n, Gap(gap_begin, gap_end), seen
+    return n_lines, Batch(batch.rows, n), Gap(gap_begin, gap_end), summary
 
 
 @inlined
 def _end_of_gap(start, window, starts, width):
-    """Return the end of the gap between windows that ``start`` is in, 0 or more; ``start`` or less if it is in none.
+    """Return the end of the gap that ``start`` is in; ``start`` or less, but not below 0, if it is in a window.
 
-    No window overlaps [start, end of the gap). ``tile`` is that of ``start``.
+    ``window`` is the first one that can overlap the tile of ``start``.
     """
     window = np.uint64(window)
     while np.int64(starts[window]) + width <= start:
@@ -234,17 +244,16 @@ def _end_of_gap(start, window, starts, width):
 
 
 @inlined
-def _parse_up_to_eight(lines, at, shape, site, rows, n, seen):
-    """Parse up to eight lines, one by one, while they have one shape and are reads without a flaw.
+def _parse_up_to_eight(lines, at, shape, site, batch, summary):
+    """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
 
     Returns
     -------
     tuple
-        The position of the first line that was not parsed; the number of reads in the batch; the number of lines
-        parsed; the lengths.
+        The number of lines parsed, the position of the next line, the batch, and the summary.
     """
     text, step = lines.text, shape.step
-    _, past_end, shortest, longest, total = seen
+    _, past_end, min_length, max_length, sum_length = summary
     n_lines = np.int64(0)
     while n_lines < 8 and at < lines.end and shape.kind != FREE:
         if not matches(text, at, shape.table, shape.place):
@@ -258,52 +267,58 @@ def _parse_up_to_eight(lines, at, shape, site, rows, n, seen):
         end = np.int64(parse_eight_digits(load64(text, at + shape.end_at), shape.end_mask) + shape.end_top)
         if (end <= start) | (end > MAX_POSITION):
             break
-        span = end - start
-        shortest, longest, total = min(shortest, span), max(longest, span), total + span
+        length = end - start
+        min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
         past_end += end > site.size
-        put(rows, TILE, n, site.tile_first + min(start >> TILE_BITS, site.tile_last))
-        put(rows, START, n, start)
-        put(rows, END, n, end)
-        if lines.stranded:
-            put(rows, STRAND, n, strand_of(text, at))
-        n, n_lines, at = n + _ONE, n_lines + 1, at + step
-    return at, n, n_lines, Seen(seen.lines + n_lines, past_end, shortest, longest, total)
+        batch = _put_read(lines, at, site, start, end, batch)
+        n_lines, at = n_lines + 1, at + step
+    return n_lines, at, batch, Summary(summary.lines + n_lines, past_end, min_length, max_length, sum_length)
 
 
 @inlined
-def _parse_other(lines, at, names, sites, reads_on, rows, n, seen):
+def _parse_other(lines, at, names, sites, reads_on, batch, summary):
     """Parse one line of any form.
 
     Returns
     -------
     tuple
-        DONE, NEW_NAME or BAD_; the position of the next line, or of this one unless DONE; the number of reads in the
-        batch; the lengths.
+        DONE, NEW_NAME or what is wrong with the line; the position of the next line, or of this one if it is not
+        DONE; the batch; and the summary.
     """
     newline, _ = end_of_line(lines.text, at)
+    n_lines, past_end, min_length, max_length, sum_length = summary
     status, name_length, start, end = parse_line_slow(lines, at, newline)
     if status == Status.NO_READ:
-        return Status.DONE, newline + 1, n, Seen(seen.lines+1, seen.past_end, seen.shortest, seen.longest, seen.total)
+        summary = Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
+        return Status.DONE, newline + 1, batch, summary
     if status != Status.DONE:
-        return status, at, n, seen
+        return status, at, batch, summary
     sequence = find_id(lines.text, at, name_length, names)
     if sequence < 0:
-        return Status.NEW_NAME, at, n, seen
-    site = _read_site(sites, sequence)
-    span = end - start
-    past_end = seen.past_end + (end > site.size)
+        return Status.NEW_NAME, at, batch, summary
+    site, length = _read_site(sites, sequence), end - start
     reads_on[sequence] += 1
-    if span == 0:  # bedtools counts a read of no length in both bins at its position
+    past_end += end > site.size
+    if length == 0:  # bedtools extends a read of no length by 1 bp on either side
         start, end = start - 1, end + 1
+    batch = _put_read(lines, at, site, start, end, batch)
+    min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
+    return Status.DONE, newline + 1, batch, Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
+
+
+@inlined
+def _put_read(lines, at, site, start, end, batch):
+    """Add the read of the line at ``at`` to a batch, and return the batch."""
+    rows, n = batch
     put(rows, TILE, n, site.tile_first + min(max(start, 0) >> TILE_BITS, site.tile_last))
     put(rows, START, n, start)
     put(rows, END, n, end)
     if lines.stranded:
         put(rows, STRAND, n, strand_of(lines.text, at))
-    seen = Seen(seen.lines + 1, past_end, min(seen.shortest, span), max(seen.longest, span), seen.total + span)
-    return Status.DONE, newline + 1, n + _ONE, seen
+    return Batch(rows, n + _ONE)
 
 
 @inlined
 def _read_site(sites, sequence):
+    """Return one row of ``sites``."""
     return Site(sites[sequence, TILE_FIRST], sites[sequence, TILE_LAST], sites[sequence, SIZE])

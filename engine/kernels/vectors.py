@@ -32,6 +32,7 @@ from deepchrome.engine.kernels.llvm import (
     elementwise,
     load,
     lowers,
+    pointer,
     reduction,
     store,
 )
@@ -90,6 +91,19 @@ def load64(buffer: Any, i: int) -> np.uint64:
 @lowers(load64, MASK(ADDRESS, INDEX))
 def _(builder: Any, buffer: Any, i: Any) -> Any:
     return load(builder, buffer, i, INT64)
+
+
+def prefetch(buffer: Any, i: int) -> None:
+    """Start to load the cache line of byte ``i``, which need not exist."""
+
+
+@lowers(prefetch, NONE(ADDRESS, INDEX))
+def _(builder: Any, buffer: Any, i: Any) -> None:
+    byte = pointer(builder, buffer, i, INT8)
+    kind = ir.FunctionType(ir.VoidType(), [byte.type, INT32, INT32, INT32])
+    intrinsic = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], kind)
+    for_reading, in_all_caches, data = constant(INT32, 0), constant(INT32, 3), constant(INT32, 1)
+    builder.call(intrinsic, [byte, for_reading, in_all_caches, data])
 
 
 def load_eight(buffer: Any, i: int, step: int) -> Any:

@@ -1,10 +1,10 @@
-"""Load all kernels."""
+"""Load all kernels at once."""
 
 import numpy as np
 
 from deepchrome.engine.kernels.bam import count_bam, whole_records
 from deepchrome.engine.kernels.counting import fold
-from deepchrome.engine.kernels.layout import FAR, N_NAME_COLUMNS, N_TALLY, NameTable, Totals, WindowTable
+from deepchrome.engine.kernels.layout import FAR, NameTable, Totals, WindowTable
 from deepchrome.engine.kernels.lines import count_columns, last_newline
 from deepchrome.engine.kernels.names import add_name
 from deepchrome.engine.kernels.text import count_text
@@ -16,11 +16,12 @@ def warm_up() -> None:
     text = np.zeros(192, np.uint8)
     begin, end = 64, 64 + len(line)
     text[begin:end] = np.frombuffer(line, np.uint8)
-    names = NameTable(np.zeros((2, N_NAME_COLUMNS), np.uint64), np.frombuffer(line.ljust(16), np.uint8).copy())
+    names = NameTable.empty(2, 16)
+    names.text[0] = line[0]
     add_name(names, 0, 1, 0)
     sites = np.zeros((1, 3), np.int64)
     windows = WindowTable(np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8), 1)
-    totals = Totals(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), np.zeros(N_TALLY, np.int64))
+    totals = Totals.empty(1, 1, n_sequences=1)
     last_newline(text, begin, end)
     count_text(text, begin, end, count_columns(text, begin, end), names, sites, windows, False, totals)
     whole_records(text, begin, begin)
