@@ -15,7 +15,7 @@ for path in tracked:
     name = path.removeprefix("src/") if path.startswith("src/") else f"deepchrome/{path}"
     if name.endswith((".py", ".pyi", "py.typed")) or "/data/" in name or "/assets/" in name:
         expected.add(name)
-# Only a checkout has the results and the maintainers' tools.
+# Benchmark results and the maintainers' tools are not packaged.
 checkout_only = ("deepchrome/benchmarks/results/", "deepchrome/benchmarks/maintain/")
 expected = {name for name in expected if not name.startswith(checkout_only)}
 packed = {name for name in zipfile.ZipFile(sys.argv[1]).namelist() if ".dist-info/" not in name}

@@ -1,6 +1,6 @@
 """Draw docs/figures/architecture.svg from the imports in the source.
 
-Run `python docs/draw_architecture.py` after a change of the package structure. An arrow from A to B means that A
+Run `python docs/draw_architecture.py` after changing the package structure. An arrow from A to B means that A
 imports B. Arrows that follow from other arrows are left out.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = ROOT / "docs" / "figures" / "architecture.svg"
 
-# Column and row of every package in its layer, and what it does.
+# Each package: its column and row in the layer, and its purpose.
 ENGINE = {
     "kernels": (0, 1, "inner loops (numba)"),
     "annotation": (1, 1, "genes, genome, bins"),
@@ -29,7 +29,7 @@ TRAIN = {
     "scoring": (4, 0, "evaluate, predict"),
     "report": (5, 0, "maps, figures, page"),
 }
-# Layers from top to bottom: name, what it does, packages, rows.
+# The layers from top to bottom: name, purpose, packages, number of rows.
 LAYERS = (
     ("cli", "commands: one file each", {}, 1),
     ("benchmarks", "measure, and compare with other programs", {}, 1),
@@ -41,15 +41,16 @@ WIDTH, BOX_WIDTH, BOX_HEIGHT, STEP, ROW, MARGIN = 960, 128, 44, 155, 58, 16
 
 
 def find_imports(layer: str) -> dict[str, set[str]]:
-    """Return the packages of a layer that each package of this layer imports."""
+    """Return, for each package of a layer, the other packages of the layer that it imports."""
     imports: dict[str, set[str]] = {}
     for file in sorted((ROOT / layer).glob("*/**/*.py")):
         package = file.relative_to(ROOT / layer).parts[0]
-        imports.setdefault(package, set()).update(_imported(file, f"deepchrome.{layer}.") - {package})
+        imports.setdefault(package, set()).update(_packages_imported(file, f"deepchrome.{layer}.") - {package})
     return imports
 
 
-def _imported(file: Path, prefix: str) -> set[str]:
+def _packages_imported(file: Path, prefix: str) -> set[str]:
+    """Return the packages under a dotted prefix that a file imports."""
     modules = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -61,18 +62,19 @@ def _imported(file: Path, prefix: str) -> set[str]:
 
 def reduce_edges(imports: dict[str, set[str]]) -> list[tuple[str, str]]:
     """Return the edges of the transitive reduction of a graph without cycles."""
-    reached: dict[str, set[str]] = {}
+    reachable: dict[str, set[str]] = {}
 
-    def reach(package: str) -> set[str]:
-        if package not in reached:
-            reached[package] = set().union(*({other} | reach(other) for other in imports.get(package, ())))
-        return reached[package]
+    def find_reachable(package: str) -> set[str]:
+        if package not in reachable:
+            direct = imports.get(package, ())
+            reachable[package] = set().union(*({other} | find_reachable(other) for other in direct))
+        return reachable[package]
 
     return [
         (package, other)
         for package in sorted(imports)
         for other in sorted(imports[package])
-        if not any(other in reach(between) for between in imports[package] - {other})
+        if not any(other in find_reachable(between) for between in imports[package] - {other})
     ]
 
 
@@ -95,15 +97,17 @@ def draw() -> str:
 def _draw_packages(layer: str, packages: dict[str, tuple[int, int, str]], top: int) -> Iterator[str]:
     imports = find_imports(layer)
     if unknown := set(imports) - set(packages):
-        raise SystemExit(f"docs/draw_architecture.py: give a place to {', '.join(sorted(unknown))} of {layer}")
-    place = {name: (MARGIN + 14 + column * STEP, top + row * ROW) for name, (column, row, _) in packages.items()}
-    for name, (x, y) in place.items():
+        raise SystemExit(
+            f"docs/draw_architecture.py: no position for {', '.join(sorted(unknown))}. Add one to {layer.upper()}."
+        )
+    positions = {name: (MARGIN + 14 + column * STEP, top + row * ROW) for name, (column, row, _) in packages.items()}
+    for name, (x, y) in positions.items():
         middle, purpose = x + BOX_WIDTH / 2, packages[name][2]
         yield f'<rect class="package" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="5"/>'
         yield f'<text class="name" x="{middle}" y="{y + 19}" text-anchor="middle">{name}</text>'
         yield f'<text class="small" x="{middle}" y="{y + 35}" text-anchor="middle">{purpose}</text>'
     for importer, imported in reduce_edges(imports):
-        (x1, y1), (x2, y2) = place[importer], place[imported]
+        (x1, y1), (x2, y2) = positions[importer], positions[imported]
         middle = BOX_HEIGHT / 2
         yield f'<path class="arrow" d="M {x1} {y1 + middle} L {x2 + BOX_WIDTH + 4} {y2 + middle}"/>'
 

@@ -1,4 +1,4 @@
-"""The trainer: from features and expression to trained models and their report. The engine never imports it."""
+"""Train models on features and expression, evaluate them, and report on them. The engine never imports this package."""
 
 import os
 

@@ -26,7 +26,7 @@ _PACKAGES = ("numba", "numpy", "polars", "pyarrow", "isal", "pysam", "torch")
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Return processor, usable cores, memory in GiB, kernel and Python version. The host name is left out."""
+    """Return processor, usable cores, memory (GiB), operating system kernel and Python version; no host name."""
     return {
         "processor": _processor(),
         "cores": usable_cores(),
@@ -65,9 +65,9 @@ def package_versions() -> dict[str, str]:
 
 
 def current_commit() -> tuple[str, bool]:
-    """Return the short commit of the checkout, and whether its code has uncommitted changes.
+    """Return the short hash of the checked-out commit, and whether the code has uncommitted changes.
 
-    Outside a checkout the commit is ``release``.
+    Outside a git checkout, the hash is ``release``.
     """
     git = ["git", "-C", str(_CHECKOUT)]
     try:

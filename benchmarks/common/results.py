@@ -28,11 +28,11 @@ class Row:
     Attributes
     ----------
     group
-        The group of tasks that it is shown with, such as ``floor`` or ``peer``.
+        The group of tasks that the row is shown with, such as ``floor`` or ``peer``.
     name
         The task.
     work
-        Reads counted, or genes trained on, in one run. Rates refer to it. 0 if rates make no sense.
+        Number of reads counted or genes trained on in one run, for computing rates; 0 if a rate has no meaning.
     wall, cpu
         Seconds of each run.
     rss_mib
@@ -140,7 +140,7 @@ class Results:
 
     @classmethod
     def create(cls, kind: str, command: str, versions: Mapping[str, str], **measured: Any) -> "Results":
-        """Make results and add the date, the commit, the machine and the versions of the software."""
+        """Create results from measurements; add the date, the commit, the machine and the software versions."""
         commit, changed = current_commit()
         return cls(
             kind,
@@ -154,7 +154,7 @@ class Results:
         )
 
     def row(self, group: str, name: str) -> Row | None:
-        """Return the row with this name and the most work, or None."""
+        """Return the row with this group and name and the most work, or None."""
         rows = [row for row in self.rows if (row.group, row.name) == (group, name)]
         return max(rows, key=lambda row: row.work, default=None)
 
@@ -163,7 +163,7 @@ class Results:
         return {"schema": SCHEMA, **asdict(self)}
 
     def save(self, folder: Path) -> Path:
-        """Write ``<date>-<commit>-<machine>/<kind>.json`` in a folder, and return that directory.
+        """Write ``<date>-<commit>-<machine>/<kind>.json`` in ``folder``, and return the directory of the file.
 
         Raises
         ------
@@ -202,7 +202,7 @@ def read_results(path: Path, kind: str | None = None) -> Results:
         files = [path / f"{name}.json" for name in ([kind] if kind else KINDS) if (path / f"{name}.json").is_file()]
         if len(files) != 1:
             names = ", ".join(file.name for file in files) or "none"
-            raise MissingInputError(f"{path}: expected one file of results (found {names}). Name the file.")
+            raise MissingInputError(f"{path}: expected one file of results (found {names}). Give the path of one file.")
         path = files[0]
     try:
         return _parse_results(json.loads(path.read_text(encoding="utf-8")))
@@ -236,19 +236,19 @@ def _parse_results(document: Any) -> Results:
 
 
 def newest_results(folder: Path, kind: str) -> tuple[Path, Results] | None:
-    """Return the newest results of one kind in a folder of saved results, with their directory; None without any."""
+    """Return the newest results of one kind in a folder of saved results, with their directory, or None."""
     found = [(path.parent, read_results(path)) for path in sorted(folder.glob(f"*/{kind}.json"))]
     return max(found, key=lambda pair: pair[1].when, default=None)
 
 
 @dataclass(frozen=True)
 class RowComparison:
-    """One row in two results.
+    """The times of the same task in two results.
 
     Attributes
     ----------
     group, name, work
-        The row.
+        See :class:`Row`.
     first, second
         Median wall-clock seconds in the first and the second results.
     ratio

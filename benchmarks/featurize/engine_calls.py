@@ -1,4 +1,4 @@
-"""The engine, timed from within: library calls in a process of their own, and the kernels alone."""
+"""Time the engine: library calls in a separate process, the kernels alone, and their compilation."""
 
 import json
 import sys
@@ -23,12 +23,24 @@ from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.inputs import open_stream
 from deepchrome.engine.streams.sources import SerialSource
 
-_CALL = "import sys; from deepchrome.benchmarks.featurize.engine_calls import time_calls; time_calls(*sys.argv[1:])"
+_SCRIPT = "import sys; from deepchrome.benchmarks.featurize.engine_calls import print_times; print_times(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the engine: a file of reads, and the windows; ``genes`` is how many of the table's, the first."""
+    """One call of the engine.
+
+    Attributes
+    ----------
+    reads_file
+        The file of reads.
+    gene_table, genome, flank, bin_size
+        Arguments for the windows; ``flank`` and ``bin_size`` are in bp.
+    threads
+        Number of threads.
+    genes
+        Number of genes to use, from the start of the table; None for all.
+    """
 
     reads_file: str
     gene_table: str
@@ -39,21 +51,24 @@ class Call:
     bin_size: int = 100
 
 
-def call_of(inputs: Inputs, reads_file: Path, threads: int) -> Call:
-    """Return the call that counts one form of the reads in the windows of the race."""
+def make_call(inputs: Inputs, reads_file: Path, threads: int) -> Call:
+    """Return the call that counts the reads in a file in the default windows of the benchmark."""
     return Call(str(reads_file), str(inputs.genes), inputs.genome, threads)
 
 
-def time_calls(given: str, rounds: str, counts: str = "") -> None:
-    """Do what :func:`timed` says; runs in its process, and prints wall and CPU seconds by call and round."""
-    calls = [Call(**call) for call in json.loads(given)]
+def print_times(calls_json: str, rounds: str, counts: str = "") -> None:
+    """Run the calls of :func:`time_calls` in this process; print their wall-clock and CPU seconds as JSON.
+
+    The output is a list of [wall, cpu] pairs per call, one pair per round.
+    """
+    calls = [Call(**call) for call in json.loads(calls_json)]
     windows = []
     for call in calls:
         table = read_genes(call.gene_table)
         genes = table.take(np.arange(min(call.genes or len(table), len(table))))
         windows.append(tss_windows(genes, read_genome(call.genome), call.flank, call.bin_size))
     taken: list[list[tuple[float, float]]] = [[] for _ in calls]
-    for turn in range(int(rounds) + 1):  # the first to warm up
+    for turn in range(int(rounds) + 1):  # turn 0 warms up and is not recorded
         for call, where, times in zip(calls, windows, taken, strict=True):
             began, cpu = time.perf_counter(), time.process_time()
             tally = tally_reads(call.reads_file, where, call.threads)
@@ -64,35 +79,35 @@ def time_calls(given: str, rounds: str, counts: str = "") -> None:
     sys.stdout.write(json.dumps(taken))
 
 
-def timed(calls: Sequence[Call], rounds: int, counts: Path | None = None) -> list[list[Usage]]:
-    """Call the engine in a process of its own: all calls once to warm up, then all in turn, ``rounds`` times.
+def time_calls(calls: Sequence[Call], rounds: int, counts: Path | None = None) -> list[list[Usage]]:
+    """Time calls of the engine in a separate process: first all once to warm up, then ``rounds`` rounds of all in turn.
 
     Parameters
     ----------
     calls
-        What to time: the JIT is loaded, the file is in the page cache.
+        The calls. After the warm-up, the kernels are loaded and the files are in the page cache.
     rounds
-        How often.
+        Number of timed runs of each call.
     counts
-        Where to leave the counts of the last call, as ``.npy``.
+        The ``.npy`` file to write the counts of the last call to. Without it, counts are not saved.
 
     Returns
     -------
     list of list of Usage
-        By call and round. Memory is the peak of the whole process.
+        One list per call, with one item per round. The memory is the peak of the whole process.
     """
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as told:
-        given = json.dumps([asdict(call) for call in calls])
-        command = [sys.executable, "-c", _CALL, given, str(rounds), *([str(counts)] if counts else [])]
-        whole = run(command, stdout=Path(told.name))
-        taken = json.load(told)
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
+        calls_json = json.dumps([asdict(call) for call in calls])
+        command = [sys.executable, "-c", _SCRIPT, calls_json, str(rounds), *([str(counts)] if counts else [])]
+        whole = run(command, stdout=Path(output.name))
+        taken = json.load(output)
     return [[Usage(wall, cpu, whole.rss_mib) for wall, cpu in times] for times in taken]
 
 
-def kernel_ns(inputs: Inputs, plain: Path, rounds: int) -> float:
-    """Return the nanoseconds a read takes to parse and count on one core, least of some rounds.
+def kernel_ns_per_read(inputs: Inputs, plain: Path, rounds: int) -> float:
+    """Return the nanoseconds per read for parsing and counting on one core: the fastest of ``rounds`` rounds.
 
-    The text is brought block by block into one reused buffer, as the engine does; only the kernels are timed.
+    The text is loaded block by block into one reused buffer, as in the engine. Only the kernels are timed.
     """
     windows = inputs.windows
     index = build_window_index(windows)
@@ -117,7 +132,7 @@ def kernel_ns(inputs: Inputs, plain: Path, rounds: int) -> float:
 
 
 def copy_seconds(n_bytes: int) -> float:
-    """Return how long numpy takes to copy so many bytes from one place in memory to another, least of three."""
+    """Return the seconds that numpy takes to copy ``n_bytes`` in memory: the fastest of three runs."""
     source = np.ones(n_bytes, np.uint8)
     target = np.zeros_like(source)
     best = np.inf
@@ -128,8 +143,8 @@ def copy_seconds(n_bytes: int) -> float:
     return float(best)
 
 
-def compile_seconds(folder: Path) -> Usage:
-    """Return what the first run ever takes to compile the kernels: a process whose cache is empty."""
+def time_compilation(folder: Path) -> Usage:
+    """Time a process that compiles the kernels because its cache, below ``folder``, is empty, as on a first run."""
     script = "from deepchrome.cli.startup import load_kernels; load_kernels()"
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         return run([sys.executable, "-c", script], variables={"NUMBA_CACHE_DIR": cache})

@@ -1,4 +1,4 @@
-"""Measure the engine, bedtools and other programs on the same reads: compare the counts first, then take times."""
+"""Measure the engine, bedtools and other programs on the same reads: compare the counts first, then measure times."""
 
 import shutil
 import sys
@@ -15,7 +15,13 @@ from deepchrome.benchmarks.common.processes import Usage, run, run_interleaved
 from deepchrome.benchmarks.common.results import Missing, OnMessage, Parity, Results, Row
 from deepchrome.benchmarks.common.tables import FLOOR
 from deepchrome.benchmarks.featurize import inputs
-from deepchrome.benchmarks.featurize.engine_calls import call_of, compile_seconds, copy_seconds, kernel_ns, timed
+from deepchrome.benchmarks.featurize.engine_calls import (
+    copy_seconds,
+    kernel_ns_per_read,
+    make_call,
+    time_calls,
+    time_compilation,
+)
 from deepchrome.benchmarks.featurize.inputs import Counts, Inputs
 from deepchrome.benchmarks.featurize.programs import REFERENCE, Program, find_programs
 from deepchrome.benchmarks.featurize.runner import ProgramRunner
@@ -27,9 +33,9 @@ Task = Callable[[], Usage]
 SORTED_GZIP = "sorted gzip"
 LOADING, COMPILING = "load the kernels", "compile the kernels, the first run ever"
 KERNELS = "parse_and_count_ns_per_read"
-# With more reads, some programs take minutes and more memory than many machines have.
+# With more reads, some programs take minutes and need more memory than many machines have.
 _MAX_READS_OF_PEERS = 10_000_000
-# Larger texts are not copied twice in memory; the time for this size is extrapolated.
+# The copy in memory is measured with at most this many bytes. The time for a larger text is extrapolated.
 _MAX_COPY_BYTES = 1 << 30
 _FLOORS = {
     FLOOR: ["igzip", "-dc"],
@@ -40,26 +46,26 @@ _FLOORS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes
     ----------
     rounds
         The number of runs of each task.
     budget
-        Seconds after which a task is not repeated.
+        Stop repeating a task after this many seconds.
     multicov_genes, deeptools_genes
-        The numbers of genes whose bins multicov and deepTools get.
+        The numbers of genes in whose bins multicov and deepTools count.
     full_reference
-        Whether multicov gets all bins.
+        Whether multicov counts in all bins.
     threads
         Numbers of threads for the engine. The other programs get the largest of them.
     peers_at
-        Numbers of reads at which to run the other programs too. By default the largest up to 10 million.
+        Numbers of reads at which to run the other programs too. By default, the largest number up to 10 million.
     startup, sweep
-        Whether to measure the start-up, and the engine with other numbers of windows and other bin sizes.
+        Whether to measure the start-up time, and the time with other numbers of windows and other bin sizes.
     without
-        Programs whose name contains one of these words are left out.
+        Words. Programs whose name contains one of them are left out.
     peer_python
         The Python interpreter that has the Python packages to compare with.
     """
@@ -90,7 +96,7 @@ def measure(files: Sequence[Inputs], settings: Settings, command: str, on_messag
     files
         Inputs with different numbers of reads.
     settings
-        What to measure.
+        Settings of the benchmark.
     command
         The command line that repeats the run.
     on_message
@@ -99,7 +105,7 @@ def measure(files: Sequence[Inputs], settings: Settings, command: str, on_messag
     Raises
     ------
     BadDataError
-        The counts of a program that must be equal to the engine's differ. No times are taken.
+        A program's counts differ from the engine's although they must be equal. No times are measured.
     StorageError
         A program fails.
     """
@@ -116,7 +122,7 @@ def measure(files: Sequence[Inputs], settings: Settings, command: str, on_messag
     for one in files:
         benchmark = _FileBenchmark(one, settings, programs if one.reads in peers_at else [], on_message)
         parity += benchmark.compare_counts()
-        rows += benchmark.take_times()
+        rows += benchmark.measure_times()
     if settings.startup:
         on_message("start-up")
         rows += _time_startup(largest.folder, settings)
@@ -124,7 +130,7 @@ def measure(files: Sequence[Inputs], settings: Settings, command: str, on_messag
         on_message("engine with other numbers of windows and bin sizes")
         rows += _time_sweep(largest, settings)
     on_message("kernels alone")
-    figures: dict[str, Any] = {KERNELS: kernel_ns(largest, inputs.write_plain(largest), settings.rounds)}
+    figures: dict[str, Any] = {KERNELS: kernel_ns_per_read(largest, inputs.write_plain(largest), settings.rounds)}
     figures |= {f"bytes, {one.reads} reads": one.reads_file.stat().st_size for one in files}
     recorded = {
         "reads": [one.reads for one in files],
@@ -148,7 +154,7 @@ class _FileBenchmark:
         self._formats: dict[str, Path] = {SORTED_GZIP: one.reads_file}
 
     def compare_counts(self) -> list[Parity]:
-        """Run everything once, and compare all counts with those of one library call."""
+        """Run every program and engine task once, and compare their counts with those of one library call."""
         one, threads = self._inputs, max(self._settings.threads)
         self._on_message(f"{one.reads:,} reads: run every program once and compare the counts")
         expected = count_reads(one.reads_file, one.windows, threads).astype(np.int64).ravel()
@@ -176,8 +182,8 @@ class _FileBenchmark:
         compared.append(_compare("dc featurize", counts, expected, one.reads))
         return compared
 
-    def take_times(self) -> list[Row]:
-        """Time everything, interleaved."""
+    def measure_times(self) -> list[Row]:
+        """Measure the time of every task. Each round runs all tasks, so a slow phase of the machine affects all."""
         one, settings, runner = self._inputs, self._settings, self._runner
         floors: dict[str, Task] = {
             name: partial(run, [*words, f"if={one.reads_file}" if words[0] == "dd" else str(one.reads_file)])
@@ -204,7 +210,7 @@ class _FileBenchmark:
         return self._add_programs(rows)
 
     def _add_programs(self, rows: list[Row]) -> list[Row]:
-        """Add a row per program, the sum of its steps; leave out steps that are a whole program by themselves."""
+        """Add one row per program with the sum of its steps; drop the rows of steps that are a whole program."""
         steps = {row.name: row for row in rows if row.group == "step"}
         for program in self._programs:
             group = "reference" if program is REFERENCE else "peer"
@@ -219,7 +225,7 @@ class _FileBenchmark:
         return Row("floor", "copy the text in memory (numpy)", self._inputs.reads, [seconds], [seconds], [0.0])
 
     def _engine_tasks(self, counts: Path | None = None) -> dict[str, Task]:
-        """Return library calls for every format of the reads and every number of threads."""
+        """Return library calls for every format and number of threads. Each saves its counts to ``counts``, if set."""
         return {
             f"engine, {name}, {_threads_text(n)}": partial(self._call_engine, path, n, counts)
             for name, path in self._formats.items()
@@ -227,7 +233,7 @@ class _FileBenchmark:
         }
 
     def _call_engine(self, path: Path, threads: int, counts: Path | None) -> Usage:
-        return timed([call_of(self._inputs, path, threads)], 1, counts)[0][0]
+        return time_calls([make_call(self._inputs, path, threads)], 1, counts)[0][0]
 
     def _run_featurize(self, threads: int) -> Usage:
         one = self._inputs
@@ -237,13 +243,13 @@ class _FileBenchmark:
 
 
 def _compare(name: str, counts: Counts, expected: Counts, reads: int, reason: str = "") -> Parity:
-    given = counts >= 0
+    given = counts >= 0  # -1: the program did not count in this bin
     different = np.flatnonzero(given & (counts != expected))
     if len(different) and not reason:
         cell = int(different[0])
         raise BadDataError(
             f"{name}: {len(different):,} of {int(given.sum()):,} counts differ from the engine's "
-            f"(first in cell {cell}: {counts[cell]}, engine {expected[cell]}). No times were taken."
+            f"(first in bin {cell}: {counts[cell]}, engine {expected[cell]}). No times were measured."
         )
     return Parity(name, int(given.sum()), len(different), reads, reason)
 
@@ -251,7 +257,7 @@ def _compare(name: str, counts: Counts, expected: Counts, reads: int, reason: st
 def _extrapolate(step: str, reads: int, runs: list[Usage], one_gene: list[Usage], scale: float) -> Row:
     """Extrapolate the time of a step from some bins to all bins.
 
-    The median time for the bins of one gene is taken as the start-up of the program and is not multiplied.
+    The median time for the bins of one gene counts as the start-up time of the program and is not multiplied.
     """
     start_wall, start_cpu = median(usage.wall for usage in one_gene), median(usage.cpu for usage in one_gene)
     wall = [start_wall + max(usage.wall - start_wall, 0) * scale for usage in runs]
@@ -260,7 +266,7 @@ def _extrapolate(step: str, reads: int, runs: list[Usage], one_gene: list[Usage]
 
 
 def _sum_steps(group: str, name: str, steps: Sequence[Row]) -> Row:
-    """Add up the i-th runs of all steps, for as many runs as every step has."""
+    """Return a row whose i-th run is the sum of the i-th runs of the steps. Surplus runs are ignored."""
     runs = range(min(len(step.wall) for step in steps))
     return Row(
         group,
@@ -279,12 +285,12 @@ def _threads_text(n: int) -> str:
 
 def _time_startup(folder: Path, settings: Settings) -> list[Row]:
     """Time ``dc --help``, loading the kernels from the cache, and compiling them with an empty cache."""
-    # As every command that counts does it. A process of its own, so that this package does not import the CLI.
+    # Loads the kernels as every counting command does, in a separate process: this package must not import the CLI.
     load_kernels = [sys.executable, "-c", "from deepchrome.cli.startup import load_kernels; load_kernels()"]
     tasks: dict[str, Task] = {
         "dc --help": partial(run, [sys.executable, "-m", "deepchrome", "--help"]),
         LOADING: partial(run, load_kernels),
-        COMPILING: partial(compile_seconds, folder),
+        COMPILING: partial(time_compilation, folder),
     }
     for name in ("dc --help", LOADING):
         tasks[name]()
@@ -294,10 +300,12 @@ def _time_startup(folder: Path, settings: Settings) -> list[Row]:
 
 def _time_sweep(one: Inputs, settings: Settings) -> list[Row]:
     """Time the engine with fewer windows and with other bin sizes, interleaved in one process."""
-    base = call_of(one, one.reads_file, max(settings.threads))
+    base = make_call(one, one.reads_file, max(settings.threads))
     genes = len(one.windows.genes)
     calls = {f"{n:,} windows": replace(base, genes=n) for n in (max(genes // 100, 1), max(genes // 10, 1), genes)}
     calls |= {f"bins of {bp} bp": replace(base, bin_size=bp) for bp in (10, 25, 50, 200, 1000)}
     # The peak memory is that of the whole process, so it is left out.
-    usages = [[replace(usage, rss_mib=0.0) for usage in runs] for runs in timed(list(calls.values()), settings.rounds)]
+    usages = [
+        [replace(usage, rss_mib=0.0) for usage in runs] for runs in time_calls(list(calls.values()), settings.rounds)
+    ]
     return [Row.from_usages("sweep", name, one.reads, runs) for name, runs in zip(calls, usages, strict=True)]

@@ -20,7 +20,7 @@ _COLOURS: Final = {
 def plot(results: Results, folder: Path) -> list[Path]:
     """Plot the wall-clock time of each program on a logarithmic axis.
 
-    The plot shows the largest number of reads that the other programs ran on.
+    If results exist for several numbers of reads, the plot shows the largest that the other programs counted.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def plot(results: Results, folder: Path) -> list[Path]:
         axes.spines[side].set_visible(False)
     axes.margins(x=0.1, y=0.01)
     paths = [folder / "featurize.png", folder / "featurize.svg"]
-    # Text stays text, and the same results give the same bytes.
+    # Keep text as text in the SVG, and write the same bytes for the same results.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": results.kind}):
         for path in paths:
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)

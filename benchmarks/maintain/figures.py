@@ -18,7 +18,7 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 RESULTS: Final = Path("benchmarks/results")
 DOCUMENTS: Final = (Path("docs/benchmarks.md"), Path("docs/scale.md"))
-# Section: the kind of results that it shows, and the function that writes it.
+# By section: the kind of results that the section shows, and the function that writes it.
 _SECTIONS: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
     "featurize": ("featurize", featurize_section),
     "train": ("train", train_section),
@@ -28,7 +28,7 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
 
 
 def update(document: Path, results: Path, *, write: bool) -> list[str]:
-    """Bring every generated section of a document up to date.
+    """Find the generated sections of a document that are out of date; update them if ``write`` is true.
 
     Parameters
     ----------
@@ -57,7 +57,9 @@ def update(document: Path, results: Path, *, write: bool) -> list[str]:
         raise MissingInputError(f"{document}: no such file") from None
     sections = [section for section in _SECTIONS if f"<!-- bench:{section} -->" in text]
     if not sections:
-        raise BadDataError(f"{document}: no section <!-- bench:{'|'.join(_SECTIONS)} -->")
+        raise BadDataError(
+            f"{document}: no generated section. Add a marker such as <!-- bench:{next(iter(_SECTIONS))} -->."
+        )
     outdated = []
     for section in sections:
         updated = _replace_section(text, section, document, results)
@@ -84,7 +86,7 @@ def _replace_section(text: str, section: str, document: Path, results: Path) -> 
 
 def main(
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing, and exit with 65 if a document is out of date.")
+        bool, typer.Option("--check", help="Write nothing, and exit with code 65 if a document is out of date.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Folder of saved results.")] = RESULTS,
     documents: Annotated[

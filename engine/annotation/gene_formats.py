@@ -39,7 +39,7 @@ class BadRowError(Exception):
 
 
 Parser = Callable[[list[str]], GeneRow | str]
-"""Parse the tab-separated fields of a line. Return a gene, or the kind of a line that is not a gene."""
+"""Parse the tab-separated fields of a line. Return a gene, or the feature type of another line (may be empty)."""
 
 
 def detect_format(fields: list[str]) -> tuple[Parser, bool]:
@@ -48,7 +48,7 @@ def detect_format(fields: list[str]) -> tuple[Parser, bool]:
     Raises
     ------
     BadRowError
-        The line belongs to none of the formats, or its header lacks a column.
+        The line fits none of the formats, or it is a header that lacks a column.
     """
     width = len(fields)
     names = [_COLUMN_ALIASES.get(name.strip().lower(), name.strip().lower()) for name in fields]
@@ -73,7 +73,7 @@ def check_row(row: GeneRow) -> None:
     ------
     BadRowError
         A name is empty or contains a control character, the gene id looks like a comment, the TSS is out of range,
-        or the strand is unknown to the format.
+        or the strand is not ``+``, ``-`` or ``.``.
     """
     if not row.gene_id.strip():
         raise BadRowError("empty gene id")
@@ -85,7 +85,7 @@ def check_row(row: GeneRow) -> None:
         if _CONTROL_CHARACTER.search(text):  # guard: control-characters
             raise BadRowError(f"control character in the {column} {text!r}")
     if not 1 <= row.tss <= MAX_POSITION_BP:
-        raise BadRowError(f"tss {row.tss} is not in 1 to {MAX_POSITION_BP}")
+        raise BadRowError(f"tss {row.tss} is not between 1 and {MAX_POSITION_BP}")
     if row.strand not in ("+", "-", "."):
         raise BadRowError(f"strand {row.strand!r} is not +, - or .")
 
@@ -118,7 +118,7 @@ def _drop_empty_fields(fields: list[str]) -> list[str]:
 
 
 def _is_gene_info(fields: list[str]) -> bool:
-    # The sixth column is the biotype, but the strand in BED.
+    # The sixth column is the biotype in gene_info and the strand in BED.
     return (
         len(fields) >= 6
         and all(map(_is_number, fields[2:4]))
@@ -163,7 +163,7 @@ def _gff_feature(fields: list[str]) -> str:
 
 def _gff_gene(fields: list[str], gene_id: str, symbol: str) -> GeneRow:
     if not gene_id:
-        raise BadRowError("a gene without gene_id or ID")
+        raise BadRowError("gene line without gene_id or ID attribute")
     start, end = _parse_position(fields[3]), _parse_position(fields[4])
     return _gene_of_body(gene_id, symbol, fields[0], start, end, fields[6])
 
@@ -191,7 +191,7 @@ def _bed_parser(width: int) -> Parser:
 
 
 def _gene_of_body(gene_id: str, symbol: str, chrom: str, start: int, end: int, strand: str) -> GeneRow:
-    """Return the gene of a 1-based inclusive interval. Its TSS is the start on ``+`` and the end on ``-``."""
+    """Return the gene with this 1-based inclusive interval. Its TSS is the start on ``+`` and the end on ``-``."""
     if end < start:
         raise BadRowError(f"the gene ends at {end}, before its start {start}")
     if strand not in ("+", "-"):

@@ -20,9 +20,9 @@ from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
 GENE_COLUMNS = GeneRow._fields
 _MAX_LINE_BYTES = 1 << 16
-# Ten times the number of transcripts in any annotation. The limit protects the memory from files of another kind.
+# Ten times the number of transcripts in any annotation. The limit stops a file of another kind from filling the memory.
 _MAX_GENES = 1 << 22
-# The type stub of isal says that this class is an instance.
+# The type stub of isal declares this class as an instance.
 _IsalError = cast("type[Exception]", igzip_lib.IsalError)
 
 
@@ -81,13 +81,13 @@ def read_genes(path: str | Path) -> Genes:
     Returns
     -------
     Genes
-        In the order of the file. Ids are unchanged: they keep their versions, and ids that the file repeats
-        are repeated (see :func:`drop_repeated_genes`).
+        The genes in the order of the file. Ids keep their version suffixes, and repeated ids are kept (see
+        :func:`drop_repeated_genes`).
 
     Raises
     ------
     MissingInputError
-        The file does not exist or may not be read.
+        The file does not exist, is a directory, or cannot be read for lack of permission.
     BadDataError
         The file has none of these formats, contains no gene, is damaged or truncated, or has a line that is
         not valid. The message quotes the line and its number.
@@ -184,7 +184,7 @@ def _read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
                     )
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise BadDataError(f"{path}:{number}: not text in UTF-8") from None
+            raise BadDataError(f"{path}:{number}: not UTF-8 text") from None
         except (EOFError, gzip.BadGzipFile, _IsalError) as error:
             raise BadDataError(f"{path}: damaged or truncated gzip data ({error}). Get the file again.") from None
         except (FileNotFoundError, IsADirectoryError, PermissionError) as error:

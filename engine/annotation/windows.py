@@ -1,4 +1,4 @@
-"""Windows of bins around transcription start sites, and the index that finds the windows of a position.
+"""Windows of bins around transcription start sites, and an index to find the windows that contain a position.
 
 docs/definitions.md defines windows and bins.
 """
@@ -26,12 +26,12 @@ class Windows:
     Attributes
     ----------
     genes
-        n genes, without those that ``edge="drop"`` removed.
+        The n genes, without those that ``edge="drop"`` removed.
     genome
-        The genome of the genes.
+        Names and lengths of the chromosomes.
     flank, bin_size
-        In bp. A window is [tss - flank, tss + flank), 0-based half-open, although the TSS is 1-based. This is
-        the convention of the published DeepChrome data.
+        Half the width of a window, and the width of a bin (bp). A window is [tss - flank, tss + flank) in 0-based
+        half-open coordinates, with the 1-based TSS used unchanged, as in the published DeepChrome data.
     start
         int64 (n,): first position of each window, 0-based; may be negative near the start of a chromosome.
     chrom_id
@@ -76,7 +76,7 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
     genes
         n genes; ``tss`` is 1-based.
     genome
-        The genome of the genes.
+        Names and lengths of the chromosomes.
     flank
         Half the width of a window (bp). A window is [tss - flank, tss + flank).
     bin_size
@@ -124,7 +124,7 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
 
 @dataclass(frozen=True)
 class WindowIndex:
-    """Tables with which the kernels find the windows of a position.
+    """Tables that the kernels use to find the windows that contain a position.
 
     The windows are sorted by chromosome and start. A sentinel, which no read reaches, closes each chromosome. A
     place in this order, sentinels included, is called a slot. Chromosomes are divided into tiles of
@@ -139,9 +139,9 @@ class WindowIndex:
     accepts
         int8 (slots,): the strands of the reads that the window counts, as bits PLUS and MINUS.
     tiles
-        int32 (tiles,): first slot of each tile.
+        int32 (tiles,): for each tile, the first slot whose window can reach into it.
     sites
-        int64 (chromosomes, 3): first tile of each chromosome, number of tiles after it, and length in bp.
+        int64 (chromosomes, 3): index of the first tile, number of tiles after it, and length of the chromosome (bp).
     """
 
     order: npt.NDArray[np.int64]
@@ -152,12 +152,12 @@ class WindowIndex:
 
     @property
     def nowhere(self) -> npt.NDArray[np.int64]:
-        """The row of ``sites`` for a chromosome that the genome does not have: it has no windows."""
+        """Row of ``sites`` for chromosomes that the genome does not have; no window lies on them."""
         return np.array([len(self.tiles) - 1, 0, MAX_POSITION_BP], np.int64)
 
 
 # The strands of the reads that a window counts, by the strand of its gene. In multicov, -S means "not the same
-# strand", so windows of genes on "." count all reads.
+# strand", so with "opposite" the windows of genes on "." count all reads.
 _ACCEPTED_STRANDS = {
     None: {"+": PLUS | MINUS, "-": PLUS | MINUS, ".": PLUS | MINUS},
     "same": {"+": PLUS, "-": MINUS, ".": 0},
@@ -188,8 +188,8 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
     for chrom, size in enumerate(windows.genome.sizes.values()):
         rows = by_chrom[bounds[chrom] : bounds[chrom + 1]]
         first = windows.start[rows]
-        # The first tile that begins at or after the end of a window does not need the window, nor do later tiles.
-        # The last tile, after all windows, points to the sentinel.
+        # The first tile that begins at or after the end of a window, and all later tiles, can skip the window.
+        # The last tile begins after all windows and points to the sentinel.
         not_needed_from = np.maximum(first + width + (1 << TILE_BITS) - 1, 0) >> TILE_BITS
         n_ended = np.cumsum(np.bincount(not_needed_from, minlength=1))
         tiles.append(n_slots + n_ended)
@@ -212,12 +212,13 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
     )
 
 
-# By the id of the windows, while these exist: many files are counted in the same windows.
+# By the id of the windows, and the strand. An index is kept as long as its windows exist, because many files are
+# counted in the same windows.
 _indexes: dict[tuple[int, str | None], WindowIndex] = {}
 
 
 def window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
-    """Return the index of :func:`build_window_index`, built only once for the same windows. Thread-safe."""
+    """Return the result of :func:`build_window_index`, cached while the windows exist. Thread-safe."""
     key = id(windows), strand
     index = _indexes.get(key)
     if index is None:

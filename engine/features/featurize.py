@@ -41,7 +41,7 @@ def featurize(
 ) -> list[FileOutcome]:
     """Count the reads of many files and write one Parquet file per epigenome, and summary.tsv.
 
-    Feature files in ``out`` that are up to date are kept. Those whose reads have changed are made again.
+    Feature files in ``out`` that are up to date are kept. Files whose reads have changed are replaced.
 
     Parameters
     ----------
@@ -59,29 +59,29 @@ def featurize(
     name
         ``<epigenome>-<mark>`` of a single file or of standard input, if its file name does not give them.
     bin_size, flank
-        Width of a bin, and of the window on either side of the TSS, in bp.
+        Width of a bin, and of the window on each side of the TSS (bp).
     marks
         The marks to count, in the order of the output columns. By default all, sorted by name.
     edge
-        What to do about genes whose window reaches beyond the chromosome; see :func:`tss_windows`.
+        What to do with genes that have a bin completely outside their chromosome; see :func:`tss_windows`.
     unique_genes
         Keep only the first row of each gene id.
     options
-        Which reads count.
+        Which reads to count.
     jobs
-        Files to count at a time. By default as many as threads.
+        Number of files to count at a time. The default is the number of threads.
     threads
-        Threads in all. By default the usable cores.
+        Total number of threads. The default is the number of usable cores.
     scheduler
-        Address of a running Dask scheduler whose workers count instead of this process. They must find the files
-        of reads under the same paths.
+        Address of a running Dask scheduler whose workers do the counting instead of this process. They must
+        find the files of reads under the same paths.
     shard
         (i, n): process only shard i of n, with i from 1. A shard is every n-th epigenome. Several processes, on
         any machines that share the file system, may work on the shards of one ``out`` at the same time.
     force
         Count all files, and replace all feature files.
     observer
-        Receives the reports.
+        Receives decisions, progress and outcomes.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def featurize(
     Raises
     ------
     UsageError, MissingInputError, BadDataError
-        A parameter or an input is wrong, or ``out`` has a feature file that does not match this call. Raised before
+        A parameter or an input is not valid, or ``out`` has a feature file that does not match this call. Raised before
         any file is counted.
     StorageError
         ``out`` cannot be written, another run is writing the same files, or no scheduler answers.
@@ -133,7 +133,7 @@ def featurize(
 def _make_windows(
     genes: Genes | str | Path, genome: Genome | str | Path, flank: int, bin_size: int, edge: str, unique_genes: bool
 ) -> Windows:
-    """Read genes and genome, and lay the windows.
+    """Read genes and genome, and place the windows.
 
     Raises
     ------

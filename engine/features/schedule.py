@@ -44,15 +44,15 @@ class FeaturizeRun:
     windows
         The windows to count in.
     options
-        Which reads count.
+        Which reads to count.
     threads_per_file
-        Threads that count one file.
+        Number of threads that count one file.
     out
         The directory of feature files.
     observer
-        Receives the reports.
+        Receives decisions, progress and outcomes.
     outcomes
-        The outcome of each file that was kept or counted, without its counts once its epigenome is written.
+        The outcome of each file counted or reused so far. The counts are dropped once the epigenome is written.
     """
 
     samples: Sequence[Sample]
@@ -70,17 +70,17 @@ class FeaturizeRun:
         self._hashes = {epigenome: HashCache(self.out, epigenome) for epigenome in self.marks_of}
 
     def reuse_valid_outputs(self, threads: int) -> None:
-        """Keep the feature files that are up to date.
+        """Find the feature files that are up to date, and record the outcomes of their files of reads.
 
         Parameters
         ----------
         threads
-            Epigenomes to check at a time. A check may have to hash files of reads.
+            Number of epigenomes to check at a time. A check may have to hash files of reads.
 
         Raises
         ------
         UsageError
-            A feature file may not be replaced without ``force``.
+            A feature file does not match this call, and only ``force`` may replace it.
         """
         samples_of = {e: [sample for sample in self.samples if sample.epigenome == e] for e in self.marks_of}
 
@@ -112,17 +112,17 @@ class FeaturizeRun:
             write_summary(self.out, [*self.outcomes.values()])
 
     def count_and_write(self, pool: Pool) -> None:
-        """Count the files that are not kept, and write every epigenome as soon as its last file is counted."""
+        """Count the files that still have no outcome, and write every epigenome as soon as its last file is counted."""
         to_count = [sample for sample in self.samples if sample not in self.outcomes]
         self.observer.on_plan(to_count, self.windows)
         if to_count and not pool.workers():
             self.observer.on_message("the cluster has no worker yet; waiting for one")
         windows, options = pool.share(self.windows), pool.share(self.options)
         waiting = deque(to_count)
-        running: dict[Future[Any], Sample | None] = {}  # None for the writing of an epigenome
+        running: dict[Future[Any], Sample | None] = {}  # None if the task writes an epigenome
         try:
             while waiting or running:
-                # More tasks would not be faster, and their counts stay in memory until they are written.
+                # More tasks would not save time, and counts stay in memory until their epigenome is written.
                 while waiting and len(running) < pool.room():
                     sample = waiting.popleft()
                     self._stamps[sample] = file_stamp(sample.path)
@@ -146,20 +146,26 @@ class FeaturizeRun:
             raise
 
     def _cancel_requests(self) -> None:
-        """Stop waiting for servers."""
+        """Cancel pending requests to servers."""
         if any(is_url(sample.path) for sample in self.samples):
             from deepchrome.engine.streams.remote import cancel_pending
 
             cancel_pending()
 
     def _report_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
-        """Pass progress on to the observer; end the counting if the call has failed."""
+        """Pass progress on to the observer; raise KeyboardInterrupt to stop counting if the run has failed."""
         if self._stop.is_set():
             raise KeyboardInterrupt
         self.observer.on_progress(sample, bytes_read, lines)
 
     def _record_outcome(self, sample: Sample, pool: Pool, task: Future[ReadTally]) -> dict[str, FileOutcome]:
-        """Record the outcome of a file; return the outcomes of its epigenome by mark if it was the last one."""
+        """Record the outcome of a file.
+
+        Returns
+        -------
+        dict of str to FileOutcome
+            The outcomes of the epigenome by mark, if this was its last file; else an empty dict.
+        """
         try:
             tally = pool.result(task)
             outcome = FileOutcome(sample, tally, None)
@@ -219,5 +225,5 @@ class FeaturizeRun:
 
 
 def _absolute_path(path: str) -> str:
-    """Return a path that is valid in any working directory; a URL unchanged."""
+    """Return a path as an absolute path, and a URL unchanged."""
     return path if is_url(path) else str(Path(path).absolute())

@@ -20,8 +20,8 @@ FORMAT_VERSION = 1
 METADATA_KEY = b"deepchrome"
 # Parquet's checksums protect the pages only. This one protects our metadata.
 CHECKSUM_KEY = b"deepchrome_crc32"
-_MAKE = "Make it with dc featurize"
-_MAKE_AGAIN = "Make it again with dc featurize"
+_MAKE = "Make it with dc featurize."
+_MAKE_AGAIN = "Make it again with dc featurize."
 
 
 class ForeignFileError(BadDataError):
@@ -57,7 +57,7 @@ class Features:
 def write_features(
     path: Path, genes: Genes, counts: Mapping[str, npt.NDArray[np.uint32]], metadata: Mapping[str, Any]
 ) -> None:
-    """Write the features of one epigenome. The file gets its name when it is complete.
+    """Write the features of one epigenome. ``path`` appears only when the file is complete.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def write_features(
     genes
         n genes.
     counts
-        By mark, in the order of the columns: uint32 (n, bins), bins in genomic order.
+        Read counts of each mark: uint32 (n, bins), bins in genomic order. The columns keep the order of the marks.
     metadata
         Stored as JSON under the key ``deepchrome``, together with ``format_version``, ``marks`` and ``crc32``,
         the checksum of each column.
@@ -99,12 +99,12 @@ def write_features(
 
 
 def feature_files(features: Path) -> list[Path]:
-    """Return the Parquet files of a directory, sorted by name, or the one file that ``features`` is.
+    """Return the Parquet files of a directory, sorted by name. If ``features`` is a file, return only that file.
 
     Raises
     ------
     MissingInputError
-        There is no such directory or file, or the directory has no Parquet file.
+        The path does not exist, or the directory contains no Parquet file.
     """
     if features.is_file():
         return [features]
@@ -112,7 +112,7 @@ def feature_files(features: Path) -> list[Path]:
         raise MissingInputError(f"{features}: no such file or directory. {_MAKE}")
     found = sorted(features.glob("*.parquet"))
     if not found:
-        raise MissingInputError(f"{features}: no .parquet file in this directory. Make one with dc featurize")
+        raise MissingInputError(f"{features}: no .parquet file in this directory. Make one with dc featurize.")
     return found
 
 
@@ -122,7 +122,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises
     ------
     MissingInputError, BadDataError
-        As :func:`read_features`.
+        See :func:`read_features`.
     """
     return _open(path)[1]
 
@@ -169,7 +169,7 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         found = gene_checksums(genes) | {
             mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
         }
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise BadDataError(f"{path}: damaged ({_one_line(error)}). {_MAKE_AGAIN}") from None
     if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:  # guard: column-checksums
         raise BadDataError(f"{path}: damaged (the checksum of column {wrong[0]} is wrong). {_MAKE_AGAIN}")
@@ -183,8 +183,8 @@ def gene_checksums(genes: Genes) -> dict[str, int]:
     return checksums | {"tss": _checksum(genes.tss, "<i8")}
 
 
-# What Arrow and json raise on damaged data.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
+# Exceptions that Arrow and json raise on damaged data.
+_DAMAGE_ERRORS = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
@@ -197,7 +197,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
             types.setdefault(column.name, []).append(column.type)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file. {_MAKE}") from None
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise BadDataError(f"{path}: not a readable Parquet file ({_one_line(error)})") from None
     document = _parse_metadata(path, schema.metadata or {})
     expected = {name: pa.int64() if name == "tss" else pa.string() for name in GENE_COLUMNS}
@@ -211,7 +211,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
 
 
 def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Return the metadata of a feature file.
+    """Parse and check the metadata of a feature file.
 
     Raises
     ------
@@ -227,13 +227,13 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
     try:
         document: dict[str, Any] = json.loads(text)
         version = document["format_version"]
-    except _DAMAGE:
+    except _DAMAGE_ERRORS:
         raise damaged from None
     if version != FORMAT_VERSION:
         raise ForeignFileError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
     if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):  # guard: metadata-checksum
         raise damaged
-    # A right checksum does not mean right content: another program may have written both.
+    # A correct checksum does not guarantee valid metadata: another program may have written both.
     marks, n_bins, checksums = (document.get(name) for name in ("marks", "n_bins", "crc32"))
     if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(checksums, dict):
         raise damaged
@@ -243,7 +243,7 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
 
 
 def _one_line(error: Exception) -> str:
-    """Return an error message as one line; Arrow's have several."""
+    """Return an error message as one line. Messages of Arrow span several lines."""
     return " ".join(str(error).split())
 
 

@@ -1,4 +1,4 @@
-"""Recount a sample of genes by an independent route: Python's own gzip or pysam, one read at a time, no kernel."""
+"""Recount a sample of genes without the kernels: read by read, with Python's gzip module or pysam."""
 
 import gzip
 import io
@@ -35,7 +35,7 @@ _REQUIRED_METADATA = ("genome", "flank", "bin_size", "options", "sources")
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """How the recount of one file of reads compares with the stored counts.
+    """Comparison of the stored counts of one file of reads with a recount.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class VerifyResult:
     different
         Number of bins whose stored count differs from the recount.
     first
-        The first of these bins, with both counts; empty if there is none.
+        Text that names the first of these bins and both counts; empty if there is none.
     reads, reads_stored
         Number of reads found by the recount, and number of reads stored in the feature file.
     """
@@ -95,12 +95,14 @@ def verify(
     Returns
     -------
     list of VerifyResult
-        One per file of reads, by epigenome.
+        One per file of reads, sorted by epigenome.
 
     Raises
     ------
     MissingInputError, BadDataError, StorageError
         An input does not exist, does not belong to the features, or cannot be read.
+    DeepchromeError
+        BAM or CRAM is given on standard input.
     """
     results = []
     for epigenome in sorted({sample.epigenome for sample in samples}):
@@ -127,7 +129,7 @@ def verify(
 def _chromosome_sizes(path: Path, stored: Features, genome: str | Path | None) -> Mapping[str, int]:
     name = genome or stored.metadata["genome"]
     if genome is None and name not in BUNDLED_GENOMES:
-        raise MissingInputError(f"{path}: counted with the chrom.sizes file {name}, which is needed", remedy="genome")
+        raise MissingInputError(f"{path}: recounting needs the chrom.sizes file {name}", remedy="genome")
     return read_genome(name).sizes
 
 
@@ -170,7 +172,7 @@ def _recount(
     """
     options = ReadOptions(**metadata["options"])
     flank, bin_size, n_bins = metadata["flank"], metadata["bin_size"], metadata["n_bins"]
-    # Reads of a BED file on unknown chromosomes count on the first chromosome, as in bedtools, or not at all.
+    # Reads of a BED file on unknown chromosomes are skipped, or placed on the first chromosome, as bedtools does.
     as_bedtools = options.unknown_chrom == "bedtools" and metadata["sources"][sample.mark]["format"] == "BED"
     unknown_chrom = next(iter(sizes)) if as_bedtools else None
     # The windows of each chromosome, sorted by start: start, row of the gene, strands of the reads that count.
@@ -236,7 +238,7 @@ def _iterate_reads(path: str, options: ReadOptions) -> Iterator[Read]:
 
 def _iterate_bed_lines(text: Any) -> Iterator[Read]:
     for number in count(1):
-        raw = text.readline(MAX_LINE_BYTES + 3)
+        raw = text.readline(MAX_LINE_BYTES + 3)  # room for "\r\n", and a byte to detect a longer line
         line = raw.rstrip(b"\r\n")
         if not raw:
             return
@@ -273,7 +275,10 @@ def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
 
 @contextmanager
 def _local_copy(path: str) -> Iterator[str]:
-    """Give the path of a file, or of a temporary copy of a URL: pysam does not read URLs as we do."""
+    """Yield the path of a local file, or of a temporary copy if ``path`` is a URL.
+
+    pysam would open a URL by itself, without the retries and checks of :func:`open_stream`.
+    """
     if not is_url(path):
         yield path
         return

@@ -35,11 +35,11 @@ class PlannedDownload:
     there
         Whether the directory has a file of this name.
     begun
-        Bytes that an earlier run has downloaded.
+        Number of bytes that an earlier, interrupted run has downloaded.
     size
         Size in bytes, from the manifest or the server; None if unknown.
     error
-        Why the server did not give the size; None if it did, or was not asked.
+        The error of the request for the size; None if it succeeded or was not necessary.
     """
 
     entry: ManifestEntry
@@ -50,7 +50,7 @@ class PlannedDownload:
 
     @property
     def status(self) -> str:
-        """What remains to be done, for the user."""
+        """Status to show to the user: whether the file exists, can be downloaded, or cannot."""
         if self.there:
             return "is there"
         if self.error:
@@ -76,7 +76,7 @@ class DownloadResult:
     seconds
         Wall-clock time.
     error
-        Why it failed; None if it did not.
+        The error if the status is ``not published`` or ``failed``, else None.
     """
 
     entry: ManifestEntry
@@ -101,14 +101,14 @@ class DownloadObserver(Observer):
         """Receive the files to download, before the first is downloaded."""
 
     def on_progress(self, entry: ManifestEntry, bytes_there: int) -> None:
-        """Receive the number of bytes of a file so far, those of earlier runs included."""
+        """Receive the number of bytes downloaded of a file so far, including those of earlier runs."""
 
     def on_finish(self, result: DownloadResult) -> None:
         """Receive the outcome of one file."""
 
 
 def plan_downloads(out: str | Path, entries: Sequence[ManifestEntry], jobs: int = JOBS) -> list[PlannedDownload]:
-    """Find out which files must be downloaded, and ask the servers for sizes that are not known.
+    """Find out which files must be downloaded, and ask the servers for unknown sizes.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def plan_downloads(out: str | Path, entries: Sequence[ManifestEntry], jobs: int 
     entries
         The files, from :func:`deepchrome.engine.roadmap.manifest.select_entries`.
     jobs
-        Requests at a time.
+        Number of requests at a time.
 
     Raises
     ------
@@ -147,11 +147,11 @@ def download(
     entries
         The files, from :func:`deepchrome.engine.roadmap.manifest.select_entries`.
     jobs
-        Files at a time.
+        Number of files to download at a time.
     allow_no_eof
-        Accept bgzip and BAM without their end-of-file block.
+        Accept bgzip and BAM files without an end-of-file block.
     observer
-        Receives the reports.
+        Receives the plan, the progress and the results.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def download(
 def _run_in_threads(
     items: Sequence[Item], function: Callable[[Item], Value], jobs: int, stop: threading.Event | None = None
 ) -> list[Value]:
-    """Return the function's value for each item, computed in ``jobs`` threads.
+    """Call the function with each item in ``jobs`` threads; return the values in the order of the items.
 
     After an error or an interrupt, set ``stop`` and cancel all pending work.
     """
@@ -207,7 +207,7 @@ def _run_in_threads(
             futures = [pool.submit(function, item) for item in items]
             waiting = set(futures)
             while waiting:
-                # Wake up every second: an interrupt that another thread receives does not end the wait.
+                # Wake up every second, because an interrupt in another thread would not end the wait.
                 ready, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 for future in ready:
                     future.result()
@@ -221,13 +221,13 @@ def _run_in_threads(
 
 
 def _read_record(out: Path) -> dict[str, ManifestEntry]:
-    """Return the entries that earlier runs have written into ``out/manifest.tsv``, by file name."""
+    """Return the entries of ``out/manifest.tsv``, which earlier runs have written, by file name."""
     path = out / RECORD_NAME
     return {entry.file: entry for entry in read_manifest(path)} if path.exists() else {}
 
 
 def _complete_entry(entry: ManifestEntry, out: Path, record: dict[str, ManifestEntry]) -> ManifestEntry:
-    """Add size and hash from the record, if the file is still there."""
+    """Add the recorded size and hash to an entry whose file still exists."""
     earlier = record.get(entry.file)
     if not earlier or earlier.url != hide_secrets(entry.url) or not (out / entry.file).exists():
         return entry
@@ -256,7 +256,7 @@ def _check_space(out: Path, files: Sequence[PlannedDownload]) -> None:
 def _fetch_or_check(
     planned: PlannedDownload, out: Path, allow_no_eof: bool, on_bytes: Callable[[int], None]
 ) -> DownloadResult:
-    """Download a file, or check the file that is there."""
+    """Download a file, or check it if it exists."""
     start = time.perf_counter()
     entry = planned.entry
     error: DeepchromeError | None = None
@@ -275,13 +275,13 @@ def _fetch_or_check(
 
 
 def _check_existing(planned: PlannedDownload, path: Path, allow_no_eof: bool) -> ManifestEntry:
-    """Check a file that was there before; return its entry with size and hash."""
+    """Check a file of an earlier run; return its entry with size and hash."""
     try:
         size = path.stat().st_size
         if planned.size is not None and size != planned.size:
             source = "server" if planned.entry.bytes is None else "manifest"
             raise BadDataError(f"wrong size ({size:,} bytes; the {source} has {planned.size:,})")
-        # A known hash proves the file; without one, check its compressed data.
+        # A matching hash proves that the file is intact. Without a known hash, check its compressed data.
         return check_file(planned.entry, path, planned.entry.sha256 is None, allow_no_eof)
     except Exception as error:
         translated = translate_error(error, str(path))

@@ -1,7 +1,7 @@
-"""Download one file of a manifest, and check it before it gets its name.
+"""Download one file of a manifest, and check it before it gets its final name.
 
-A file grows under the name ``<name>.part``. Beside it, the note ``.<name>.part.json`` records the URL, size and ETag
-of the object, so that a later run continues only with the same object.
+A download is written to ``<name>.part``. Beside it, the sidecar ``.<name>.part.json`` records the URL, size and ETag of
+the object, so that a later run resumes the download only if the object is still the same.
 """
 
 import json
@@ -29,18 +29,18 @@ _COMPRESSED_NAME = re.compile(r"\.(?:b?gz|bam)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class PartialFile:
-    """The part of a file that has been downloaded so far, and the note beside it.
+    """The part of a file that has been downloaded so far, and its sidecar.
 
     Attributes
     ----------
     path
-        The file with the bytes.
-    note
+        The file that holds the downloaded bytes.
+    sidecar
         The JSON file that records the URL, size and ETag of the object.
     """
 
     path: Path
-    note: Path
+    sidecar: Path
 
     @classmethod
     def for_entry(cls, out: Path, entry: ManifestEntry) -> "PartialFile":
@@ -48,25 +48,28 @@ class PartialFile:
         return cls(out / f"{entry.file}.part", out / f".{entry.file}.part.json")
 
     def inspect(self, url: str) -> tuple[int, ObjectIdentity | None]:
-        """Return how many bytes an earlier run has downloaded from this URL, and from which object; else 0 and None."""
+        """Return the number of bytes that an earlier run downloaded from this URL, and the identity of the object.
+
+        Without such a run, or if the sidecar is damaged, return 0 and None.
+        """
         try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-            if note.pop("url") == hide_secrets(url):
-                return self.path.stat().st_size, ObjectIdentity(**note)
+            recorded = json.loads(self.sidecar.read_text(encoding="utf-8"))
+            if recorded.pop("url") == hide_secrets(url):
+                return self.path.stat().st_size, ObjectIdentity(**recorded)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # no note, or a damaged one
+            pass  # no sidecar, or a damaged one
         return 0, None
 
     def begin(self, url: str, identity: ObjectIdentity) -> None:
-        """Start an empty file with a note of its own."""
-        self.path.unlink(missing_ok=True)  # before the note, which must not describe the bytes of another object
-        with atomic_write(self.note) as temporary:
+        """Remove bytes of an earlier download, and write the sidecar of a new one."""
+        self.path.unlink(missing_ok=True)  # first, so that the sidecar never describes the bytes of another object
+        with atomic_write(self.sidecar) as temporary:
             temporary.write_text(json.dumps({"url": hide_secrets(url), **asdict(identity)}), encoding="utf-8")
 
     def remove(self) -> None:
-        """Remove file and note."""
+        """Remove the file and its sidecar."""
         self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
+        self.sidecar.unlink(missing_ok=True)
 
 
 def fetch_file(
@@ -83,30 +86,30 @@ def fetch_file(
     allow_no_eof
         Accept bgzip and BAM without their end-of-file block.
     on_bytes
-        Called with the number of bytes downloaded so far, those of earlier runs included.
+        Called with the number of bytes downloaded so far, including those of earlier runs.
 
     Returns
     -------
     resumed : bool
         Whether an earlier download was continued.
     entry : ManifestEntry
-        The entry with size and hash of the file.
+        The entry, with the size and the SHA-256 of the file.
 
     Raises
     ------
     BadDataError
         The file fails a check. Its bytes are removed.
     MissingInputError
-        There is no such object.
+        The object does not exist, or access is refused.
     StorageError
-        The download failed, or the file cannot be written. The bytes stay for a later run.
+        The download failed, or the file cannot be written. The partial file is kept for a later run.
     """
     part = PartialFile.for_entry(out, entry)
     try:
         resumed = _receive(entry, part, on_bytes)
         entry = check_file(entry, part.path, True, allow_no_eof)
         os.replace(part.path, out / entry.file)
-        part.note.unlink(missing_ok=True)
+        part.sidecar.unlink(missing_ok=True)
     except Exception as error:
         translated = translate_error(error, entry.url)
         if isinstance(translated, BadDataError):  # a later run must not continue with wrong bytes
@@ -116,18 +119,23 @@ def fetch_file(
 
 
 def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof: bool) -> ManifestEntry:
-    """Check the size and the hash of a file; return its entry with both.
+    """Check the size and the SHA-256 of a file.
 
     Parameters
     ----------
     entry
         The file, with its expected size and hash if they are known.
     path
-        Where its bytes are.
+        Path of the file on disk, which may still end in ``.part``.
     decompress
-        Whether to check the compressed data too, if the file name is that of a compressed file.
+        Also check the compressed data, if the file has the name of a compressed file (.gz, .bgz or .bam).
     allow_no_eof
         Accept bgzip and BAM without their end-of-file block.
+
+    Returns
+    -------
+    ManifestEntry
+        The entry, with the size and the SHA-256 of the file.
 
     Raises
     ------
@@ -149,11 +157,11 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
 
 
 def _receive(entry: ManifestEntry, part: PartialFile, on_bytes: Callable[[int], None]) -> bool:
-    """Download the bytes that are missing from a partial file; return whether there were some already."""
-    begun, identity = part.inspect(entry.url)
-    if identity and begun == identity.size and identity.is_same(fetch_identity(entry.url)):
+    """Download the bytes that are missing from a partial file; return whether it held any before."""
+    n_bytes, identity = part.inspect(entry.url)
+    if identity and n_bytes == identity.size and identity.is_same(fetch_identity(entry.url)):
         return True
-    with closing(RemoteStream(entry.url, begun, identity)) as stream:
+    with closing(RemoteStream(entry.url, n_bytes, identity)) as stream:
         size = stream.identity.size
         if entry.bytes is not None and size is not None and size != entry.bytes:
             raise BadDataError(f"wrong size (the server has {size:,} bytes; the manifest has {entry.bytes:,})")

@@ -1,12 +1,12 @@
-"""The inner loop of the simulator: reads as text."""
+"""The inner loop of the simulator, which writes reads as text."""
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 READ_LENGTH_BP = 36
-# A line is at most 1 name + 2 numbers of 9 digits + 14 bytes of everything else.
-LINE_BYTES = 2 * 9 + 14
+# Longest line without the chromosome name: 2 numbers of 9 digits, and 14 other bytes.
+MAX_BYTES_BESIDES_NAME = 2 * 9 + 14
 
 
 @njit(cache=True, nogil=True)
@@ -24,11 +24,11 @@ def format_reads(
     keys
         int64 (n,): 2 x (offset of the chromosome + start) + (1 on the minus strand). Any order.
     offsets
-        int64 (c,): where each chromosome begins, ascending; ``offsets[0]`` is 0.
+        int64 (c,): first position of each chromosome in the sequence of all (bp), ascending; ``offsets[0]`` is 0.
     names, name_lengths
         uint8 (c, longest) and int64 (c,): the chromosomes' names in ASCII.
     out
-        uint8, at least n x (longest + ``LINE_BYTES``).
+        uint8, at least n x (longest + ``MAX_BYTES_BESIDES_NAME``) bytes.
     """
     at = 0
     chrom = 0

@@ -1,6 +1,6 @@
 """The statistical model that simulated genes, expression and reads are drawn from. docs/simulation.md derives it.
 
-The model gives the probability of each gene's expression given its reads, and so the score of the best possible
+The model also gives the probability that a gene is on, given its reads. This is the score of the best possible
 classifier.
 """
 
@@ -22,6 +22,7 @@ N_BINS = 2 * FLANK_BP // BIN_BP
 SHARED_ACTIVITY = 0.85
 # Standard deviation of the logarithm of a gene's expected reads of a mark, given the state of the mark.
 AMPLITUDE_SD = 0.5
+# Expected fraction of genes with an RPKM of 0.
 SILENT_FRACTION = 0.1
 _MARGIN_BP = 10_000
 _NEIGHBOUR_FRACTION = 0.1
@@ -36,8 +37,7 @@ class Mark:
     Attributes
     ----------
     noise
-        The state of the mark is on if activity plus normal noise is positive. This is the noise's standard
-        deviation.
+        Standard deviation of the normal noise. The state of the mark is on if activity plus noise is positive.
     on, off
         Log enrichment of each bin over the gene's base level, 5'→3', if the state is on or off:
         float64 (100,), natural logarithm.
@@ -72,9 +72,9 @@ MARKS: Mapping[str, Mark] = _define_marks()
 def draw_genes(rng: np.random.Generator, genome: Genome, n: int) -> Genes:
     """Draw n genes on chromosomes 1 to 22 and X, in proportion to their lengths.
 
-    Every TSS is at least 10 kb from both ends of its chromosome. One gene in ten lies within 10 kb of another gene.
-    With 20,000 genes, some more lie that close by chance; together they give the fraction of overlapping windows
-    found among human genes.
+    Every TSS is at least 10 kb from both ends of its chromosome. One gene in ten is placed within 10 kb of another
+    gene, and others lie that close by chance. With 20,000 genes, the total fraction of overlapping windows is that of
+    human genes.
     """
     names = [f"chr{name}" for name in (*range(1, 23), "X")]
     sizes = np.array([genome.sizes[name] for name in names])
@@ -96,16 +96,16 @@ def draw_genes(rng: np.random.Generator, genome: Genome, n: int) -> Genes:
 
 
 def expression(activity: Floats) -> Floats:
-    """Return the RPKM of each activity a, rounded to 3 decimals: float64, as many.
+    """Return the RPKM for each activity, rounded to 3 decimals: float64, in the shape of ``activity``.
 
-    RPKM is 2^(1.5 + 3 a), and 0 for the least active tenth of the genes.
+    RPKM is 2^(1.5 + 3 activity), or 0 if the activity is in the lowest tenth of the standard normal distribution.
     """
     is_silent = activity < NormalDist().inv_cdf(SILENT_FRACTION)
     return np.asarray(np.where(is_silent, 0.0, np.round(np.exp2(1.5 + 3 * activity), 3)), np.float64)
 
 
 def find_isolated(genes: Genes) -> npt.NDArray[np.bool_]:
-    """Return whether each gene's window overlaps no window of another gene: bool (n,)."""
+    """Return whether each gene's window is free of overlaps with the windows of other genes: bool (n,)."""
     chrom = np.unique(genes.chrom, return_inverse=True)[1]
     order = np.lexsort((genes.tss, chrom))
     is_near_next = (np.diff(chrom[order]) == 0) & (np.diff(genes.tss[order]) < 2 * FLANK_BP)
@@ -120,7 +120,7 @@ def neighbour_reads(edges: npt.NDArray[np.int64], rate: Floats) -> Floats:
     Parameters
     ----------
     edges
-        Edges of each gene's bins in genomic coordinates: int64 (genes, bins + 1).
+        Edges of each gene's bins (bp), on one axis for all chromosomes: int64 (genes, bins + 1).
     rate
         Reads expected in each bin from the gene itself: float64 (genes, bins), bins in genomic order.
     """
@@ -157,7 +157,7 @@ def state_log_likelihoods(
     Returns
     -------
     on, off
-        float64 (genes,) each. Both lack the same additive constant, which differs between genes.
+        float64 (genes,) each. For each gene, both omit the same additive constant.
     """
     nodes = np.linspace(-6, 6, 241)
     counts = starts.astype(np.float64)
@@ -179,17 +179,17 @@ def state_log_likelihoods(
 
 
 def log_odds(on: Mapping[str, Floats], off: Mapping[str, Floats]) -> Floats:
-    """Return each gene's log odds, given its reads, that its activity is above the median of 0: float64 (genes,).
+    """Return the log odds that each gene's activity is above its median, 0, given the reads: float64 (genes,).
 
     Parameters
     ----------
     on, off
-        By mark, the log likelihoods of each gene's reads if the state is on or off: float64 (genes,).
+        For each mark, the log likelihoods of each gene's reads, given that the state is on or off: float64 (genes,).
     """
     step = 0.05
     activity = np.arange(step / 2, 5, step)
 
-    def normal_cdf(x: Floats) -> Floats:  # erfc is exact in the far tail too
+    def normal_cdf(x: Floats) -> Floats:  # erfc is accurate in the far tail too
         return np.array([erfc(-value / sqrt(2)) / 2 for value in x])
 
     def log_evidence(activity: Floats) -> Floats:

@@ -14,7 +14,7 @@ import pysam
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.simulation import model
-from deepchrome.engine.simulation.kernels import LINE_BYTES, READ_LENGTH_BP, format_reads
+from deepchrome.engine.simulation.kernels import MAX_BYTES_BESIDES_NAME, READ_LENGTH_BP, format_reads
 
 Container = Literal["gzip", "bgzip", "plain"]
 # Fraction of a file's reads that come from its genes, and fraction of the other reads that lie on chrM.
@@ -183,7 +183,7 @@ def write_reads(path: Path, keys: npt.NDArray[np.int64], chromosomes: Chromosome
     longest = max(map(len, chromosomes.names))
     names = np.array([[*name.ljust(longest).encode()] for name in chromosomes.names], np.uint8)
     lengths = np.array([len(name) for name in chromosomes.names])
-    text = np.empty(min(_CHUNK_READS, len(keys)) * (longest + LINE_BYTES), np.uint8)
+    text = np.empty(min(_CHUNK_READS, len(keys)) * (longest + MAX_BYTES_BESIDES_NAME), np.uint8)
     with _open_container(path, container) as write:
         for first in range(0, len(keys), _CHUNK_READS):
             used = format_reads(keys[first : first + _CHUNK_READS], chromosomes.offsets, names, lengths, text)

@@ -30,11 +30,11 @@ from deepchrome.errors import ParameterError, StorageError, UsageError
 from deepchrome.version import VERSION
 
 MANIFEST = "truth/simulation.json"
-# The names that a simulation writes. A manifest cannot make us remove any other file.
+# Names of the files that a simulation writes. No other file is removed, whatever an earlier manifest lists.
 _SIMULATED_FILE = re.compile(r"(truth/)?[A-Za-z0-9]+(-[A-Za-z0-9]+)?(\.[A-Za-z]+){1,2}")
 
-# Roadmap has epigenomes E001 to E129, and published results for many from E003 on. Simulated epigenomes get other
-# names, so that they are never compared with published results: E001, E002, E130, E131, ...
+# Roadmap's epigenomes are E001 to E129. Results are published for many of them, but not for E001 and E002. Simulated
+# epigenomes are named E001, E002, E130, E131, ..., so that they are never compared with published results.
 _LAST_UNPUBLISHED, _LAST_ROADMAP = 2, 129
 _MAX_EPIGENOMES = 999 - _LAST_ROADMAP + _LAST_UNPUBLISHED
 
@@ -54,12 +54,12 @@ class SimulatedEpigenome:
     reads
         Number of reads in each of its files.
     latent_auroc
-        AUROC of a score that knows the true state of every mark: the limit for any number of reads.
+        AUROC of a score that knows the true state of every mark: the upper limit for any number of reads.
     bayes_auroc
         AUROC of the likelihood-ratio score of the reads, which also knows the expected reads of neighbouring genes.
         No classifier of the reads does better, except by chance.
     mark_auroc
-        By mark, the AUROC of the same score from the reads of that mark alone.
+        AUROC of the same score computed from the reads of one mark alone, by mark.
     """
 
     epigenome: str
@@ -92,7 +92,8 @@ def simulate(
         The directory to write; it is created if necessary. When all files are complete, it gets
         ``<epigenome>-<mark>.tagAlign.gz``, ``genes.tsv``, ``expression.tsv`` and ``truth/``.
     epigenomes
-        Number of epigenomes, named E001, E002, E130, E131, and so on. An epigenome does not depend on their number.
+        Number of epigenomes, named E001, E002, E130, E131, and so on. The data of an epigenome do not
+        depend on how many there are.
     genes
         Number of genes.
     reads
@@ -104,7 +105,7 @@ def simulate(
     shuffle
         Write the same reads in random order instead of genomic order.
     container
-        ``gzip``, ``bgzip``, or ``plain`` for text.
+        ``gzip``, ``bgzip``, or ``plain`` for uncompressed text.
     force
         Write into a directory that is not empty. An earlier simulation in it is replaced; other files stay.
     on_file
@@ -177,7 +178,7 @@ def _check_parameters(counts: Mapping[str, int], seed: int, marks: Sequence[str]
         raise ParameterError("seed", f"must be at least 0, got {seed}")
     known = ", ".join(model.MARKS)
     if unknown := [mark for mark in marks if mark not in model.MARKS]:
-        raise ParameterError("marks", f"must be some of {known}, got {', '.join(map(repr, unknown))}")
+        raise ParameterError("marks", f"must be among {known}, got {', '.join(map(repr, unknown))}")
     if not marks or len(set(marks)) < len(marks):
         raise ParameterError("marks", f"must name one or more of {known}, each once, got {','.join(marks)!r}")
     if container not in get_args(Container):
@@ -197,7 +198,7 @@ def _epigenome_name(number: int) -> str:
 
 
 def _random_stream(seed: int, *purpose: str) -> np.random.Generator:
-    """Return the random generator for one purpose. It does not depend on what is drawn for other purposes."""
+    """Return the random generator for one purpose. Draws for other purposes do not affect it."""
     key = [zlib.crc32(word.encode()) for word in purpose]
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
@@ -262,7 +263,7 @@ def _truth_table(
 
 
 def _write_summary(path: Path, simulated: Sequence[SimulatedEpigenome]) -> None:
-    rows = [asdict(one) for one in simulated]
+    rows = [asdict(epigenome) for epigenome in simulated]
     for row in rows:
         row |= {f"{mark}_auroc": value for mark, value in row.pop("mark_auroc").items()}
     pl.DataFrame(rows, infer_schema_length=None).write_csv(path, separator="\t", float_precision=4)
@@ -296,7 +297,7 @@ def _write_manifest(directory: Path, run: Mapping[str, object]) -> None:
 
 @contextmanager
 def _staging_directory(out: Path) -> Iterator[Path]:
-    """Give an empty directory. On success its files move to ``out``; on an error it is removed."""
+    """Yield an empty directory. On success, move its files to ``out``; on an error, remove it."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Inside `out` if it exists: it may be a mount point, and files can be renamed only within a file system.
@@ -314,7 +315,7 @@ def _staging_directory(out: Path) -> Iterator[Path]:
 
 
 def _replace_simulation(out: Path, directory: Path) -> None:
-    """Replace the simulation in ``out`` by the one in ``directory``.
+    """Replace the simulation in ``out`` with the one in ``directory``.
 
     The old manifest is removed first and the new one is moved last, so that a manifest never lists missing files.
     """
@@ -329,7 +330,7 @@ def _replace_simulation(out: Path, directory: Path) -> None:
 
 
 def _listed_files(manifest: Path) -> list[str]:
-    """Return the files of an earlier simulation; none if there is no readable manifest."""
+    """Return the files of an earlier simulation, or an empty list if there is no readable manifest."""
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
         return [name for name in files if _SIMULATED_FILE.fullmatch(name)]

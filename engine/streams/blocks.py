@@ -1,6 +1,6 @@
 """Reusable buffers for blocks of reads.
 
-A block goes through these steps, each of them in any thread:
+A block goes through these steps. Any thread may do any step:
 
 1. ``source.take(block)`` reads the next bytes of the file. Only one thread at a time does this.
 2. ``source.finish(members, block)`` inflates bgzip members into the block. Several threads may do this at the same
@@ -17,7 +17,7 @@ from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
 
 # The fastest of 0.25 to 4 MiB. Larger blocks need less synchronization; smaller ones fit the CPU cache better.
 BLOCK_BYTES = 3 << 20
-HEADROOM_BYTES = 1 << 17
+HEADROOM_BYTES = 1 << 17  # for the carry; a longer carry makes the buffer grow
 MARGIN_BYTES = 64  # kernels may read this far past either end  # guard: block-margin
 
 
@@ -29,9 +29,9 @@ class Block:
     buffer
         uint8 array. The bytes of the block are ``buffer[first:end]``.
     first, end
-        Where the bytes that the source wrote begin and end.
+        Offsets in ``buffer`` where the bytes of the source begin and end.
     packed
-        The compressed bgzip members of the block.
+        Space for the compressed bgzip members of the block.
     is_last
         Whether the file ends in this block.
     """

@@ -5,7 +5,8 @@ import threading
 
 from deepchrome.errors import BadDataError
 
-# Flag, reference, position, mapping quality and CIGAR. Bases are left out, so no reference sequence is needed.
+# The fields to decode, as bits of htslib: flag, reference, position, mapping quality and CIGAR. Bases are left out,
+# so no reference sequence is needed.
 _REQUIRED_FIELDS = 0x2 | 0x4 | 0x8 | 0x10 | 0x20
 
 
@@ -21,19 +22,19 @@ class CramStream:
     def __init__(self, path: str) -> None:
         self._path = path
         self._failure: Exception | None = None
-        reading, writing = os.pipe()
-        self._pipe = open(reading, "rb", buffering=0)  # noqa: SIM115 - closed in close()
-        self._thread = threading.Thread(target=self._decode, args=(writing,), daemon=True)
+        read_end, write_end = os.pipe()
+        self._pipe = open(read_end, "rb", buffering=0)  # noqa: SIM115 - closed in close()
+        self._thread = threading.Thread(target=self._decode, args=(write_end,), daemon=True)
         self._thread.start()
 
-    def _decode(self, writing: int) -> None:
+    def _decode(self, write_end: int) -> None:
         import pysam  # here, because it is slow to import and few files are CRAM
 
         options = [f"required_fields={_REQUIRED_FIELDS}"]
         verbosity = pysam.set_verbosity(0)  # keep htslib from writing to standard error
         try:
             with (
-                open(writing, "wb") as pipe,
+                open(write_end, "wb") as pipe,
                 pysam.AlignmentFile(self._path, "rc", check_sq=False, format_options=options) as cram,
                 pysam.AlignmentFile(pipe, "wbu", template=cram) as bam,
             ):
@@ -45,7 +46,7 @@ class CramStream:
             pysam.set_verbosity(verbosity)
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Read up to ``len(buffer)`` bytes of BAM; return how many, 0 at the end.
+        """Read up to ``len(buffer)`` bytes of BAM; return their number, 0 at the end of the file.
 
         Raises
         ------
@@ -60,6 +61,6 @@ class CramStream:
         return n
 
     def close(self) -> None:
-        """Stop decoding."""
+        """Close the pipe, which stops the decoding, and wait for the thread."""
         self._pipe.close()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""Open an input (a file, a URL or standard input), and explain errors while reading it."""
+"""Open an input (a file, a URL or standard input), and translate errors in reading it into messages for the user."""
 
 import gzip
 import sys
@@ -17,10 +17,12 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, 
 def open_stream(path: str) -> ByteStream:
     """Open a file, a URL, or standard input (``-``) as raw bytes.
 
+    Error messages do not name ``path``. :func:`translate_error` adds it.
+
     Raises
     ------
     MissingInputError
-        The file does not exist or may not be read, or standard input is closed.
+        The file or object does not exist or may not be read, or standard input is closed.
     StorageError
         The server does not answer, or its answer is not valid.
     UsageError
@@ -52,7 +54,7 @@ def is_cram(path: str) -> bool:
 
 
 def translate_error(error: Exception, path: str) -> DeepchromeError:
-    """Return an error for the user that names ``path`` and says what went wrong while reading it.
+    """Turn an error in reading ``path`` into an error for the user, whose message names ``path``.
 
     Raises
     ------

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from deepchrome.common.signatures import GZIP_MAGIC
 from deepchrome.engine.streams.transports import (
-    DropError,
     ObjectIdentity,
     RangeResponse,
+    RequestFailedError,
     StatusError,
     io_loop,
     request_range,
@@ -33,7 +33,7 @@ STALL_SECONDS = 30.0
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
-_TRANSIENT_ERRORS = (DropError, StatusError, TimeoutError)
+_TRANSIENT_ERRORS = (RequestFailedError, StatusError, TimeoutError)
 _TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
 Result = TypeVar("Result")
@@ -198,7 +198,7 @@ class ObjectReader:
             piece = await self._response.body.read(target - len(block))
             if not piece:
                 if self.identity.size is not None and self.position < self.identity.size:
-                    raise DropError("the connection was cut")
+                    raise RequestFailedError("the connection was cut")
                 return True
             block += piece
             self.position += len(piece)

@@ -20,7 +20,7 @@ from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES, ByteStream, PrefixedStream
 from deepchrome.errors import BadDataError
 
-# Accepts bytes or any object with readinto, which its type stub does not say.
+# Typed as Any, because the type stub does not declare that it accepts bytes or any object with readinto.
 GzipReader: Any = _GzipReader
 
 _BGZIP_MAGIC = GZIP_MAGIC + b"\x08"
@@ -39,7 +39,10 @@ class SerialSource:
         self._stream = stream
 
     def take(self, block: Block) -> memoryview:
-        """Fill the block; mark it as the last one if the stream ends in it. Return no members."""
+        """Fill the block; mark it as the last one if the stream ends in it. Return an empty view.
+
+        The view is empty because no members remain to be inflated.
+        """
         room, filled = block.room(), 0
         while filled < len(room):
             n = self._stream.readinto(room[filled:])
@@ -55,7 +58,7 @@ class SerialSource:
 
 
 class GzipSource:
-    """Inflate gzip data in parallel while its members are bgzip members, and serially from then on.
+    """Inflate bgzip members in parallel, and everything from the first ordinary gzip member on serially.
 
     A bgzip member states its compressed size in its header and its inflated size in its trailer. ``take`` can
     therefore find as many whole members as fill a block, without inflating them. At the first ordinary member the
@@ -72,8 +75,8 @@ class GzipSource:
     def __init__(self, stream: PrefixedStream, allow_no_eof: bool) -> None:
         self._stream = stream
         self._allow_no_eof = allow_no_eof
-        # Compressed bytes that were read from the stream; [at, end) is not part of a block yet. Between calls of
-        # take, data is the `packed` buffer of the previous block.
+        # Compressed bytes that were read from the stream. data[at:end] does not belong to a block yet. Between calls
+        # of take, data is the `packed` buffer of the previous block.
         self._data = bytearray()
         self._at = self._end = 0
         self._last_member_has_data = False
@@ -105,7 +108,7 @@ class GzipSource:
             (length,) = struct.unpack_from("<I", self._data, self._at + size - 4)
             if length > len(block.room()):
                 raise BadDataError("a bgzip block states an inflated size above 64 KiB: the file is damaged")
-            # The second condition bounds the memory that many nearly empty members take.
+            # The second condition limits the memory that many nearly empty members would use.
             if inflated + length > len(block.room()) or self._at > len(block.room()):
                 break
             inflated += length
@@ -127,7 +130,7 @@ class GzipSource:
         Raises
         ------
         BadDataError
-            The inflated size is not the one that the members state.
+            The inflated size differs from the size that the members state.
         gzip.BadGzipFile, isal.isal_zlib.IsalError
             A member is damaged.
         """
@@ -145,6 +148,13 @@ class GzipSource:
 
         Return 0 if ordinary gzip or other data follow, and None at the end of the stream. The size is the field
         ``BC`` of the gzip header (SAM specification, section 4.1).
+
+        Raises
+        ------
+        BadDataError
+            The size is smaller than the header.
+        EOFError
+            The stream ends within the member.
         """
         if not self._read_ahead(_FIXED_HEADER_BYTES):
             return 0 if self._read_ahead(1) else None
@@ -166,7 +176,7 @@ class GzipSource:
         return 0
 
     def _read_ahead(self, n: int) -> bool:
-        """Read until ``n`` bytes are available from ``at`` on; return False if the stream ends before."""
+        """Read until ``data[at:end]`` has at least ``n`` bytes; return False if the stream ends first."""
         while self._end - self._at < n:
             if len(self._data) < self._end + COMPRESSED_BYTES:
                 self._move_to(bytearray(2 * len(self._data) + COMPRESSED_BYTES), 0)
@@ -177,7 +187,7 @@ class GzipSource:
         return True
 
     def _move_to(self, data: bytearray, first: int) -> None:
-        """Replace the buffer by ``data``, and copy the bytes from ``first`` to ``end`` to its front.
+        """Copy the buffered bytes from ``first`` on to the front of ``data``, and use ``data`` as the buffer.
 
         ``data`` may be the current buffer.
         """

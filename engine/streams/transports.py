@@ -30,14 +30,14 @@ _ONE_TRY = {"retries": {"total_max_attempts": 1}}  # the caller decides when to 
 
 @dataclass(frozen=True)
 class ObjectIdentity:
-    """The size and the version of an object, as far as its server gives them.
+    """The size and the version of an object. The server may not report them.
 
     Attributes
     ----------
     size
         Size in bytes, or None.
     etag
-        The ETag of the object; if there is none, the time of its last modification; if unknown, None.
+        The ETag of the object, or else its Last-Modified date, or None.
     """
 
     size: int | None
@@ -48,7 +48,7 @@ class ObjectIdentity:
         return any(a != b for a, b in self._known_pairs(other))
 
     def is_same(self, other: "ObjectIdentity") -> bool:
-        """Return whether size or ETag is known on both sides, and all values known on both sides are equal."""
+        """Return whether at least one value is known on both sides, and none of these differ."""
         return bool(self._known_pairs(other)) and not self.differs(other)
 
     def _known_pairs(self, other: "ObjectIdentity") -> list[tuple[int | str, int | str]]:
@@ -56,8 +56,8 @@ class ObjectIdentity:
         return [(a, b) for a, b in pairs if a is not None and b is not None]
 
 
-class DropError(Exception):
-    """The request failed for a reason that may pass, which the message describes."""
+class RequestFailedError(Exception):
+    """A request failed for a reason that may be temporary. The message gives the reason."""
 
 
 class StatusError(Exception):
@@ -88,7 +88,7 @@ class Body(Protocol):
 
         Raises
         ------
-        DropError
+        RequestFailedError
             The connection failed.
         """
 
@@ -98,7 +98,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class RangeResponse:
-    """A response with the bytes of an object from an offset on.
+    """A response with the bytes of an object, starting at an offset.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class RangeResponse:
     offset
         Offset of the first byte in the body; 0 if the server ignores ranges.
     framed
-        Whether a complete body can be distinguished from one whose connection was cut.
+        Whether the response shows where its body ends, so that a cut connection is noticed.
     body
         The bytes.
     """
@@ -119,20 +119,20 @@ class RangeResponse:
 
 
 def io_loop() -> asyncio.AbstractEventLoop:
-    """Return the event loop of all requests, which runs in its own thread."""
+    """Return the event loop that runs all requests. It has its own thread."""
     loop: asyncio.AbstractEventLoop = fsspec.asyn.get_loop()
     return loop
 
 
 async def request_range(url: str, first: int, last: int | None = None) -> RangeResponse:
-    """Request the bytes of an object from offset ``first`` to offset ``last`` inclusive, or to the end if None.
+    """Request the bytes of an object from offset ``first`` to ``last`` (inclusive), or to the end if ``last`` is None.
 
     Raises
     ------
-    DropError, StatusError
+    RequestFailedError, StatusError
         The server does not answer, or answers with an error.
     StorageError
-        The request cannot be sent.
+        The request cannot succeed: for example, the URL is not valid or the server redirects too many times.
     """
     byte_range = None if first == 0 and last is None else f"bytes={first}-{'' if last is None else last}"
     return await (_request_s3 if url[:2].lower() == "s3" else _request_http)(url, byte_range)
@@ -181,21 +181,21 @@ class _HttpBody:
 
 @contextmanager
 def _http_errors() -> Iterator[None]:
-    """Translate the errors of aiohttp to messages without the URL, which may contain a secret."""
+    """Translate the errors of aiohttp into errors whose messages omit the URL, which may contain a secret."""
     try:
         yield
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise StorageError("not a valid URL") from None
     except aiohttp.TooManyRedirects:
-        raise StorageError("the server redirects without end") from None
+        raise StorageError("the server redirects too many times") from None
     except aiohttp.ClientSSLError as error:
         raise StorageError(f"no secure connection ({error.strerror or type(error).__name__})") from None
     except OSError as error:
-        raise DropError((error.strerror or type(error).__name__).lower()) from None
+        raise RequestFailedError((error.strerror or type(error).__name__).lower()) from None
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError):
-        raise DropError("the connection was cut") from None
+        raise RequestFailedError("the connection was cut") from None
     except aiohttp.ClientError as error:
-        raise DropError(f"no valid response ({type(error).__name__})") from None
+        raise RequestFailedError(f"no valid response ({type(error).__name__})") from None
 
 
 async def _request_s3(url: str, byte_range: str | None) -> RangeResponse:
@@ -238,7 +238,7 @@ def _s3_errors() -> Iterator[None]:
         reply = error.response.get("ResponseMetadata", {})
         raise _status_error(reply.get("HTTPStatusCode", 500), reply.get("HTTPHeaders", {})) from None
     except (s3.HTTPClientError, s3.ConnectionError, s3.IncompleteReadError) as error:
-        raise DropError(f"the connection failed ({type(error).__name__})") from None
+        raise RequestFailedError(f"the connection failed ({type(error).__name__})") from None
     except s3.BotoCoreError as error:
         raise StorageError(f"the s3 request cannot be sent ({' '.join(str(error).split())})") from None
 
@@ -251,7 +251,7 @@ def _status_error(status: int, headers: Any) -> StatusError:
 
 
 def _parse_retry_after(text: str) -> float | None:
-    """Return the seconds to wait that a Retry-After header gives as a number or as a date."""
+    """Return the seconds to wait from a Retry-After header (a number or a date); None if it is not valid."""
     if text.isdecimal():
         return float(text)
     try:
@@ -265,7 +265,7 @@ def _parse_content_range(text: str) -> tuple[int, int | None]:
     span, _, size = text.removeprefix("bytes").strip().partition("/")
     first = span.partition("-")[0]
     if not first.isdecimal():
-        raise DropError("the server does not say which bytes it sends")
+        raise RequestFailedError("the server does not report the range of the bytes it sends")
     return int(first), int(size) if size.isdecimal() else None
 
 

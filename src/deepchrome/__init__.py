@@ -1,4 +1,4 @@
-"""deepchrome: predict gene expression from histone marks, from the raw reads up.
+"""deepchrome: predict gene expression from histone marks, starting from raw reads.
 
 The engine (``deepchrome.engine``) counts reads exactly as ``bedtools multicov`` does. The trainer
 (``deepchrome.train``) fits DeepChrome models to the counts. Public names are imported on first use,

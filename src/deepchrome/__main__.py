@@ -1,4 +1,4 @@
-"""``python -m deepchrome`` is the same program as ``dc``."""
+"""Run ``dc`` as ``python -m deepchrome``."""
 
 from deepchrome.cli import main
 

@@ -1,4 +1,4 @@
-"""The whole analysis on simulated data, whose truth is known. This is what ``dc demo`` runs."""
+"""Run the whole analysis on simulated data with known truth. ``dc demo`` calls this."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from deepchrome.train.scoring.evaluate import Evaluation, evaluate, score_test_g
 
 EPIGENOMES: Final = 3
 GENES: Final = 3000
-READS: Final = 300_000
+READS: Final = 300_000  # per file, that is, per epigenome and mark
 EPOCHS: Final = 25
 
 
@@ -32,15 +32,15 @@ class Demo:
     data, features, run
         The directories of the simulated data, the features, and the trained models.
     simulated
-        For each epigenome, the AUROC that its reads allow at best.
+        For each epigenome, the best AUROC that its reads allow.
     outcomes
-        For each file of reads, what was counted.
+        For each file of reads, a summary of the counting.
     audits
-        For each epigenome, its labels.
+        For each epigenome, an audit of its labels.
     evaluations
-        For each epigenome, how its model scores test genes.
+        For each epigenome, the evaluation of its model on test genes.
     report
-        The report, and what it contains.
+        The files of the report, and a summary of its maps.
     """
 
     data: Path
@@ -61,7 +61,7 @@ def run_demo(out: Path, on_message: Callable[[str], None]) -> Demo:
     out
         Directory for all output. Files of an earlier demo are replaced.
     on_message
-        Called with one line about each step before it starts.
+        Called with a one-line message before each step starts.
     """
     data, features, run = out / "data", out / "features", out / "run"
     on_message(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")

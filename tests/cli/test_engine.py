@@ -175,7 +175,7 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
         (66, dc("featurize", folder, *genes, "--genome", folder / "x", "--out", out), "x: no such genome"),
         (66, dc("verify", folder / "absent", folder / "E1-A.tagAlign.gz"), "absent: no such file"),
         (2, featurize(folder), "Use --samples TABLE to list the files in a table."),
-        (2, featurize(folder, folder, "-s", "-S"), "-s and -S exclude each other"),
+        (2, featurize(folder, folder, "-s", "-S"), "-s and -S cannot be used together"),
         (2, featurize(folder, folder, "--marks", "A,C"), "E1: no reads of C"),
         (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
         (2, dc("verify", folder), "or --samples TABLE"),

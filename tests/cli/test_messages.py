@@ -154,7 +154,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
     "predictions flipped": (flip_bit_in("run/predictions.parquet", 300), EVALUATE, 65, "predictions.parquet: "),
     "model flipped": (flip_bit_in("run/models/E001.safetensors", 4000), PREDICT, 65, "does not fit its checksum"),
     "model a pickle": (replace_model_by_pickle, PREDICT, 65, "E001.safetensors: damaged, or not written by dc train"),
-    "run in the way": (lambda folder: None, TRAIN.replace("--out new", "--out run"), 2, "a run is here"),
+    "run in the way": (lambda folder: None, TRAIN.replace("--out new", "--out run"), 2, "already contains a run"),
 }
 
 

@@ -223,7 +223,7 @@ def test_missing_input_and_an_existing_run_have_their_exit_codes(dc, data, run, 
     assert "none: no such file or directory" in err
     code, _, err = dc("train", *from_features(data), "--out", run)
     assert code == 2
-    assert "a run is here. Use --resume to continue it, or --force to replace it." in err
+    assert "already contains a run. Use --resume to continue it, or --force to replace it." in err
     code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
     assert code == 2
     assert "fit.lr was 0.01, is 0.5" in err
@@ -272,7 +272,7 @@ def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
         (("--bootstrap", "-1"), "'--bootstrap': Input should be greater than or equal to 0"),
         (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
         (("--model-of", "E001"), "--model-of and --label-rule need FEATURES"),
-        (("--roc", "x.doc"), "unknown table format. Name the file .tsv or .parquet"),
+        (("--roc", "x.doc"), "unknown table format. Use the suffix .tsv or .parquet"),
     ],
 )
 def test_invalid_calls_of_evaluate_are_usage_errors(dc, run, arguments, message) -> None:
@@ -307,7 +307,7 @@ def test_predict_refuses_features_that_do_not_match_and_writes_nothing(dc, data,
         "predict", run, data / "features", "--out", tmp_path / "s.tsv", "--attention", tmp_path / "a.parquet"
     )
     assert code == 2
-    assert "Only attentivechrome has attention weights" in err
+    assert "deepchrome models have no attention weights" in err
     assert not (tmp_path / "scores.tsv").exists()
     assert not (tmp_path / "s.tsv").exists()
 

@@ -225,5 +225,5 @@ def test_genes_without_expression_are_reported(folder: Path) -> None:
     features = features_for(folder, 60, 100, 1)
     ran = train(folder, features, [str(1 + i % 2) for i in range(45)])
     assert ran.code == 0, ran.err
-    assert "15 genes left out: features, but no expression (g045, g046, g047, ...)" in ran.err
+    assert "15 genes left out because they have no expression (g045, g046, g047, ...)" in ran.err
     assert pl.read_parquet(folder / "run" / "predictions.parquet").height == 45

@@ -47,7 +47,7 @@ class Dataset:
     split: NDArray[np.int8] = field(repr=False)
 
     def one_class_parts(self) -> tuple[str, ...]:
-        """Describe the parts of the split (train, valid, test) that lack one of the two classes, or all genes."""
+        """Describe the parts of the split (train, valid, test) that have no genes, or genes of one class only."""
         return tuple(
             f"{name} ({np.sum(self.split == part)} genes)"
             for part, name in enumerate(SPLIT_NAMES)
@@ -62,22 +62,22 @@ class LoadReport:
     Attributes
     ----------
     inputs
-        How ``x`` was made from counts. A run stores it, to prepare new features in the same way.
+        The preparation of ``x`` from counts. A run stores it, to prepare new features in the same way.
     genes
         Number of genes in every data set.
     not_in_expression
-        Genes that were left out because they have features but no expression.
+        Number of genes that were left out because they have no expression.
     not_in_features
-        Gene ids of the expression table that have no features.
+        Number of gene ids in the expression table that have no features.
     duplicate_ids
-        Rows that repeat the gene id of an earlier row.
+        Number of rows that repeat the gene id of an earlier row.
     unknown_strand
-        Genes of unknown strand.
+        Number of genes of unknown strand.
     window_overlaps
-        Test genes that share an id or part of their window with a training gene. ``None`` if gene
+        Numbers of test genes that share an id or part of their window with a training gene. ``None`` if gene
         positions are unknown (DeepChrome's text format).
     notes
-        Sentences for the user, which cover every count above that is not 0.
+        Sentences for the user about these numbers, left-out epigenomes, and labels of one class.
     """
 
     inputs: InputSpec
@@ -115,7 +115,7 @@ def load_datasets(
     features
         A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     expression
-        A table for :func:`~deepchrome.train.datasets.expression.read_expression`.
+        A table in the format of :func:`~deepchrome.train.datasets.expression.read_expression`.
     epigenomes
         Names of the epigenomes to load. Default: all that have both features and expression.
     label_rule
@@ -130,7 +130,7 @@ def load_datasets(
     datasets
         One data set per epigenome, in the order of ``epigenomes``, or sorted by name.
     report
-        Facts for the user, and the description of the inputs.
+        Facts for the user, and the preparation of the inputs.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def load_datasets(
     check_names(names, "an epigenome", str(features))
 
     first = read_features(paths[names[0]], marks)
-    inputs = InputSpec.of(first, orient, transform, library_size)
+    inputs = InputSpec.from_features(first, orient, transform, library_size)
     stable_id = stable_ids(pl.Series(first.genes.gene_id))
     row = _expression_rows(stable_id, table, f"{features} and {expression}")
     kept = np.flatnonzero(row >= 0)
@@ -180,19 +180,20 @@ def load_datasets(
 
 
 def _choose_epigenomes(
-    wanted: Sequence[str] | None, featured: Sequence[str], table: Expression, features: Path, expression: Path
+    wanted: Sequence[str] | None, with_features: Sequence[str], table: Expression, features: Path, expression: Path
 ) -> tuple[list[str], list[str]]:
     """Return the epigenomes to load, and a note about epigenomes that are left out."""
     if wanted is None:
-        names = [name for name in featured if name in table.epigenomes]
-        without = [name for name in featured if name not in table.epigenomes]
+        names = [name for name in with_features if name in table.epigenomes]
+        without_expression = [name for name in with_features if name not in table.epigenomes]
         if not names:
             raise BadDataError(
                 f"{features} and {expression}: no epigenome in common "
-                f"(features of {_first_names(featured)}; expression of {_first_names(table.epigenomes)})"
+                f"(features of {_first_names(with_features)}; expression of {_first_names(table.epigenomes)})"
             )
-        return names, [f"{', '.join(without)} left out: no column in {expression}"] * bool(without)
-    for where, known in ((features, featured), (expression, table.epigenomes)):
+        note = f"{', '.join(without_expression)} left out: no column in {expression}"
+        return names, [note] if without_expression else []
+    for where, known in ((features, with_features), (expression, table.epigenomes)):
         if absent := [name for name in wanted if name not in known]:
             raise BadDataError(f"{where}: no epigenome {', '.join(absent)} (it has {', '.join(known)})")
     if not wanted:
@@ -238,11 +239,11 @@ def _same_genes(one: Genes, other: Genes) -> bool:
 def _describe_report(
     report: LoadReport, split: SplitMethod, without_expression: Sequence[str], datasets: Sequence[Dataset]
 ) -> list[str]:
-    """Return a sentence for every count of the report that is not 0."""
+    """Return sentences for the user about a report, and about data sets with labels of one class."""
     notes = []
     if without_expression:
         examples = _first_names(without_expression)
-        notes.append(f"{len(without_expression)} genes left out: features, but no expression ({examples})")
+        notes.append(f"{len(without_expression)} genes left out because they have no expression ({examples})")
     if report.not_in_features:
         notes.append(f"{report.not_in_features} genes of the expression table have no features")
     if report.duplicate_ids:

@@ -78,7 +78,7 @@ def load_csv(
         re.sub(r"[^A-Za-z0-9._+-]", "_", directory.resolve().name)[:64] or "csv",
         marks,
         tuple(gene for part in parts for gene in part.gene_id),
-        inputs.transformed(counts.copy()),
+        inputs.apply_transform(counts.copy()),
         np.concatenate([part.label for part in parts]),
         np.repeat(np.arange(3, dtype=np.int8), [len(part.gene_id) for part in parts]),
     )

@@ -30,7 +30,7 @@ class Expression:
     epigenomes
         Names of the columns.
     rpkm
-        Reads per kilobase and million mapped reads: float64 (genes, epigenomes), finite, >= 0.
+        Reads per kilobase per million mapped reads: float64 (genes, epigenomes), finite, >= 0.
     notes
         Sentences about columns of the file that were left out.
     """
@@ -71,7 +71,9 @@ def read_expression(path: str | Path, epigenomes: Sequence[str] | None = None) -
     table = read_table(path)
     names = table.columns[1:]
     if not names:
-        raise BadDataError(f"{path}:1: one column, expected gene_id and one column per epigenome, separated by tabs")
+        raise BadDataError(
+            f"{path}:1: only one column, expected gene_id and one column per epigenome, separated by tabs"
+        )
     if pl.Series(table.columns).cast(pl.Float64, strict=False).is_not_null().any():
         raise BadDataError(f"{path}:1: a number in the first line, expected the header gene_id, E003, E004, ...")
     check_names(names, "an epigenome", f"{path}:1")
@@ -94,7 +96,7 @@ def read_expression(path: str | Path, epigenomes: Sequence[str] | None = None) -
 
 
 def _refuse_bad_values(path: Path, gene_id: pl.Series, text: pl.DataFrame, rpkm: NDArray[np.float64]) -> None:
-    """Refuse values that are not an RPKM; for each kind, the message gives their number and the first place."""
+    """Raise BadDataError if a value is not a valid RPKM, with the number and the first place of each problem."""
     if np.all(np.isfinite(rpkm) & (rpkm >= 0)):  # guard: valid-rpkm
         return
     missing = text.select(pl.all().is_in(_MISSING)).to_numpy()
@@ -118,7 +120,7 @@ def _refuse_bad_values(path: Path, gene_id: pl.Series, text: pl.DataFrame, rpkm:
 
 
 def _refuse_contradictions(path: Path, gene_id: pl.Series, rpkm: NDArray[np.float64]) -> None:
-    """Refuse rows of one gene with different values. Equal rows are allowed: 7 genes of the 2016 table have two."""
+    """Raise BadDataError if rows of one gene differ. Equal rows are allowed: 7 genes have two in the 2016 table."""
     repeated = pl.DataFrame({"gene_id": gene_id}).with_row_index("row").filter(pl.col("gene_id").is_duplicated())
     first = repeated.select(pl.col("row").first().over("gene_id")).to_series().to_numpy()
     differs = np.any(rpkm[repeated["row"].to_numpy()] != rpkm[first], axis=1)
@@ -126,6 +128,6 @@ def _refuse_contradictions(path: Path, gene_id: pl.Series, rpkm: NDArray[np.floa
         genes = repeated.filter(pl.Series(differs))["gene_id"].unique(maintain_order=True)
         row = repeated["row"].to_numpy()[differs][0]
         raise BadDataError(
-            f"{path}:{row + 2}: different RPKM on the rows of one gene ({genes.len()} genes: "
+            f"{path}:{row + 2}: rows of the same gene have different RPKM ({genes.len()} genes: "
             f"{', '.join(genes.head(5))}{', ...' if genes.len() > 5 else ''}). Keep one row per gene"
         )

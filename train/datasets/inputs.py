@@ -13,7 +13,7 @@ from deepchrome.errors import BadDataError, ParameterError
 Orient = Literal["genomic", "strand"]
 Transform = Literal["counts", "log1p"]
 
-# Roadmap's files hold at most 30 million reads, so that scaled counts stay close to the raw counts.
+# The maximum number of reads in a Roadmap file, so scaled counts stay close to the raw counts.
 LIBRARY_READS: Final = 30_000_000
 
 
@@ -36,7 +36,7 @@ class InputOptions:
     Raises
     ------
     ParameterError
-        ``orient`` or ``transform`` has none of the values above.
+        ``orient`` or ``transform`` is not one of the values above.
     """
 
     orient: Orient = "genomic"
@@ -77,26 +77,26 @@ class InputSpec:
     library_size: bool = False
 
     @classmethod
-    def of(
+    def from_features(
         cls, features: Features, orient: Orient = "genomic", transform: Transform = "counts", library_size: bool = False
     ) -> Self:
-        """Describe the input that these choices make from ``features``.
+        """Describe the model input made from ``features`` with these options.
 
         Raises
         ------
         BadDataError
-            The features do not state the width of their bins or windows.
+            The metadata of the features lack the bin size or the flank.
         """
         bin_size, flank = (features.metadata.get(key) for key in ("bin_size", "flank"))
         if not (_is_positive_int(bin_size) and _is_positive_int(flank)):
             raise BadDataError(
-                f"features of {features.epigenome}: bin_size or flank is missing. Make the features again"
+                f"features of {features.epigenome}: bin_size or flank is missing. Make the features again."
             )
         return cls(features.marks, features.counts.shape[1], bin_size, flank, orient, transform, library_size)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """Return the description that :meth:`to_dict` turned into ``document``.
+        """Restore a description from the result of :meth:`to_dict`.
 
         Raises
         ------
@@ -121,26 +121,26 @@ class InputSpec:
         return cls(**{**document, "marks": tuple(marks)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the description as JSON values."""
+        """Return the description as a dictionary that can be stored as JSON."""
         return {**asdict(self), "marks": list(self.marks)}
 
     def options(self) -> InputOptions:
-        """Return the choices that prepare other features in the same way."""
+        """Return the options that prepare other features in the same way."""
         return InputOptions(self.orient, self.transform, self.library_size, self.marks)
 
     def check(self, features: Features) -> None:
-        """Refuse features that cannot become this input. Further marks are allowed.
+        """Check that features can be turned into this input. Additional marks are allowed.
 
         Raises
         ------
         BadDataError
-            A mark is missing; the number or width of bins differs, or the width of windows; or the
-            number of reads of a mark is needed but not stated. The message names every difference.
+            A mark is missing; the number of bins, the bin size or the flank differs; or ``library_size``
+            is set and the number of reads of a mark is unknown. The message names every difference.
         """
         differences = []
         if absent := [mark for mark in self.marks if mark not in features.marks]:
             differences.append(f"no mark {', '.join(absent)} (found {', '.join(features.marks)})")
-        here = InputSpec.of(features)
+        here = InputSpec.from_features(features)
         for name, quantity in (("n_bins", "bins per gene"), ("bin_size", "bp per bin"), ("flank", "bp of flank")):
             expected, found = getattr(self, name), getattr(here, name)
             if expected is not None and found is not None and expected != found:
@@ -174,9 +174,9 @@ class InputSpec:
             x[minus] = x[minus, ::-1]
         if self.library_size:
             x *= np.array([LIBRARY_READS / _reads(features, mark) for mark in self.marks], np.float32)
-        return self.transformed(x)
+        return self.apply_transform(x)
 
-    def transformed(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply_transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Apply the transform to ``x`` in place, and return ``x``."""
         return np.log1p(x, out=x) if self.transform == "log1p" else x
 
@@ -186,6 +186,6 @@ def _is_positive_int(value: object) -> bool:
 
 
 def _reads(features: Features, mark: str) -> int:
-    """Return the number of reads that a mark was counted from, or 0 if it is unknown."""
+    """Return the number of reads in the file of a mark, or 0 if it is unknown."""
     source = features.metadata.get("sources", {}).get(mark, {})
     return int(source.get("reads", 0))

@@ -1,7 +1,7 @@
 """Sources of training data: features with an expression table, or DeepChrome's text format.
 
-A source says where the data are and how labels and split are made. It reads nothing until it is asked to, and
-config.json of every run stores it under the key ``origin``.
+A source describes where the data are and how labels and split are made. It reads no data before its methods are
+called. Every run stores its source in config.json, under the key ``origin``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class FeatureSource:
     features
         A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     expression
-        A table for :func:`~deepchrome.train.datasets.expression.read_expression`.
+        Expression table; see :func:`~deepchrome.train.datasets.expression.read_expression`.
     label_rule
         See :func:`~deepchrome.train.datasets.labels.label_genes`.
     split, seed, n_train
@@ -55,7 +55,7 @@ class FeatureSource:
     def load(self, inputs: InputOptions, epigenomes: Sequence[str] | None = None) -> tuple[list[Dataset], LoadReport]:
         """Load epigenomes, by default all that have both features and expression.
 
-        Returns and raises what :func:`~deepchrome.train.datasets.dataset.load_datasets` does.
+        See :func:`~deepchrome.train.datasets.dataset.load_datasets` for the result and the errors.
         """
         return load_datasets(
             self.features,
@@ -81,7 +81,7 @@ class FeatureSource:
         return [path for path in (self.features, self.expression) if not path.exists()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the source as JSON values, with absolute paths."""
+        """Return the source as a dictionary that can be stored as JSON, with absolute paths."""
         return {
             "features": str(self.features.resolve()),
             "expression": str(self.expression.resolve()),
@@ -99,9 +99,10 @@ class TextSource:
     Attributes
     ----------
     directory
-        Holds train.csv, valid.csv and test.csv; see :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv`.
+        Directory of train.csv, valid.csv and test.csv; see :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv`.
     expression
-        A table to recognize the labels by. A run does not store it.
+        Expression table used to find the epigenome and the label rule that the labels come from. It is not stored
+        in a run.
     """
 
     directory: Path
@@ -116,7 +117,7 @@ class TextSource:
 
         Only ``inputs.transform`` is used: the files fix the marks, their orientation and their scale.
 
-        Returns and raises what :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv` does.
+        See :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv` for the result and the errors.
         """
         return load_csv(self.directory, transform=inputs.transform, expression=self.expression)
 
@@ -129,7 +130,7 @@ class TextSource:
         return [path for path in (self.directory, self.expression) if path is not None and not path.exists()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the source as JSON values, with an absolute path."""
+        """Return the source as a dictionary that can be stored as JSON, with an absolute path."""
         return {"csv": str(self.directory.resolve())}
 
 
@@ -137,14 +138,14 @@ DataSource: TypeAlias = FeatureSource | TextSource
 
 
 def source_from_dict(document: Mapping[str, Any]) -> DataSource | None:
-    """Return the source that ``to_dict`` turned into ``document``; ``None`` if the document is empty.
+    """Restore a source from the result of its ``to_dict``; return ``None`` if the document is empty.
 
     Raises
     ------
     KeyError, TypeError
         The document has missing or unknown keys, or a value of the wrong type.
     ParameterError
-        A value is unknown.
+        ``label_rule`` or ``split`` has an unknown value.
     """
     if not document:
         return None

@@ -17,7 +17,7 @@ SplitMethod = Literal["published", "random", "chromosome"]
 TRAIN: Final = 0
 VALID: Final = 1
 TEST: Final = 2
-# Number of random orders of the chromosomes, from which the most even split is taken.
+# Number of random chromosome orders to try. The split whose sizes are closest to the target is taken.
 _N_ORDERS: Final = 200
 
 
@@ -47,13 +47,13 @@ def split_genes(
     genes
         n genes.
     method
-        ``published``: sort the genes by id and cut the list into three parts, as in 2016 (19,802
-        genes: 6601, 6601, 6600). ``random``: assign genes at random, but keep genes together if they
-        share an id or their windows overlap, directly or through other genes. ``chromosome``:
-        assign whole chromosomes. Of 200 random assignments, take the one whose sizes are closest to
-        the target.
+        ``published``: sort the genes by id and cut the list into three parts, as the DeepChrome
+        paper did in 2016 (19,802 genes: 6601, 6601, 6600). ``random``: assign genes at random, but
+        keep genes together if they share an id or their windows overlap, directly or through other
+        genes. ``chromosome``: assign whole chromosomes; of 200 random assignments, take the one
+        whose sizes are closest to the target sizes.
     seed
-        Seed of the random choices. ``published`` makes none.
+        Seed of the random choices. ``published`` makes no random choice.
     flank
         Half the width of a gene's window [tss - flank, tss + flank), in bp.
     n_train
@@ -90,7 +90,7 @@ def split_genes(
     if absent := [SPLIT_NAMES[i] for i in range(3) if not np.any(split == i)]:
         raise BadDataError(
             f"the {method} split leaves no gene for {', '.join(absent)}: {len(genes)} genes form only "
-            f"{group.max() + 1} groups that must stay together. Use more genes, or another split"
+            f"{group.max() + 1} groups that must stay together. Use more genes, or another split."
         )
     return split
 
@@ -103,7 +103,7 @@ def find_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 500
     genes
         n genes.
     split
-        int8 (n,): the part of each gene.
+        int8 (n,): the part of each gene, as :func:`split_genes` returns it.
     flank
         Half the width of a gene's window in bp.
     """
@@ -130,7 +130,7 @@ def _target_sizes(n_genes: int, n_train: int | None) -> tuple[int, int, int]:
 
 
 def _concatenated_positions(genes: Genes, flank: int) -> NDArray[np.int64]:
-    """Return TSS positions on one axis of all chromosomes, with gaps that no window spans: int64 (genes,)."""
+    """Return TSS positions on one axis, with the chromosomes too far apart for windows to overlap: int64 (genes,)."""
     chromosome = np.unique(np.array(genes.chrom), return_inverse=True)[1].astype(np.int64)
     start = int(genes.tss.min())
     length = int(genes.tss.max()) - start + 2 * flank
@@ -159,9 +159,9 @@ def _join_by_gene_id(group: NDArray[np.int64], genes: Genes) -> NDArray[np.int64
 def _assign_groups(
     sizes: NDArray[np.int64], order: NDArray[np.int64], target: tuple[int, int, int]
 ) -> NDArray[np.int8]:
-    """Assign each group to the first part with enough room, else to the part with most room: int8 (groups,).
+    """Assign each group to the first part with enough room, else to the part with the most room: int8 (groups,).
 
-    A part that stays empty gets the smallest group of a part that has several.
+    A part that is still empty at the end gets the smallest group from a part that has several.
     """
     room = list(target)
     part = np.empty(sizes.size, np.int8)

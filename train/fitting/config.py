@@ -29,8 +29,8 @@ class FitConfig:
     momentum
         As in :class:`torch.optim.SGD`; other optimizers ignore it.
     lr_decay
-        The learning rate of step t is lr / (1 + t * lr_decay), as in Torch7's sgd. Steps are counted from 0 and
-        through all epochs.
+        The learning rate of step t is lr / (1 + t * lr_decay), as in Torch7's sgd. Steps are counted from 0
+        across all epochs.
     patience
         Stop a model after this many epochs without a better validation AUROC. 0 disables early stopping.
     seed
@@ -84,7 +84,8 @@ class Placement:
     threads
         Number of CPU cores to use. The default is all cores that this process may use.
     group_size
-        Number of models in a stack. The default is 1 on a CPU. On a GPU it is the number that fits the free memory.
+        Number of models trained together, as a stack. The default is 1 on a CPU, and as many as fit in the free
+        memory on a GPU.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -135,7 +136,7 @@ class EpochRecord:
 
     @property
     def diverged(self) -> bool:
-        """Whether the training loss or the AUROC is not finite."""
+        """Whether the training loss or the validation AUROC is NaN or infinite."""
         return not (math.isfinite(self.train_loss) and math.isfinite(self.valid_auroc))
 
 
@@ -143,7 +144,7 @@ class EpochRecord:
 class Checkpoint:
     """The state from which training of one model can continue.
 
-    All tensors are on the host and have no models' axis.
+    All tensors are in CPU memory. Unlike those of a stack, they have no axis for the models.
 
     Attributes
     ----------
@@ -152,7 +153,7 @@ class Checkpoint:
     weights, best
         Weights after the last epoch, and after the epoch with the best validation AUROC.
     optimizer
-        State of the optimizer, by ``<parameter>/<name>``.
+        State of the optimizer, with keys ``<parameter>/<name>``.
     """
 
     history: tuple[EpochRecord, ...]
@@ -186,14 +187,14 @@ class FittedModel:
 def best_epoch(history: Sequence[EpochRecord]) -> int | None:
     """Return the epoch with the best validation AUROC.
 
-    The first of several equal epochs wins. The result is ``None`` if the model diverged in its first epoch.
+    If several epochs are equally good, return the first. Return ``None`` if the model diverged in its first epoch.
     """
     valid = [record for record in history if not record.diverged]
     return max(valid, key=lambda record: record.valid_auroc).epoch if valid else None
 
 
 def training_has_ended(history: Sequence[EpochRecord], config: FitConfig) -> bool:
-    """Return whether a model trains no further because it diverged or its patience ran out."""
+    """Return whether training has ended because the model diverged or its patience ran out."""
     if not history:
         return False
     best = best_epoch(history)

@@ -39,14 +39,14 @@ def build_network(name: str, models: int, marks: int, bins: int) -> "StackedMode
     models
         Number of networks in the stack.
     marks, bins
-        Shape of the input of one gene.
+        Numbers of marks and bins in the input of one gene.
 
     Raises
     ------
     UsageError
         No network has this name.
     BadDataError
-        The network needs more bins.
+        There are too few bins for this network.
     """
     if name not in NETWORKS:
         raise UsageError(f"no network is named {name!r}. Choose one of {', '.join(NETWORKS)}.")
@@ -74,8 +74,8 @@ def score_genes(
     Returns
     -------
     float64 (genes,)
-        The probability that a gene is on. For ``svm``, the signed distance from the margin. A gene with a
-        higher score is more likely to be on.
+        The probability that a gene is on. For ``svm``, the value of the decision function, which is not a
+        probability. A gene with a higher score is more likely to be on.
     """
     import numpy as np
     import torch

@@ -34,7 +34,7 @@ def stacked_auroc(scores: Tensor, on: Tensor, counted: Tensor) -> Tensor:
     off_below = off_so_far.gather(1, torch.searchsorted(sorted_scores, scores))
     off_up_to = off_so_far.gather(1, torch.searchsorted(sorted_scores, scores, right=True))
     positive = on & counted
-    # off_below + off_up_to counts a lower gene twice and a tied gene once.
+    # off_below + off_up_to counts every off gene with a lower score twice and every off gene with the same score once.
     twice_won = ((off_below + off_up_to) * positive).sum(1)
     pairs = positive.sum(1) * off_so_far[:, -1]
     has_nan = (scores.isnan() & counted).any(1)
@@ -56,8 +56,8 @@ def bootstrap_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute AUROC and AUPRC of bootstrap resamples of the genes.
 
-    A resample is a number of draws per gene. Both areas follow from cumulative sums over the genes in order
-    of score, with tied genes merged.
+    A resample is stored as the number of times each gene was drawn. Both areas are computed from cumulative
+    sums over the genes in descending order of score, with tied genes merged.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Stacks of networks: every parameter has the models as its first axis.
+"""Stacks of networks: the first axis of every parameter is the model.
 
 One pass computes all models, each on its own genes, with batched matrix products. No operation mixes
 models, so each model has the gradients and weights that it would have alone.
@@ -16,12 +16,12 @@ from torch.autograd.function import once_differentiable
 
 
 class StackedModel(nn.Module, ABC):
-    """Base class of all networks: ``models`` networks that classify genes as off (0) or on (1).
+    """Base class of all networks: a stack of models that classify genes as off (0) or on (1).
 
     Attributes
     ----------
     models
-        Length of the first axis of every parameter.
+        Number of models, the length of the first axis of every parameter.
     dropout_units
         Number of units per gene to which dropout (p = 1/2) applies; the length of the last axis of ``keep``.
     """
@@ -57,7 +57,7 @@ class StackedModel(nn.Module, ABC):
                     parameter[model] = torch.from_numpy(values.astype(np.float32))
 
     def weights(self, model: int) -> dict[str, Tensor]:
-        """Copy the weights of one model to the host, without the models' axis."""
+        """Copy the weights of one model to the host, without the axis of models."""
         return {name: parameter[model].detach().cpu().clone() for name, parameter in self.named_parameters()}
 
     @torch.no_grad()
@@ -104,7 +104,7 @@ def max_over_rows(x: Tensor) -> Tensor:
 
 
 class _MaxOverRows(torch.autograd.Function):
-    """The maximum over axis 1, with the gradient of :func:`torch.amax`: equal values share it equally.
+    """The maximum over axis 1, with the gradient of :func:`torch.amax`, which ties share equally.
 
     PyTorch's own gradient converts masks to numbers and back, which takes a sixth of a training step on a CPU.
     This gradient is written over ``x``, so it can be computed only once.

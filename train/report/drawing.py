@@ -1,4 +1,4 @@
-"""Colours, empty figures, and reproducible files, for all figures. Importing this module does not load matplotlib."""
+"""Colours of all figures, and functions to create and save figures. Importing this module does not load matplotlib."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Blue and orange are distinct for colour-blind readers (Okabe & Ito 2008).
 OFF, ON, GREY = "#0072b2", "#d55e00", "#8a97a3"
-# From light to dark.
+# From light to dark. PUBLISHED_COLOURS are the four levels of the maps in the DeepChrome paper.
 MAP_COLOURS: Final = ("#f7fbff", "#c6dbef", "#6baed6", "#2171b5", "#08306b")
 PUBLISHED_COLOURS: Final = ("#ffffff", "#fdd0a2", "#f16913", "#a50f15")
 
@@ -30,13 +30,13 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def lighten_frame(axes: "Axes", grid: float = 0.2) -> None:
-    """Remove the upper and right edge of a plot, and draw a grid of this opacity."""
+    """Remove the upper and right edge of a plot, and draw a grid with the opacity ``grid``."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=grid)
 
 
 def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
-    """Write a figure in the format of the suffix of ``path``, ``.png`` or ``.svg``.
+    """Write a figure as PNG or SVG, according to the suffix of ``path``.
 
     The same figure always gives the same bytes. Text in an SVG file stays text.
 
@@ -47,8 +47,8 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
     """
     import matplotlib as mpl
 
-    form = path.suffix[1:]
-    # The date, and identifiers drawn at random, would differ from run to run.
-    metadata = {"Date": None} if form == "svg" else {}
+    file_format = path.suffix[1:]
+    # A date and random identifiers would make the files of two runs differ.
+    metadata = {"Date": None} if file_format == "svg" else {}
     with mpl.rc_context({"svg.hashsalt": "deepchrome", "svg.fonttype": "none"}), atomic_write(path) as temporary:
-        figure.savefig(temporary, format=form, dpi=dpi, metadata=metadata)
+        figure.savefig(temporary, format=file_format, dpi=dpi, metadata=metadata)

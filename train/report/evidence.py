@@ -17,7 +17,7 @@ from deepchrome.train.report.attributions import integrated_gradients, mean_atte
 from deepchrome.train.report.patterns import Prior, reads_per_bin
 from deepchrome.train.run.directory import Run
 
-# Test genes per class whose attributions and attention are averaged.
+# Maximum number of test genes per class over which attributions and attention are averaged.
 SAMPLED_GENES: Final = 100
 
 
@@ -41,30 +41,30 @@ class ObservedReads:
 
 @dataclass
 class Evidence:
-    """Evidence from the data of one epigenome. Pairs, and axes of length 2, hold off, then on.
+    """Evidence from the data of one epigenome. In pairs and along axes of length 2, off comes before on.
 
     Attributes
     ----------
     prior
         Prior of the pattern maps.
     observed
-        Reads per bin of each class.
+        Summary of the reads per bin of each class.
     tracks
         float32 (chosen genes, bins, marks): reads per bin of the genes of the gene view.
     labels
         uint8 (chosen genes,): 0 for off, 1 for on.
     parts
-        int8 (chosen genes,): index into the names of the split's parts.
+        int8 (chosen genes,): part of the split, as an index into :data:`~deepchrome.common.names.SPLIT_NAMES`.
     attributions
         float32 (2, bins, marks): mean integrated gradients of test genes; ``None`` for baselines.
     gene_attributions
         float32 (chosen genes, bins, marks): integrated gradients; ``None`` for baselines.
     complete
-        Whether the attributions add up to the scores.
+        Whether the attributions add up to the change in the score, within a tolerance.
     attention
-        float32 (2, bins, marks): mean attention over bins; ``None`` if the model has none.
+        float32 (2, bins, marks): mean attention weights of the bins; ``None`` if the model has none.
     mark_attention
-        float32 (2, marks): mean attention over marks; ``None`` if the model has none.
+        float32 (2, marks): mean attention weights of the marks; ``None`` if the model has none.
     """
 
     prior: Prior = field(repr=False)
@@ -119,7 +119,7 @@ def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
 
 
 def observed_reads(data: Dataset, inputs: InputSpec) -> tuple[ObservedReads, ObservedReads]:
-    """Summarize the reads per bin of the genes that are off, and of those that are on; neither may be empty."""
+    """Summarize the reads per bin of the genes that are off and of those that are on. There must be both kinds."""
     summaries = []
     for label in (0, 1):
         reads = reads_per_bin(data.x[data.y == label], inputs)

@@ -1,4 +1,4 @@
-"""The genes that a report shows one by one: which they are, and their labels and scores."""
+"""Choose the genes that a report shows one by one, and collect their labels and scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,10 +14,11 @@ from deepchrome.train.report.packing import rounded
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
 
-# Most tracks in a report, one per gene and epigenome. 3,000 tracks take about 3 MB before compression.
-MOST_TRACKS: Final = 3000
-MOST_GENES: Final = 300
-_FEWEST_GENES: Final = 20
+# Maximum number of tracks in a report, one per gene and epigenome. 3,000 tracks take about 3 MB before compression.
+MAX_TRACKS: Final = 3000
+MAX_GENES: Final = 300
+# With very many epigenomes, this many genes are allowed, even if they exceed MAX_TRACKS.
+_MIN_GENES: Final = 20
 
 
 def choose_genes(run: Run, data: RunData, wanted: Sequence[str] = ()) -> list[int]:
@@ -53,7 +54,7 @@ def choose_genes(run: Run, data: RunData, wanted: Sequence[str] = ()) -> list[in
     if unknown := [gene for gene in wanted if gene.lower() not in row_of]:
         raise BadDataError(f"{run.path}: no gene {', '.join(unknown)} in this run. Its ids look like {ids[0]}.")
     rows = list(dict.fromkeys(row_of[gene.lower()] for gene in wanted))
-    limit = min(MOST_GENES, max(_FEWEST_GENES, MOST_TRACKS // len(run.epigenomes)))
+    limit = min(MAX_GENES, max(_MIN_GENES, MAX_TRACKS // len(run.epigenomes)))
     if len(rows) > limit:
         raise BadDataError(
             f"{run.path}: a report of {len(run.epigenomes)} epigenomes holds at most {limit} genes, got {len(rows)}"
@@ -68,7 +69,10 @@ def choose_genes(run: Run, data: RunData, wanted: Sequence[str] = ()) -> list[in
 def describe_genes(
     run: Run, evidence: Mapping[str, Evidence], data: RunData | None, genes: Sequence[int]
 ) -> dict[str, Any] | None:
-    """Return ids, symbols, scores, labels and parts of the chosen genes as JSON values; ``None`` without data."""
+    """Return ids, symbols, scores, labels and parts of the split of the chosen genes, as JSON values.
+
+    Return ``None`` if there is no evidence or no data.
+    """
     if not evidence or data is None:
         return None
     by_epigenome = run.predictions().partition_by("epigenome", as_dict=True)

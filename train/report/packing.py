@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class ArrayPack:
-    """Arrays in one block of bytes.
+    """Named arrays, packed into one block of bytes.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class ArrayPack:
     def add_scaled(self, name: str, array: NDArray[np.float32], dtype: type, axes: int = 1) -> None:
         """Append an array as integers.
 
-        Every entry along the first ``axes`` axes has its own scale, which maps its largest absolute value to the
-        largest integer of ``dtype``. A value is its integer times the scale.
+        There is one scale per index into the first ``axes`` axes. It maps the largest absolute value at this index to
+        the largest integer of ``dtype``. To restore a value, multiply its integer by the scale.
         """
         leading = array.shape[:axes]
         largest = np.abs(array).reshape(*leading, -1).max(-1)

@@ -31,14 +31,17 @@ class MapRow(NamedTuple):
 
     Attributes
     ----------
-    epigenome, class_name, mark
-        The map is of this epigenome and class (``off`` or ``on``).
+    epigenome, class_name
+        Epigenome and class (``off`` or ``on``) of the map.
+    mark
+        Mark of the row.
     mean
-        Mean value of the row.
+        Mean of the map's values over the bins of the mark.
     active_bins
         Number of bins above :data:`~deepchrome.train.report.patterns.ACTIVE`.
     correlation
-        Spearman's rho of the row and the mean observed reads; ``None`` without data.
+        Spearman's rho between the map's values and the mean observed reads per bin; ``None`` if it is not defined
+        or the data were not used.
     """
 
     epigenome: str
@@ -66,7 +69,7 @@ class VisualizeResult:
     rows
         One row per epigenome, class and mark.
     notes
-        What the report lacks, and why; one sentence each.
+        Messages about missing or doubtful parts of the report, with the reason; one sentence each.
     """
 
     report: Path
@@ -101,13 +104,13 @@ def visualize(
     out
         Directory for report.html, patterns.parquet and figures/.
     recipe, seed
-        Settings of the pattern maps, and the seed of their starts.
+        Settings of the pattern maps, and the seed of their random starting points.
     style
         Colours of the maps; ``published`` means the four levels of the paper.
     features, expression
-        New paths of the run's data, if they have moved.
+        New paths of the run's data, if the data have moved.
     maps_only
-        Use the models only, not the data: maps without a prior, no evidence, no genes.
+        Use the models but not the data. The maps then have no prior, and the report has no evidence and no gene view.
     genes
         Genes that the gene view must contain, by id or symbol.
     placement
@@ -170,7 +173,7 @@ def _check_output(out: Path, force: bool) -> None:
         raise UsageError(f"{out}: not a directory")
     existing = [name for name in _OUTPUTS if (out / name).exists()]
     if existing and not force:
-        raise UsageError(f"{out}: {existing[0]} exists already", remedy="force")
+        raise UsageError(f"{out}: {existing[0]} already exists", remedy="force")
 
 
 def _gather_all(run: Run, data: RunData, genes: Sequence[int], placement: Placement, say: Say) -> dict[str, Evidence]:
@@ -185,7 +188,7 @@ def _gather_all(run: Run, data: RunData, genes: Sequence[int], placement: Placem
 
 
 def _summarize_maps(patterns: Patterns, epigenomes: Sequence[dict[str, Any]]) -> tuple[MapRow, ...]:
-    """Return one row per epigenome, class and mark; take correlations from the rows of the document."""
+    """Return one row per epigenome, class and mark. The correlations are those in the report document."""
     active, rows = patterns.active(), []
     for i, epigenome in enumerate(patterns.epigenomes):
         correlation = epigenomes[i].get("correlation")

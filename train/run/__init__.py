@@ -1,1 +1,1 @@
-"""Train models and keep them: run directories, and all files in them."""
+"""Train models and store them in run directories."""

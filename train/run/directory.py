@@ -29,7 +29,7 @@ from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.summary import Summary, read_summary, write_summary
 from deepchrome.train.run.weights import checkpoint_path, model_path, read_model
 
-# Everything that a run writes. Replacing a run removes these files and no others.
+# Everything that a run writes. Replacing a run removes these tables and the models and checkpoints, nothing else.
 _TABLES: Final = ("config.json", "metrics.parquet", "predictions.parquet", "summary.tsv")
 _FOLDERS: Final = ("models", "checkpoints")
 
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def epigenomes(self) -> tuple[str, ...]:
-        """Epigenomes that have a trained model, in order."""
+        """Epigenomes that have a trained model, in the order of config.json."""
         return tuple(name for name in self.config.data if model_path(self.path, name).is_file())
 
     def summary(self) -> list[Summary]:
@@ -106,7 +106,7 @@ class Run:
         MissingInputError
             The run has no model of this epigenome.
         BadDataError
-            The file is damaged, or its weights are not those of the config's model.
+            The file is damaged, or its arrays do not fit the model in config.json.
         """
         return read_model(self.path, self.config, epigenome)
 
@@ -116,17 +116,22 @@ class Run:
         Parameters
         ----------
         epigenome
-            Whose model to use.
+            The epigenome of the model.
         x
             float32 (genes, bins, marks), prepared by :meth:`~deepchrome.train.datasets.inputs.InputSpec.apply`
             of ``config.inputs``.
         device
-            Where to compute.
+            Device to compute on.
 
         Returns
         -------
         float64 (genes,)
             See :func:`deepchrome.train.models.score_genes`.
+
+        Raises
+        ------
+        MissingInputError, BadDataError
+            See :meth:`weights`.
         """
         return score_genes(self.config.fit.model, self.weights(epigenome), x, device)
 
@@ -150,7 +155,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def check_run_directory(path: Path, *, force: bool = False, resume: bool = False) -> None:
-    """Refuse a directory that a run must not be written to.
+    """Check that a run may be written to a directory.
 
     Raises
     ------
@@ -164,13 +169,13 @@ def check_run_directory(path: Path, *, force: bool = False, resume: bool = False
         raise UsageError(f"{path}: not a directory", remedy="out")
     if (path / "config.json").is_file():
         if not (force or resume):
-            raise UsageError(f"{path}: a run is here", remedy="resume_or_force")
-    elif strangers := sorted(
+            raise UsageError(f"{path}: already contains a run", remedy="resume_or_force")
+    elif foreign_files := sorted(
         entry.name
         for entry in path.iterdir()
         if entry.name not in {*_TABLES, *_FOLDERS} and not entry.name.startswith(".")
     ):
-        raise UsageError(f"{path}: not empty, and not a run (found {strangers[0]})", remedy="out")
+        raise UsageError(f"{path}: not empty, and not a run (found {foreign_files[0]})", remedy="out")
 
 
 @contextmanager
@@ -191,23 +196,23 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
     Raises
     ------
     UsageError
-        See :func:`check_run_directory`. Or the existing run has another config; the message names
+        :func:`check_run_directory` fails, or the existing run has another config. The message names
         every difference.
     StorageError
-        Another process writes to the directory, or it cannot be written.
+        Another process is writing to the directory, or the directory cannot be written.
     """
     check_run_directory(path, force=force, resume=resume)
     with output_lock(path):
         # Check again under the lock: another process may have started a run in the meantime.
         check_run_directory(path, force=force, resume=resume)
         if resume and (path / "config.json").is_file():
-            _refuse_differences(path, read_config(path), config)
+            _check_same_config(path, read_config(path), config)
         else:
             _clear(path)
             write_config(path, config)
         for folder in _FOLDERS:
             (path / folder).mkdir(exist_ok=True)
-            # Unfinished files of a process that was killed.
+            # Remove the unfinished files of a killed process.
             for part in (path / folder).glob(".*.part"):
                 part.unlink()
         yield
@@ -217,6 +222,17 @@ def finish_run(
     path: Path, predictions: pl.DataFrame, fitted: Sequence[FittedModel], summary: Sequence[Summary]
 ) -> None:
     """Write the tables of a run, summary.tsv last, and remove its checkpoints.
+
+    Parameters
+    ----------
+    path
+        The run directory.
+    predictions
+        Content of predictions.parquet.
+    fitted
+        The trained models. Their history becomes metrics.parquet.
+    summary
+        Rows of summary.tsv.
 
     Raises
     ------
@@ -234,8 +250,8 @@ def finish_run(
         checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
 
 
-def _refuse_differences(path: Path, stored: RunConfig, requested: RunConfig) -> None:
-    """Refuse to resume a run with other settings or data; the message names every difference."""
+def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> None:
+    """Raise a UsageError that names every difference, if the requested config is not the stored one."""
     old, new = stored.to_dict(), requested.to_dict()
     differences = [
         f"{section}.{key} was {old[section].get(key)}, is {new[section].get(key)}"
@@ -252,7 +268,7 @@ def _refuse_differences(path: Path, stored: RunConfig, requested: RunConfig) -> 
 
 
 def _clear(path: Path) -> None:
-    """Remove all files of an earlier run, config.json first, so that no partial run can be taken for a whole one."""
+    """Remove all files of an earlier run, config.json first, so that a partial run never looks complete."""
     for name in _TABLES:
         (path / name).unlink(missing_ok=True)
     for folder in _FOLDERS:

@@ -1,4 +1,4 @@
-"""Named sets of training choices: the best known ones, and those of 2016."""
+"""Named sets of training settings: the best known, and those of the code published in 2016."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from deepchrome.train.fitting.config import FitConfig
 
 @dataclass(frozen=True)
 class Protocol:
-    """Choices for labels, split, inputs and fitting.
+    """Settings for labels, split, inputs and fitting.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ BEST: Final = Protocol(
     inputs=InputOptions(orient="strand", transform="log1p"),
     fit=FitConfig(epochs=100, batch_size=64, optimizer="sgd", lr=0.01, momentum=0.9, lr_decay=0.0),
 )
-# The public code of Singh et al. 2016 (QData/DeepChrome, Torch7). Its limit of 100 epochs stops after 99.
+# The public code of Singh et al. 2016 (QData/DeepChrome, Torch7). With its limit of 100 epochs, training ends after 99.
 PUBLISHED: Final = Protocol(
     label_rule="published",
     split="published",

@@ -1,4 +1,4 @@
-"""Train models and leave a finished run directory behind."""
+"""Train models and write a finished run directory."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ GPU_CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run directory is written, and who trains the models. None of this changes the result.
+    """Settings for writing a run directory and for training on a cluster. They do not change the result.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class RunOptions:
         Minimum time between two checkpoints of one model. Default: 0 on a CPU, so that every epoch
         writes one, and :data:`GPU_CHECKPOINT_SECONDS` on a GPU.
     log
-        A file to write one JSON object to for every epoch of every model.
+        File that receives one JSON object for every epoch of every model.
     scheduler
         Address of a running Dask scheduler whose workers train the models; see
         :func:`~deepchrome.train.fitting.cluster.fit_spread`. Checkpoints and epochs of a model are
@@ -72,7 +72,7 @@ def train_models(
     on_loaded: Callable[[Sequence[Dataset], LoadReport], None] | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> list[Summary]:
-    """Train one model per epigenome, and leave a run directory behind.
+    """Train one model per epigenome, and write a run directory.
 
     Parameters
     ----------
@@ -83,15 +83,15 @@ def train_models(
     epigenomes
         Names of the epigenomes to train on. Default: all.
     inputs
-        How counts become model inputs.
+        Options that turn counts into model inputs.
     config
         The model and its training.
     placement
         The device and the number of threads.
     options
-        How the run directory is written, including ``force`` and ``resume``.
+        Settings for writing the run directory, such as ``force`` and ``resume``.
     on_loaded
-        Called once with the data sets and the facts about them, before training starts.
+        Called once with the data sets and the report on loading them, before training starts.
     on_epoch
         Called after every epoch of every model, from the thread that trains it, with the epigenome
         and the epoch's numbers.
@@ -107,7 +107,7 @@ def train_models(
     MissingInputError
         The data do not exist.
     BadDataError
-        The data are damaged or do not suffice for training; see also
+        The data are damaged or not sufficient for training; see also
         :func:`~deepchrome.train.fitting.fit.fit`.
     UsageError
         The directory holds another run or other files; the run to resume has other settings or data;
@@ -136,7 +136,7 @@ def train_datasets(
     options: RunOptions | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> list[Summary]:
-    """Train one model per data set in memory, and leave a run directory behind.
+    """Train one model per data set in memory, and write a run directory.
 
     Parameters
     ----------
@@ -145,12 +145,12 @@ def train_datasets(
     source
         Where the data came from, for config.json.
     out, config, placement, options, on_epoch
-        See :func:`train_models`, also for what is returned and raised.
+        See :func:`train_models`, also for the result and the errors.
     """
     options, requested = options or RunOptions(), placement or Placement()
     if options.scheduler and config.model in BASELINES:
         raise ParameterError("scheduler", f"is for networks, but {config.model} trains in seconds on one machine")
-    # On a cluster, models are trained on its devices, and only scored here.
+    # With a cluster, its workers train the models, and this process only scores them.
     placement = Placement("cpu", requested.threads) if options.scheduler else requested
     check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
     device = placement.resolve()
@@ -191,7 +191,7 @@ def _fit_networks(
     options: RunOptions,
     on_epoch: EpochCallback | None,
 ) -> list[FittedModel]:
-    """Train networks, from their checkpoints if there are any, on a cluster or on this machine."""
+    """Train networks on a cluster or on this machine. Continue from checkpoints if there are any."""
     seconds = options.checkpoint_seconds
     if seconds is None:
         seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0

@@ -36,9 +36,9 @@ class ScoredGenes:
     model
         The epigenome that the model was trained on.
     on
-        uint8 (n,): the labels.
+        uint8 (n,): 1 if the gene is on, else 0.
     scores
-        float64 (n,): the scores.
+        float64 (n,): see :func:`deepchrome.train.models.score_genes`.
     """
 
     epigenome: str
@@ -51,6 +51,8 @@ class ScoredGenes:
 class Evaluation:
     """Areas under the ROC and the precision-recall curve, with 95 % intervals.
 
+    Areas are ``None`` if one class is absent. Intervals are ``None`` in this case too, and without bootstrap samples.
+
     Attributes
     ----------
     epigenome
@@ -60,9 +62,9 @@ class Evaluation:
     genes, on
         Number of genes, and number of genes that are on.
     auroc, auroc_low, auroc_high
-        Area under the ROC curve, and its interval; ``None`` if one class is absent.
+        Area under the ROC curve, and its interval.
     auprc, auprc_low, auprc_high
-        Area under the precision-recall curve, and its interval; ``None`` if one class is absent.
+        Area under the precision-recall curve, and its interval.
     """
 
     epigenome: str
@@ -78,10 +80,12 @@ class Evaluation:
 
 
 def score_test_genes(run: Run) -> list[ScoredGenes]:
-    """Return the test genes of a run with their scores from training, one entry per epigenome.
+    """Return the test genes of a run with the scores in its predictions.parquet, one entry per epigenome.
 
     Raises
     ------
+    MissingInputError
+        The run has no predictions.parquet.
     BadDataError
         The run has no model, or its predictions are damaged.
     """
@@ -101,7 +105,7 @@ def load_unseen_genes(
 ) -> tuple[list[Dataset], list[str]]:
     """Load data, prepared like those of a run, without the genes that the run was trained or validated on.
 
-    Genes are left out by id. On other epigenomes too they would inflate the scores, because most
+    Genes are left out by id. They would inflate the scores on other epigenomes too, because most
     genes have the same state in many epigenomes.
 
     Parameters
@@ -109,9 +113,10 @@ def load_unseen_genes(
     run
         A finished run.
     features, expression
-        See :class:`~deepchrome.train.datasets.source.FeatureSource`. Default: the paths in the run's config.json.
+        See :class:`~deepchrome.train.datasets.source.FeatureSource`. Give both or neither.
+        Default: the paths in the run's config.json.
     label_rule
-        Default: the rule of the run.
+        Default: the rule of the run, or ``numeric`` if the run was trained on DeepChrome's text format.
 
     Returns
     -------
@@ -127,7 +132,7 @@ def load_unseen_genes(
     BadDataError
         The features do not fit the run, no gene is left, or the data are damaged.
     UsageError
-        No path is given, and the run was not trained on features, or they are missing.
+        No paths are given, and the run was trained on DeepChrome's text format, or its data are missing.
     """
     recorded = run.config.source
     if features is None or expression is None:
@@ -148,7 +153,7 @@ def load_unseen_genes(
         raise BadDataError(f"{features}: no gene is left to test on (the run has seen all {is_seen.size} in training)")
     notes = [f"{is_seen.sum()} genes left out because the run has seen them in training; {unseen.size} genes tested"]
     if report.not_in_expression:
-        notes.append(f"{report.not_in_expression} genes left out: features, but no expression")
+        notes.append(f"{report.not_in_expression} genes left out because they have no expression")
     return [_take_genes(data, unseen) for data in datasets], notes
 
 
@@ -170,7 +175,7 @@ def score_datasets(
 
 
 def evaluate(scored: Sequence[ScoredGenes], *, resamples: int = 1000, seed: int = 1) -> list[Evaluation]:
-    """Compute AUROC and AUPRC with scikit-learn, with percentile intervals of a bootstrap over genes.
+    """Compute AUROC and AUPRC with scikit-learn, with bootstrap percentile intervals over genes.
 
     Parameters
     ----------
@@ -237,7 +242,7 @@ def roc_points(scored: Sequence[ScoredGenes]) -> pl.DataFrame:
 
 
 def _comparable_ids(gene_id: pl.Series) -> pl.Series:
-    """Return gene ids without version, with the bare numbers of DeepChrome's text format as Ensembl ids."""
+    """Remove versions from gene ids, and turn the bare numbers of DeepChrome's text format into Ensembl ids."""
     is_number = gene_id.str.contains(r"^\d+$")
     ensembl = "ENSG" + gene_id.str.zfill(11)
     return stable_ids(ensembl.zip_with(is_number, gene_id))

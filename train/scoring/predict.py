@@ -1,4 +1,4 @@
-"""Score new features with the models of a run, and show the attention of AttentiveChrome models."""
+"""Score new features with the models of a run, and compute the attention weights of AttentiveChrome models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.models import build_network
 from deepchrome.train.run.directory import Run
 
-# Genes per batch, which bounds the memory of attention weights.
+# Genes per batch. Batches limit the memory that attention weights need.
 _ATTENTION_BATCH = 256
 
 
@@ -54,9 +54,9 @@ def predict(
     features
         A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     model_of
-        Use the model of this epigenome for all features. Default: the model of each epigenome.
+        Use the model of this epigenome for all features. Default: each epigenome's own model.
     device
-        Where to compute.
+        Device to compute on.
 
     Returns
     -------
@@ -69,8 +69,8 @@ def predict(
     MissingInputError
         The features or a model do not exist.
     BadDataError
-        The features or the run are damaged, or the features do not fit the models; then the message
-        names every difference in marks, bins or windows.
+        The features or the run are damaged, or the features do not fit the models. In the latter case, the
+        message names every difference in marks, bins or windows.
     UsageError
         An epigenome has no model.
     """
@@ -108,7 +108,9 @@ def predict_attention(run: Run, features: Path, *, model_of: str | None = None) 
         See :func:`predict`.
     """
     if run.config.fit.model != "attentivechrome":
-        raise UsageError(f"{run.path}: a {run.config.fit.model} run. Only attentivechrome has attention weights")
+        raise UsageError(
+            f"{run.path}: {run.config.fit.model} models have no attention weights. Use an attentivechrome run."
+        )
     from deepchrome.train.models.attentivechrome import AttentiveChrome
 
     inputs = run.config.inputs
@@ -130,7 +132,7 @@ def predict_attention(run: Run, features: Path, *, model_of: str | None = None) 
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse a file name whose suffix is not the name of a table format.
+    """Check that a file name ends in .tsv or .parquet.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def check_table_path(path: Path) -> None:
         The suffix is neither ``.tsv`` nor ``.parquet``.
     """
     if path.suffix not in {".tsv", ".parquet"}:
-        raise UsageError(f"{path}: unknown table format. Name the file .tsv or .parquet")
+        raise UsageError(f"{path}: unknown table format. Use the suffix .tsv or .parquet.")
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
@@ -154,7 +156,7 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
     check_table_path(path)
     with atomic_write(path) as temporary:
         if path.suffix == ".tsv":
-            # Never quoted, because our own readers of tables do not unquote.
+            # Do not quote values, because our own table readers do not remove quotes.
             table.write_csv(temporary, separator="\t", quote_style="never")
         else:
             pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)

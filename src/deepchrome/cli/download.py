@@ -16,7 +16,7 @@ def download(
     marks: Annotated[
         str | None,
         typer.Option(
-            help="Names of marks, separated by commas; core (the five core marks); or all in the manifest.",
+            help="Names of marks, separated by commas; core (the five core marks); or all (those in the manifest).",
             show_default="core, or all with --manifest",
         ),
     ] = None,
@@ -72,7 +72,10 @@ def download(
 
 
 def _exit_with_worst_error(errors: Sequence[DeepchromeError | None]) -> None:
-    """Exit with the code of the worst error: bad data, then a failed transfer, then a missing file."""
+    """Exit with the code of the worst error, if there is one.
+
+    Bad data are worse than a failed transfer, and a failed transfer is worse than a missing file.
+    """
     codes = {error.exit_code for error in errors if error}
     for error in (BadDataError, StorageError, MissingInputError):
         if error.exit_code in codes:

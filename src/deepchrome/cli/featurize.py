@@ -77,7 +77,7 @@ def featurize(
     scheduler: SchedulerOption = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="Process only part i of n of the epigenomes, written i/n, for job arrays."),
+        typer.Option(help="For job arrays: process only one of n parts of the epigenomes, given as i/n."),
     ] = None,
     force: Annotated[
         bool,
@@ -94,7 +94,7 @@ def featurize(
     from deepchrome.cli.startup import load_kernels
 
     if same_strand and opposite_strand:
-        raise UsageError("-s and -S exclude each other")
+        raise UsageError("-s and -S cannot be used together")
     if scheduler and (jobs or threads):
         raise UsageError("--jobs and --threads cannot be used with --scheduler. The cluster sets its own limits.")
     selected_shard = _parse_shard(shard) if shard else None
@@ -142,7 +142,7 @@ def featurize(
 
 
 def _parse_shard(text: str) -> tuple[int, int]:
-    """Return ``(i, n)`` of the text ``i/n``."""
+    """Parse ``i/n`` into ``(i, n)``. The library checks the range."""
     i, _, n = text.partition("/")
     if not (i.isdecimal() and n.isdecimal()):
         raise UsageError(f"--shard must be i/n with i from 1 to n, got {text}")

@@ -29,7 +29,7 @@ def labels(
 ) -> None:
     """Audit the labels of every epigenome under both label rules.
 
-    Counts the genes that are on, and the genes that the published rule labels differently from the numeric rule.
+    Report the fraction of genes that are on, and the fraction that the two rules label differently.
     """
     check_output_free(out, force)
     check_output_free(figure, force)

@@ -19,7 +19,7 @@ def progress_bars(*columns: str) -> Iterator["Progress | None"]:
         What each bar shows, from left to right: ``bar``, ``bytes``, ``count``, ``speed``, ``time left``, or a text
         that rich formats, such as ``{task.description}``.
     """
-    if not sys.stderr.isatty():  # and rich, slow to import, is not needed
+    if not sys.stderr.isatty():  # return before the import of rich, which is slow
         yield None
         return
     from rich import progress

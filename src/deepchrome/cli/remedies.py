@@ -1,4 +1,4 @@
-"""Translate errors of the library into the words of the command line.
+"""Reword errors of the library for users of the command line.
 
 The library names parameters (``force``); users of the command line know options (``--force``). This is the only
 module that translates between the two.
@@ -8,7 +8,7 @@ from typing import Final
 
 from deepchrome.errors import DeepchromeError, ParameterError
 
-# Advice to add to the message of an error that has this remedy.
+# Advice to append to the message of an error, by the ``remedy`` of the error.
 REMEDIES: Final = {
     "allow_empty": "Use --allow-empty to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
@@ -43,5 +43,5 @@ def explain(error: DeepchromeError) -> str:
 
 
 def option_name(parameter: str) -> str:
-    """Return the option that sets a parameter of the library."""
+    """Return the option or argument that sets a parameter of the library."""
     return OPTIONS.get(parameter, "--" + parameter.replace("_", "-"))

@@ -1,4 +1,4 @@
-"""Output of ``dc download``: progress, one line per file, and the table at the end."""
+"""Print the output of ``dc download``: progress, one line per finished file, and the final table."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class DownloadProgress(DownloadObserver):
     Parameters
     ----------
     bars
-        Progress bars with COLUMNS; None if standard error is not a terminal.
+        Progress bars with the columns COLUMNS; None if standard error is not a terminal.
     """
 
     def __init__(self, bars: "Progress | None") -> None:
@@ -35,7 +35,7 @@ class DownloadProgress(DownloadObserver):
         self._unfinished: set[str] = set()
 
     def on_plan(self, files: Sequence[PlannedDownload]) -> None:
-        """Print what will be downloaded and show the bar. Its total is unknown if the size of any file is."""
+        """Print a summary of the plan and show the bar. The total is unknown if the size of any file is unknown."""
         wanted = _files_to_fetch(files)
         self._unfinished = {file.entry.file for file in wanted}
         self._bytes = {file.entry.file: file.begun for file in wanted}
@@ -76,7 +76,7 @@ class DownloadProgress(DownloadObserver):
 
 
 def show_plan(files: Sequence[PlannedDownload], as_json: bool) -> None:
-    """Print the table of files and what would be done with each."""
+    """Print a table with the planned action for each file, and a summary of the plan."""
     _print_files([{"file": file.entry.file, "bytes": file.size, "status": file.status} for file in files], as_json)
     typer.echo(_summarize_plan(files), err=True)
 

@@ -17,7 +17,7 @@ def simulate(
     reads: Annotated[int, typer.Option(help="Number of reads in each file.")] = 200_000,
     seed: SeedOption = 1,
     marks: Annotated[
-        str, typer.Option(help="Names of marks, separated by commas, from the five core marks.")
+        str, typer.Option(help="Marks to simulate, separated by commas: any of the five core marks.")
     ] = "H3K27me3,H3K36me3,H3K4me1,H3K4me3,H3K9me3",
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Write the reads in random order instead of genome order.")

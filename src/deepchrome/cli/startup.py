@@ -12,7 +12,7 @@ from typing import Final
 
 import typer
 
-# Parameters of mallopt in glibc's malloc.h and their values: never give memory back, and reuse blocks up to 32 MB.
+# Settings for glibc's mallopt, by their numbers in malloc.h: never give memory back, and reuse blocks up to 32 MB.
 _MALLOC_OPTIONS: Final = {-1: 2**31 - 1, -2: 64 << 20, -3: 32 << 20}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 _SLOW_SECONDS: Final = 2.0  # loading from the cache takes less than this, compiling takes more
 
@@ -20,8 +20,8 @@ _SLOW_SECONDS: Final = 2.0  # loading from the cache takes less than this, compi
 def keep_memory() -> None:
     """Let glibc keep freed memory for reuse; do nothing on systems without glibc.
 
-    Counting one file uses about 20 MB. Getting them from the system page by page took a sixth of the time of a file
-    of a million reads, and more with several threads, which wait for each other in the kernel.
+    Counting one file uses about 20 MB. Requesting this memory from the system, page by page, took a sixth of the time
+    to count a million reads, and more with several threads, which wait for each other in the operating system.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -39,7 +39,7 @@ def load_kernels() -> None:
         lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True),
     )
     timer.start()
-    collecting = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()  # imports create no garbage
     try:
         with _without_blas():
@@ -49,7 +49,7 @@ def load_kernels() -> None:
     finally:
         timer.cancel()
         gc.freeze()  # what was imported stays in use; later collections can skip it
-        if collecting:
+        if was_enabled:
             gc.enable()
 
 

@@ -74,7 +74,7 @@ def train(
     split: Annotated[
         Literal["published", "random", "chromosome"] | None,
         typer.Option(
-            help="published: thirds in the order of gene ids. random: groups of overlapping genes. "
+            help="published: thirds in the order of gene ids. random: at random, with overlapping genes in one part. "
             "chromosome: whole chromosomes.",
             show_default=DEFAULTS["split"],
         ),
@@ -112,7 +112,7 @@ def train(
     ] = None,
     optimizer: Annotated[
         Literal["sgd", "adam", "adamw"] | None,
-        typer.Option(help="Optimizer of PyTorch.", show_default=DEFAULTS["optimizer"]),
+        typer.Option(help="PyTorch optimizer.", show_default=DEFAULTS["optimizer"]),
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default=DEFAULTS["lr"])] = None,
     momentum: Annotated[
@@ -127,7 +127,7 @@ def train(
     ] = 0.0,
     patience: Annotated[
         int,
-        typer.Option(min=0, help="Stop after this many epochs without a better validation AUROC; 0 to never stop."),
+        typer.Option(min=0, help="Stop after this many epochs without a better validation AUROC; 0 for no limit."),
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of split, initial weights, order of genes and dropout.")] = 1,
     device: DeviceOption = "auto",
@@ -139,7 +139,9 @@ def train(
     group_size: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of models trained together.", show_default="1 on a CPU; what fits in memory on a GPU"
+            min=1,
+            help="Number of models trained together.",
+            show_default="1 on a CPU; as many as fit in memory on a GPU",
         ),
     ] = None,
     checkpoint_seconds: Annotated[
@@ -149,7 +151,9 @@ def train(
         ),
     ] = None,
     scheduler: SchedulerOption = None,
-    log: Annotated[Path | None, typer.Option(help="Write a JSON line to this file for every epoch of a model.")] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Write a JSON line to this file for every epoch of every model.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start a new one.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     as_json: JsonOption = False,
@@ -167,7 +171,7 @@ def train(
         not_for_csv |= {"n_train": n_train, "marks": marks, "library_size": library_size or None}
         if given := [name for name, value in not_for_csv.items() if value is not None]:
             raise UsageError(
-                f"{option_name(given[0])} cannot be combined with --csv: the files fix labels, split and inputs"
+                f"{option_name(given[0])} cannot be combined with --csv: the files determine labels, split and inputs"
             )
     from deepchrome.train.datasets.inputs import InputOptions
     from deepchrome.train.datasets.source import DataSource, FeatureSource, TextSource
@@ -221,9 +225,9 @@ def train(
     for row in summary:
         if row.note:
             typer.echo(f"dc train: {row.epigenome}: {row.note}", err=True)
-    areas = [row.test_auroc for row in summary if row.test_auroc is not None]
-    if len(areas) > 1:
-        typer.echo(f"dc train: mean test AUROC {sum(areas) / len(areas):.4f} over {len(areas)} epigenomes", err=True)
+    aurocs = [row.test_auroc for row in summary if row.test_auroc is not None]
+    if len(aurocs) > 1:
+        typer.echo(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} epigenomes", err=True)
     if failed := [row.epigenome for row in summary if row.valid_auroc is None]:
         raise BadDataError(
             f"{', '.join(failed)}: no model, because training diverged in the first epoch. See {out}/summary.tsv"
@@ -234,7 +238,7 @@ _COLUMNS: Final = ("{task.fields[rate]}", "bar", "count", "time left", "{task.de
 
 
 class _TrainProgress:
-    """Print notes about the data, and move one bar over the epochs of all models."""
+    """Print notes about the data, and show one progress bar for the epochs of all models."""
 
     def __init__(self, bars: "Progress | None", epochs: int) -> None:
         self._bars, self._epochs = bars, epochs

@@ -16,9 +16,13 @@ def visualize(
     out: Annotated[Path, typer.Option(help="Directory for report.html, patterns.parquet and figures/.")],
     features: Annotated[
         Path | None,
-        typer.Argument(metavar="FEATURES", help="Features of the run, if they have moved. Needs --expression."),
+        typer.Argument(
+            metavar="FEATURES", help="New path of the run's features, if they have moved. Needs --expression."
+        ),
     ] = None,
-    expression: Annotated[Path | None, typer.Option(help="Expression table of the run, if it has moved.")] = None,
+    expression: Annotated[
+        Path | None, typer.Option(help="New path of the run's expression table, if it has moved.")
+    ] = None,
     recipe: Annotated[
         Literal["stable", "published"], typer.Option(help="How pattern maps are computed; see docs/report.md.")
     ] = "stable",

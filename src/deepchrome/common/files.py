@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)  # guard: atomic-output
         yield temporary
-        # mkstemp makes private files. Give the output the permissions of any new file.
+        # mkstemp creates files that only their owner can read. Give the output the default permissions of new files.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -77,7 +77,7 @@ def output_lock(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not names:
-                # Where files have their own locks, another run may still be writing these temporary files.
+                # If files have had their own locks, another run may still be writing these temporary files: leave them.
                 leftovers = [] if state_directory(directory).exists() else directory.glob(f".*{_RANDOM_SUFFIX}")
                 locks.enter_context(_hold_lock(directory / ".lock", directory, leftovers, wait))
             _allow_open_files(len(names))
@@ -92,7 +92,7 @@ def output_lock(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -
 
 
 def state_directory(directory: Path) -> Path:
-    """Return the hidden subdirectory of an output directory that holds locks and notes of earlier runs."""
+    """Return the hidden subdirectory of an output directory that holds locks and the cached hashes of inputs."""
     return directory / ".deepchrome"
 
 
@@ -107,7 +107,10 @@ def _allow_open_files(n: int) -> None:
 
 @contextmanager
 def _hold_lock(path: Path, output: Path, leftovers: Iterable[Path], wait: float) -> Iterator[None]:
-    """Hold the lock of ``output``, name the holder in a file beside it, and remove files of killed runs."""
+    """Hold the lock ``path`` of ``output``, name this process in a file beside it, and remove temporary files.
+
+    The temporary files are ``leftovers`` of killed runs.
+    """
     holder_file = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, timeout=wait)
     try:

@@ -15,7 +15,7 @@ def random_generator(seed: int, epigenome: str, epoch: int = 0) -> np.random.Gen
     epigenome
         The name of the epigenome.
     epoch
-        1 for the first epoch; 0 for everything random before it, such as the initial weights.
+        1 for the first epoch; 0 for random numbers drawn before it, such as the initial weights.
     """
     name = int.from_bytes(hashlib.sha256(epigenome.encode()).digest()[:8], "little")
     return np.random.Generator(np.random.SFC64([seed, name, epoch]))

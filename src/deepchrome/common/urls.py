@@ -1,4 +1,4 @@
-"""URLs of reads: recognize them, hide the secrets in them, and find the file names in them."""
+"""Recognize URLs, hide the secrets in them, and extract their file names."""
 
 import re
 from urllib.parse import unquote
@@ -8,7 +8,7 @@ _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def is_url(path: str) -> bool:
-    """Return whether ``path`` is a URL that reads can be read from: http, https or s3."""
+    """Return whether ``path`` is a URL of a supported scheme: http, https or s3."""
     return _READABLE_URL.match(path) is not None
 
 

@@ -101,7 +101,7 @@ def real_bedtools() -> str:
         (
             '{real} "$@" | sed "77s/[0-9]*$/1000/"',
             65,
-            "dc: bedtools coverage -counts: 1 of 20,000 counts differ from the engine's (first in cell 76: 1000, ",
+            "dc: bedtools coverage -counts: 1 of 20,000 counts differ from the engine's (first in bin 76: 1000, ",
         ),
         ('{real} "$@" | tail -n +2', 65, "dc: bedtools coverage -counts: 19,999 rows of counts for 20,000 bins"),
         ("echo out of sorts >&2; exit 3", 74, "dc: bedtools coverage -counts: failed: out of sorts"),

@@ -40,7 +40,7 @@ def test_documents_that_cannot_be_updated_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such file"):
         update(document, tmp_path, write=True)
     document.write_text("no markers")
-    with pytest.raises(BadDataError, match="no section"):
+    with pytest.raises(BadDataError, match="no generated section"):
         update(document, tmp_path, write=True)
     document.write_text("<!-- bench:many -->\n")
     with pytest.raises(BadDataError, match="section many has no end"):

@@ -131,7 +131,7 @@ def test_inputs_that_do_not_match_are_refused(folder: Path) -> None:
         verify(file, [Sample("E2", "A", str(path))])
     with pytest.raises(MissingInputError, match=r"E2\.parquet: no such file"):
         verify(folder / "out", [Sample("E2", "A", str(path))])
-    with pytest.raises(MissingInputError, match=r"counted with the chrom\.sizes file small\.sizes") as caught:
+    with pytest.raises(MissingInputError, match=r"recounting needs the chrom\.sizes file small\.sizes") as caught:
         verify(file, [Sample("E1", "A", str(path))])
     assert caught.value.remedy == "genome"
     with pytest.raises(MissingInputError, match=r"absent: (no|No) such file"):

@@ -22,7 +22,7 @@ from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.simulation import model
 from deepchrome.engine.simulation import simulate as simulator
-from deepchrome.engine.simulation.kernels import LINE_BYTES, format_reads
+from deepchrome.engine.simulation.kernels import MAX_BYTES_BESIDES_NAME, format_reads
 from deepchrome.engine.simulation.simulate import simulate
 from deepchrome.errors import StorageError, UsageError
 
@@ -363,7 +363,7 @@ def test_lines_are_formatted_as_python_would(table: list[tuple[int, int, bool]])
     names, offsets = ["chr1", "chr10", "chrM"], np.array([0, 400_000_000, 800_000_000])
     keys = np.array([2 * (int(offsets[chrom]) + start) + minus for chrom, start, minus in table], np.int64)
     padded = np.array([[*name.ljust(5).encode()] for name in names], np.uint8)
-    out = np.empty(len(keys) * (5 + LINE_BYTES), np.uint8)
+    out = np.empty(len(keys) * (5 + MAX_BYTES_BESIDES_NAME), np.uint8)
     used = format_reads(keys, offsets, padded, np.array([4, 5, 4]), out)
     expected = "".join(
         f"{names[chrom]}\t{start}\t{start + 36}\tN\t1000\t{'-' if minus else '+'}\n" for chrom, start, minus in table
@@ -381,7 +381,7 @@ def test_lines_are_formatted_as_python_would(table: list[tuple[int, int, bool]])
         ({"seed": -1}, "seed must be at least 0, got -1"),
         (
             {"marks": ["H3K4me3", "H3K27ac"]},
-            "marks must be some of H3K27me3, H3K36me3, H3K4me1, H3K4me3, H3K9me3, got 'H3K27ac'",
+            "marks must be among H3K27me3, H3K36me3, H3K4me1, H3K4me3, H3K9me3, got 'H3K27ac'",
         ),
         ({"marks": []}, "marks must name one or more"),
         ({"marks": ["H3K4me3", "H3K4me3"]}, "each once"),

@@ -73,7 +73,7 @@ def test_counts_and_labels_are_joined_by_gene(features, expression):
     assert (report.duplicate_ids, report.unknown_strand) == (0, 0)
     notes = "\n".join(report.notes)
     assert "E129 left out" in notes
-    assert "1 genes left out: features, but no expression (ENSG03)" in notes
+    assert "1 genes left out because they have no expression (ENSG03)" in notes
     assert "2 genes of the expression table have no features" in notes
     assert "E004: labels of one class only in train (2 genes), valid (2 genes), test (2 genes)" in notes
 
@@ -188,7 +188,7 @@ def test_input_spec_from_json_prepares_new_features_in_the_same_way(features, ex
 )
 def test_features_that_differ_from_the_input_spec_are_refused(features, change, message):
     read = read_features(features / "E003.parquet")
-    spec = replace(InputSpec.of(read), **change)
+    spec = replace(InputSpec.from_features(read), **change)
     with pytest.raises(BadDataError, match=f"features of E003 do not fit the model: {message}"):
         spec.apply(read)
 
@@ -205,10 +205,10 @@ def test_library_size_needs_the_number_of_reads(tmp_path):
     with pytest.raises(
         BadDataError, match="number of reads of H3K4me3 is missing; number of reads of H3K27me3 is missing"
     ):
-        InputSpec.of(read, library_size=True).apply(read)
+        InputSpec.from_features(read, library_size=True).apply(read)
     write_features(tmp_path / "E003.parquet", GENES, counts_of(0), {"n_bins": N_BINS})
     with pytest.raises(BadDataError, match="bin_size or flank is missing"):
-        InputSpec.of(read_features(tmp_path / "E003.parquet"))
+        InputSpec.from_features(read_features(tmp_path / "E003.parquet"))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_observed_reads_per_class(transform: str) -> None:
     reads = rng.poisson(3, (60, 7, 2)).astype(np.float32)
     y = (np.arange(60) % 3 == 0).astype(np.uint8)
     data = Dataset(
-        "E1", ("a", "b"), tuple(map(str, range(60))), inputs.transformed(reads.copy()), y, np.zeros(60, np.int8)
+        "E1", ("a", "b"), tuple(map(str, range(60))), inputs.apply_transform(reads.copy()), y, np.zeros(60, np.int8)
     )
     for label, own in enumerate(observed_reads(data, inputs)):
         part = reads[y == label]

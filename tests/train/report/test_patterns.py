@@ -126,7 +126,7 @@ def test_prior_has_mean_and_covariance_of_the_data() -> None:
 def test_reads_per_bin_inverts_the_transform(transform: str) -> None:
     inputs = InputSpec(("a",), 3, 100, 150, transform=transform)  # type: ignore[arg-type]
     reads = np.array([[[0], [1], [250]]], np.float32)
-    np.testing.assert_allclose(reads_per_bin(inputs.transformed(reads.copy()), inputs), reads, rtol=1e-5)
+    np.testing.assert_allclose(reads_per_bin(inputs.apply_transform(reads.copy()), inputs), reads, rtol=1e-5)
 
 
 @pytest.mark.parametrize("change", [{"starts": 0}, {"steps": 0}])

@@ -161,7 +161,7 @@ def test_existing_report_is_not_replaced_without_force(run: Path, made: Path) ->
     before = (made / "report.html").read_bytes()
     ran = dc("visualize", run, "--out", made)
     assert (ran.code, ran.out) == (2, "")
-    assert "report.html exists already. Use --force to replace it." in ran.err
+    assert "report.html already exists. Use --force to replace it." in ran.err
     assert (made / "report.html").read_bytes() == before
 
 

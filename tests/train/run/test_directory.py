@@ -28,7 +28,7 @@ def test_load_run_opens_a_finished_run(finished_run, tmp_path) -> None:
 
 def test_an_existing_run_is_refused_replaced_or_resumed(run_copy) -> None:
     before = (run_copy / "summary.tsv").read_bytes()
-    with pytest.raises(UsageError, match="a run is here") as caught:
+    with pytest.raises(UsageError, match="already contains a run") as caught:
         train(run_copy)
     assert caught.value.remedy == "resume_or_force"
     assert (run_copy / "summary.tsv").read_bytes() == before

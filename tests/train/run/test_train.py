@@ -120,7 +120,7 @@ def test_train_models_loads_the_source_and_records_it(tmp_path) -> None:
 
 def test_train_models_checks_the_directory_before_it_loads_data(finished_run, tmp_path) -> None:
     nowhere = FeatureSource(tmp_path / "features", tmp_path / "expression.tsv")
-    with pytest.raises(UsageError, match="a run is here"):
+    with pytest.raises(UsageError, match="already contains a run"):
         train_models(nowhere, finished_run)
     with pytest.raises(MissingInputError):
         train_models(nowhere, finished_run, options=RunOptions(resume=True))

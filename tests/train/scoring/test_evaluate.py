@@ -212,7 +212,7 @@ def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
 
 
 def test_attention_of_other_models_is_refused(run, folder) -> None:
-    with pytest.raises(UsageError, match=r"a deepchrome run\. Only attentivechrome has attention weights"):
+    with pytest.raises(UsageError, match=r"deepchrome models have no attention weights"):
         predict_attention(run, folder / "features")
 
 
@@ -222,7 +222,7 @@ def test_the_suffix_of_a_table_decides_its_format(tmp_path) -> None:
     write_table(tmp_path / "t.parquet", table)
     assert (tmp_path / "t.tsv").read_text() == "a\n1\n2\n"
     assert pl.read_parquet(tmp_path / "t.parquet").equals(table)
-    with pytest.raises(UsageError, match=r"unknown table format. Name the file .tsv or .parquet"):
+    with pytest.raises(UsageError, match=r"unknown table format. Use the suffix .tsv or .parquet"):
         write_table(tmp_path / "t.xlsx", table)
 
 

@@ -20,7 +20,7 @@ def train(
     models: Annotated[
         str, typer.Option(help="Numbers of models to train at the same time, separated by commas.")
     ] = "1,8,56",
-    genes: Annotated[int, typer.Option(min=16, help="Number of training genes, and of validation genes.")] = 6601,
+    genes: Annotated[int, typer.Option(min=16, help="Number of training genes, and as many validation genes.")] = 6601,
     epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per run on the CPU.")] = 2,
     gpu_epochs: Annotated[int, typer.Option(min=1, help="Number of epochs on the GPU, if there is one.")] = 100,
     rounds: RoundsOption = 3,
@@ -30,11 +30,11 @@ def train(
     ] = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of genes per step.")] = 64,
     precision: Annotated[
-        Literal["auto", "fp32", "tf32", "bf16"], typer.Option(help="Precision of matrix products in lockstep.")
+        Literal["auto", "fp32", "tf32", "bf16"], typer.Option(help="Precision of matrix products in lockstep training.")
     ] = "auto",
     share: Annotated[
         float,
-        typer.Option(help="Validation AUROC to reach: 0.5 plus this share of the distance to the best possible one."),
+        typer.Option(help="Validation AUROC to reach: 0.5 plus this share of (best possible AUROC - 0.5)."),
     ] = 0.95,
     quick: QuickOption = False,
     save: SaveOption = None,
