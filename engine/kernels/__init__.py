@@ -20,7 +20,7 @@ from deepchrome.engine.kernels.layout import (
     Totals,
     WindowTable,
 )
-from deepchrome.engine.kernels.lines import count_columns, last_newline
+from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.loading import warm_up
 from deepchrome.engine.kernels.names import add_name
 from deepchrome.engine.kernels.status import Status
@@ -42,7 +42,6 @@ __all__ = [
     "count_columns",
     "count_text",
     "fold",
-    "last_newline",
     "warm_up",
     "whole_records",
 ]

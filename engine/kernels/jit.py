@@ -11,6 +11,7 @@ import numba
 from numba import njit
 
 Function = Callable[..., Any]
+_FOLDER = Path(__file__).parent
 
 
 def entry_point(function: Function) -> Function:
@@ -22,7 +23,8 @@ def entry_point(function: Function) -> Function:
 
     If there is no directory to write a cache to, each process compiles the function anew.
     """
-    function.__qualname__ += f"_{_digest(Path(function.__code__.co_filename))}"
+    file = Path(function.__code__.co_filename)
+    function.__qualname__ += f"_{_digest(None if file.parent == _FOLDER else file)}"
     try:
         return cast(Function, njit(nogil=True, cache=True)(function))
     except RuntimeError:  # there is no directory for the cache  # guard: no-cache-directory
@@ -44,10 +46,10 @@ def inlined(function: Function) -> Function:
 
 
 @lru_cache
-def _digest(file: Path) -> str:
-    """Return a digest of the sources of all kernels, of ``file``, and of the versions of numba and LLVM."""
+def _digest(file: Path | None) -> str:
+    """Return a digest of the sources of all kernels, of another file, and of the versions of the compiler."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    for source in sorted({*Path(__file__).parent.glob("*.py"), file}):
-        if source.exists():  # not in a sourceless installation, for which numba keeps no cache
+    for source in [*sorted(_FOLDER.glob("*.py")), *([file] if file else [])]:
+        if source.exists():  # in an installation without sources it does not, and numba keeps no cache
             digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

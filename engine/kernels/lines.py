@@ -42,16 +42,6 @@ class Lines(NamedTuple):
 
 
 @entry_point
-def last_newline(buffer, begin, end):
-    """Return the position of the last newline in [begin, end), or begin - 1."""
-    text = address_of(buffer)
-    i = end - 1
-    while i >= begin and load8(text, i) != NEWLINE:
-        i -= 1
-    return i
-
-
-@entry_point
 def count_columns(buffer, begin, end):
     """Return the number of fields of the first line in [begin, end) that is a read.
 
@@ -138,7 +128,7 @@ def end_of_line(text, at):
     while newlines == 0:
         n_tabs += count_bits(tabs)
         at += 64
-        prefetch(text, at + 512)  # 10 % of the time of lines of 350 bytes
+        prefetch(text, at + 512)  # lines of 350 bytes take 10 % less time
         newlines, tabs = newlines64(text, at), tabs64(text, at)
     before = (newlines & (~newlines + np.uint64(1))) - np.uint64(1)
     return at + lowest_bit(newlines), n_tabs + count_bits(tabs & before)

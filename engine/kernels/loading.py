@@ -5,7 +5,7 @@ import numpy as np
 from deepchrome.engine.kernels.bam import count_bam, whole_records
 from deepchrome.engine.kernels.counting import fold
 from deepchrome.engine.kernels.layout import FAR, NameTable, Totals, WindowTable
-from deepchrome.engine.kernels.lines import count_columns, last_newline
+from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.names import add_name
 from deepchrome.engine.kernels.text import count_text
 
@@ -22,7 +22,6 @@ def warm_up() -> None:
     sites = np.zeros((1, 3), np.int64)
     windows = WindowTable(np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8), 1)
     totals = Totals.empty(1, 1, n_sequences=1)
-    last_newline(text, begin, end)
     count_text(text, begin, end, count_columns(text, begin, end), names, sites, windows, False, totals)
     whole_records(text, begin, begin)
     count_bam(text, begin, begin, sites, windows, False, 0, 0, totals)

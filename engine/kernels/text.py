@@ -31,7 +31,17 @@ from deepchrome.engine.kernels.layout import (
 )
 from deepchrome.engine.kernels.lines import MINUS_SIGN, Lines, end_of_line, has_columns, parse_line_slow, strand_of
 from deepchrome.engine.kernels.names import find_id, open_names
-from deepchrome.engine.kernels.shapes import BEGINNING, FREE, TABLE_BYTES, WHOLE, place_of_shape, has_shape, learn_shape, read_shape, start_table
+from deepchrome.engine.kernels.shapes import (
+    BEGINNING,
+    FREE,
+    TABLE_BYTES,
+    WHOLE,
+    has_shape,
+    learn_shape,
+    place_of_shape,
+    read_shape,
+    start_table,
+)
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import (
     address_of,
