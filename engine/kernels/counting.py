@@ -10,8 +10,8 @@ from deepchrome.engine.kernels.layout import BATCH_COLUMNS, END, START, STRAND, 
 def add_reads(batch, n, windows, difference):
     """Add the first ``n`` reads of a batch to all windows that they overlap.
 
-    A read adds 1 at its first bin and takes 1 away after its last bin, so that its cost depends neither on its
-    length nor on the bin size. :func:`fold` sums up along each window.
+    A read adds 1 at its first bin and subtracts 1 after its last bin, so its cost depends neither on its length nor on
+    the bin size. :func:`fold` sums up the differences of each window.
 
     Returns
     -------
@@ -21,11 +21,11 @@ def add_reads(batch, n, windows, difference):
     tiles, starts, accepts = windows.tiles, windows.starts, windows.accepts
     bin_size = windows.bin_size
     width = np.int64((difference.shape[1] - 1) * bin_size)
-    # All indices are unsigned: numba would check signed ones for counting from the end.
+    # All indices are unsigned: numba tests whether a signed one is negative and counts from the end.
     near = np.empty(BATCH_COLUMNS, np.uint32)
     first_window = np.empty(BATCH_COLUMNS, np.uint32)
-    # First select the reads that can overlap a window, without a branch: if reads are in random order, no processor
-    # could predict it. Without it, the look-ups of many reads run at the same time.
+    # First select the reads that can overlap a window, without a branch. The processor could not predict a branch for
+    # reads in random order; without one, it looks up many reads at the same time.
     n_near = np.uint64(0)
     for k in range(np.uint64(n)):
         window = np.uint32(tiles[np.uint32(batch[TILE, k])])

@@ -14,16 +14,16 @@ _OCTET_WEIGHTS = np.uint64(42949672960001)  # 10,000 * 2^32 + 1
 
 @inlined
 def digit_mask(n):
-    """Return the mask for :func:`parse_eight_digits` that keeps the last ``n`` of eight bytes; all of them if n > 8."""
+    """Return a mask that keeps the last ``n`` of eight bytes; it keeps all of them if n > 8."""
     return np.uint64(0xFFFFFFFFFFFFFFFF) << (np.uint64(64) - np.uint64(8 * min(n, 8)))
 
 
 @inlined
 def parse_eight_digits(word, mask):
-    """Return the number that the digits under the mask of a word form; or eight numbers, from eight words.
+    """Return the number whose ASCII digits a word contains; for a vector of eight words, eight numbers.
 
-    Three multiplications join the digits to pairs, the pairs to fours, the fours to all eight. See Daniel Lemire,
-    "Quickly parsing eight digits", 2018.
+    ``mask`` selects the bytes that are digits. Three multiplications join digits to numbers of two, four and eight
+    digits. See Daniel Lemire, "Quickly parsing eight digits", 2018.
     """
     x = (word ^ _ZEROS) & mask
     x = (x * _PAIR_WEIGHTS) >> np.uint64(8)
@@ -33,9 +33,9 @@ def parse_eight_digits(word, mask):
 
 @helper
 def ninth_digit(text, first, n):
-    """Return the value of the first of nine digits; 0 if there are fewer than nine; -1 if it is not a digit.
+    """Return what the first of nine digits adds to a number; 0 if it has fewer than nine; -1 if it is not a digit.
 
-    ``n`` is how many there are, ``first`` the position of the first.
+    ``first`` is the position of the number, ``n`` the number of its digits.
     """
     digit = load8(text, first) - ZERO if n == 9 else np.int64(0)
     return digit * 100_000_000 if 0 <= digit <= 9 else np.int64(-1)
@@ -43,7 +43,7 @@ def ninth_digit(text, first, n):
 
 @helper
 def parse_number(text, first, last):
-    """Return the number in [first, last), with any number of leading zeros; -1 if it is not one, -2 if too large."""
+    """Return the number in [first, last); leading zeros are allowed. Return -1 if it is none, -2 if it is too large."""
     if first >= last:
         return np.int64(-1)
     value = np.int64(0)

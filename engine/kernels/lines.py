@@ -1,4 +1,4 @@
-"""Parse one line at a time, of any form, and look for its end, its fields and its strand."""
+"""Parse lines of any form, one at a time; find the end, the number of fields and the strand of a line."""
 
 from typing import Any, NamedTuple
 
@@ -29,10 +29,10 @@ _SEVEN_BYTES, _BROWSER = np.uint64((1 << 56) - 1), np.uint64(int.from_bytes(b"br
 
 
 class Lines(NamedTuple):
-    """The text that a kernel parses."""
+    """The text to parse, and what its lines must be like."""
 
     text: Any
-    """The buffer, see :func:`~deepchrome.engine.kernels.vectors.address_of`."""
+    """Address of the buffer."""
     end: int
     """The position after the last newline."""
     columns: int
@@ -45,8 +45,8 @@ class Lines(NamedTuple):
 def count_columns(buffer, begin, end):
     """Return the number of fields of the first line in [begin, end) that is a read.
 
-    Returns 0 if no line is a read, and -1 if that line contains a carriage return: then the file has many lines,
-    which end as on old Macs.
+    It is 0 if no line is a read, and -1 if the line contains a carriage return: then it is many lines, which end as on
+    old Macs.
     """
     text = address_of(buffer)
     at = begin
@@ -64,9 +64,9 @@ def count_columns(buffer, begin, end):
 
 @helper
 def parse_line_slow(lines, at, newline):
-    """Parse a line of any form; ``newline`` is the position of its end.
+    """Parse the line at ``at``, whose newline is at ``newline``. It may have any form.
 
-    Like bedtools, it does not count an empty last field as a field.
+    As in bedtools, an empty last field does not count.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def parse_line_slow(lines, at, newline):
 
 @helper
 def is_header(text, at):
-    """Return whether the line at ``at`` begins with ``#``, ``track`` or ``browser``, the rule of bedtools."""
+    """Return whether the line at ``at`` begins with ``#``, ``track`` or ``browser``; bedtools skips such lines."""
     word = load64(text, at)
     return load8(text, at) == _HASH or word & _FIVE_BYTES == _TRACK or word & _SEVEN_BYTES == _BROWSER
 
@@ -136,7 +136,7 @@ def end_of_line(text, at):
 
 @helper
 def has_columns(lines, at, newline, n_tabs):
-    """Return whether a line has as many fields as it must, the last one not empty, and is not too long."""
+    """Return whether a line has the right number of fields, the last one not empty, and is not too long."""
     last = load8(lines.text, newline - 1)
     is_empty = (last == TAB) | ((last == RETURN) & (load8(lines.text, newline - 2) == TAB))
     return (n_tabs + 1 == lines.columns) & (not is_empty) & (newline - at <= MAX_LINE_BYTES)

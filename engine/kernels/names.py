@@ -1,4 +1,4 @@
-"""The hash table from sequence names to ids. Each counting thread has its own, so that it needs no lock."""
+"""A hash table from sequence names to ids. Each counting thread has its own, so no lock is needed."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, as in Fibona
 
 
 class Names(NamedTuple):
-    """A ``NameTable`` with addresses in place of arrays: it costs no counting of references to pass on."""
+    """A ``NameTable`` with addresses instead of arrays: passing it on costs no reference counting."""
 
     slots: Any
     last: int
@@ -77,12 +77,12 @@ def find_slot(text, at, length, names):
 
 @helper
 def first_bytes(text, at, length):
-    """Return the first eight bytes of a name as a number, or all bytes of a shorter one."""
+    """Return the first eight bytes of a name as a number; all bytes if it has fewer."""
     mask = _ALL >> np.uint64(8 * (8 - min(length, 8)))
     return load64(text, at) & mask
 
 
 @helper
 def _last_bytes(text, at, length):
-    """Return the last eight bytes of a name of more than eight bytes as a number, 0 for a shorter one."""
+    """Return the last eight bytes of a name as a number; 0 if it has only eight or fewer."""
     return load64(text, at + length - 8) if length > 8 else np.uint64(0)

@@ -1,7 +1,7 @@
-"""Shapes of lines: a pattern of 64 bytes, and where a line that matches it has its numbers.
+"""Shapes of lines: a pattern of 64 bytes, and where the numbers are in a line that matches it.
 
-The lines of a file are alike: the same sequence name, the separators in the same places. A shape is learned from one
-line and kept in a table, which a hash of the name and the separators finds again.
+The lines of a file are alike: they have the same sequence name, and separators at the same positions. A shape is
+learned from one line and kept in a table. A hash of the name and the separators gives its place there.
 """
 
 from typing import Any, NamedTuple
@@ -25,12 +25,12 @@ from deepchrome.engine.kernels.vectors import (
     write_pattern,
 )
 
-# Kinds of shapes: of a free place in the table; of lines that match from end to end; of lines that match up to and
-# including the third separator, and whose end must be found.
+# Kinds of shapes. FREE: no shape, this place in the table is free. WHOLE: the pattern covers the whole line, so all
+# lines have one length. BEGINNING: it covers the first three fields, and the end of each line must be searched.
 FREE, WHOLE, BEGINNING = 0, 1, 2
 
-# The table of shapes, uint8 (TABLE_BYTES,). Each shape has 256 bytes: the pattern, then eleven words. Behind all
-# shapes stands the kind that new shapes get.
+# The table of shapes, uint8 (TABLE_BYTES,). Each shape has 256 bytes: the pattern, then eleven words of eight bytes.
+# After all shapes comes one more word, the kind that new shapes get.
 _KIND, _SEQUENCE, _SEPARATORS, _STEP, _START_AT, _END_AT, _STRAND_AT = range(128, 128 + 7 * 8, 8)
 _START_MASK, _END_MASK, _START_TOP, _END_TOP = range(128 + 7 * 8, 128 + 11 * 8, 8)
 _SHAPE_BYTES, _SHAPE_BITS = 256, 8
@@ -50,9 +50,9 @@ class Shape(NamedTuple):
     sequence: int
     """Id of the sequence."""
     separators: int
-    """Mask of the tabs and the newline, as far as the first 64 bytes go."""
+    """Mask of the tabs and the newline among the first 64 bytes."""
     step: int
-    """Length of the line in bytes, the newline included."""
+    """Length of the line in bytes, with its newline."""
     start_at: int
     """Position of the last eight bytes of the start."""
     end_at: int
@@ -64,14 +64,14 @@ class Shape(NamedTuple):
     end_mask: int
     """Mask of the digits among the last eight bytes of the end."""
     start_top: int
-    """Value of the ninth digit of the start from the right."""
+    """What the first of nine digits adds to the start; 0 if there are fewer than nine."""
     end_top: int
-    """Value of the ninth digit of the end from the right."""
+    """What the first of nine digits adds to the end; 0 if there are fewer than nine."""
 
 
 @inlined
 def start_table(table):
-    """Set up an empty table and return it. New shapes are WHOLE until the lines turn out to end differently."""
+    """Return a table that was all zeros, ready for use. New shapes are WHOLE at first."""
     store64(table, _KIND_NOW, WHOLE)
     return table
 
@@ -100,7 +100,7 @@ def read_shape(table, place):
 def place_of_shape(text, at):
     """Return where in the table the shape of a line is, or belongs."""
     separators, tab1, tab2, _ = _separators(text, at)
-    # A start of nine digits counts with its first digit, which is part of the shape.
+    # The first of nine digits is part of the shape.
     top = np.uint64(load8(text, at + min(tab1, 62) + 1) * (tab2 - tab1 == 10))
     key = (first_bytes(text, at, max(tab1, 1)) ^ separators ^ top << np.uint64(32)) * HASH_FACTOR
     return np.int64(key >> np.uint64(64 - _SHAPE_BITS)) * _SHAPE_BYTES
@@ -152,7 +152,7 @@ def learn_shape(lines, at, names, before, table, place):
     sequence = find_id(text, at, tab1, names)
     if sequence < 0:
         return Status.NEW_NAME
-    # If lines are long, or begin alike and end differently, find the end of each one.
+    # If lines are long, or begin alike and end differently, patterns of whole lines do not pay.
     kind = _integer(table, _KIND_NOW)
     begins_alike = (separators ^ before) & _lowest_bits(tab3 + 1) == 0
     if newline - at >= 64 or (lines.columns > 3 and begins_alike and separators != before):
@@ -161,7 +161,7 @@ def learn_shape(lines, at, names, before, table, place):
     last = newline - at if kind == WHOLE else tab3
     digits = _lowest_bits(tab2) & ~_lowest_bits(max(tab1 + 1, tab2 - 8))
     digits |= _lowest_bits(tab3) & ~_lowest_bits(max(tab2 + 1, tab3 - 8))
-    # A carriage return before the newline is not part of the last field: the pattern requires it.
+    # A carriage return before the newline is not part of the last field. All lines of this shape must have it.
     is_crlf = kind == WHOLE and load8(text, newline - 1) == RETURN
     fields = _lowest_bits(last - 1 if is_crlf else last) & ~_lowest_bits(tab3) & ~separators
     write_pattern(table, place, text, at, _lowest_bits(last + 1) & ~digits & ~fields, digits, fields)
@@ -181,7 +181,7 @@ def learn_shape(lines, at, names, before, table, place):
 
 @inlined
 def _separators(text, at):
-    """Return the mask of a line's tabs and its newline, within 64 bytes, and the positions of the first three."""
+    """Return the mask of the tabs and the newline of a line, within 64 bytes, and the positions of the first three."""
     ends = newlines64(text, at)
     separators = (tabs64(text, at) | ends) & (ends ^ (ends - np.uint64(1)))
     second = separators & (separators - np.uint64(1))
@@ -191,7 +191,7 @@ def _separators(text, at):
 
 @inlined
 def _strand_at(separators, tab3, newline, is_crlf):
-    """Return the position of the sixth field if it is one byte; otherwise of the tab before it, which is no minus."""
+    """Return the position of the sixth field if it has one byte; otherwise that of the tab before it, not a ``-``."""
     after_fourth = separators & ~_lowest_bits(tab3 + 1)
     after_fourth &= after_fourth - np.uint64(1)
     tab5, end_of_sixth = lowest_bit(after_fourth), lowest_bit(after_fourth & (after_fourth - np.uint64(1)))

@@ -1,10 +1,10 @@
-"""How a kernel, or a part of one, ended."""
+"""Status codes of the kernels."""
 
 from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Status codes. After ``NEW_NAME`` the caller can add the name and call again; ``BAD_...`` are errors."""
+    """The result of a kernel. After NEW_NAME, add the name and call the kernel again; BAD_... are errors."""
 
     DONE = 0
     NEW_NAME = 1
@@ -27,10 +27,10 @@ class Status(IntEnum):
     BAD_NAME = 9
     """An empty sequence name."""
     BAD_RECORD = 10
-    """A BAM record that cannot be right."""
+    """A BAM record with impossible values."""
 
-    # Used between kernels only; callers from Python never see them.
+    # Between kernels only.
     NO_READ = 11
     """The line is blank, a comment or a header."""
     NO_PATTERN = 12
-    """The line cannot be described by a pattern."""
+    """No pattern can describe the line."""

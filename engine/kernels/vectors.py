@@ -1,8 +1,8 @@
-"""SIMD primitives: each as plain Python, which defines it, and as the LLVM instructions that compiled code runs.
+"""SIMD primitives, each in two forms: plain Python, which defines it, and LLVM instructions, which compiled code runs.
 
-Compiled code sees a buffer as its address: an array passed from function to function would cost two atomic
-operations on a reference count per call. Plain Python (``NUMBA_DISABLE_JIT=1``) sees the array itself and checks the
-bounds of every access. Compiled primitives do not check them.
+Compiled code takes the address of a buffer: to pass an array to a function costs two atomic operations on its
+reference count. Plain Python (``NUMBA_DISABLE_JIT=1``) takes the array itself and checks the bounds of every access.
+Compiled primitives do not check bounds.
 
 Eight numbers are one vector in compiled code and an array of uint64 in plain Python. Code that uses only operators
 works for one number and for eight.
@@ -57,7 +57,7 @@ overload(address_of)(lambda buffer: lambda buffer: buffer.ctypes.data)
 
 
 def _slice(buffer: Any, i: int, n: int) -> Any:
-    """Return ``n`` bytes from ``i``. Python's own slices do not check bounds."""
+    """Return ``n`` bytes from ``i``, with the bounds checked, unlike in a slice of numpy."""
     if not 0 <= i <= len(buffer) - n:
         raise IndexError(f"{n} bytes at {i} of {len(buffer)}")
     return buffer[i : i + n]

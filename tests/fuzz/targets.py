@@ -60,7 +60,7 @@ def check(tally: ReadTally, found: list[naive.Read]) -> None:
 
 
 def first_bad_line(text: bytes) -> int | None:
-    """Return the number of the first malformed line, from 1; 0 if lines end in lone carriage returns; None without any."""
+    """Return the number of the first malformed line, from 1; 0 if lines end in lone carriage returns; else None."""
     columns = 0
     for number, whole in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
         line = whole.removesuffix(b"\r")
