@@ -1,4 +1,4 @@
-"""Settings of the documentation site. `make docs` builds it in build/docs, without the network."""
+"""Settings of the documentation site. `make docs` builds the site in build/docs, without network access."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from deepchrome.version import VERSION
 
 project = "deepchrome"
 author = "The deepchrome maintainers"
-copyright = "the deepchrome maintainers"  # noqa: A001 - the name that Sphinx reads
+copyright = "the deepchrome maintainers"  # noqa: A001 - Sphinx requires this name
 version = release = VERSION
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
@@ -23,7 +23,7 @@ numpydoc_show_class_members = False
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
-smartquotes = False  # keep the -- of options
+smartquotes = False  # otherwise -- in options becomes a dash
 
 html_theme = "furo"
 html_title = f"deepchrome {VERSION}"
@@ -32,7 +32,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 
 
-# Pages whose text is a file in the root of the repository.
+# Pages that show a file from the root of the repository.
 ROOT_FILES = {
     "architecture": "ARCHITECTURE.md",
     "changelog": "CHANGELOG.md",
@@ -42,7 +42,7 @@ ROOT_FILES = {
 
 
 def _prepare_source(_app: Any, docname: str, source: list[str]) -> None:
-    """Insert generated text and the files of the root, and resolve links that lead out of docs/."""
+    """Insert generated text and the files from the root, and adapt links that lead out of docs/."""
     text = source[0]
     if docname in ROOT_FILES:
         text = (Path(__file__).parents[1] / ROOT_FILES[docname]).read_text(encoding="utf-8")
@@ -52,12 +52,12 @@ def _prepare_source(_app: Any, docname: str, source: list[str]) -> None:
     for marker, generate in reference.GENERATORS.items():
         if marker in text:
             text = text.replace(marker, generate())
-    # The site has no other files of the repository. Show the text of a link to one of them.
+    # The site contains no other files of the repository. Replace links to them by the text of the link.
     source[0] = re.sub(r"(?<!!)\[([^\]]*)\]\(\.\./(?:benchmarks|tests)/[^)]*\)", r"`\1`", text)
 
 
 def _shorten_array_types(*arguments: Any) -> tuple[str | None, str | None]:
-    """Write array types as NDArray[uint32]."""
+    """Shorten array types in signatures: NDArray[uint32] instead of the full numpy type."""
     signature, returns = arguments[-2:]
     return _shorten(signature), _shorten(returns)
 

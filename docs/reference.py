@@ -42,7 +42,7 @@ def _section(name: str, command: Any) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep Markdown from reading names such as <epigenome>-<mark> and the * of file patterns."""
+    """Escape characters that Markdown would interpret, such as those in <epigenome>-<mark>.*."""
     for character in "\\<>*_[]":
         text = text.replace(character, f"\\{character}")
     return text

@@ -18,16 +18,16 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Usage:
-    """Time and memory of one run.
+    """Time and memory that one run used.
 
     Attributes
     ----------
     wall
         Wall-clock seconds.
     cpu
-        CPU seconds of the process and its children.
+        CPU seconds of the process and its children, in total.
     rss_mib
-        Peak resident memory in MiB: the largest among the process and its children.
+        Peak resident memory in MiB: of the process or of one of its children, whichever is largest.
     """
 
     wall: float
@@ -35,7 +35,7 @@ class Usage:
     rss_mib: float
 
 
-# The peak memory of a child includes that of the process it was forked from, so a small process forks it.
+# The peak memory of a process includes that of the process that started it. So a small launcher starts the command.
 _LAUNCHER = """
 import json, os, sys, time
 out, cores = sys.argv[1:3]
@@ -65,11 +65,11 @@ def run(
     command
         The program and its arguments.
     stdout
-        The file for its output. By default the output is discarded.
+        The file for its standard output. By default the output is discarded.
     variables
         Environment variables to add.
     cores
-        The cores that it may use (Linux only). By default it may use all.
+        The numbers of the cores that the program may use (Linux only). By default it may use all.
     name
         The name of the command in error messages. By default this is the command itself.
 
@@ -93,12 +93,12 @@ def run(
 
 
 def run_shell(script: str, variables: Mapping[str, str], name: str) -> Usage:
-    """Run a bash script and return its time and memory. It fails if any program in a pipeline fails.
+    """Run a bash script, which stops at the first failing command or pipeline, and return its time and memory.
 
     Raises
     ------
     MissingInputError, StorageError
-        As :func:`run`.
+        See :func:`run`.
     """
     return run(["bash", "-e", "-o", "pipefail", "-c", script], variables=variables, name=name)
 
@@ -113,16 +113,16 @@ def run_interleaved(
     Parameters
     ----------
     tasks
-        The tasks by name.
+        The tasks, by name.
     rounds
         The number of rounds.
     budget
-        Seconds. A task that has taken this long in total is left out of later rounds.
+        Time limit per task, in seconds. A task that has taken this long in total is left out of later rounds.
 
     Returns
     -------
     dict
-        The measured runs of each task.
+        The time and memory of each run, by task.
     """
     usages: dict[Key, list[Usage]] = {name: [] for name in tasks}
     for _ in range(rounds):

@@ -16,7 +16,7 @@ GROUP_TITLES: Final = {
     "process": "dc featurize, whole process",
     "reference": "reference path",
     "peer": "other programs",
-    "step": "their steps",
+    "step": "steps of other programs",
     "start-up": "start-up",
     "sweep": "engine, by windows and bin size",
     "training": "training",
@@ -25,15 +25,15 @@ GROUP_TITLES: Final = {
 
 
 def result_tables(results: Results) -> Iterable[Table]:
-    """Yield the tables of results: parity, then the rows by amount of work, missing programs, and other figures."""
+    """Yield the tables of results: parity, one table of rows per amount of work, missing programs, other figures."""
     if results.parity:
         yield _parity_table(results)
     for work in sorted({row.work for row in results.rows}, key=lambda work: (work == 0, work)):
         yield _rows_table(results, work)
     if results.missing:
         missing = Table("program", "how to install it", title="Not installed")
-        for one in results.missing:
-            missing.add_row(one.name, one.how)
+        for program in results.missing:
+            missing.add_row(program.name, program.how)
         yield missing
     if results.figures:
         figures = Table("figure", "value", title="Other figures")
@@ -45,9 +45,9 @@ def result_tables(results: Results) -> Iterable[Table]:
 def _parity_table(results: Results) -> Table:
     columns = ("program", "reads", "bins compared", "bins that differ", "result")
     table = Table(*columns, title="Counts compared with the engine's", title_justify="left")
-    for one in results.parity:
-        result = f"expected to differ: {one.reason}" if one.reason else "equal"
-        table.add_row(one.name, f"{one.work:,}", f"{one.cells:,}", f"{one.different:,}", result)
+    for parity in results.parity:
+        result = f"expected to differ: {parity.reason}" if parity.reason else "equal"
+        table.add_row(parity.name, f"{parity.work:,}", f"{parity.cells:,}", f"{parity.different:,}", result)
     return table
 
 
@@ -93,7 +93,7 @@ def _format_figure(value: object) -> str:
 
 
 def comparison_table(rows: Sequence[RowComparison]) -> Table:
-    """Return a table of two results side by side."""
+    """Return a table that shows the median times of two results side by side, and their ratio."""
     columns = ("group", "name", "work", "first s", "second s", "second / first", "")
     table = Table(*columns, title="Medians of wall-clock seconds")
     for row in rows:
@@ -103,7 +103,7 @@ def comparison_table(rows: Sequence[RowComparison]) -> Table:
 
 
 def format_seconds(value: float) -> str:
-    """Format seconds with three significant digits, and at most three decimals."""
+    """Format seconds with up to three decimals: the larger the value, the fewer."""
     if value >= 100:
         return f"{value:,.0f}"
     if value >= 10:
@@ -112,5 +112,5 @@ def format_seconds(value: float) -> str:
 
 
 def format_ratio(ratio: float) -> str:
-    """Format a ratio with two decimals; from 100 on without decimals."""
+    """Format a ratio with two decimals, or with none if it is 100 or more."""
     return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2f}"

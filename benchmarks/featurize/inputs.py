@@ -43,7 +43,7 @@ class Inputs:
     windows
         The windows and their bins.
     reads, text_bytes
-        The number of lines in the file, and its decompressed size.
+        The number of lines in the file, and its decompressed size in bytes.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ def link_inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inp
     folder
         The directory for derived files. A symbolic link to the reads is made there.
     reads_file
-        tagAlign or BED, compressed by gzip: the one format that every program can start from.
+        tagAlign or BED, compressed by gzip: the only input from which every program can start.
     genes
         The gene table.
     genome
@@ -97,7 +97,7 @@ def link_inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inp
     with _open_gzip(reads_file) as text:
         if text.read(len(BAM_MAGIC)) == BAM_MAGIC:
             raise UsageError(f"{reads_file}: is BAM. The benchmark needs tagAlign or BED compressed by gzip.")
-    # Derived files must not be reused for other inputs, so the directory is named after these.
+    # Derived files must not be reused for other inputs, so the name of the directory depends on all inputs.
     stat = reads_file.stat()
     key = zlib.crc32(f"{reads_file.resolve()} {stat.st_size} {stat.st_mtime_ns} {genes.resolve()} {genome}".encode())
     target = folder / f"given-{key:08x}"
@@ -160,7 +160,7 @@ def write_plain(inputs: Inputs) -> Path:
 
 
 def copy_bam(inputs: Inputs, bam: Path) -> Path:
-    """Copy the BAM of the reference path to a name that ``dc featurize`` accepts, and return it."""
+    """Copy the BAM of the reference path to a name that ``dc featurize`` accepts, and return its path."""
     path = inputs.folder / "bam" / f"{SAMPLE}.bam"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -181,9 +181,9 @@ class BinFile:
 class Bins:
     """The bins in the file formats that the programs read.
 
-    In BED files the fourth column is the cell: gene x bins per gene + bin. Bins that lie completely outside their
-    chromosome are left out, because their count is 0 by definition and multicov cannot handle them. Bins that
-    start before their chromosome start at 0.
+    In BED files the fourth column is the cell: the number of the gene x bins per gene + the number of the bin, both
+    from 0. Bins that lie completely outside their chromosome are left out, because their count is 0 by definition and
+    multicov cannot handle them. Bins that begin before position 0 are cut off at 0.
 
     Attributes
     ----------
@@ -211,7 +211,14 @@ class Bins:
 
 
 def write_bins(inputs: Inputs, multicov_genes: int, deeptools_genes: int) -> Bins:
-    """Write all files of bins. The given numbers of genes are spread evenly over the gene table.
+    """Write all files of bins.
+
+    Parameters
+    ----------
+    inputs
+        The windows, and the directory to write to.
+    multicov_genes, deeptools_genes
+        The numbers of genes whose bins these programs get. The genes are spread evenly over the gene table.
 
     Raises
     ------
@@ -258,12 +265,12 @@ def write_bins(inputs: Inputs, multicov_genes: int, deeptools_genes: int) -> Bin
 
 
 def _bin_table(windows: Windows) -> pl.DataFrame:
-    """Return the six columns of BED and the row of the gene, one row per bin that overlaps its chromosome."""
+    """Return the six columns of BED and the number of the gene, one row per bin that overlaps its chromosome."""
     genes, n_bins = len(windows.genes), windows.n_bins
     start = (windows.start[:, None] + windows.bin_size * np.arange(n_bins)).ravel()
     end = start + windows.bin_size
     gene = np.repeat(np.arange(genes), n_bins)
-    # An unknown chromosome has index -1, which is the length 0 at the end.
+    # Unknown chromosomes have index -1, which selects the length 0 at the end of the array.
     chrom_length = np.array([*windows.genome.sizes.values(), 0])[windows.chrom_id[gene]]
     return pl.DataFrame(
         {

@@ -4,7 +4,7 @@ A step is a bash script with these variables:
 
 - ``READS``: the reads, as gzip.
 - ``BINS``, ``SORTED_BINS``, ``SAF``, ``SIZES``: the files of :class:`deepchrome.benchmarks.featurize.inputs.Bins`.
-- ``SUBSET``: the bins to count in, where they are not all bins.
+- ``SUBSET``: BED file of the bins that the step gets; see :attr:`Step.bins`.
 - ``WORK``: a directory shared by all steps.
 - ``OUT``: the file to write counts to.
 - ``THREADS``: the number of threads.
@@ -36,7 +36,8 @@ class Step:
     script
         The bash script.
     bins
-        The bins in ``SUBSET``. Only programs that would take hours get fewer than all.
+        The bins in ``SUBSET``: ``all``, or the smaller sets for ``multicov`` and ``deeptools``, which would take
+        hours with all bins.
     """
 
     script: str
@@ -45,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """A way to get the counts.
+    """A program, or a pipeline of programs, that counts reads in bins.
 
     Attributes
     ----------
@@ -54,9 +55,9 @@ class Program:
     steps
         Names in :data:`STEPS`; the last step writes the counts.
     parse
-        Reads the output of the last step into two integer columns, cell and count.
+        Function that reads the output of the last step into two integer columns, cell and count.
     commands, packages
-        The commands on PATH and the packages of the other Python that it needs.
+        The commands that it needs on PATH, and the packages that it needs in the Python of ``PEER_PYTHON``.
     install
         The command that installs it.
     reason
@@ -73,7 +74,7 @@ class Program:
 
 
 def _read_columns(path: Path, cell: int, count: int, skip_rows: int = 0) -> pl.DataFrame:
-    """Read two columns by their number, counted from 0; ``cell`` must be the smaller number."""
+    """Read the columns with the indices ``cell`` and ``count``, from 0; ``cell`` must be the smaller index."""
     return pl.read_csv(path, separator="\t", has_header=False, columns=[cell, count], skip_rows=skip_rows)
 
 
@@ -254,11 +255,12 @@ def find_programs(peer_python: str, without: tuple[str, ...]) -> tuple[list[Prog
     Returns
     -------
     programs
-        The installed programs. A package that is installed but cannot be imported is among them; its step fails.
+        The installed programs. A program whose package is installed but cannot be imported is included, and its
+        step fails.
     missing
         The other programs, and how to install them.
     versions
-        The versions of the other Python and of its packages.
+        The version of the Python ``peer_python``, and the versions of its packages, by name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run the steps of the compared programs on one file of reads, and read their counts."""
+"""Run the compared programs step by step on one file of reads, and read the counts that they write."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from deepchrome.errors import BadDataError, StorageError
 
 
 class ProgramRunner:
-    """Runs programs step by step.
+    """Run the steps of programs, and read the counts that the programs write.
 
     Parameters
     ----------
     inputs, bins
-        The reads, and the files of bins.
+        The reads, and the bins to count in.
     peer_python
         The Python interpreter that has the Python packages to compare with.
     threads
         The number of threads for programs that can use several.
     full_reference
-        Whether multicov gets all bins.
+        Whether multicov gets all bins instead of the bins of some genes.
     """
 
     def __init__(self, inputs: Inputs, bins: Bins, peer_python: str, threads: int, full_reference: bool) -> None:
@@ -49,7 +49,13 @@ class ProgramRunner:
         return self._work / "sorted.bam"
 
     def run_step(self, step: str) -> Usage:
-        """Run one step."""
+        """Run one step on the bins chosen for it: all, or those of some genes.
+
+        Raises
+        ------
+        MissingInputError, StorageError
+            As in :func:`deepchrome.benchmarks.common.processes.run`.
+        """
         return self._run(step, self._bins_for(step).path, self._output_of(step))
 
     def run_step_for_one_gene(self, step: str) -> Usage:
@@ -61,14 +67,14 @@ class ProgramRunner:
         return run_shell(STEPS[step].script, variables, name=step)
 
     def scale_of(self, step: str) -> float:
-        """Return the factor from the cost of the bins that a step gets to the cost of all bins.
+        """Return the factor that extrapolates the time of a step from its bins to all bins.
 
-        Costs are those beyond the cost for one gene. The factor is 1 if the step gets all bins.
+        Multiply only the time beyond that for one gene. The factor is 1 if the step gets all bins.
         """
-        given, everything = self._bins_for(step).n, self._bins.all.n
-        if given == everything:
+        n_given, n_all, n_one_gene = self._bins_for(step).n, self._bins.all.n, self._bins.one_gene.n
+        if n_given == n_all:
             return 1.0
-        return (everything - self._bins.one_gene.n) / max(given - self._bins.one_gene.n, 1)
+        return (n_all - n_one_gene) / max(n_given - n_one_gene, 1)
 
     def read_counts(self, program: Program) -> Counts:
         """Read the counts that a program wrote.
@@ -76,14 +82,14 @@ class ProgramRunner:
         Returns
         -------
         int64 (cells,)
-            The counts; -1 in cells that the program was not given.
+            The counts; -1 for bins that the program was not given. A cell is one bin of one gene.
 
         Raises
         ------
         StorageError
             The output cannot be read.
         BadDataError
-            The output does not have every given bin exactly once.
+            The output does not contain every given bin exactly once.
         """
         step = program.steps[-1]
         try:
@@ -91,9 +97,12 @@ class ProgramRunner:
         except (OSError, pl.exceptions.PolarsError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise StorageError(f"{program.name}: output cannot be read ({reason})") from error
-        given = self._bins_for(step).n
-        if len(cell) != given or len(np.unique(cell)) != given or cell.min() < 0 or cell.max() >= self._cells:
-            raise BadDataError(f"{program.name}: {len(cell):,} rows of counts for {given:,} bins")
+        n_bins, n_found = self._bins_for(step).n, len(np.unique(cell[(cell >= 0) & (cell < self._cells)]))
+        if len(cell) != n_bins or n_found != n_bins:
+            raise BadDataError(
+                f"{program.name}: the output must have one row for each of {n_bins:,} bins "
+                f"({len(cell):,} rows for {n_found:,} bins found)"
+            )
         counts = np.full(self._cells, -1, np.int64)
         counts[cell] = count
         return counts

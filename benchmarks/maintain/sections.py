@@ -1,6 +1,6 @@
-"""Write results as sections of a Markdown document.
+"""Format results as sections of a Markdown document.
 
-Every section takes the results and the path of their directory relative to the document.
+The arguments of every public function are the results and the path of their directory relative to the document.
 """
 
 import textwrap
@@ -16,7 +16,7 @@ _SHOWN_FLOORS = (FLOOR, "gzip -dc")
 
 
 def featurize_section(results: Results, directory: str) -> str:
-    """Write the times of all programs at the largest number of reads that they all ran on."""
+    """Return a section with the times of all programs, at the largest number of reads that other programs ran on."""
     peer_reads = [row.work for row in results.rows if row.group in ("reference", "peer")]
     work = max(peer_reads, default=max(row.work for row in results.rows))
     rows = [row for row in results.rows if row.work == work]
@@ -28,7 +28,7 @@ def featurize_section(results: Results, directory: str) -> str:
     )
     note = f"The last column compares with `{FLOOR}`, the fastest program that only decompresses the file."
     lines = [
-        _measured(results, data, note),
+        _describe_measurement(results, data, note),
         "",
         f"| | wall-clock time | range | CPU time | peak memory | ÷ {FLOOR.split()[0]} |",
         "|---|---|---|---|---|---|",
@@ -38,18 +38,18 @@ def featurize_section(results: Results, directory: str) -> str:
         lines += [_program_line(row, floor, results) for row in sorted(members, key=lambda row: row.seconds)]
     lines += ["", *(_bullet(note) for note in _featurize_notes(results, rows))]
     lines += ["", f"![Wall-clock time of each program]({directory}/featurize.svg)"]
-    return "\n".join([*lines, "", _repeat(results, directory)])
+    return "\n".join([*lines, "", _describe_repetition(results, directory)])
 
 
 def _program_line(row: Row, floor: Row | None, results: Results) -> str:
     name = f"`{row.name}`" if row.group == "floor" else row.name
     name = f"**{name}**" if row is floor or row.group == "reference" else name
     name += " \\*" if row.scale != 1 else ""
-    name += " (other counts)" if any(one.name == row.name and one.reason for one in results.parity) else ""
+    name += " (other counts)" if any(parity.name == row.name and parity.reason for parity in results.parity) else ""
     cells = [
         name,
         f"{format_seconds(row.seconds)} s",
-        _range(row),
+        _format_range(row),
         f"{format_seconds(median(row.cpu))} s",
         f"{median(row.rss_mib):,.0f} MiB" if any(row.rss_mib) else "",
         format_ratio(row.seconds / floor.seconds) if floor else "",
@@ -58,12 +58,13 @@ def _program_line(row: Row, floor: Row | None, results: Results) -> str:
 
 
 def _featurize_notes(results: Results, rows: list[Row]) -> list[str]:
-    equal = [one for one in results.parity if not one.reason]
+    equal = [parity for parity in results.parity if not parity.reason]
     notes = [
         f"Before any time was taken, the counts of {len(equal)} runs were compared with the engine's, bin by bin: "
-        f"{sum(one.cells for one in equal):,} comparisons, {sum(one.different for one in equal):,} differences."
+        f"{sum(parity.cells for parity in equal):,} comparisons, "
+        f"{sum(parity.different for parity in equal):,} differences."
     ]
-    notes += [f"{one.name}: {one.reason}." for one in results.parity if one.reason]
+    notes += [f"{parity.name}: {parity.reason}." for parity in results.parity if parity.reason]
     if scaled := [row for row in rows if row.scale != 1 and row.group in ("reference", "peer")]:
         last_steps = {program.name: program.steps[-1] for program in (REFERENCE, *PEERS)}
         factors = "; ".join(f"{last_steps[row.name]}: x {row.scale:.1f}" for row in scaled)
@@ -87,10 +88,12 @@ def _featurize_notes(results: Results, rows: list[Row]) -> list[str]:
 
 
 def train_section(results: Results, directory: str) -> str:
-    """Write the training speed of lockstep and of the plain loop."""
+    """Return a section with the training speed of lockstep and of the plain loop."""
     settings = results.settings
     lines = [
-        _measured(results, f"{settings['genes']:,} training genes per model, batch size {settings['batch']}"),
+        _describe_measurement(
+            results, f"{settings['genes']:,} training genes per model, batch size {settings['batch']}"
+        ),
         "",
         "| | genes per second | range | seconds per 100 epochs |",
         "|---|---|---|---|",
@@ -105,20 +108,20 @@ def train_section(results: Results, directory: str) -> str:
     if any(row.scale != 1 for row in results.rows):
         n = settings["plain_models"]
         lines += ["", f"\\* Measured with {n} models, one after another, and scaled to all models."]
-    return "\n".join([*lines, "", _repeat(results, directory)])
+    return "\n".join([*lines, "", _describe_repetition(results, directory)])
 
 
 def many_section(results: Results, directory: str) -> str:
-    """Write the times of many files."""
+    """Return a section with the times for many files."""
     projection = "[Scale](scale.md) has the projection to all of Roadmap."
-    lines = [*_many_table(results), "", _wrap(f"{_efficiency(results)} {projection}")]
-    return "\n".join([*lines, "", _repeat(results, directory)])
+    lines = [*_many_table(results), "", _wrap(f"{_describe_efficiency(results)} {projection}")]
+    return "\n".join([*lines, "", _describe_repetition(results, directory)])
 
 
 def scale_section(results: Results, directory: str) -> str:
-    """Write the times of many files, and the projection to all of Roadmap."""
+    """Return a section with the times for many files, and the projection to all of Roadmap."""
     figures = results.figures
-    lines = [*_many_table(results), "", _wrap(_efficiency(results))]
+    lines = [*_many_table(results), "", _wrap(_describe_efficiency(results))]
     if "remc_minutes_2_cores" in figures:
         size = f"{REMC_FILES} files, {REMC_READS / 1e9:.0f} billion reads, {REMC_BYTES / 1e9:.0f} GB"
         lines += [
@@ -129,26 +132,26 @@ def scale_section(results: Results, directory: str) -> str:
         for cores in PROJECTED_CORES:
             minutes, rate = figures[f"remc_minutes_{cores}_cores"], figures[f"remc_mb_per_second_{cores}_cores"]
             lines.append(f"| {cores} cores | {minutes:.1f} | {rate:,.0f} | {rate / 1250:.0%} |")
-    return "\n".join([*lines, "", _repeat(results, directory)])
+    return "\n".join([*lines, "", _describe_repetition(results, directory)])
 
 
 def _many_table(results: Results) -> list[str]:
     settings = results.settings
     data = f"{settings['files']:,} files of {settings['reads']:,} reads, {settings['bins']:,} bins"
     lines = [
-        _measured(results, data),
+        _describe_measurement(results, data),
         "",
         "| | wall-clock time | range | reads per second | peak memory |",
         "|---|---|---|---|---|",
     ]
     for row in results.rows:
         rate = f"{row.work / row.seconds:,.0f}" if row.work else ""
-        cells = [row.name, f"{format_seconds(row.seconds)} s", _range(row), rate, f"{max(row.rss_mib):,.0f} MiB"]
+        cells = [row.name, f"{format_seconds(row.seconds)} s", _format_range(row), rate, f"{max(row.rss_mib):,.0f} MiB"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _efficiency(results: Results) -> str:
+def _describe_efficiency(results: Results) -> str:
     figures, cores = results.figures, results.settings["cores"]
     text = f"On {cores} cores the rate is {figures['efficiency'] * cores:.2f} times that on one core"
     if "efficiency_without_start" in figures:
@@ -156,7 +159,7 @@ def _efficiency(results: Results) -> str:
     return f"{text}."
 
 
-def _measured(results: Results, data: str, note: str = "") -> str:
+def _describe_measurement(results: Results, data: str, note: str = "") -> str:
     machine, tools = results.machine, ("bedtools", "samtools", "igzip") if results.kind == "featurize" else ()
     software = [f"Python {machine['python']}"]
     software += [f"{name} {results.versions[name]}" for name in tools if name in results.versions]
@@ -168,11 +171,11 @@ def _measured(results: Results, data: str, note: str = "") -> str:
     )
 
 
-def _range(row: Row) -> str:
+def _format_range(row: Row) -> str:
     return f"{format_seconds(min(row.wall))} - {format_seconds(max(row.wall))}"
 
 
-def _repeat(results: Results, directory: str) -> str:
+def _describe_repetition(results: Results, directory: str) -> str:
     files = f"[{results.kind}.json]({directory}/{results.kind}.json), [log]({directory}/{results.kind}.log)"
     return f"All figures: {files}. To repeat the measurement:\n\n```sh\n{results.command}\n```"
 

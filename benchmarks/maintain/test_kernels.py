@@ -1,7 +1,7 @@
-"""Time the kernels alone, on one core, for every kind of file in tests/support/cases.py.
+"""Time the kernels alone, on one core, for every kind of file in tests/support/cases.py: ``make bench-kernels``.
 
-Run it with ``python -m pytest benchmarks/maintain``. Text and records are in memory, cut into blocks as in the engine;
-only parsing and counting are timed. tests/engine/counting/test_cases.py checks the counts of the same cases.
+Text and records are in memory, cut into blocks as in the engine, so that only parsing and counting are timed.
+tests/engine/counting/test_cases.py checks the counts of the same cases.
 """
 
 from pathlib import Path

@@ -29,16 +29,16 @@ _FEATURIZE: Final = (sys.executable, "-m", "deepchrome", "featurize")
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Size of the benchmark.
 
     Attributes
     ----------
     epigenomes
-        The number of epigenomes, of five marks each: one file per epigenome and mark.
+        The number of epigenomes. Each has five files of reads, one per mark.
     reads
         The number of reads per file.
     genes
-        The number of genes to count at.
+        The number of genes to count reads for.
     rounds
         The number of runs of each task.
     """
@@ -60,9 +60,9 @@ def measure(folder: Path, settings: Settings, cores: list[int], command: str, on
     folder
         The directory for all files. Simulated reads from an earlier call are reused.
     settings
-        What to measure.
+        Size of the benchmark.
     cores
-        The numbers of the cores to use, as the system counts them. The run on one core uses the first.
+        Ids of the cores to use, as the operating system numbers them. The run on one core uses the first.
     command
         The command line that repeats the run.
     on_message
@@ -71,9 +71,9 @@ def measure(folder: Path, settings: Settings, cores: list[int], command: str, on
     Raises
     ------
     UsageError
-        Fewer than two cores.
+        Fewer than two cores are given.
     BadDataError
-        Some counts are not those of a file counted alone.
+        Some counts differ from those of the same file counted alone.
     """
     if len(cores) < 2:
         raise UsageError(f"the benchmark needs at least 2 cores, got {len(cores)}")
@@ -87,10 +87,10 @@ def measure(folder: Path, settings: Settings, cores: list[int], command: str, on
         simulate(small, epigenomes=1, genes=genes, reads=1000, marks=["H3K4me3"])
     files = sorted(data.glob("*.tagAlign.gz"))
 
-    def featurize(source: Path, out: str, on: list[int]) -> Usage:
-        n = str(len(on))
+    def featurize(source: Path, out: str, use_cores: list[int]) -> Usage:
+        n = str(len(use_cores))
         options = ["--genes", str(data / "genes.tsv"), "--genome", "hg19", "--out", str(folder / out), "--force"]
-        return run([*_FEATURIZE, str(source), *options, "-j", n, "-t", n], cores=on)
+        return run([*_FEATURIZE, str(source), *options, "-j", n, "-t", n], cores=use_cores)
 
     tasks = {
         "one core": partial(featurize, data, "one", cores[:1]),
@@ -127,7 +127,7 @@ def measure(folder: Path, settings: Settings, cores: list[int], command: str, on
 
 
 def compare_with_single_files(files: list[Path], genes: Path, features: Path, name: str) -> Parity:
-    """Compare stored features with the counts of each file by itself, in one thread.
+    """Count each file alone, in one thread, and compare the counts with the stored features.
 
     Parameters
     ----------
@@ -165,21 +165,21 @@ def project(
     """Compute rates with and without start-up, and project the time for all of Roadmap.
 
     Efficiency is the rate on several cores, divided by that on one core and by the number of cores. The projection
-    multiplies the rate of one core by the number of cores and by the efficiency, all without start-up.
+    multiplies the rate of one core by the number of cores and by the efficiency (at most 1), all without start-up.
 
     Parameters
     ----------
     one, several
         Seconds for all reads on one core, and on ``cores`` cores.
     start_one, start_several
-        The same for one small file: the start-up.
+        Seconds for one small file, which are almost all start-up.
     cores, reads
         The number of cores, and of reads.
 
     Returns
     -------
     dict
-        Figures by name. Without a projection if start-up takes more than half of the time.
+        Figures by name. There is no projection if start-up takes more than half of the time.
     """
     figures: dict[str, Any] = {
         "reads_per_second_one_core": reads / one,

@@ -1,4 +1,4 @@
-"""Simulate training data of the size in the paper."""
+"""Simulate training data of the size used in the DeepChrome paper."""
 
 import numpy as np
 
@@ -10,7 +10,10 @@ _SIGNAL_BINS = slice(45, 55)
 
 
 def simulate_dataset(name: str, seed: int, genes: int = GENES) -> Dataset:
-    """Simulate an epigenome: ``genes`` genes per split, one mark of which predicts the label, with errors."""
+    """Simulate an epigenome with ``genes`` genes in each part of the split.
+
+    One mark predicts the label, but not perfectly.
+    """
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, 3 * genes).astype(np.uint8)
     x = rng.integers(0, 6, (3 * genes, BINS, MARKS), dtype=np.uint8).astype(np.float32)

@@ -1,7 +1,8 @@
-"""Measure the accuracy on a whole real epigenome, E012 (hESC-derived CD56+ ectoderm).
+"""Measure the test AUROC on a whole real epigenome, E012 (hESC-derived CD56+ ectoderm).
 
-The input matrices hold covered bases per gene, bin and mark: for each bin, the number of its bases that a read
-covers, summed over reads of 36 bp. ``convert`` turns the matrices into a features file, and ``run`` trains on it:
+The input matrices contain covered bases per gene, bin and mark: the number of bases of the bin that a read covers,
+summed over all reads, which are 36 bp long. ``convert`` turns the matrices into a feature file, and ``run`` trains on
+it:
 
     python -m deepchrome.benchmarks.train.e012 convert --npz NPZ --genes TSV --expression TSV --out DIR
     python -m deepchrome.benchmarks.train.e012 run --features DIR --expression TSV
@@ -39,14 +40,14 @@ FLANK_BP: Final = 5000
 
 @dataclass(frozen=True)
 class Setting:
-    """Settings of one measurement, and the expected range of its mean test AUROC.
+    """The settings of one measurement, and the expected range of its mean test AUROC.
 
     Attributes
     ----------
     name
         The name in the output.
     label_rule, orient, split, n_train
-        As for :func:`deepchrome.train.datasets.dataset.load_datasets`.
+        Arguments of :func:`deepchrome.train.datasets.dataset.load_datasets`.
     lowest, highest
         The expected range.
     """
@@ -69,7 +70,7 @@ SETTINGS: Final = (
 
 @dataclass(frozen=True)
 class Score:
-    """One trained model: its epoch with the best validation AUROC, and its AUROC in that epoch."""
+    """The scores of one trained model: its best epoch by validation AUROC, and its two AUROCs in that epoch."""
 
     setting: str
     seed: int
@@ -99,7 +100,7 @@ def genomic_counts(covered: NDArray[np.uint16], strand: NDArray[np.str_]) -> NDA
     Raises
     ------
     BadDataError
-        The strand of a gene is unknown, and so is the genomic order of its bins.
+        The strand of a gene is unknown, so its bins cannot be put in genomic order.
     """
     if unknown := int(np.sum((strand != "+") & (strand != "-"))):
         raise BadDataError(f"{unknown} genes have no known strand, so their bins cannot be put in genomic order")
@@ -110,12 +111,13 @@ def genomic_counts(covered: NDArray[np.uint16], strand: NDArray[np.str_]) -> NDA
 
 
 def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
-    """Write a features file from the matrices, with genes in the order of the gene table.
+    """Write a feature file from the matrices, with genes in the order of the gene table.
 
     Parameters
     ----------
     npz
-        The matrices: ``X`` uint16 (genes, bins, marks), ``gene``, ``rpkm`` and ``marks``.
+        The matrices: ``X`` uint16 (genes, bins, marks), with bins in 5'→3' order, ``gene`` (ids) and ``rpkm`` of the
+        genes, and the names of the ``marks``.
     genes, expression
         The gene table and the expression table.
     out
@@ -124,7 +126,7 @@ def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
     Returns
     -------
     Path
-        The features file.
+        The feature file.
 
     Raises
     ------
@@ -172,12 +174,13 @@ def train_models(
 ) -> Iterator[Score]:
     """Train the deepchrome model on E012 with every setting and seed, and yield the scores.
 
-    A seed determines the split and the model.
+    A seed sets both the split and the random choices of training.
 
     Raises
     ------
     DeepchromeError
-        As :func:`deepchrome.train.datasets.dataset.load_datasets` and :func:`deepchrome.train.fitting.fit.fit`.
+        See :func:`deepchrome.train.datasets.dataset.load_datasets` and :func:`deepchrome.train.fitting.fit.fit`. Also
+        raised if a model has no AUROC.
     """
     for setting in SETTINGS:
         for seed in seeds:
@@ -204,7 +207,9 @@ def train_models(
             yield Score(setting.name, seed, best.epoch, best.valid_auroc, area)
 
 
-ExpressionOption = Annotated[Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM per epigenome.")]
+ExpressionOption = Annotated[
+    Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
+]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -212,27 +217,23 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def convert_command(
     npz: Annotated[Path, typer.Option(help="Matrices (NPZ): X, gene, rpkm, marks.")],
     genes: Annotated[Path, typer.Option(help="Gene table with strands.")],
-    expression: Annotated[
-        Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
-    ],
+    expression: ExpressionOption,
     out: Annotated[Path, typer.Option(help="Directory for E012.parquet.")],
 ) -> None:
-    """Turn the matrices into a features file."""
+    """Turn the matrices into a feature file."""
     typer.echo(convert(npz, genes, expression, out))
 
 
 @app.command("run")
 def run_command(
     features: Annotated[Path, typer.Option(help="Directory written by convert.")],
-    expression: Annotated[
-        Path, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
-    ],
+    expression: ExpressionOption,
     seeds: Annotated[int, typer.Option(help="Number of models per setting, with seeds 1, 2, ...")] = 5,
     epochs: Annotated[int, typer.Option(help="Number of epochs. The best one is used.")] = 30,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device to train on.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Train with both settings, print all AUROCs and their means; exit 1 if a mean is out of its range."""
+    """Train with both settings and print all AUROCs and their means. Exit with 1 if a mean is out of its range."""
     found = []
     for score in train_models(features, expression, range(1, seeds + 1), epochs, Placement(device)):
         typer.echo(f"{score.setting}, seed {score.seed}: {score.test_auroc:.4f}", err=True)

@@ -1,7 +1,8 @@
-"""Measure training: lockstep and a plain PyTorch loop on the same data, and the time to reach an AUROC.
+"""Compare the speed of deepchrome's training ("lockstep") with that of a plain PyTorch loop on the same data.
 
-Lockstep times are those of :func:`deepchrome.train.fitting.fit.fit` with everything it does. The plain loop runs in a
-process of its own: once with PyTorch's default number of threads, once with one thread.
+Also measure the time until each reaches a validation AUROC. Lockstep times are the times of complete calls of
+:func:`deepchrome.train.fitting.fit.fit`. The plain loop runs in a separate process, once with PyTorch's default number
+of threads and once with one thread.
 """
 
 import statistics
@@ -24,21 +25,22 @@ from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import score_genes
 from deepchrome.train.models.metrics import auroc
 
-# Seconds that compute, weight traffic and kernel launches of 56 models and 100 epochs take on one H100, by batch size.
+# Lower bound in seconds for 56 models and 100 epochs on one H100, by batch size. It covers arithmetic, reading and
+# writing of weights, and kernel launches.
 H100_FLOOR: Final = {64: 4.3, 512: 1.2}
-FLOP_PER_GENE: Final = 4.76e6
-# The side of the square matrices whose product shows the speed of the processor.
+FLOP_PER_GENE: Final = 4.76e6  # floating-point operations to train on one gene once
+# Number of rows and columns of the matrices whose product measures the speed of the processor.
 _MATMUL_SIDE: Final = 2048
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Size of the benchmark.
 
     Attributes
     ----------
     models
-        Numbers of models, one comparison each.
+        Numbers of models. There is one comparison for each number.
     genes
         The number of training genes, and of validation genes.
     epochs, gpu_epochs
@@ -46,13 +48,13 @@ class Settings:
     rounds
         The number of runs on the CPU.
     plain_models
-        The plain loop trains at most this many models per run, and its time is scaled to all models.
+        The largest number of models that the plain loop trains per run. Its time is scaled to all models.
     share
-        The target: a validation AUROC of 0.5 plus this share of the distance to the best that the data allow.
+        Target of the time to reach an AUROC: 0.5 + ``share`` * (the best AUROC that the data allow - 0.5).
     max_epochs
-        The number of epochs in which to reach the target.
+        The largest number of epochs in which to reach the target.
     simulated_genes
-        The number of genes of the simulated epigenome on which to reach it.
+        The number of genes of the simulated epigenome for the time to reach the target.
     """
 
     models: tuple[int, ...] = (1, 8, 56)
@@ -75,9 +77,9 @@ def measure(settings: Settings, config: FitConfig, command: str, on_message: OnM
     Parameters
     ----------
     settings
-        What to measure.
+        Size of the benchmark.
     config
-        How to train. The numbers of epochs come from ``settings``.
+        Training configuration. Its number of epochs is ignored: ``settings`` gives the numbers.
     command
         The command line that repeats the run.
     on_message
@@ -129,7 +131,7 @@ def _time_on_cpu(models: int, settings: Settings, config: FitConfig) -> list[Row
         fit(datasets, config, Placement("cpu"))
         return Usage(time.perf_counter() - began, time.process_time() - cpu_began, 0.0)
 
-    # The first call starts threads and fills caches.
+    # The first call starts threads and fills caches, so it is not timed.
     fit(datasets[: Placement("cpu").usable_threads()], replace(config, epochs=1), Placement("cpu"))
     tasks = {"plain loop": lambda: run_plain(None), "plain loop, 1 thread": lambda: run_plain(1)}
     usages = run_interleaved({**tasks, "lockstep": run_lockstep}, settings.rounds)
@@ -139,11 +141,11 @@ def _time_on_cpu(models: int, settings: Settings, config: FitConfig) -> list[Row
 
 
 def _ratios(models: int, rows: Sequence[Row]) -> dict[str, float]:
-    """Return how many times as fast lockstep is: the median over rounds."""
+    """Return how many times as fast lockstep is as each plain loop: the medians over rounds."""
     plain, plain_1_thread, lockstep = rows
 
-    def ratio(slow: Row) -> float:
-        return statistics.median(one / other for one, other in zip(slow.wall, lockstep.wall, strict=True))
+    def ratio(slower: Row) -> float:
+        return statistics.median(a / b for a, b in zip(slower.wall, lockstep.wall, strict=True))
 
     return {
         f"lockstep / plain, {_models_text(models)}": ratio(plain),

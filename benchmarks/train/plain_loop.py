@@ -1,7 +1,7 @@
-"""Train DeepChrome the way one would write it in plain PyTorch, to compare its speed with lockstep training.
+"""Train DeepChrome with an ordinary PyTorch loop, as the baseline for the speed of lockstep training.
 
-One model at a time, built from Conv1d, MaxPool1d, Linear and Dropout modules; a loop over mini-batches; after every
-epoch a validation pass and scikit-learn's AUROC.
+The loop trains one model at a time, built from Conv1d, MaxPool1d, Linear and Dropout modules. After every epoch, it
+scores the validation genes and computes scikit-learn's AUROC.
 """
 
 import json
@@ -38,7 +38,7 @@ class PlainDeepChrome(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (genes, marks, bins) to logits (genes, 2)."""
+        """Return the logits of inputs float32 (genes, marks, bins): float32 (genes, 2)."""
         logits: torch.Tensor = self.classifier(self.features(x))
         return logits
 
@@ -80,23 +80,23 @@ def train_plain(data: Dataset, config: FitConfig, target_auroc: float = 1.0) -> 
 
 
 def time_plain(models: int, genes: int, config: FitConfig, threads: int | None) -> tuple[float, float]:
-    """Time the training of ``models`` models, one after another, in a process of its own.
+    """Measure the time to train ``models`` models, one after another, in a new process.
 
     Parameters
     ----------
     models
         The number of models.
     genes
-        The number of training genes.
+        The number of training genes per model.
     config
-        What to train.
+        The training settings.
     threads
-        The number of threads. None leaves PyTorch's default.
+        The number of threads. None keeps PyTorch's default.
 
     Returns
     -------
     wall, cpu
-        Seconds.
+        Wall-clock and CPU time, in seconds.
     """
     # deepchrome.train sets this variable, but the plain loop must run with PyTorch's defaults.
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
@@ -108,7 +108,7 @@ def time_plain(models: int, genes: int, config: FitConfig, threads: int | None) 
 
 
 def time_here(arguments: str) -> None:
-    """Run in the process that :func:`time_plain` starts: print the two times as JSON."""
+    """Do the work of :func:`time_plain`, in the process that it starts, and print the two times as JSON."""
     models, genes, config, threads = json.loads(arguments)
     if threads:
         torch.set_num_threads(threads)

@@ -19,27 +19,28 @@ _READS_PER_GENE: Final = 100
 
 
 class _TargetReachedError(Exception):
-    """Ends a training run."""
+    """Raised to end a training run that has reached the target AUROC."""
 
 
 def time_to_auroc(genes: int, share: float, rounds: int, config: FitConfig) -> dict[str, Any]:
-    """Time both, one model, from the first step to the end of the first epoch that reaches the target.
+    """Time lockstep and a plain loop on one model, until the end of the first epoch that reaches the target.
 
     Parameters
     ----------
     genes
         The number of simulated genes.
     share
-        The target is a validation AUROC of 0.5 plus this share of the distance to the best that the data allow.
+        How close the target is to the best validation AUROC that the data allow: 0 is an AUROC of 0.5, 1 is the best.
     rounds
-        The number of runs of each.
+        The number of runs of lockstep and of the plain loop.
     config
-        How to train, for at most ``config.epochs`` epochs.
+        Training settings. A run ends after ``config.epochs`` epochs even if it has not reached the target.
 
     Returns
     -------
     dict
-        ``attainable_auroc``, ``target_valid_auroc``, and median seconds, or ``not reached``, by name.
+        ``attainable_auroc`` and ``target_valid_auroc``. ``seconds_to_target, lockstep`` and
+        ``seconds_to_target, plain``: the median over the runs, or ``not reached`` if any run missed the target.
     """
     data, attainable = _simulate(genes)
     target = 0.5 + share * (attainable - 0.5)

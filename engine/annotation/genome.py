@@ -9,7 +9,7 @@ from pathlib import Path
 from deepchrome.errors import BadDataError, MissingInputError
 
 BUNDLED_GENOMES = ("hg19", "hg38")
-# bedtools multicov, which defines the counts, uses the BAM index, and that cannot address positions from 2^29 on.
+# bedtools multicov, which defines the counts, needs a BAI index, which cannot address positions of 2^29 or more.
 MAX_POSITION_BP = (1 << 29) - 1
 _WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
@@ -45,7 +45,7 @@ def read_genome(source: str | Path) -> Genome:
     MissingInputError
         The file does not exist or cannot be opened.
     BadDataError
-        A line lacks a name or a valid length, or the lengths of a repeated name differ.
+        A line lacks a name or a valid length, a chromosome is listed with two lengths, or the file lists no chromosome.
     """
     bundled = files("deepchrome.engine.annotation").joinpath("data", f"{source}.chrom.sizes")
     path = bundled if str(source) in BUNDLED_GENOMES else Path(source)
@@ -73,5 +73,5 @@ def read_genome(source: str | Path) -> Genome:
         if sizes.setdefault(name, size) != size:
             raise BadDataError(f"{source}:{number}: {name} is given twice, with {sizes[name]} and {size} bp")
     if not sizes:
-        raise BadDataError(f"{source}: no chromosome in this file")
+        raise BadDataError(f"{source}: no chromosomes in this file")
     return Genome(Path(source).name, sizes)

@@ -162,6 +162,7 @@ class FilePipeline:
             if self.format is None:
                 self.format = detect_format(block.buffer[begin : begin + 8].tobytes(), self.target)
             first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
+            self._carry = b""  # freed before the next one is made, because it can be as long as a record
             self._carry = block.buffer[last : block.end].tobytes()
             self._n_cut += 1
             self._changed.notify_all()

@@ -7,7 +7,7 @@ from deepchrome.engine.counting.pipeline import ProgressCallback
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import BadDataError
 
-# With a smaller fraction of its reads on the genes' chromosomes, a file belongs to another genome or to other genes.
+# A file with a smaller fraction of its reads on the genes' chromosomes is probably from another genome build.
 MIN_FRACTION_ON_GENE_CHROMS = 0.01  # guard: min-fraction-on-gene-chroms
 
 
@@ -21,7 +21,7 @@ def count_sample(
     sample
         The file of reads.
     windows
-        n windows of bins.
+        The n windows to count in.
     options
         Which reads count.
     threads
@@ -37,9 +37,10 @@ def count_sample(
     Raises
     ------
     DeepchromeError
-        As :func:`~deepchrome.engine.counting.count.count_reads`.
+        See :func:`~deepchrome.engine.counting.count.count_reads`.
     BadDataError
-        Fewer than 1 % of the reads lie on chromosomes of the genes.
+        Fewer than 1 % of the reads lie on chromosomes of the genes. Not checked if ``options.unknown_chrom`` is
+        ``bedtools``.
     """
     tally = tally_reads(sample.path, windows, threads, options, hashed=True, progress=progress)
     _check_gene_chromosomes(sample, tally, windows, options)
@@ -47,12 +48,12 @@ def count_sample(
 
 
 def _check_gene_chromosomes(sample: Sample, tally: ReadTally, windows: Windows, options: ReadOptions) -> None:
-    """Refuse reads of another genome: they would give zeros, not an error."""
+    """Refuse reads from another genome, which would otherwise give counts of 0 without an error."""
     if options.unknown_chrom == "bedtools" or tally.on_gene_chroms >= MIN_FRACTION_ON_GENE_CHROMS * tally.reads:
         return
     chroms = sorted({c for c, i in zip(windows.genes.chrom, windows.chrom_id, strict=True) if i >= 0})
     names = f"{', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}"
     raise BadDataError(
         f"{sample.shown_path}: only {tally.on_gene_chroms:,} of {tally.reads:,} reads lie on the genes' "
-        f"chromosomes ({names}). Use reads, genes and a genome of the same build"
+        f"chromosomes ({names}). Use reads, genes and a genome of the same build."
     )

@@ -17,12 +17,12 @@ from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, StorageError, UsageError
 
-# The columns of the published data sets. Other marks follow in the order of the feature file.
+# The order of the mark columns in the published data sets. Other marks follow, in the order of the feature file.
 PUBLISHED_MARK_ORDER: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 
 
 class Splitter(Protocol):
-    """Assign genes, given with unversioned ids, to splits."""
+    """A function that assigns genes to splits. The ids of the genes have no version."""
 
     def __call__(self, genes: Genes, *, flank: int) -> NDArray[np.int8]:
         """Return the index of each gene's split in :data:`SPLIT_NAMES`: int8 (genes,).
@@ -33,12 +33,12 @@ class Splitter(Protocol):
 
 @dataclass(frozen=True)
 class Labels:
-    """A label table of n genes.
+    """A label table with n rows.
 
     Attributes
     ----------
     path
-        The file it was read from.
+        The file that the table was read from.
     row_of
         The row of each gene, by unversioned id.
     on
@@ -86,19 +86,19 @@ def export_csv(
     drop_unlabelled: bool = False,
     force: bool = False,
 ) -> list[ExportedEpigenome]:
-    """Write train.csv, valid.csv and test.csv, with one row per gene and bin. Bins are in genomic order, from 1.
+    """Write train.csv, valid.csv and test.csv, one row per gene and bin. Bins are numbered from 1 in genomic order.
 
     Parameters
     ----------
     features
-        A directory that ``dc featurize`` wrote, or one file of it.
+        A directory that ``dc featurize`` wrote, or one file from it.
     out
         The directory for the three files. With several epigenomes, each gets a directory of its own in ``out``.
     labels
         A label table; see :func:`read_labels`.
     splitter
-        Assigns genes to splits, such as ``deepchrome.train.datasets.splits.split_genes`` or the result of
-        :func:`read_split_table`.
+        The function that assigns genes to splits, such as ``deepchrome.train.datasets.splits.split_genes`` or the
+        result of :func:`read_split_table`.
     epigenomes
         The epigenomes to export. By default all in ``features``.
     header
@@ -120,8 +120,8 @@ def export_csv(
     MissingInputError, StorageError
         A file does not exist, cannot be read or cannot be written.
     BadDataError
-        An epigenome or a gene has no label, a gene id has a character that the format cannot hold, or an input
-        is damaged. Nothing is written in this case.
+        An epigenome or a gene has no label, a gene id has a character that the format cannot represent, or an
+        input is damaged. If a label or an id is at fault, nothing is written.
     """
     paths = {path.stem: path for path in feature_files(features)}
     names = list(dict.fromkeys(epigenomes)) if epigenomes is not None else list(paths)
@@ -152,7 +152,7 @@ def read_labels(path: Path) -> Labels:
     MissingInputError, StorageError
         The file does not exist or cannot be read.
     BadDataError
-        A value is not 0 or 1, or a gene has two rows with different labels.
+        There is no column of labels, a value is not 0 or 1, or a gene has two rows with different labels.
     """
     table = read_table(path)
     gene_id, values = stable_ids(table.to_series(0)), table[:, 1:]
@@ -180,8 +180,8 @@ def read_split_table(path: Path) -> Splitter:
     MissingInputError, StorageError
         The file does not exist or cannot be read.
     BadDataError
-        A column is missing, a split has another name, or a gene is in two splits. The splitter raises it for a
-        gene that is not in the table.
+        A column is missing, a split has another name, or a gene is in two splits. The returned splitter
+        also raises it, for a gene that is not in the table.
     """
     table = read_table(path)
     if not {"gene_id", "split"} <= set(table.columns):
@@ -204,7 +204,7 @@ def read_split_table(path: Path) -> Splitter:
 def _match_labels(
     features: Features, labels: Labels, drop_unlabelled: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the labelled genes, in the features and in the label table: int64 (genes,) each."""
+    """Return the row of each labelled gene in the features, and in the label table: int64 (genes,) each."""
     gene_id = features.genes.gene_id
     if features.epigenome not in labels.on:
         raise BadDataError(
@@ -235,7 +235,7 @@ def _write_splits(
     directory: Path,
     header: bool,
 ) -> ExportedEpigenome:
-    """Write the three files of one epigenome: some rows of the features, and their labels (uint8, as many)."""
+    """Write the three files of one epigenome: ``rows`` of the features, and a label per row, uint8 (rows,)."""
     genes = features.genes.take(rows)
     unversioned = replace(genes, gene_id=tuple(stable_ids(pl.Series(genes.gene_id))))
     split = splitter(unversioned, flank=features.metadata["flank"])
@@ -249,7 +249,7 @@ def _write_splits(
     except OSError as error:
         raise StorageError(f"{directory}: cannot be created ({error.strerror or error})") from None
     sizes = []
-    # No file gets its name before all three are complete.
+    # No file gets its final name before all three are complete.
     with ExitStack() as stack:
         temporaries = [stack.enter_context(atomic_write(directory / f"{name}.csv")) for name in SPLIT_NAMES]
         for i, temporary in enumerate(temporaries):
@@ -263,7 +263,7 @@ def _write_splits(
                 **{mark: features.counts[split_rows, :, features.marks.index(mark)].ravel() for mark in marks},
                 "label": np.repeat(labels[in_split], n_bins),
             }
-            # Programs that read this format split lines at commas and do not know quotes.
+            # Programs that read this format split lines at commas and do not handle quotes.
             pl.DataFrame(columns).write_csv(temporary, include_header=header, quote_style="never")
             sizes.append(in_split.size)
     n_train, n_valid, n_test = sizes

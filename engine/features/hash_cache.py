@@ -1,4 +1,4 @@
-"""Remember the SHA-256 of files of reads, so that a later run need not hash them again."""
+"""Remember the SHA-256 of files of reads, so that a later run does not hash them again."""
 
 import hashlib
 import json
@@ -28,13 +28,13 @@ class HashCache:
         self._path = state_directory(out) / f"{epigenome}.inputs.json"
         try:
             stored = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):  # files are hashed again
+        except (OSError, ValueError):  # no usable cache, so files are hashed again
             stored = {}
-        # By absolute path: the stamp of the file, followed by its hash.
+        # The stamp of each file, followed by its hash, by absolute path.
         self._entries: dict[str, Any] = stored if isinstance(stored, dict) else {}
 
     def sha256(self, path: str) -> str:
-        """Return the SHA-256 of a file; hash it if it has changed.
+        """Return the SHA-256 of a file in hexadecimal; hash the file only if no valid hash is stored.
 
         Raises
         ------
@@ -69,13 +69,13 @@ class HashCache:
             self._entries[_absolute(path)] = [*stamp, sha256]
 
     def save(self) -> None:
-        """Write the hashes to disk. An error is ignored: it only costs a later run time."""
+        """Write the hashes to disk. Errors are ignored, because a later run can hash the files again."""
         with suppress(OSError):
             self._path.write_text(json.dumps(self._entries), encoding="utf-8")
 
 
 def file_stamp(path: str) -> list[int] | None:
-    """Return size, modification time, change time and inode of a file; None if there is no such file."""
+    """Return a file's size (bytes), modification and change times (ns) and inode; None if there is no such file."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):

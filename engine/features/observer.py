@@ -10,16 +10,16 @@ from deepchrome.engine.features.summary import FileOutcome
 
 
 class FeaturizeObserver(Observer):
-    """Receive the reports of ``featurize``. Override the methods you need; calls come from many threads."""
+    """Receive progress events of ``featurize``. Override the methods you need; they are called from many threads."""
 
     def on_decision(self, decision: ReuseDecision) -> None:
-        """Receive the decision to keep or to make the feature file of one epigenome."""
+        """Receive the decision whether to keep or to write the feature file of one epigenome, and the reason."""
 
     def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Receive the samples to count, before the first is counted."""
 
     def on_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
-        """Receive the number of bytes of a file read so far, and of lines or records counted."""
+        """Receive how many bytes of a file have been read and how many lines or records counted, so far."""
 
     def on_finish(self, outcome: FileOutcome) -> None:
         """Receive the outcome of one file of reads."""

@@ -1,7 +1,7 @@
 """Decide which existing feature files can be reused.
 
-A feature file records what it was made from: the reads by their hashes, the genes and the genome by checksums, and the
-options. It is reused if a new run would make the same file.
+A feature file records the hashes of its reads, the checksums of its genes and genome, and the options. It is reused
+if a new run would make the same file.
 """
 
 import hashlib
@@ -17,9 +17,10 @@ from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import BadDataError, DeepchromeError
 
-# Increase this when the same reads may give other counts than before. Files with another number are made again.
+# Increase this when a change to the code can change the counts of the same reads. Files with another number are then
+# counted again.
 COUNT_RULE = 1
-# These options only accept more files. They do not change the counts of a file that was accepted without them.
+# These options only relax checks. They do not change the counts of a file that passes the checks without them.
 _LENIENT_OPTIONS = ("allow_empty", "allow_no_eof")
 
 
@@ -34,11 +35,12 @@ class ReuseDecision:
     action
         ``make``: there is no file yet. ``keep``: the file is up to date. ``redo``: the file is damaged, or its
         reads have changed. ``refuse``: the file was made from other genes or with other options, or by another
-        program; only ``force`` replaces it.
+        program, or it cannot be compared because its reads come from standard input. Only ``force`` replaces it.
     why
         The reason, for the user.
     sources
-        For ``keep``: the record of each file of reads in the feature file, by mark (see docs/format.md).
+        For ``keep``: by mark, what the feature file records about the file of reads (see docs/format.md). Otherwise
+        empty.
     """
 
     epigenome: str
@@ -56,7 +58,7 @@ def decide_reuse(
     options: ReadOptions,
     hashes: HashCache,
 ) -> ReuseDecision:
-    """Compare the feature file of an epigenome with the file that this run would make.
+    """Compare the feature file of an epigenome with the file that this run would make, and decide what to do about it.
 
     Parameters
     ----------
@@ -71,9 +73,14 @@ def decide_reuse(
     windows
         The windows to count in.
     options
-        Which reads count.
+        The options that select the reads to count.
     hashes
         The hashes of its files of reads.
+
+    Raises
+    ------
+    MissingInputError
+        The feature file cannot be opened.
     """
     from deepchrome.engine.features.store import ForeignFileError, gene_checksums, read_features
 
@@ -81,7 +88,7 @@ def decide_reuse(
     if not path.exists():
         return ReuseDecision(epigenome, "make", "not made yet")
     if any(sample.path == "-" for sample in samples):
-        return ReuseDecision(epigenome, "refuse", "standard input cannot be compared with it")
+        return ReuseDecision(epigenome, "refuse", "standard input cannot be compared with the reads of this file")
     try:
         stored = read_features(path).metadata
     except ForeignFileError as error:
@@ -99,7 +106,7 @@ def decide_reuse(
     if different:
         return ReuseDecision(epigenome, "refuse", "; ".join(different))
     if stored.get("count_rule") != COUNT_RULE:
-        return ReuseDecision(epigenome, "redo", "it was made by a version that counts by another rule")
+        return ReuseDecision(epigenome, "redo", "it was made by a version with another counting rule")
     sources = stored.get("sources", {})
     changed = [
         f"{sample.mark}: {change}"
@@ -112,7 +119,7 @@ def decide_reuse(
 
 
 def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
-    """Return everything except reads and genes that determines the counts, as stored in a feature file."""
+    """Return the settings that determine the counts, apart from reads and genes, as a feature file stores them."""
     sizes = "".join(f"{name}\t{size}\n" for name, size in windows.genome.sizes.items())
     return {
         "count_rule": COUNT_RULE,
@@ -132,7 +139,7 @@ def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[
         ignored.add("unknown_chrom")  # no read was on an unknown chromosome, so the new value changes nothing
     names = [name for name in ("flank", "bin_size", *current["options"]) if name not in ignored]
     return genome + [
-        f"{name} was {before.get(name)}, is {after[name]}" for name in names if before.get(name) != after[name]
+        f"{name} was {before.get(name)}, is now {after[name]}" for name in names if before.get(name) != after[name]
     ]
 
 
@@ -151,11 +158,11 @@ def _describe_change(sample: Sample, source: Mapping[str, Any] | None, hashes: H
         same = hashes.sha256(sample.path) == source["sha256"]  # guard: reads-hash
     except DeepchromeError:
         return "its reads cannot be read"
-    return "" if same else "its reads have changed (another SHA-256)"
+    return "" if same else "its reads have changed (different SHA-256)"
 
 
 def _describe_remote_change(sample: Sample, source: Mapping[str, Any]) -> str:
-    """Return why the reads at a URL must be counted again, by the size and ETag that the server reports."""
+    """Return why the reads at a URL must be counted again; empty if the server reports the same size and ETag."""
     from deepchrome.engine.streams.remote import fetch_identity
 
     try:
@@ -165,4 +172,4 @@ def _describe_remote_change(sample: Sample, source: Mapping[str, Any]) -> str:
     if current.etag is None or current.size is None or "etag" not in source:
         return "its reads cannot be checked for changes (the server sends no size or no ETag)"
     same = (sample.file_name, current.size, current.etag) == (source["name"], source["bytes"], source["etag"])
-    return "" if same else "its reads have changed (another ETag, size or name)"
+    return "" if same else "its reads have changed (different ETag, size or name)"

@@ -11,10 +11,10 @@ from deepchrome.common.urls import hide_secrets, is_url, url_file_name, url_sche
 from deepchrome.engine.annotation.genes import GENE_COLUMNS
 from deepchrome.errors import BadDataError, MissingInputError, ParameterError, UsageError
 
-# Only the marks of histone variants have a dot in their name.
+# The name of a mark contains a dot only if it is a histone variant.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
-# Indexes, checksums and unfinished downloads have the name of a file of reads, and one of these suffixes.
+# Indexes, checksums and unfinished downloads are named after a file of reads, with one of these suffixes added.
 _COMPANION_SUFFIXES = (".bai", ".csi", ".crai", ".tbi", ".gzi", ".md5", ".sha256", ".part", ".tmp", "~")
 
 
@@ -51,19 +51,22 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
     Parameters
     ----------
     reads
-        Files, URLs (http, https, s3), directories, or ``-`` for standard input. A directory stands for all files
+        Files, URLs (http, https, s3), directories, or ``-`` for standard input. A directory means all files
         of reads in it. URLs are not opened here.
     name
-        ``<epigenome>-<mark>`` of a single file, instead of its file name.
+        The epigenome and the mark of a single file, as ``<epigenome>-<mark>``. By default its file name gives them.
 
     Raises
     ------
     UsageError
-        A file name does not give epigenome and mark, or a URL has an unknown scheme.
+        A file name does not give epigenome and mark, a URL is not valid, a sample is given twice, or a mark has the
+        name of another column of the output.
+    ParameterError
+        ``name`` is not valid, or there are several files.
     MissingInputError
-        A file does not exist, or a directory has no reads.
+        A file does not exist, or a directory contains no files of reads.
     BadDataError
-        An epigenome or a mark is not safe as a file name.
+        The name of an epigenome or a mark is not safe as a file name.
     """
     if name is not None:
         return [_named_sample(reads, name)]
@@ -71,7 +74,7 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
     for item in reads:
         path = Path(item)
         if item == "-":
-            raise UsageError("-: standard input has no file name to give its epigenome and mark", remedy="name")
+            raise UsageError("-: standard input has no file name that gives its epigenome and mark", remedy="name")
         if is_url(item):
             if not url_file_name(item):
                 raise UsageError(f"{hide_secrets(item)}: this URL names a directory. Give the URL of a file")
@@ -80,7 +83,7 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
             files = [p for p in sorted(path.iterdir()) if p.is_file() and _is_reads_name(p.name)]
             if not files:
                 raise MissingInputError(
-                    f"{item}: no file of reads in this directory. Their names have the form "
+                    f"{item}: no files of reads in this directory. Their names have the form "
                     "<epigenome>-<mark>.tagAlign.gz, .bed, .bam or .cram"
                 )
             samples += [_parse_file_name(p.name, str(p), str(p)) for p in files]
@@ -94,7 +97,7 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
 def read_samples(table: str | Path) -> list[Sample]:
     """Read a table of samples: tab-separated, with a header that names at least epigenome, mark and path.
 
-    Relative paths start at the directory of the table.
+    Relative paths are relative to the directory of the table.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def read_samples(table: str | Path) -> list[Sample]:
     BadDataError
         A column is missing, a row has too few or too many columns, or a name is not safe as a file name.
     UsageError
-        A URL has an unknown scheme, or a sample is given twice.
+        A URL has an unknown scheme, a sample is given twice, or a mark has the name of another column of the output.
     """
     table = Path(table)
     samples = []
@@ -116,12 +119,12 @@ def read_samples(table: str | Path) -> list[Sample]:
         epigenome = check_name(row["epigenome"], "an epigenome", where)
         samples.append(Sample(epigenome, check_name(row["mark"], "a mark", where), path))
     if not samples:
-        raise BadDataError(f"{table}: no sample in this table")
+        raise BadDataError(f"{table}: no samples in this table")
     return _check_samples(samples)
 
 
 def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the rows of a tab-separated table with a header, without empty lines and comments.
+    """Yield the rows of a tab-separated table with a header, and skip empty lines and comments.
 
     Parameters
     ----------
@@ -167,9 +170,9 @@ def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) 
 
 
 def _named_sample(reads: Sequence[str], name: str) -> Sample:
-    """Return the sample of a single file whose epigenome and mark the user has given."""
+    """Return the sample in a single file; ``name`` gives its epigenome and mark."""
     if len(reads) != 1:
-        raise ParameterError("name", f"is for one file of reads, got {len(reads)} files")
+        raise ParameterError("name", f"applies to a single file of reads, got {len(reads)} files")
     if reads[0] != "-" and not _may_exist(reads[0]):
         raise MissingInputError(f"{reads[0]}: no such file")
     match = _FILE_NAME.fullmatch(f"{name}.reads")
@@ -180,7 +183,7 @@ def _named_sample(reads: Sequence[str], name: str) -> Sample:
 
 
 def _parse_file_name(name: str, path: str, where: str) -> Sample:
-    """Return the sample in a file; ``where`` is its path for messages."""
+    """Return the sample in a file; error messages call the file ``where``."""
     match = _FILE_NAME.fullmatch(name)
     if not match:
         raise UsageError(
@@ -197,13 +200,13 @@ def _make_sample(match: re.Match[str], path: str, where: str) -> Sample:
 
 
 def _check_samples(samples: list[Sample]) -> list[Sample]:
-    """Return the samples if they can be counted into one directory.
+    """Return the samples if their counts can be written to one directory.
 
     Raises
     ------
     UsageError
         Two samples have the same epigenome and mark, a mark has the name of another column of the output, or
-        several samples are on standard input.
+        several samples come from standard input.
     """
     paths: dict[tuple[str, str], str] = {}
     for sample in samples:
@@ -212,7 +215,8 @@ def _check_samples(samples: list[Sample]) -> list[Sample]:
             raise UsageError(f"{sample.shown_path}: {' '.join(key)} is given twice (also by {paths[key]})")
         if sample.mark in GENE_COLUMNS:
             raise UsageError(
-                f"{sample.shown_path}: {sample.mark!r} cannot name a mark. The output has another column of that name"
+                f"{sample.shown_path}: {sample.mark!r} is not a valid name for a mark. "
+                "The output has another column of that name"
             )
         paths[key] = sample.shown_path
     if sum(sample.path == "-" for sample in samples) > 1:
@@ -221,7 +225,13 @@ def _check_samples(samples: list[Sample]) -> list[Sample]:
 
 
 def _may_exist(path: str) -> bool:
-    """Return whether a file exists; True for every URL, which is not opened here."""
+    """Return whether a file exists; True for a URL, because URLs are not opened here.
+
+    Raises
+    ------
+    UsageError
+        A URL has an unknown scheme.
+    """
     if is_url(path):
         return True
     exists = Path(path).exists()
@@ -231,8 +241,8 @@ def _may_exist(path: str) -> bool:
 
 
 def _is_reads_name(name: str) -> bool:
-    """Return whether a file in a directory is a file of reads, by its name."""
-    low = name.lower()
-    if low.startswith(".") or low.endswith(_COMPANION_SUFFIXES):
+    """Return whether a file name is that of a file of reads."""
+    lower = name.lower()
+    if lower.startswith(".") or lower.endswith(_COMPANION_SUFFIXES):
         return False
-    return _FILE_NAME.fullmatch(name) is not None and any(suffix in low for suffix in _SUFFIXES)
+    return _FILE_NAME.fullmatch(name) is not None and any(suffix in lower for suffix in _SUFFIXES)

@@ -24,7 +24,7 @@ def select_marks(
     Returns
     -------
     selected : list of Sample
-        Sorted by epigenome, then by mark in the order of the output columns.
+        The selected samples, sorted by epigenome, then by mark in the order of the output columns.
     marks_of : dict of str to tuple of str
         The marks of each epigenome, in the order of the output columns.
 
@@ -59,7 +59,7 @@ def select_shard(marks_of: Mapping[str, tuple[str, ...]], i: int, n: int) -> dic
     marks_of
         The marks of each epigenome.
     i, n
-        Number of the shard, from 1, and number of shards.
+        Number of the shard, counted from 1, and total number of shards.
 
     Raises
     ------
@@ -72,7 +72,9 @@ def select_shard(marks_of: Mapping[str, tuple[str, ...]], i: int, n: int) -> dic
 
 
 def sort_by_size(samples: Sequence[Sample]) -> list[Sample]:
-    """Sort the largest epigenomes first, and within each epigenome the largest files first.
+    """Sort files of reads: the largest epigenomes first, and within each epigenome the largest files first.
+
+    Files of unknown size, such as URLs, count as empty.
 
     Small files at the end keep all threads busy until the work is nearly done. The files of an epigenome stay
     together, because its counts are held in memory until its last file is counted.

@@ -36,11 +36,11 @@ class FileOutcome:
     sample
         The file, with its epigenome and mark.
     tally
-        The result of counting it; None if it failed or was kept.
+        The result of counting the file; None if it failed or was kept.
     error
-        Why it failed; None if it did not.
+        Why the file failed; None if it did not.
     kept
-        If an earlier run counted it: its record in the feature file (see docs/format.md).
+        The record of the file in the feature file (see docs/format.md) if an earlier run counted it; otherwise None.
     """
 
     sample: Sample
@@ -49,7 +49,7 @@ class FileOutcome:
     kept: Mapping[str, Any] | None = None
 
     def row(self) -> dict[str, Any]:
-        """Return the row of summary.tsv, by column.
+        """Return the values of the file's row in summary.tsv, by column.
 
         All numbers are None for a file that failed. The times are None for a file that was kept.
         """
@@ -96,7 +96,7 @@ class FileOutcome:
 def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     """Write the rows of some epigenomes into summary.tsv, and leave the rows of other epigenomes unchanged.
 
-    A file that was kept keeps the row of the run that counted it.
+    The row of a kept file stays as the run that counted it wrote it.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     Raises
     ------
     StorageError
-        The file cannot be written.
+        The file cannot be written, or another run holds its lock for more than a minute.
     """
     header = "\t".join(SUMMARY_COLUMNS)
     path = out / _SUMMARY_NAME
@@ -137,11 +137,11 @@ def _format_row(outcome: FileOutcome) -> str:
 
 
 def _row_key(line: str) -> tuple[str, ...]:
-    """Return epigenome and mark of a row."""
+    """Return the epigenome and the mark of a row."""
     return tuple(line.split("\t", 2)[:2])
 
 
 def _without_times(line: str) -> list[str]:
-    """Return the cells of a row, without its times."""
+    """Return the cells of a row, except its times."""
     times = {SUMMARY_COLUMNS.index(name) for name in ("seconds", "reads_per_second")}
     return [cell for i, cell in enumerate(line.split("\t")) if i not in times]

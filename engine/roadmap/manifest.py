@@ -19,6 +19,7 @@ READS = "reads"
 KINDS = (READS, "expression", "genes", "epigenomes")
 # Roadmap publishes the consolidated reads of all marks here; the bundled manifest lists the five core marks only.
 READS_URL = "https://egg2.wustl.edu/roadmap/data/byFileType/alignments/consolidated/{epigenome}-{mark}.tagAlign.gz"
+# The download directory has a manifest of its downloaded files under this name.
 RECORD_NAME = "manifest.tsv"
 _READS_SUFFIX = re.compile(r"\.(?:tagAlign|bed|bam|cram)(?:\.b?gz)?$", re.IGNORECASE)
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -33,13 +34,13 @@ class ManifestEntry:
     kind
         One of :data:`KINDS`.
     epigenome, mark
-        What the reads are of; empty for other kinds.
+        Epigenome and mark of the reads; empty for other kinds.
     url
         An http, https or s3 URL.
     bytes, sha256
-        Size and hash of the file; None if unknown.
+        Size in bytes and SHA-256 in hexadecimal; None if unknown.
     file
-        The name of the file once it is downloaded, safe as a file name.
+        Name under which the file is saved. It is safe as a file name.
     """
 
     kind: str
@@ -74,16 +75,16 @@ def read_manifest(path: str | Path | None = None) -> list[ManifestEntry]:
         entry = _parse_row(row, where)
         name = entry.file.lower()  # some file systems do not distinguish upper and lower case
         if name in row_of:
-            raise BadDataError(f"{where}: {entry.file} is also the file name of {row_of[name]}")
+            raise BadDataError(f"{where}: the file name {entry.file} is already used by {row_of[name]}")
         row_of[name] = where
         entries.append(entry)
     if not entries:
-        raise BadDataError(f"{table}: no file in this manifest")
+        raise BadDataError(f"{table}: the manifest lists no files")
     return entries
 
 
 def _parse_row(row: dict[str, str], where: str) -> ManifestEntry:
-    """Return the entry in a row of a manifest.
+    """Convert a row of a manifest to an entry.
 
     Raises
     ------
@@ -106,13 +107,14 @@ def _parse_row(row: dict[str, str], where: str) -> ManifestEntry:
         suffix = _READS_SUFFIX.search(name)
         if not suffix:
             raise BadDataError(
-                f"{where}: the URL of reads must end in .tagAlign.gz, .bed.gz, .bam or the like, got {name!r}"
+                f"{where}: the URL of reads must end in .tagAlign, .bed, .bam or .cram, "
+                f"optionally followed by .gz or .bgz, got {name!r}"
             )
         name = f"{check_name(epigenome, 'an epigenome', where)}-{check_name(mark, 'a mark', where)}{suffix[0]}"
     elif epigenome or mark:
         raise BadDataError(f"{where}: only reads have an epigenome and a mark")
     elif check_name(name, "a file", where).startswith(".") or name.lower().endswith((RECORD_NAME, ".part")):
-        raise BadDataError(f"{where}: the URL ends in {name!r}, a name that the download needs for its own files")
+        raise BadDataError(f"{where}: the URL ends in {name!r}, a name reserved for files of the download itself")
     return ManifestEntry(kind, epigenome, mark, url, int(size) if size else None, sha256 or None, name)
 
 
@@ -133,16 +135,16 @@ def select_entries(
     epigenomes, marks
         The epigenomes and marks whose reads to select; None for all in the manifest.
     tables
-        Whether to select the files that are not reads.
+        Whether to add all files that are not reads: expression, genes and names of epigenomes.
     by_rule
-        Whether to look for the reads of marks that the manifest lacks at :data:`READS_URL`.
+        Whether to accept marks that are not in the manifest, and to make their URLs from :data:`READS_URL`.
 
     Raises
     ------
     UsageError
-        An epigenome or a mark is not in the manifest, or no file is left.
+        An epigenome or a mark is not in the manifest, or no file matches.
     BadDataError
-        A mark that the manifest lacks is not safe as a file name.
+        A mark that is not in the manifest is not safe as a file name.
     """
     reads = [entry for entry in entries if entry.kind == READS]
     known_epigenomes = dict.fromkeys(entry.epigenome for entry in reads)
@@ -170,20 +172,20 @@ def _abbreviate(names: list[str]) -> str:
 
 
 def check_manifest_path(out: Path, manifest: Path | None, entries: Sequence[ManifestEntry]) -> None:
-    """Check that the record of the download will not replace a manifest whose URLs have secrets.
+    """Check that the download will not overwrite a manifest whose URLs contain secrets.
 
-    The record is written to ``out/manifest.tsv``, without the passwords and queries of URLs.
+    The download writes its own manifest to ``out/manifest.tsv``, without the passwords and queries of URLs.
 
     Raises
     ------
     UsageError
-        ``manifest`` is this file, and has such a URL.
+        ``manifest`` is that file, and one of its URLs contains a password or a query.
     """
     is_record = manifest is not None and manifest.resolve() == (out / RECORD_NAME).resolve()
     if is_record and any(entry.url != hide_secrets(entry.url) for entry in entries):
         raise UsageError(
-            f"{manifest}: the download would write this file again, without the passwords and queries in its URLs. "
-            "Give the manifest another name"
+            f"{manifest}: the download would overwrite this manifest and remove the passwords and queries "
+            "from its URLs. Give the manifest another name"
         )
 
 

@@ -1,4 +1,4 @@
-"""Draw simulated reads from the model, and write them as tagAlign."""
+"""Draw simulated reads from the model, and write them as tagAlign files."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,24 +17,25 @@ from deepchrome.engine.simulation import model
 from deepchrome.engine.simulation.kernels import MAX_BYTES_BESIDES_NAME, READ_LENGTH_BP, format_reads
 
 Container = Literal["gzip", "bgzip", "plain"]
-# Fraction of a file's reads that come from its genes, and fraction of the other reads that lie on chrM.
+# Fraction of the reads of a file that are drawn around TSSs. The other reads are background.
 NEAR_TSS_FRACTION = 0.3
+# Fraction of the background reads that are on chrM.
 CHRM_FRACTION = 0.002
 _CHUNK_READS = 1 << 17
-# The files are within 0.2 % of the size that gzip -6 gives, and take two thirds of its time.
+# Level 5 gives files within 0.2 % of the size that gzip -6 gives, in two thirds of the time that gzip -6 takes.
 _ZLIB_LEVEL = 5
 
 
 @dataclass(frozen=True)
 class Chromosomes:
-    """The c chromosomes of a genome laid end to end, with room for reads that reach past an end.
+    """The c chromosomes of a genome laid end to end, with a gap after each for reads that reach past its end.
 
     Attributes
     ----------
     names
-        In the order of the genome file.
+        Names of the chromosomes, in the order of the genome file.
     sizes, offsets
-        Length of each chromosome, and its first position in the sequence of all, in bp: int64 (c,).
+        Length of each chromosome, and its start when all are laid end to end, in bp: int64 (c,).
     """
 
     names: tuple[str, ...]
@@ -52,16 +53,16 @@ class Chromosomes:
 
 @dataclass(frozen=True)
 class MarkTruth:
-    """The truth about one mark in one epigenome, for n genes.
+    """The ground truth of one mark in one epigenome, for n genes.
 
     Attributes
     ----------
     state
         Whether the state of the mark is on: bool (n,).
     expected
-        Reads expected from the gene itself, without background: float64 (n,).
+        Number of reads expected from the gene itself, without background: float64 (n,).
     log_on, log_off
-        Log likelihoods of the reads in the gene's window if the state is on or off: float64 (n,).
+        Log likelihood of the reads in the gene's window if the state is on, and if it is off: float64 (n,).
     """
 
     state: npt.NDArray[np.bool_]
@@ -85,7 +86,7 @@ def draw_reads(
     rng
         Source of randomness.
     genes
-        n genes.
+        The n genes.
     activity
         Activity of each gene: float64 (n,).
     mark
@@ -98,9 +99,10 @@ def draw_reads(
     Returns
     -------
     keys
-        The reads in genomic order: int64 (reads,), 2 x (offset of the chromosome + start) + (1 on the minus strand).
+        The reads in genomic order: int64 (reads,), 2 x (offset of the chromosome + start), plus 1 on the
+        minus strand.
     truth
-        The truth about the mark.
+        The ground truth of the mark.
     """
     state = activity + mark.noise * rng.standard_normal(len(genes)) > 0
     amplitude = np.exp(model.AMPLITUDE_SD * rng.standard_normal(len(genes)))
@@ -114,7 +116,7 @@ def draw_reads(
     windows = chromosomes.offsets[[index[chrom] for chrom in genes.chrom]] + genes.tss - model.FLANK_BP
     edges = windows[:, None] + np.arange(model.N_BINS + 1) * model.BIN_BP
     genomic = np.where(reverse[:, None], rate[:, ::-1], rate)
-    # Independent Poisson counts with a fixed total are multinomial: the noise of sequencing, and an exact total.
+    # Sequencing noise is Poisson. Poisson counts with a fixed total are multinomial, so this total is exact.
     counts = rng.multinomial(
         reads - past_end, np.append(genomic * (NEAR_TSS_FRACTION / genomic.sum()), 1 - NEAR_TSS_FRACTION)
     )
@@ -144,16 +146,16 @@ def _background_fractions(chromosomes: Chromosomes) -> model.Floats:
 def _draw_background(
     rng: np.random.Generator, reads: np.int64, chromosomes: Chromosomes
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the starts of uniform background reads, one array per chromosome."""
+    """Yield the offset starts of uniform background reads, one array per chromosome: int64."""
     counts = rng.multinomial(reads, _background_fractions(chromosomes))
     for offset, size, count in zip(chromosomes.offsets, chromosomes.sizes, counts, strict=True):
         yield offset + rng.integers(0, size - READ_LENGTH_BP, count, endpoint=True)
 
 
 def _draw_past_end(rng: np.random.Generator, reads: int, chromosomes: Chromosomes) -> npt.NDArray[np.int64]:
-    """Return the starts of reads that end past their chromosome.
+    """Return the offset starts of reads that end past the end of their chromosome: int64 (reads,).
 
-    The first is a read found in Roadmap's files: chrM 16536-16572, which ends 1 bp past hg19's chrM.
+    The first read is one that Roadmap's files contain: chrM 16536-16572, which ends 1 bp past the end of hg19's chrM.
     """
     chrom = rng.integers(0, len(chromosomes.sizes), reads)
     overhang = rng.integers(1, READ_LENGTH_BP, reads)
@@ -162,7 +164,7 @@ def _draw_past_end(rng: np.random.Generator, reads: int, chromosomes: Chromosome
 
 
 def write_reads(path: Path, keys: npt.NDArray[np.int64], chromosomes: Chromosomes, container: Container) -> None:
-    """Write reads, in the order of their keys, as BED6 lines ``chrom start end N 1000 strand``.
+    """Write reads, in the order of ``keys``, as BED6 lines ``chrom start end N 1000 strand``.
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ def write_reads(path: Path, keys: npt.NDArray[np.int64], chromosomes: Chromosome
     keys
         The reads, as :func:`draw_reads` returns them: int64 (reads,).
     chromosomes
-        The chromosomes they were drawn from.
+        The chromosomes that the reads were drawn from.
     container
         ``gzip``, ``bgzip``, or ``plain`` for text.
 
@@ -192,7 +194,7 @@ def write_reads(path: Path, keys: npt.NDArray[np.int64], chromosomes: Chromosome
 
 @contextmanager
 def _open_container(path: Path, container: Container) -> Iterator[Callable[[bytes], object]]:
-    """Open a file and give the function that writes text into it."""
+    """Open a file and yield a function that writes bytes to it."""
     if container == "bgzip":
         with pysam.BGZFile(str(path), "wb", None) as blocks:
             yield blocks.write

@@ -17,7 +17,8 @@ from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
 
 # The fastest of 0.25 to 4 MiB. Larger blocks need less synchronization; smaller ones fit the CPU cache better.
 BLOCK_BYTES = 3 << 20
-HEADROOM_BYTES = 1 << 17  # for the carry; a longer carry makes the buffer grow
+HEADROOM_BYTES = 1 << 17  # for the carry of nearly all files; a longer carry makes the buffer grow
+LONG_HEADROOM_BYTES = 33 << 20  # for the longest BAM record that the engine accepts
 MARGIN_BYTES = 64  # kernels may read this far past either end  # guard: block-margin
 
 
@@ -50,9 +51,13 @@ class Block:
     def put_before(self, carry: bytes) -> int:
         """Copy ``carry`` right before the block's bytes, and return where it begins in the buffer."""
         if len(carry) > self.first - MARGIN_BYTES:
-            grown = np.zeros(self.buffer.size + len(carry), np.uint8)
-            grown[len(carry) :] = self.buffer
-            self.buffer, self.first, self.end = grown, self.first + len(carry), self.end + len(carry)
+            # Grown once, and large enough that the system provides the pages one by one, as they are used. Growing in
+            # steps would leave the smaller buffers behind in the memory of the process.
+            first = max(LONG_HEADROOM_BYTES, len(carry) + MARGIN_BYTES)
+            grown = np.empty(first + BLOCK_BYTES + MARGIN_BYTES, np.uint8)
+            size = self.end - self.first
+            grown[first : first + size] = self.buffer[self.first : self.end]
+            self.buffer, self.first, self.end = grown, first, first + size
         begin = self.first - len(carry)
         self.buffer[begin : self.first] = np.frombuffer(carry, np.uint8)
         return begin

@@ -1,4 +1,4 @@
-"""Streams of raw bytes: the interface that all inputs share, and two wrappers around it."""
+"""Define the interface of all streams of raw bytes, and two streams that wrap another one."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import Protocol
 
-# How many bytes are read from a stream at a time.
+# Number of bytes to read from a stream at a time.
 COMPRESSED_BYTES = 1 << 18
 
 
@@ -14,7 +14,7 @@ class ByteStream(Protocol):
     """A source of raw bytes: a file, a URL, standard input, or any object with these two methods."""
 
     def readinto(self, buffer: memoryview, /) -> int | None:
-        """Read up to ``len(buffer)`` bytes; return how many, 0 at the end."""
+        """Read up to ``len(buffer)`` bytes into ``buffer``, and return how many were read; 0 at the end."""
 
     def close(self) -> None:
         """Release the resources of the stream."""
@@ -28,7 +28,7 @@ class PrefixedStream(io.RawIOBase):
     prefix
         The bytes to return first.
     stream
-        The stream that follows them.
+        The stream to read after them.
     """
 
     def __init__(self, prefix: bytes, stream: ByteStream) -> None:
@@ -82,17 +82,17 @@ class MeteredStream(io.RawIOBase):
         return n
 
     def drain(self) -> None:
-        """Read to the end."""
+        """Read and discard the rest of the stream, so that the count and the hash cover all of it."""
         buffer = memoryview(bytearray(COMPRESSED_BYTES))
         while self.readinto(buffer):
             pass
 
     def sha256(self) -> str | None:
-        """Return the SHA-256 of all bytes, or None if it is not computed. Do not read after this."""
+        """Return the SHA-256 of the bytes read so far, or None if ``hashed`` is False. Do not read after this."""
         return self._hasher.finish() if self._hasher else None
 
     def etag(self) -> str | None:
-        """Return the ETag of the object at a URL, or None for other inputs and if the server gives none."""
+        """Return the ETag of the object; None if the input is not a URL or the server sends no ETag."""
         identity = getattr(self._stream, "identity", None)
         return identity.etag if identity else None
 
@@ -104,7 +104,7 @@ class MeteredStream(io.RawIOBase):
 
 
 class _Hasher:
-    """Compute SHA-256 in its own thread, so that the thread that inflates gzip does not wait for it."""
+    """Compute a SHA-256 in a separate thread, so that decompression does not wait for it."""
 
     def __init__(self) -> None:
         self.chunks: queue.Queue[bytes] = queue.Queue(32)

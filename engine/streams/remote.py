@@ -1,8 +1,8 @@
 """Stream the object at a URL: all of its bytes exactly as stored, or an error.
 
 One request streams the whole object in blocks of several MiB. The next block is fetched while the caller works on the
-current one. If the connection is cut or stalls, or the server is overloaded, another request asks for the rest after
-a pause. Every response must describe the same object, and a last request checks that it has not changed.
+current one. If the connection is cut or stalls, or the server is overloaded, the reader waits and then requests
+the rest. Every response must describe the same object, and a last request checks that it has not changed.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from deepchrome.engine.streams.transports import (
 from deepchrome.errors import DeepchromeError, MissingInputError, StorageError
 
 BLOCK_BYTES = 4 << 20
-BLOCK_SECONDS = 1.0  # after this time, an incomplete block is returned
-# A try makes progress if STEP_BYTES arrive within STALL_SECONDS. After TRIES failures without progress, give up.
+BLOCK_SECONDS = 1.0  # a block that takes longer is returned incomplete
+# An attempt makes progress if STEP_BYTES arrive within STALL_SECONDS. After TRIES failures in a row, give up.
 STEP_BYTES = 1 << 16
 STALL_SECONDS = 30.0
 TRIES = 6
@@ -68,9 +68,9 @@ class RemoteStream(io.RawIOBase):
     Parameters
     ----------
     url
-        http, https or s3.
+        The URL of the object: http, https or s3.
     start
-        Offset of the first wanted byte, to continue an earlier transfer.
+        Offset of the first byte to read, to continue an earlier transfer.
     known
         The identity of the object in the earlier transfer. The stream begins at ``start`` only if the object is
         still the same and the server supports ranges; otherwise it begins at 0.
@@ -87,15 +87,15 @@ class RemoteStream(io.RawIOBase):
     ObjectNotFoundError, MissingInputError
         The object does not exist, or access is refused.
     StorageError
-        The server does not answer, or its answer is not valid. Also raised while reading: the connection fails
+        The server does not answer, or its answer is not valid. Also raised by reads if the connection fails
         repeatedly, the object changes, or it is shorter than the server announced.
     """
 
     def __init__(self, url: str, start: int = 0, known: ObjectIdentity | None = None) -> None:
         super().__init__()
         self._reader = ObjectReader(url, start, known)
-        self._block, self._at = b"", 0
-        self._next: Future[bytes] | None = _submit(self._reader.read_block())
+        self._block, self._block_position = b"", 0
+        self._next_block: Future[bytes] | None = _submit(self._reader.read_block())
         try:
             self._advance()
         except BaseException:
@@ -110,27 +110,28 @@ class RemoteStream(io.RawIOBase):
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # noqa: D102 - inherited
         if self.closed:
             raise ValueError("read from a closed stream")
-        if self._at == len(self._block):
+        if self._block_position == len(self._block):
             self._advance()
-        n = min(len(buffer), len(self._block) - self._at)
-        buffer[:n] = self._block[self._at : self._at + n]
-        self._at += n
+        start = self._block_position
+        n = min(len(buffer), len(self._block) - start)
+        buffer[:n] = self._block[start : start + n]
+        self._block_position += n
         return n
 
     def close(self) -> None:
-        """Stop fetching. Any thread may call this; a thread that waits for bytes gets an error."""
+        """Stop fetching. Any thread may call this; a thread that is waiting for bytes then gets an error."""
         if not self.closed:
-            if self._next:
-                self._next.cancel()
+            if self._next_block:
+                self._next_block.cancel()
             io_loop().call_soon_threadsafe(self._reader.drop_connection)
         super().close()
 
     def _advance(self) -> None:
         """Wait for the next block, and start fetching the one after it."""
-        self._block, self._at = b"", 0
-        if self._next:
-            self._block = _result(self._next)
-            self._next = _submit(self._reader.read_block()) if self._block else None
+        self._block, self._block_position = b"", 0
+        if self._next_block:
+            self._block = _result(self._next_block)
+            self._next_block = _submit(self._reader.read_block()) if self._block else None
 
 
 class ObjectReader:
@@ -157,12 +158,12 @@ class ObjectReader:
         self._known = known
         self._response: RangeResponse | None = None
         self._retries = _RetryPolicy()
-        self._framed = True
-        self._head = b""
+        self._framed = True  # see RangeResponse
+        self._head = b""  # the first two bytes, which identify gzip
         self._ended = False
 
     async def read_block(self) -> bytes:
-        """Return the next bytes: BLOCK_BYTES, or fewer if they take more than BLOCK_SECONDS; none at the end."""
+        """Return the next BLOCK_BYTES: fewer at the end or after more than BLOCK_SECONDS, and none after the end."""
         block = bytearray()
         ended, began = self._ended, time.monotonic()
         while not ended and len(block) < BLOCK_BYTES and not (block and time.monotonic() - began > BLOCK_SECONDS):
@@ -186,7 +187,7 @@ class ObjectReader:
         self._response = None
 
     async def _read_step(self, block: bytearray) -> bool:
-        """Append up to STEP_BYTES to ``block``, and return whether the object ended.
+        """Append up to STEP_BYTES to ``block``, and return whether the object has ended.
 
         Bytes that arrive before an error stay in ``block``.
         """
@@ -222,7 +223,7 @@ class ObjectReader:
                 response = None
         response = response or await request_range(self.url, 0)
         if response.offset not in (0, self.start):
-            raise StorageError("the server sends other bytes than the requested ones")
+            raise StorageError("the server sent a different range than the one requested")
         self.start = self.position = response.offset
         self.identity, self._framed = response.identity, response.framed
         return response
@@ -235,7 +236,7 @@ class ObjectReader:
         except StatusError as error:
             if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise StorageError(
-                    f"{self._describe_progress()}, but now the server says that there are no more"
+                    f"{self._describe_progress()}, but the server now reports that there are no more"
                 ) from None
             raise
         if response.offset == self.position and self.identity.is_same(response.identity):
@@ -251,7 +252,7 @@ class ObjectReader:
         if self.identity.size is None and not self._framed and self._head != GZIP_MAGIC:
             raise StorageError(
                 "the server does not announce a size, so a truncated transfer would go unnoticed. "
-                "Such a server can only be used for gzip."
+                "Only gzip files can be read from such a server."
             )
         if self.identity.differs(ObjectIdentity(self.position, None)):
             raise StorageError(self._describe_progress())
@@ -284,7 +285,7 @@ class _RetryPolicy:
         self._failures = 0
 
     async def wait(self, error: Exception, progress: str = "") -> None:
-        """Wait after a failure, longer each time, or raise an error for the user if a retry is useless.
+        """Wait after a failure, longer each time, or raise an error for the user if there is no point in retrying.
 
         Parameters
         ----------
@@ -296,7 +297,7 @@ class _RetryPolicy:
         Raises
         ------
         ObjectNotFoundError, MissingInputError, StorageError
-            The failure is permanent, or it was the last try.
+            The failure is permanent, or this was the last attempt.
         """
         self._failures += 1
         requested = 0.0
@@ -320,7 +321,10 @@ def _permanent_error(error: StatusError) -> DeepchromeError:
 
 
 async def _request_identity(url: str) -> ObjectIdentity:
-    """Request one byte. A HEAD request would be refused by presigned URLs, which often allow only GET."""
+    """Return the identity of an object.
+
+    This requests one byte with GET, because presigned URLs often refuse HEAD.
+    """
     retries = _RetryPolicy()
     while True:
         try:

@@ -1,6 +1,6 @@
 """Errors for the user: a one-line message and an exit code.
 
-The exit codes follow ``sysexits.h``: 2 wrong usage, 65 bad data, 66 missing input, 74 input or output failed.
+The exit codes follow ``sysexits.h``: 2 wrong usage, 65 bad data, 66 missing input, 74 failed reading or writing.
 """
 
 
@@ -25,7 +25,7 @@ class DeepchromeError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Return the message in one line, with control characters escaped.
+        """Return the message as one line, with control characters escaped.
 
         Messages quote names from data files, and a terminal would execute control characters in them.
         """
@@ -45,9 +45,9 @@ class ParameterError(UsageError):
     Parameters
     ----------
     parameter
-        The name of the parameter in the library call: ``bin_size``.
+        The name of the parameter in the library call, such as ``bin_size``.
     problem
-        The rest of the sentence that starts with the name: ``must be at least 1, got 0``.
+        The rest of the sentence that starts with the name, such as ``must be at least 1, got 0``.
     """
 
     def __init__(self, parameter: str, problem: str) -> None:
@@ -55,7 +55,7 @@ class ParameterError(UsageError):
         self.parameter, self.problem = parameter, problem
 
     def __reduce__(self) -> tuple[type["ParameterError"], tuple[str, str]]:
-        """Pickle both arguments, because errors travel between the processes of a cluster."""
+        """Pickle both arguments, because errors are sent between the processes of a cluster."""
         return type(self), (self.parameter, self.problem)
 
 

@@ -87,11 +87,11 @@ def test_unusual_genes_are_reported(folder: Path) -> None:
     with open(folder / "genes.tsv", "a") as file:
         file.write("edge\tS\tchr1\t100\t+\nlost\tS\tchrX\t100\t+\ng0\tS\tchr2\t70000\t-\n")
     err = featurize(folder, folder).err
-    assert "genes on chromosomes that small.sizes lacks (all bins are 0): 1: lost\n" in err
-    assert "genes with bins outside their chromosome (these bins are 0): 1: edge\n" in err
+    assert "genes on chromosomes that small.sizes lacks (all bins are 0): 1 (lost)\n" in err
+    assert "genes with bins outside their chromosome (these bins are 0): 1 (edge)\n" in err
     assert "rows that repeat a gene ID: 1. Use --unique-genes to keep only the first row of each.\n" in err
     err = featurize(folder, folder, "--force", "--edge", "drop", "--unique-genes").err
-    assert "genes dropped because they have bins outside their chromosome: 1: edge\n" in err
+    assert "genes dropped because they have bins outside their chromosome: 1 (edge)\n" in err
     assert "repeat" not in err
 
 
@@ -179,7 +179,7 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
         (2, featurize(folder, folder, "--marks", "A,C"), "E1: no reads of C"),
         (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
         (2, dc("verify", folder), "or --samples TABLE"),
-        (65, featurize(folder, folder, "--marks", "../A"), "'../A' cannot name a mark"),
+        (65, featurize(folder, folder, "--marks", "../A"), "'../A' is not a valid name for a mark"),
         (65, featurize(folder, folder, "--edge", "error", "--flank", "30000"), "windows reach beyond"),
         (74, featurize(folder, folder, out="genes.tsv"), "genes.tsv: cannot be written"),
         (74, dc("featurize", folder, *genes, *genome, "--out", "/proc/x"), "/proc/x: cannot be written"),
@@ -202,7 +202,7 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
     assert featurize(folder, folder).code == 0
     ran = featurize(folder, folder, "--bin-size", "50")
     assert ran.code == 2
-    assert "E1.parquet: exists and does not match this call (bin_size was 100, is 50)" in one_line(ran.err)
+    assert "E1.parquet: exists and does not match this call (bin_size was 100, is now 50)" in one_line(ran.err)
     assert one_line(ran.err).endswith("Use --force to replace it.")
 
 
@@ -223,7 +223,7 @@ def test_verify_finds_a_wrong_count(folder: Path) -> None:
     ran = dc(*command, folder / "other.bed", "--name", "E1-A")
     assert ran.code == 65
     assert "DIFFERENT in " in ran.out
-    assert "the counts of 1 of 1 files of reads differ from the stored counts" in one_line(ran.err)
+    assert "the recount differs from the stored counts in 1 of 1 files of reads" in one_line(ran.err)
 
 
 @pytest.mark.campaign("messages")

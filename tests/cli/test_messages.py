@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
     "genes of nothing": (lambda folder: (folder / "genes.tsv").write_text("x\n"), ONE, 65, "genes.tsv:1: not a gene"),
     "a genome of nothing": (lambda folder: (folder / "small.sizes").write_text("x\n"), ONE, 65, "small.sizes:1: exp"),
     "bins that do not divide": (lambda folder: None, ONE + " --bin-size 300", 2, "must divide"),
-    "a hostile mark": (lambda folder: None, ONE + " --marks ../A", 65, "cannot name a mark"),
+    "a hostile mark": (lambda folder: None, ONE + " --marks ../A", 65, "is not a valid name for a mark"),
     "features flipped": (flip_bit_in("out/E1.parquet", 900), VERIFY, 65, "E1.parquet: (damaged|not a readable|its)"),
     "features of another version": (
         change_format_version,
@@ -137,7 +137,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         change_text(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]),
         VERIFY,
         65,
-        "differ from the stored counts",
+        "differs from the stored counts",
     ),
     "features cut": (
         change_reads(lambda data: data[:-5], "features/E001.parquet"),
@@ -149,10 +149,10 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
     "negative RPKM": (change_expression("-1"), TRAIN, 65, "1 negative \\(first: line 6"),
     "missing RPKM": (change_expression("NA"), TRAIN, 65, "1 missing \\(first: line 6"),
     "ragged RPKM": (change_expression("1\t2"), TRAIN, 65, "expression.tsv:6: 3 fields where line 1 has 2"),
-    "no run": (lambda folder: shutil.rmtree(folder / "run"), EVALUATE, 66, "run: no run here"),
+    "no run": (lambda folder: shutil.rmtree(folder / "run"), EVALUATE, 66, "run: not a run directory"),
     "config flipped": (flip_bit_in("run/config.json", 150), EVALUATE, 65, "config.json: "),
     "predictions flipped": (flip_bit_in("run/predictions.parquet", 300), EVALUATE, 65, "predictions.parquet: "),
-    "model flipped": (flip_bit_in("run/models/E001.safetensors", 4000), PREDICT, 65, "does not fit its checksum"),
+    "model flipped": (flip_bit_in("run/models/E001.safetensors", 4000), PREDICT, 65, "does not match its checksum"),
     "model a pickle": (replace_model_by_pickle, PREDICT, 65, "E001.safetensors: damaged, or not written by dc train"),
     "run in the way": (lambda folder: None, TRAIN.replace("--out new", "--out run"), 2, "already contains a run"),
 }

@@ -173,9 +173,9 @@ def test_one_class_is_refused_in_training_and_has_no_test_auroc(dc, tmp_path, pa
     ended, out, err = dc("train", "--csv", folder, "--out", tmp_path / "run", *SMALL)
     assert ended == code
     if code:
-        assert f"C1: labels of one class only, or no gene, in {part} (24 genes)" in err
+        assert f"C1: the labels do not include both classes in {part} (24 genes)" in err
     else:
-        assert "no test AUROC: the 24 test genes are not of both classes" in out
+        assert "no test AUROC: the 24 test genes do not include both classes" in out
         ended, out, err = dc("evaluate", tmp_path / "run")
         assert ended == 0
         assert "C1: no AUROC (0 of 24 genes are on)" in err
@@ -226,7 +226,7 @@ def test_missing_input_and_an_existing_run_have_their_exit_codes(dc, data, run, 
     assert "already contains a run. Use --resume to continue it, or --force to replace it." in err
     code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
     assert code == 2
-    assert "fit.lr was 0.01, is 0.5" in err
+    assert "fit.lr was 0.01, is now 0.5" in err
 
 
 def test_evaluate_prints_areas_and_writes_curves(dc, run, tmp_path) -> None:

@@ -45,23 +45,24 @@ def load_csv(
     Parameters
     ----------
     directory
-        Holds train.csv, valid.csv and test.csv, each plain or gzipped, with or without ``.gz`` in its
-        name. A gene is a block of rows, one per bin, in order. All genes have the same number of
-        bins. A header names the marks. Without a header, five marks are taken to be in the published
+        A directory with train.csv, valid.csv and test.csv, each plain or gzipped, with or without ``.gz``
+        in its name. A gene is a block of rows, one per bin, in order. All genes have the same number of
+        bins. A header names the marks. Without a header, five marks are assumed to be in the published
         order (:data:`~deepchrome.engine.features.export.PUBLISHED_MARK_ORDER`), and any other number
         of marks is named mark1, mark2, ...
     transform
-        See :class:`~deepchrome.train.datasets.inputs.InputOptions`. The files fix the orientation.
+        See :class:`~deepchrome.train.datasets.inputs.InputOptions`. Bins keep the order of the files.
     expression
-        A table to recognize the labels by. The result is one of the notes in the report.
+        An expression table. If given, a note in the report names the epigenome and the label rule that the
+        labels agree with best.
 
     Returns
     -------
     datasets
         One data set, named after the directory.
     report
-        Its notes name marks whose counts are all even (the published toy data have H3K4me3 doubled),
-        and say whether the labels come from the published string comparison.
+        Its notes warn about marks whose counts are all even (in the published toy data, those of H3K4me3 are
+        doubled), test genes that are also training genes, and parts with labels of one class only.
 
     Raises
     ------
@@ -102,9 +103,11 @@ def load_csv(
 def _find_split_file(directory: Path, name: str) -> Path:
     found = [path for suffix in (".csv", ".csv.gz") if (path := directory / f"{name}{suffix}").is_file()]
     if not found:
-        raise MissingInputError(f"{directory}: no {name}.csv or {name}.csv.gz. All of train, valid and test are needed")
+        raise MissingInputError(
+            f"{directory}: no {name}.csv or {name}.csv.gz. All of train, valid and test are needed."
+        )
     if len(found) > 1:
-        raise BadDataError(f"{directory}: both {name}.csv and {name}.csv.gz exist. Remove one of them")
+        raise BadDataError(f"{directory}: both {name}.csv and {name}.csv.gz exist. Remove one of them.")
     return found[0]
 
 
@@ -149,17 +152,18 @@ def _bins_per_gene(path: Path, first_line: int, gene: pl.Series, bins: NDArray[n
         row = int(wrong[0])
         raise BadDataError(
             f"{path}:{row + first_line}: BinID {bins[row]:g}, expected {expected[row]:g}. "
-            f"Every gene needs the same {n_bins} rows as the first gene, in order"
+            f"Every gene needs the same {n_bins} rows as the first gene, in order."
         )
     if bins.size % n_bins:
         raise BadDataError(
-            f"{path}: ends within a gene ({bins.size % n_bins} of the {n_bins} rows of {gene[-1]}). Is the file cut?"
+            f"{path}: ends within a gene ({bins.size % n_bins} of the {n_bins} rows of {gene[-1]}). "
+            "Is the file truncated?"
         )
-    # A gene may follow itself (7 ids of the 2016 list occur twice), but ids must not change within a gene.
+    # Neighbouring genes may have the same id (7 ids of the 2016 list occur twice), but a gene must have only one id.
     first_of_gene = gene.gather(np.arange(bins.size) // n_bins * n_bins)
     if (changed := (gene != first_of_gene).arg_true()).len():
         row = int(changed[0])
-        raise BadDataError(f"{path}:{row + first_line}: gene {gene[row]} within the rows of {first_of_gene[row]}")
+        raise BadDataError(f"{path}:{row + first_line}: gene {gene[row]} inside the rows of gene {first_of_gene[row]}")
     return n_bins
 
 
@@ -202,11 +206,11 @@ def _common_marks(parts: list[_SplitFile]) -> tuple[str, ...]:
 def _describe_oddities(data: Dataset, counts: NDArray[np.float32]) -> list[str]:
     """Return a sentence for everything about the data that makes scores misleading or impossible."""
     notes = []
-    for mark, reads in zip(data.marks, np.moveaxis(counts, -1, 0), strict=True):
-        if reads.any() and not np.any(reads % 2):
+    for mark, mark_counts in zip(data.marks, np.moveaxis(counts, -1, 0), strict=True):
+        if mark_counts.any() and not np.any(mark_counts % 2):
             notes.append(
-                f"every count of {mark} is even: the counts look doubled, as those of H3K4me3 in the published toy "
-                "data are. A model trained on them does not fit features counted from reads"
+                f"every count of {mark} is even: the counts seem to be doubled, like those of H3K4me3 in the "
+                "published toy data. Do not use a model trained on them with features counted from reads"
             )
     trained = {gene for gene, part in zip(data.gene_id, data.split, strict=True) if part == TRAIN}
     seen = sum(gene in trained for gene, part in zip(data.gene_id, data.split, strict=True) if part == TEST)
@@ -218,7 +222,7 @@ def _describe_oddities(data: Dataset, counts: NDArray[np.float32]) -> list[str]:
 
 
 def _recognize_labels(data: Dataset, expression: Path) -> str:
-    """Return a sentence about the epigenome and the rule that the labels agree with best."""
+    """Find the epigenome and the rule that the labels agree with best; describe them in a sentence."""
     table = read_expression(expression)
     row_of = dict(zip(table.gene_id, range(len(table.gene_id)), strict=True))
     # The published files shorten Ensembl ids to their digits, without leading zeros.

@@ -1,4 +1,4 @@
-"""Label genes as on or off: the numeric rule, the published rule, and an audit of their differences."""
+"""Label genes as on or off by the numeric or the published rule, and compare the two rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ LabelRule = Literal["numeric", "published"]
 
 @dataclass(frozen=True)
 class LabelAudit:
-    """Labels of one epigenome under both rules.
+    """Comparison of the two label rules on one epigenome.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class LabelAudit:
     flipped_label_fraction
         Fraction of genes that the two rules label differently.
     published_auroc
-        DeepChrome's test AUROC in the 2016 paper; ``None`` if the paper lacks the epigenome.
+        DeepChrome's test AUROC in the 2016 paper; ``None`` if the paper does not include the epigenome.
     """
 
     epigenome: str
@@ -56,27 +56,28 @@ def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArr
         RPKM of every row of the expression table, duplicates included: float64 (genes,).
     rule
         ``numeric`` compares numbers; a gene at the median is off. ``published`` compares the
-        shortest decimal texts of the two numbers, character by character. This reproduces the labels
-        of the data published with Singh et al. 2016 (Bioinformatics 32:i639), where "13.316" is
+        two numbers as text, character by character, each in its shortest decimal form. This reproduces
+        the labels of the data published with Singh et al. 2016 (Bioinformatics 32:i639), where "13.316" is
         below "3.33".
 
     Returns
     -------
     uint8 (genes,)
+        The labels, 0 or 1.
 
     Raises
     ------
     BadDataError
-        There is no value, or a value is NaN, infinite or negative.
+        There are no values, or a value is NaN, infinite or negative.
     """
     if not rpkm.size or not np.all(np.isfinite(rpkm) & (rpkm >= 0)):
-        raise BadDataError("labels need at least one gene, and RPKM that are finite and not negative")
+        raise BadDataError("labels need at least one gene, and RPKM values that are finite and not negative")
     median = float(np.median(rpkm))
     if rule == "numeric":
         return (rpkm > median).astype(np.uint8)
-    values, of_gene = np.unique(rpkm, return_inverse=True)
+    values, text_of_gene = np.unique(rpkm, return_inverse=True)
     # Code points of digits, "." and "e" sort like the bytes that the original code compared.
-    return (values.astype(str) > repr(median)).astype(np.uint8)[of_gene]
+    return (values.astype(str) > repr(median)).astype(np.uint8)[text_of_gene]
 
 
 def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[LabelAudit]:
@@ -87,7 +88,7 @@ def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[La
     expression
         The table.
     rule
-        The rule of :attr:`LabelAudit.positive_fraction`.
+        The rule used for :attr:`LabelAudit.positive_fraction`.
     """
     published = published_aurocs()
     audits = []
@@ -108,7 +109,9 @@ def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[La
 
 
 def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric") -> None:
-    """Write labels as a TSV: ``gene_id``, then one column of 0 and 1 per epigenome; one row per row of the table.
+    """Write labels as a TSV table: ``gene_id``, then one column of 0 and 1 per epigenome.
+
+    Its rows are those of the expression table, in the same order.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric"
     labels = {name: label_genes(expression.column(name), rule) for name in expression.epigenomes}
     with atomic_write(path) as temporary:
         table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
-        # Never quoted, because our own readers of tables do not unquote.
+        # Do not quote, because deepchrome's own table readers do not remove quotes.
         table.write_csv(temporary, separator="\t", quote_style="never")
 
 

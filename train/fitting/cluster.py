@@ -1,7 +1,7 @@
-"""Train on the workers of a cluster: groups of models, each on a worker that is free.
+"""Train groups of models on the workers of a cluster.
 
-A model does not depend on where it is trained. On CPUs every group is one model on one thread, as on one machine
-with fewer cores than models. On GPUs every worker trains one group in lockstep.
+A model does not depend on the worker that trains it. On CPUs, each group is a single model, trained by one thread. A
+single machine with fewer cores than models does the same. On GPUs, each worker trains one group in lockstep.
 """
 
 import threading
@@ -24,7 +24,7 @@ from deepchrome.train.fitting.fit import fit
 
 @dataclass(frozen=True)
 class TrainedGroup:
-    """The models that a worker trained, and the checkpoint of each after its last epoch."""
+    """The models of one group, and the checkpoint of each after its last epoch, by epigenome."""
 
     fitted: list[FittedModel]
     checkpoints: Mapping[str, Checkpoint]
@@ -44,26 +44,26 @@ def fit_spread(
     Parameters
     ----------
     pool
-        Workers with the same version of deepchrome. They read no files of this machine.
+        Workers with the same version of deepchrome. They need no access to the files of this machine.
     datasets, config, resume
         As in :func:`~deepchrome.train.fitting.fit.fit`.
     placement
         With ``cuda``, every worker gets an equal share of the data sets, and should have one thread and one GPU.
         Otherwise every model is a task of its own.
     on_group
-        Called with each group when it is done.
+        Called in this process with each group that has been trained.
 
     Returns
     -------
     list of FittedModel
-        In the order of ``datasets``.
+        One model per data set, in the order of ``datasets``.
 
     Raises
     ------
     BadDataError, UsageError
         As in :func:`~deepchrome.train.fitting.fit.fit`.
     StorageError
-        The cluster or too many of its workers are lost.
+        The cluster is gone, or the workers that trained a group died repeatedly.
     """
     size = -(-len(datasets) // max(1, pool.workers())) if placement.device == "cuda" else 1
     groups = [datasets[i : i + size] for i in range(0, len(datasets), size)]
@@ -81,7 +81,10 @@ def _run_groups(
     placement: Placement,
     resume: Mapping[str, Checkpoint],
 ) -> Iterator[TrainedGroup]:
-    """Yield groups as they finish. Submit no more than keep the workers busy: data sets travel with their tasks."""
+    """Yield each group when it has been trained.
+
+    Submit only as many groups as keep the workers busy, because every task carries its data sets.
+    """
     waiting, running = list(reversed(groups)), set[Future[TrainedGroup]]()
     while waiting or running:
         while waiting and len(running) < pool.room():
@@ -93,14 +96,14 @@ def _run_groups(
             yield pool.result(future)
 
 
-# PyTorch has one number of threads for the whole process, and it affects the rounding of products.
+# A worker process may run several tasks at once. They would share PyTorch's number of threads, which affects rounding.
 _one_group_at_a_time = threading.Lock()
 
 
 def train_on_worker(
     datasets: Sequence[Dataset], config: FitConfig, placement: Placement, resume: Mapping[str, Checkpoint]
 ) -> TrainedGroup:
-    """Train one group to its end. A worker trains one group at a time."""
+    """Train all models of one group. A worker trains one group at a time."""
     checkpoints = dict(resume)
     histories: dict[str, list[EpochRecord]] = {name: list(point.history) for name, point in resume.items()}
 

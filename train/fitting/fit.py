@@ -1,11 +1,11 @@
 """Train many models in lockstep: one per epigenome, stacked, with the same result as training each alone.
 
-All random choices of a model (initial weights, order of genes, dropout) follow from the seed, the name of the
-epigenome and the epoch. Therefore a model depends neither on the other models nor on the device, and a run that
-was interrupted can continue from any epoch without the state of a random generator.
+The seed, the name of the epigenome and the epoch determine all random choices of a model (initial weights, order of
+genes, dropout). Therefore they depend neither on the other models nor on the device, and an interrupted run can
+continue from any epoch without the state of a random generator.
 
-On a GPU all models of a stack take each step together, replayed as one CUDA graph. On a CPU wide stacks are slow
-because their weights do not fit the caches, so each core trains one model at a time.
+On a GPU, all models of a stack take each step together, as one CUDA graph that is replayed. On a CPU, wide stacks are
+slow because their weights do not fit in the caches, so each core trains one model at a time.
 """
 
 import time
@@ -33,11 +33,11 @@ from deepchrome.train.fitting.config import (
 from deepchrome.train.fitting.stack import TrainingStack
 from deepchrome.train.fitting.threads import torch_threads
 
-# Share of the free memory of a GPU that a stack may take.
+# Fraction of the free memory of a GPU that a stack may use.
 _MEMORY_SHARE: Final = 0.8
 
-# Called after every epoch of every model, from the thread that trains the model, with the epigenome, the measures
-# of the epoch, and a function that returns a checkpoint.
+# A function that is called after every epoch of every model, from the thread that trains the model. Its arguments are
+# the epigenome, the record of the epoch, and a function that returns a checkpoint.
 OnEpoch = Callable[[str, EpochRecord, Callable[[], Checkpoint]], None]
 
 
@@ -67,15 +67,15 @@ def fit(
     Returns
     -------
     list of FittedModel
-        In the order of ``datasets``.
+        The models, in the order of ``datasets``.
 
     Raises
     ------
     BadDataError
-        Training or validation genes of a data set are missing or of one class; data sets differ in marks or
-        bins, or have the same name; an input is not finite; the network needs more bins.
+        The training or validation genes of a data set lack one class or both; data sets differ in marks or bins, or
+        have the same name; an input is not finite; or there are fewer bins than the network needs.
     UsageError
-        There is no data set; the network is unknown; a GPU is required and PyTorch finds none.
+        There is no data set; the network is unknown; or a GPU is required and PyTorch finds none.
     """
     placement = placement or Placement()
     resume = resume or {}
@@ -84,8 +84,8 @@ def fit(
     threads = placement.usable_threads()
     size = placement.group_size or (1 if device.type == "cpu" else _largest_group(datasets[0], config, device))
     groups = list(_form_groups(datasets, config, resume, size))
-    # The number of threads per product decides its rounding. Derive it from all data sets, not from those that
-    # are left, so that a resumed run gives the same bits.
+    # The rounding of a matrix product depends on its number of threads. Derive that number from all data sets, not from
+    # the unfinished ones only, so that a resumed run gives identical results.
     workers = 1 if device.type == "cuda" else min(threads, -(-len(datasets) // size))
     stop = Event()
     fitted: dict[str, FittedModel] = {}
@@ -117,7 +117,7 @@ def _check_datasets(datasets: Sequence[Dataset]) -> None:
         one_class = [part for part in data.one_class_parts() if not part.startswith("test")]
         if one_class:
             raise BadDataError(
-                f"{data.epigenome}: no genes that are on, or none that are off, in {', '.join(one_class)}. "
+                f"{data.epigenome}: the labels do not include both classes in {', '.join(one_class)}. "
                 "A classifier needs both."
             )
         if not np.isfinite(data.x).all():
@@ -137,7 +137,7 @@ def _largest_group(data: Dataset, config: FitConfig, device: torch.device) -> in
 def _form_groups(
     datasets: Sequence[Dataset], config: FitConfig, resume: Mapping[str, Checkpoint], size: int
 ) -> Iterator[list[Dataset]]:
-    """Group data sets with the same number of steps per epoch and of finished epochs, at most ``size`` each."""
+    """Yield groups of at most ``size`` data sets with the same numbers of steps per epoch and of finished epochs."""
     compatible: dict[tuple[int, int], list[Dataset]] = {}
     for data in datasets:
         steps = -(-int(np.sum(data.split == TRAIN)) // config.batch_size)
@@ -166,7 +166,7 @@ def _train_group(
             break
         started = time.perf_counter()
         measures = (stack.train(plan), *stack.validate())
-        # A GPU still computes these measures while the host prepares the next epoch.
+        # The GPU is still computing these measures while the host prepares the next epoch.
         plan = stack.plan(epoch + 1)
         train_loss, valid_loss, valid_auroc = (values.tolist() for values in measures)
         seconds = time.perf_counter() - started

@@ -18,7 +18,7 @@ from deepchrome.train.models.metrics import stacked_auroc
 from deepchrome.train.models.stacked import on_probability
 
 _WARM_UP_STEPS: Final = 3
-# Genes that are scored at once, divided among the models of the stack.
+# Number of validation genes to score at once, over all models of the stack.
 _VALID_GENES_CPU: Final = 1024
 _VALID_GENES_GPU: Final = 16384
 
@@ -35,7 +35,8 @@ class EpochPlan(NamedTuple):
     weights
         float32 (steps, models, batch): 1 for a gene, 0 for padding.
     bits
-        uint8 (steps, models, batch, bytes): dropout bits, packed with the lowest bit first.
+        uint8 (steps, models, batch, bytes): dropout bits (1 keeps a unit), packed into bytes
+        with the lowest bit first.
     """
 
     epoch: int
@@ -47,7 +48,7 @@ class EpochPlan(NamedTuple):
 class TrainingStack:
     """Models that train in lockstep, one per data set.
 
-    All models take the same number of steps per epoch. Genes of weight 0 pad a last, smaller batch.
+    All models take the same number of steps per epoch. If the last batch is smaller, genes of weight 0 fill it up.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class TrainingStack:
     Attributes
     ----------
     history
-        The epochs of every model so far.
+        The records of all epochs so far, one list per model.
     """
 
     def __init__(self, datasets: Sequence[Dataset], config: FitConfig, device: torch.device) -> None:
@@ -84,7 +85,7 @@ class TrainingStack:
         self._graph = self._warm_up()
 
     def start(self, i: int, checkpoint: Checkpoint | None) -> None:
-        """Set model ``i`` to its initial weights, or to the state of a checkpoint."""
+        """Set weights and optimizer of model ``i`` to their initial state, or to the state of a checkpoint."""
         if checkpoint is None:
             self._model.draw(i, random_generator(self._config.seed, self._names[i], 0))
         else:
@@ -127,22 +128,22 @@ class TrainingStack:
                 self._step()
             else:
                 self._graph.replay()
-        return self._loss / self._genes
+        return self._loss / self._n_train
 
     @torch.no_grad()
     def validate(self) -> tuple[Tensor, Tensor]:
         """Score the validation genes; return mean loss per gene and AUROC, float64 (models,) each."""
         models = len(self._names)
         limit = _VALID_GENES_CPU if self._device.type == "cpu" else _VALID_GENES_GPU
-        logits = []
+        batches = []
         with _autocast(self._config, self._device):
             for rows in torch.split(self._valid_rows, max(1, limit // models), 1):
                 x = self._x.index_select(0, rows.reshape(-1)).view(models, -1, *self._x.shape[1:])
-                logits.append(self._model(x).float())
-        scored, y = torch.cat(logits, 1), self._y[self._valid_rows]
-        losses = cross_entropy(scored.flatten(0, 1), y.view(-1), reduction="none").view_as(y)
-        loss = (losses.double() * self._valid_counted).sum(1) / self._valid_counted.sum(1)
-        return loss, stacked_auroc(on_probability(scored), y == 1, self._valid_counted)
+                batches.append(self._model(x).float())
+        logits, y = torch.cat(batches, 1), self._y[self._valid_rows]
+        losses = cross_entropy(logits.flatten(0, 1), y.view(-1), reduction="none").view_as(y)
+        loss = (losses.double() * self._valid_is_gene).sum(1) / self._valid_is_gene.sum(1)
+        return loss, stacked_auroc(on_probability(logits), y == 1, self._valid_is_gene)
 
     def keep_as_best(self, i: int) -> None:
         """Keep a copy of the current weights of model ``i``."""
@@ -165,27 +166,27 @@ class TrainingStack:
         return FittedModel(self._names[i], tuple(self.history[i]), best, weights)
 
     def _load_genes(self, datasets: Sequence[Dataset]) -> None:
-        """Copy training and validation genes of all data sets to the device, one after the other."""
+        """Copy the training and validation genes of all data sets to the device, concatenated along one axis."""
         models, device = len(datasets), self._device
-        known = [np.flatnonzero(data.split != TEST) for data in datasets]
-        parts = np.concatenate([data.split[rows] for data, rows in zip(datasets, known, strict=True)])
-        owner = np.repeat(np.arange(models), [rows.size for rows in known])
-        x = np.concatenate([data.x[rows] for data, rows in zip(datasets, known, strict=True)])
-        y = np.concatenate([data.y[rows] for data, rows in zip(datasets, known, strict=True)])
+        used = [np.flatnonzero(data.split != TEST) for data in datasets]
+        parts = np.concatenate([data.split[rows] for data, rows in zip(datasets, used, strict=True)])
+        owner = np.repeat(np.arange(models), [rows.size for rows in used])
+        x = np.concatenate([data.x[rows] for data, rows in zip(datasets, used, strict=True)])
+        y = np.concatenate([data.y[rows] for data, rows in zip(datasets, used, strict=True)])
         self._x = torch.from_numpy(x).to(device)
         self._y = torch.from_numpy(y.astype(np.int64)).to(device)
         self._train_rows = [np.flatnonzero((parts == TRAIN) & (owner == i)) for i in range(models)]
-        self._genes = torch.tensor([rows.size for rows in self._train_rows], device=device)
+        self._n_train = torch.tensor([rows.size for rows in self._train_rows], device=device)
         self._steps = -(-self._train_rows[0].size // self._config.batch_size)
         valid_rows = [np.flatnonzero((parts == VALID) & (owner == i)) for i in range(models)]
-        padded, counted = _pad(valid_rows, max(rows.size for rows in valid_rows))
+        padded, is_gene = _pad(valid_rows, max(rows.size for rows in valid_rows))
         self._valid_rows = torch.from_numpy(padded).to(device)
-        self._valid_counted = torch.from_numpy(counted).to(device)
+        self._valid_is_gene = torch.from_numpy(is_gene).to(device)
 
     def _warm_up(self) -> torch.cuda.CUDAGraph | None:
-        """Take steps whose result is discarded.
+        """Create the state of the optimizer by taking steps; :meth:`start` undoes their effect.
 
-        They create the state of the optimizer. On a GPU, record one step as a CUDA graph and return it.
+        On a GPU, also record one step as a CUDA graph and return it.
         """
         if self._device.type == "cpu":
             self._step()
@@ -202,7 +203,7 @@ class TrainingStack:
         return graph
 
     def _step(self) -> None:
-        """Take one step of every model with the genes, weights and dropout bits in place."""
+        """Take one step of every model with the genes, weights and dropout bits that :meth:`train` has copied."""
         models, batch = self._rows.shape
         rows = self._rows.view(-1)
         x = self._x.index_select(0, rows).view(models, batch, *self._x.shape[1:])
@@ -213,13 +214,16 @@ class TrainingStack:
             logits = self._model(x, keep)
         losses = cross_entropy(logits.float().flatten(0, 1), self._y.index_select(0, rows), reduction="none")
         losses = losses.view(models, batch) * self._weights
-        # The loss of one model does not depend on another, so the sum over models gives each its own gradient.
+        # A model's loss does not depend on the other models, so the sum over models gives each its own gradient.
         (losses.sum(1) / self._weights.sum(1)).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._loss += losses.detach().sum(1)
 
     def _optimizer_state(self, i: int) -> Iterator[tuple[str, Tensor]]:
-        """Yield names and tensors of the optimizer's state of model ``i``; all models share scalars (Adam's step)."""
+        """Yield name and value of each tensor in the optimizer's state for model ``i``.
+
+        Scalars, such as Adam's number of steps, are shared by all models.
+        """
         for name, parameter in self._model.named_parameters():
             for key, value in self._optimizer.state[parameter].items():
                 if isinstance(value, Tensor):
@@ -236,7 +240,7 @@ class TrainingStack:
 
 def _build_optimizer(config: FitConfig, model: torch.nn.Module, device: torch.device) -> torch.optim.Optimizer:
     on_gpu = device.type == "cuda"
-    # A captured graph reads the learning rate from the device.
+    # A captured graph reads the learning rate from the device, so there it must be a tensor.
     lr = torch.tensor(config.lr, device=device) if on_gpu else config.lr
     if config.optimizer == "sgd":
         return torch.optim.SGD(

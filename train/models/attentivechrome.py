@@ -97,9 +97,9 @@ class AttentiveChrome(StackedModel):
         logits
             float32 (models, genes, 2).
         bin_attention
-            float32 (models, genes, marks, bins), that sums to 1 over bins.
+            float32 (models, genes, marks, bins); sums to 1 over bins.
         mark_attention
-            float32 (models, genes, marks), that sums to 1 over marks.
+            float32 (models, genes, marks); sums to 1 over marks.
         """
         sequences = x.permute(0, 3, 1, 2).unsqueeze(4)  # (models, marks, genes, bins, 1)
         bin_weights, per_mark = self.bin_attention(self.over_bins(sequences))

@@ -1,11 +1,12 @@
-"""Baselines of scikit-learn: the methods that the DeepChrome paper compares itself with.
+"""Baseline classifiers from scikit-learn, with which the networks are compared.
 
 ``logistic`` uses all bins of all marks. ``random-forest`` and ``svm`` use one bin per mark, the "best bin" of
 Dong et al. 2012 (Genome Biology 13:R53): the bin whose value correlates most with the label over the training
-genes. Validation genes choose the regularization strength C of ``logistic`` and ``svm``.
+genes. The parameter C of ``logistic`` and ``svm``, the inverse of the regularization strength, is the one with the
+best AUROC on the validation genes.
 
 A fitted baseline is a set of arrays, like the weights of any other model. The functions below compute scores
-from the arrays, so nothing is pickled.
+from the arrays, so no scikit-learn object has to be pickled.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     name
         One of :data:`deepchrome.train.models.BASELINES`.
     data
-        Genes of the epigenome. Validation genes choose among the fits.
+        Genes of the epigenome. The AUROC on the validation genes decides between values of C.
     seed
         Seed of scikit-learn's random numbers.
 
@@ -56,7 +57,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     """
     if one_class := [part for part in data.one_class_parts() if not part.startswith("test")]:
         raise BadDataError(
-            f"{data.epigenome}: no genes that are on, or none that are off, in {', '.join(one_class)}. "
+            f"{data.epigenome}: the labels do not include both classes in {', '.join(one_class)}. "
             "A classifier needs both."
         )
     train, valid = data.split == TRAIN, data.split == VALID
@@ -70,7 +71,10 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
 
 
 def score_baseline(name: str, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Score genes, float32 (genes, bins, marks); see :func:`deepchrome.train.models.score_genes`."""
+    """Return the score of each gene of x, float32 (genes, bins, marks).
+
+    See :func:`deepchrome.train.models.score_genes` for the meaning of a score.
+    """
     batches = [x[i : i + _GENES_PER_BATCH] for i in range(0, len(x), _GENES_PER_BATCH)]
     return np.concatenate([_SCORE[name](arrays, batch) for batch in batches] or [np.empty(0)])
 
@@ -154,6 +158,7 @@ def best_bins(x: NDArray[np.float32], y: NDArray[np.uint8]) -> NDArray[np.int64]
     Returns
     -------
     int64 (marks,)
+        The index of the bin, from 0.
     """
     centred = x - x.mean(0, dtype=np.float64)
     label = y - y.mean()
@@ -179,8 +184,8 @@ def _standardize(features: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]]
 def _fit_logistic(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list[dict[str, NDArray[Any]]]:
     scaling, features = _standardize(x.reshape(len(x), -1))
     fitted = []
-    for strength in LOGISTIC_C:
-        model = LogisticRegression(C=strength, max_iter=1000, random_state=seed).fit(features, y)
+    for c in LOGISTIC_C:
+        model = LogisticRegression(C=c, max_iter=1000, random_state=seed).fit(features, y)
         fitted.append({**scaling, "weight": model.coef_[0], "bias": np.array(model.intercept_[0])})
     return fitted
 
@@ -197,8 +202,8 @@ def _fit_svm(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list[di
     # scikit-learn's default: 1 / (number of features * variance). Standardized features have variance 1.
     gamma = 1 / features.shape[1]
     fitted = []
-    for strength in SVM_C:
-        model = SVC(C=strength, kernel="rbf", gamma=gamma, random_state=seed).fit(features, y)
+    for c in SVM_C:
+        model = SVC(C=c, kernel="rbf", gamma=gamma, random_state=seed).fit(features, y)
         fitted.append(
             {
                 **best,
@@ -224,7 +229,7 @@ def _fit_forest(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list
     forest = RandomForestClassifier(TREES, random_state=seed).fit(_select_best_bins(best, x), y)
     trees = [estimator.tree_ for estimator in forest.estimators_]
     root = np.cumsum([0] + [tree.node_count for tree in trees[:-1]])
-    # Nodes are numbered through all trees. A leaf is its own child.
+    # Number the nodes consecutively over all trees. A leaf is its own child, so that scoring stops there.
     children = {}
     for side in ("left", "right"):
         per_tree = [

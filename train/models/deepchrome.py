@@ -6,13 +6,16 @@ from deepchrome.errors import BadDataError
 from deepchrome.train.models.stacked import Linear, StackedModel, dropout, max_over_rows
 
 FILTERS = 50
-WIDTH = 10
-POOL = 5
-HIDDEN = (625, 125)
+WIDTH = 10  # of a filter, in bins
+POOL = 5  # positions
+HIDDEN = (625, 125)  # units of the hidden layers
 
 
 class DeepChrome(StackedModel):
-    """conv (width 10, 50 filters), ReLU, max-pool 5, dropout ½, 625, ReLU, 125, ReLU, 2.
+    """Stack of DeepChrome models.
+
+    Layers: convolution (50 filters of 10 bins), ReLU, max-pooling over 5 positions, dropout 0.5, dense 625, ReLU,
+    dense 125, ReLU, dense 2.
 
     The convolution is a matrix product over patches of ``WIDTH`` bins. The position within a pool is an outer
     axis of the patches, so the maximum compares whole rows. On a CPU this is several times faster than a
@@ -48,7 +51,7 @@ class DeepChrome(StackedModel):
         patches = x.flatten(2).unfold(2, WIDTH * marks, marks)[:, :, : self.pools * POOL]
         patches = patches.reshape(models, genes, self.pools, POOL, WIDTH * marks).movedim(3, 1)
         convolved = self.conv(patches.reshape(models, -1, WIDTH * marks))
-        # The maximum of ReLUs equals the ReLU of the maximum, which takes a fifth of the work.
+        # ReLU after the maximum gives the same result as before it, with a fifth of the work.
         pooled = max_over_rows(convolved.view(models, POOL, -1, FILTERS)).relu()
         h = dropout(pooled.view(models, genes, -1), keep)
         h = self.hidden1(h).relu()

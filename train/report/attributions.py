@@ -12,8 +12,8 @@ from deepchrome.train.models.stacked import StackedModel
 
 # Points on the path from a gene without reads to the gene.
 PATH_STEPS: Final = 32
-# Largest gap between the sum of the attributions and the change in log-odds, on average over genes: this share of
-# the change, or this number where the change is below 1.
+# The attributions of a gene should add up to its change in log-odds. The mean absolute gap may be at most this share
+# of the mean absolute change, or this number if the mean change is below 1.
 TOLERANCE: Final = 0.02
 _GENES_PER_BATCH: Final = 8
 _ATTENTION_GENES_PER_BATCH: Final = 256
@@ -26,7 +26,8 @@ class Attributions:
     Attributes
     ----------
     values
-        float32 (genes, bins, marks): what each bin adds to the log-odds of "on", compared with a gene without reads.
+        float32 (genes, bins, marks): contribution of each bin to the log-odds of "on", relative to a gene
+        without reads.
     change
         float32 (genes,): log-odds of the gene minus log-odds of a gene without reads.
     gap
@@ -39,7 +40,7 @@ class Attributions:
 
     @property
     def complete(self) -> bool:
-        """Whether the attributions add up: the mean gap is at most :data:`TOLERANCE` of the mean change."""
+        """Whether the sums of the attributions are within :data:`TOLERANCE` of the changes in log-odds."""
         return bool(np.abs(self.gap).mean() <= TOLERANCE * max(1.0, float(np.abs(self.change).mean())))
 
 

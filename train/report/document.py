@@ -1,4 +1,4 @@
-"""The document of report.html: the results of a run as JSON values. See docs/report.md."""
+"""Collect the results of a run as JSON values, from which report.html draws its figures. See docs/report.md."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def build_document(
     genes: Sequence[int],
     style: str,
 ) -> dict[str, Any]:
-    """Build the document that report.html draws.
+    """Build the data that report.html shows.
 
     Parameters
     ----------
@@ -39,11 +39,12 @@ def build_document(
     patterns
         Its pattern maps; ``None`` for baselines.
     evidence
-        Evidence by epigenome; empty without data.
+        Evidence by epigenome; empty if ``data`` is ``None``.
     data
         Data of the run; ``None`` for a report from the models alone.
     genes
-        Rows of the genes of the gene view.
+        Rows, in the data sets, of the genes to show one by one; see
+        :func:`~deepchrome.train.report.gene_view.choose_genes`.
     style
         Colours of the maps: ``default`` or ``published``.
 
@@ -80,9 +81,9 @@ def build_document(
 
 
 def _add_evidence(pack: ArrayPack, evidence: Sequence[Evidence]) -> None:
-    """Add the arrays of all epigenomes, each with the axes epigenome, class or gene, mark, bin.
+    """Add the evidence of all epigenomes to the pack, as arrays of shape (epigenomes, classes or genes, marks, bins).
 
-    ``observed`` has one axis more, before the marks: mean, lower and upper quartile.
+    ``observed`` has another axis before the marks, of length 3: mean, lower and upper quartile.
     """
     observed = [[[reads.mean, reads.low, reads.high] for reads in item.observed] for item in evidence]
     pack.add_scaled("observed", np.array(observed, np.float32).swapaxes(3, 4), np.uint16)
@@ -130,7 +131,7 @@ def _describe_epigenomes(
 
 
 def _describe_patterns(patterns: Patterns, i: int, evidence: Evidence | None) -> dict[str, Any]:
-    """Return the figures of epigenome ``i``'s maps."""
+    """Return statistics of the maps of epigenome ``i``: scale, score, active bins, spread and correlation."""
     row = {
         "scale": None if math.isnan(patterns.scale[i]) else float(patterns.scale[i]),
         "score": patterns.score[i].tolist(),
@@ -160,7 +161,7 @@ def _sample_roc(run: Run) -> dict[str, list[float]]:
 
 
 def _training_curves(run: Run) -> dict[str, dict[str, Any]]:
-    """Return losses and validation AUROC of every epoch, by epigenome."""
+    """Return the losses and the validation AUROC of every epoch, by epigenome."""
     columns = ("train_loss", "valid_loss", "valid_auroc")
     metrics = run.metrics().partition_by("epigenome", as_dict=True, maintain_order=True)
     return {str(name): {key: rounded(part[key].to_list()) for key in columns} for (name,), part in metrics.items()}

@@ -1,4 +1,4 @@
-"""Figures of a report as PNG and SVG files, for papers. See docs/report.md."""
+"""Draw the figures of a report as PNG and SVG files, for papers. See docs/report.md."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,10 +33,10 @@ FORMATS: Final = ("png", "svg")
 def draw_figures(
     folder: Path, run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence], style: str = "default"
 ) -> tuple[Path, ...]:
-    """Draw all figures of a report, and delete those of an earlier report with other epigenomes.
+    """Draw all figures of a report. Delete figures that an earlier report drew for other epigenomes.
 
-    - patterns_<epigenome>: maps of both classes, with the means of their rows
-    - observed_<epigenome>: mean reads per bin of genes that are on and off
+    - patterns_<epigenome>: maps of both classes, with the mean of each mark
+    - observed_<epigenome>: reads per bin (mean and quartiles) of the genes that are on, and of those that are off
     - auroc: test AUROC of all epigenomes, sorted
     - roc: ROC curves of all epigenomes
     - training: training curves of all epigenomes
@@ -86,12 +86,12 @@ def _build_figures(
 
 
 def _map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style: str = "default") -> "Figure":
-    """Draw the maps of both classes, "on" above "off", each with the means of its rows.
+    """Draw the maps of both classes, "on" above "off", each with the mean and the number of active bins of every mark.
 
     Parameters
     ----------
     value
-        float32 (2, bins, marks), from 0 to 1: off, then on.
+        float32 (2, bins, marks), from 0 to 1. The first axis is off, then on.
     inputs
         Description of the models' input.
     title
@@ -137,7 +137,10 @@ def _map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style
 
 
 def _bin_axis(inputs: InputSpec) -> tuple[float, float, str]:
-    """Return both ends and the label of the axis along the bins: kb from the TSS, or bin numbers if unknown."""
+    """Return both ends and the label of the axis along the bins.
+
+    The unit is kb from the TSS, or bin numbers if the flank is unknown.
+    """
     order = "5'→3'" if inputs.orient == "strand" else "in genomic order"
     if inputs.flank is None:
         return 0.5, inputs.n_bins + 0.5, "bin"

@@ -1,4 +1,4 @@
-"""The figure of docs/labels.md: labels that the published rule flips, against DeepChrome's published AUROC."""
+"""Draw the figure of docs/labels.md: the share of labels that are flipped against the published AUROC."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,9 @@ SUFFIXES: Final = (".svg", ".png")
 
 
 def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
-    """Plot the share of flipped labels against the published AUROC, one point per epigenome, with Pearson's r.
+    """Plot the share of labels that the string comparison flips against DeepChrome's published AUROC.
+
+    Each epigenome is one point. The title shows Pearson's correlation r.
 
     Parameters
     ----------
@@ -45,7 +47,9 @@ def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
         raise UsageError("matplotlib, which draws figures, is not installed. Run: pip install 'deepchrome[figures]'")
     published = [audit for audit in audits if audit.published_auroc is not None]
     if len(published) < 2:
-        raise BadDataError(f"{path}: the figure needs two epigenomes with a published AUROC, got {len(published)}")
+        raise BadDataError(
+            f"{path}: the figure needs at least 2 epigenomes with a published AUROC, got {len(published)}"
+        )
     flipped = np.array([100 * audit.flipped_label_fraction for audit in published])
     auroc = np.array([audit.published_auroc for audit in published], float)
     none_flipped = flipped == 0

@@ -1,4 +1,4 @@
-"""report.html: one file that contains its style, script and data, and makes no network request."""
+"""Write and serve report.html: one file that contains its style, script and data, and makes no network requests."""
 
 import base64
 import hashlib
@@ -14,8 +14,8 @@ from typing import Any, Final
 from deepchrome.common.files import atomic_write
 from deepchrome.errors import ParameterError, StorageError
 
-# "<" could end the script element that holds the data, or open a comment there. Old browsers take U+2028 and U+2029
-# for the end of a line of script.
+# "<" could end the script element that holds the data, or open a comment there. Old browsers treat U+2028 and
+# U+2029 as line ends in scripts.
 _ESCAPES: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
@@ -27,10 +27,12 @@ _LARGEST_PORT: Final = 65535
 
 
 def render_report(document: Mapping[str, Any]) -> str:
-    """Fill the page with a document of JSON values without NaN.
+    """Return the HTML of the report.
+
+    ``document`` holds JSON values without NaN; see :func:`deepchrome.train.report.document.build_document`.
 
     The Content-Security-Policy of the page allows its own script and style, by their hashes, and nothing else.
-    Names from the data occur only in the document, and the script inserts them as text.
+    Names from the data occur only in the document, and the script inserts them as text, not as HTML.
     """
     page, style = _read_asset("report.html"), _read_asset("report.css")
     script = _SCRIPT_START + "".join(map(_read_asset, SCRIPTS)) + _SCRIPT_END
@@ -62,10 +64,10 @@ def write_report(path: Path, document: Mapping[str, Any]) -> int:
 
 @contextmanager
 def serve_report(path: Path, port: int = 0) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Serve one report to the browsers of this machine.
+    """Serve one report to browsers on this machine.
 
-    Every path returns the report. A request whose Host header does not name this machine is refused. Otherwise
-    a foreign web page could point its own domain at 127.0.0.1 and read the report (DNS rebinding).
+    Every path returns the report. A request whose Host header does not name this machine is refused. Without
+    this check, a foreign web page could point its own domain at 127.0.0.1 and read the report (DNS rebinding).
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def serve_report(path: Path, port: int = 0) -> Iterator[tuple[str, Callable[[], 
     ParameterError
         The port is out of range.
     StorageError
-        The port is taken, or the report cannot be read.
+        The port is in use, or the report cannot be read.
     """
     if not 0 <= port <= _LARGEST_PORT:
         raise ParameterError("port", f"must be between 0 and {_LARGEST_PORT}, got {port}")
@@ -108,7 +110,7 @@ def serve_report(path: Path, port: int = 0) -> Iterator[tuple[str, Callable[[], 
         page = path.read_bytes()
         server = ThreadingHTTPServer(("127.0.0.1", port), ReportHandler)
     except OSError as error:
-        raise StorageError(f"{path}: cannot serve at port {port} ({error.strerror or error})") from error
+        raise StorageError(f"{path}: cannot serve on port {port} ({error.strerror or error})") from error
     with server:
         yield f"http://127.0.0.1:{server.server_address[1]}/", server.serve_forever
 

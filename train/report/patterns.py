@@ -1,4 +1,4 @@
-"""Pattern maps: the inputs that a trained network scores highest. See docs/report.md.
+"""Compute pattern maps: the inputs that a trained network scores highest. See docs/report.md.
 
 The map of class c minimizes -log p(c | x) + penalty · ‖z‖² (Simonyan et al. 2013, arXiv:1312.6034; Singh et al.
 2016, Bioinformatics 32:i639). In the published recipe, z is the input x itself. In the stable recipe,
@@ -31,11 +31,12 @@ from deepchrome.train.models.stacked import StackedModel, on_probability
 from deepchrome.train.run.directory import Run
 
 CLASSES: Final = ("off", "on")
-# The paper calls bins above this value active.
+# Bins whose value is above this threshold are called active, as in the paper.
 ACTIVE: Final = 0.25
-# Principal axes of the training genes in the stable recipe.
-AXES: Final = 30
-# Two models and their intermediate results fit the cache of a core. That is ten times faster than all at once.
+# Number of principal axes of the training genes that the stable recipe uses.
+N_AXES: Final = 30
+# Two models and their intermediate results fit in the cache of a core. This is ten times as fast as one stack of all
+# models.
 _MODELS_PER_CORE: Final = 2
 # The defaults of torch.optim.RMSprop.
 _DECAY, _EPSILON = 0.99, 1e-8
@@ -99,19 +100,19 @@ class Prior:
 
     @classmethod
     def from_inputs(cls, x: NDArray[np.float32]) -> "Prior":
-        """Compute the mean and the first :data:`AXES` principal axes of x, float32 (genes, bins, marks)."""
+        """Compute the mean and the first :data:`N_AXES` principal axes of x, float32 (genes, bins, marks)."""
         flat = x.reshape(len(x), -1).astype(np.float64)
         mean = flat.mean(0)
         covariance = (flat.T @ flat) / len(flat) - np.outer(mean, mean)
         variance, vectors = np.linalg.eigh(covariance)
-        largest = slice(-1, -AXES - 1, -1)
+        largest = slice(-1, -N_AXES - 1, -1)
         axes = np.sqrt(variance[largest].clip(0))[:, None] * vectors.T[largest]
         return cls(mean.astype(np.float32), axes.astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """Pattern maps of a run. Axes of length 2 hold off, then on.
+    """Pattern maps of a run. An axis of length 2 is the class: off, then on.
 
     Attributes
     ----------
@@ -124,10 +125,10 @@ class Patterns:
         ``stable``: divided by the largest value of the epigenome's two maps.
         ``published``: clamped to [0, 1], then divided by the largest value of the map.
     scale
-        float32 (epigenomes,): the model input that a value of 1 stands for. NaN for ``published``, whose values
+        float32 (epigenomes,): the model input that corresponds to a value of 1. NaN for ``published``, whose values
         have no unit.
     spread
-        float32, same shape as ``value``: standard deviation between starts.
+        float32, same shape as ``value``: standard deviation over starts.
     score
         float64 (epigenomes, 2): probability of "on" for the map before scaling, mean over starts.
     """
@@ -157,7 +158,10 @@ class Patterns:
 
 
 def reads_per_bin(x: NDArray[np.float32], inputs: InputSpec) -> NDArray[np.float32]:
-    """Convert model inputs to reads per bin, per 30 million reads if inputs are scaled to a library size."""
+    """Convert model inputs to reads per bin.
+
+    If the inputs are scaled to a library size, the result is reads per bin and per 30 million reads of the library.
+    """
     return np.expm1(x) if inputs.transform == "log1p" else x
 
 
@@ -171,8 +175,9 @@ def pattern_maps(
 ) -> Patterns:
     """Compute the maps of all models of a run.
 
-    A stack computes both classes and all starts of its models as one batch. The stack holds all models on a GPU,
-    and :data:`_MODELS_PER_CORE` models per core on a CPU. The size of the stacks does not change the maps.
+    Models are optimized in stacks, with both classes and all starts of a stack in one batch. On a GPU one stack holds
+    all models. On a CPU each core works on one stack of :data:`_MODELS_PER_CORE` models at a time. The size of the
+    stacks does not change the maps.
 
     Parameters
     ----------
@@ -181,7 +186,7 @@ def pattern_maps(
     recipe
         Settings of the optimization.
     priors
-        Priors of the stable recipe, by epigenome. Without them z is the input itself, clamped to 0 or above.
+        Priors of the stable recipe, by epigenome. Without priors z is the input itself, kept at 0 or above.
     seed
         Seed of the starts.
     placement
@@ -235,7 +240,7 @@ def optimize_inputs(
     model
         A stack whose weights need no gradients, on ``device``.
     bins, marks
-        Shape of the input.
+        Numbers of bins and marks of the input.
     recipe
         Settings of the optimization.
     priors

@@ -1,4 +1,4 @@
-"""RUN/config.json: the settings, the data and the software of a run."""
+"""Read and write RUN/config.json: the settings, the data and the software of a run."""
 
 import hashlib
 import json
@@ -34,13 +34,13 @@ class RunConfig:
     inputs
         How counts become model inputs.
     source
-        Where the data came from, and how labels and split were made; ``None`` if unknown. The file
-        has it under the key ``origin``.
+        Where the data came from, and how labels and split were made; ``None`` if unknown. Its key
+        in the file is ``origin``.
     data
-        For each epigenome, in order: ``sha256`` of inputs, labels and split, and the number of genes
-        in each part of the split.
+        For each epigenome: the ``sha256`` of its inputs, labels and split, and the number of genes in
+        each part of the split (``train``, ``valid``, ``test``).
     made_with
-        Versions of the software, device and threads. Only a record: nothing depends on it.
+        Software versions, device and number of threads, for information only. Nothing depends on them.
     """
 
     fit: FitConfig
@@ -109,7 +109,7 @@ def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
 
 
 def software_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that the numbers of a run depend on."""
+    """Return the versions of Python and of the packages that affect the results of a run."""
     names = ("deepchrome", "torch", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
@@ -144,14 +144,14 @@ def read_config(path: Path) -> RunConfig:
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise MissingInputError(f"{path}: no run here (config.json is missing)") from None
+        raise MissingInputError(f"{path}: not a run directory (config.json is missing)") from None
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:
         raise BadDataError(f"{file}: not JSON ({error})") from None
     config = RunConfig.from_dict(document, str(file))
     if document.pop("sha256", None) != _digest(document):  # guard: config-checksum
-        raise BadDataError(f"{file}: damaged or edited (the content does not fit its checksum)")
+        raise BadDataError(f"{file}: damaged or edited (the content does not match its checksum)")
     return config
 
 

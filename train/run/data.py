@@ -19,12 +19,12 @@ class RunData:
     run
         A finished run.
     features, expression
-        See :func:`find_source`, also for the errors.
+        See :func:`find_source`, which also lists the errors.
 
     Attributes
     ----------
     source
-        Where the data are.
+        Paths of the data, and how labels and split are made.
     """
 
     def __init__(self, run: Run, features: Path | None = None, expression: Path | None = None) -> None:
@@ -33,7 +33,7 @@ class RunData:
 
     @property
     def expression(self) -> Path | None:
-        """The expression table; ``None`` if the run was trained on DeepChrome's text format."""
+        """The expression table; ``None`` if the run was trained on DeepChrome's text format and no table was given."""
         return self.source.expression
 
     def symbols(self) -> Mapping[str, str]:
@@ -65,7 +65,7 @@ def find_source(run: Run, features: Path | None = None, expression: Path | None 
     run
         A finished run.
     features, expression
-        Where the features and the expression table are now. Default: the paths in config.json.
+        Current paths of the features and of the expression table. Default: the paths in config.json.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def find_source(run: Run, features: Path | None = None, expression: Path | None 
         source = FeatureSource(features, expression)
     else:
         raise UsageError(
-            f"{run.path}: config.json has no path of features or of an expression table", remedy="run_data"
+            f"{run.path}: config.json has no path to features or to an expression table", remedy="run_data"
         )
     if missing := source.missing_paths():
         raise UsageError(f"{run.path}: the data of this run are missing ({missing[0]})", remedy="run_data")

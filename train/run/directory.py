@@ -254,7 +254,7 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> N
     """Raise a UsageError that names every difference, if the requested config is not the stored one."""
     old, new = stored.to_dict(), requested.to_dict()
     differences = [
-        f"{section}.{key} was {old[section].get(key)}, is {new[section].get(key)}"
+        f"{section}.{key} was {old[section].get(key)}, is now {new[section].get(key)}"
         for section in ("fit", "inputs")
         for key in old[section].keys() | new[section]
         if old[section].get(key) != new[section].get(key)

@@ -15,23 +15,25 @@ from deepchrome.train.fitting.cluster import TrainedGroup
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord
 from deepchrome.train.run.weights import write_checkpoint
 
-# Called after every epoch of every model, from the thread that trains it, with the epigenome and the epoch's numbers.
+# Called with the epigenome and the metrics of every epoch of every model. For models that train on this machine, it is
+# called after each epoch, from the thread that trains the model. For models that train on a cluster, it is called for
+# all epochs when the model is finished.
 EpochCallback = Callable[[str, EpochRecord], None]
 
 
 class EpochRecorder:
-    """Write a checkpoint if one is due, append to the log, and call the caller back, after every epoch.
+    """Record every epoch: write a checkpoint if one is due, append to the log, and call the callback.
 
     Parameters
     ----------
     run
         The run directory.
     checkpoint_seconds
-        Minimum time between two checkpoints of one model.
+        Minimum time in seconds between two checkpoints of one model.
     log
-        An open file for one JSON object per epoch of every model.
+        A text file open for writing, or ``None``. It gets one line with a JSON object per epoch of every model.
     on_epoch
-        The caller's callback.
+        See :data:`EpochCallback`. ``None`` for no callback.
     """
 
     def __init__(
@@ -42,7 +44,13 @@ class EpochRecorder:
         self._last_checkpoint: dict[str, float] = {}
 
     def __call__(self, epigenome: str, record: EpochRecord, checkpoint: Callable[[], Checkpoint]) -> None:
-        """Record an epoch that was trained in this process."""
+        """Record an epoch that was trained in this process.
+
+        Raises
+        ------
+        StorageError
+            The checkpoint or the log cannot be written.
+        """
         now = time.monotonic()
         if now - self._last_checkpoint.setdefault(epigenome, now) >= self._checkpoint_seconds:
             write_checkpoint(self._run, epigenome, checkpoint())
@@ -50,7 +58,13 @@ class EpochRecorder:
         self._report(epigenome, record)
 
     def record_group(self, resumed: Mapping[str, Checkpoint], group: TrainedGroup) -> None:
-        """Record all epochs of models that a cluster has trained, except those of the checkpoints they began with."""
+        """Record models that were trained on a cluster. Epochs in the checkpoints they resumed from are not repeated.
+
+        Raises
+        ------
+        StorageError
+            A checkpoint or the log cannot be written.
+        """
         for model in group.fitted:
             write_checkpoint(self._run, model.epigenome, group.checkpoints[model.epigenome])
             n_old = len(resumed[model.epigenome].history) if model.epigenome in resumed else 0
@@ -73,7 +87,7 @@ class EpochRecorder:
 
 @contextmanager
 def open_log(path: Path | None, *, append: bool) -> Iterator[TextIO | None]:
-    """Open a log file for writing; yield ``None`` if there is no path.
+    """Open a log file, either to append to it or to overwrite it; yield ``None`` if there is no path.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from deepchrome.train.models.metrics import auprc, auroc
 
 @dataclass(frozen=True)
 class Summary:
-    """Results of one epigenome. Numbers that do not exist are ``None``, and ``note`` gives the reason.
+    """Results of one epigenome. A number that cannot be computed is ``None``, and ``note`` gives the reason.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Summary:
     published_auroc
         DeepChrome's test AUROC in the 2016 paper; ``None`` if the paper lacks the epigenome.
     note
-        A sentence for the user, or nothing.
+        What the user should know about the model, such as a missing AUROC; empty if there is nothing to report.
     """
 
     epigenome: str
@@ -63,11 +63,11 @@ def summarize_model(data: Dataset, model: FittedModel, scores: NDArray[np.float6
     Parameters
     ----------
     data
-        The n genes it was trained, validated and tested on.
+        The data set of the model, with n genes.
     model
         The trained model.
     scores
-        float64 (n,): its scores of all genes; ``None`` if training diverged in the first epoch.
+        float64 (n,): the model's scores of all genes; ``None`` if training diverged in the first epoch.
     """
     notes = []
     if model.history and model.history[-1].diverged:
@@ -78,7 +78,7 @@ def summarize_model(data: Dataset, model: FittedModel, scores: NDArray[np.float6
     in_part = [data.split == part for part in range(len(SPLIT_NAMES))]
     sizes = [int(part.sum()) for part in in_part]
     if np.unique(data.y[in_part[TEST]]).size < 2:
-        notes.append(f"no test AUROC: the {sizes[TEST]} test genes are not of both classes")
+        notes.append(f"no test AUROC: the {sizes[TEST]} test genes do not include both classes")
 
     def area(metric: Callable[[NDArray[Any], NDArray[np.float64]], float | None], part: int) -> float | None:
         return None if scores is None else metric(data.y[in_part[part]], scores[in_part[part]])
@@ -112,7 +112,9 @@ def write_summary(run: Path, summary: Sequence[Summary]) -> None:
 
 
 def read_summary(run: Path, epigenomes: Sequence[str]) -> list[Summary]:
-    """Read summary.tsv of the run directory, which must have one row per epigenome, in this order.
+    """Read summary.tsv of the run directory.
+
+    It must have one row per epigenome, in the order of ``epigenomes``.
 
     Raises
     ------

@@ -29,7 +29,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[s
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     text = json.dumps({"format_version": FORMAT_VERSION, "sha256": _digest(contiguous, document), **document})
     with atomic_write(path) as temporary:
-        # Not save_file: its own temporary file would stay behind if the process were killed.
+        # Do not use save_file: its own temporary file would stay behind if the process were killed.
         temporary.write_bytes(save(contiguous, {_KEY: text}))
 
 
@@ -41,8 +41,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     MissingInputError
         The file does not exist.
     BadDataError
-        The file was not written by :func:`write_tensors`, has another format version, or does not fit
-        its checksum.
+        The file was not written by :func:`write_tensors`, has another format version, or does not
+        match its checksum.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -57,7 +57,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if version != FORMAT_VERSION:
         raise BadDataError(f"{path}: format version {version}, but this deepchrome reads version {FORMAT_VERSION}")
     if digest != _digest(tensors, document):  # guard: model-checksum
-        raise BadDataError(f"{path}: damaged (the content does not fit its checksum)")
+        raise BadDataError(f"{path}: damaged (the content does not match its checksum)")
     return tensors, document
 
 

@@ -1,4 +1,4 @@
-"""Model files and checkpoints of a run: RUN/models/ and RUN/checkpoints/, one safetensors file per epigenome."""
+"""Read and write RUN/models/ and RUN/checkpoints/: one safetensors file per epigenome in each."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -37,14 +37,14 @@ def write_model(run: Path, config: RunConfig, fitted: FittedModel) -> None:
 
 
 def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor]:
-    """Read the weights of one epigenome's model.
+    """Read the weights of one epigenome's model, by name.
 
     Raises
     ------
     MissingInputError
         The run has no model of this epigenome.
     BadDataError
-        The file is damaged, or its weights are not those of the model in ``config``.
+        The file is damaged, or its weights do not belong to the model in ``config``.
     """
     if epigenome not in config.data:
         raise MissingInputError(f"{run}: no model of {epigenome} (found {', '.join(config.data)})")
@@ -55,7 +55,7 @@ def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor
     if document.get("model") != config.fit.model or document.get("epigenome") != epigenome:
         raise BadDataError(
             f"{path}: contains the model {document.get('model')!r} of {document.get('epigenome')!r}, "
-            f"but config.json says {config.fit.model} of {epigenome}"
+            f"but config.json specifies {config.fit.model} of {epigenome}"
         )
     _check_weights(path, config, tensors)
     return tensors
@@ -106,7 +106,7 @@ def read_checkpoints(run: Path, config: RunConfig) -> dict[str, Checkpoint]:
 def _check_weights(
     file: Path, config: RunConfig, tensors: Mapping[str, Tensor], *, must_be_finite: bool = True
 ) -> None:
-    """Refuse tensors that are not weights of the model in ``config``."""
+    """Raise BadDataError if the tensors are not weights of the model in ``config``."""
     name, marks, bins = config.fit.model, len(config.inputs.marks), config.inputs.n_bins
     if name in BASELINES:
         from deepchrome.train.models.baselines import check_baseline

@@ -55,18 +55,18 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command line. Report any error as one line on standard error and an exit code."""
+    """Run the command line. Report an error as one line on standard error, and exit with its exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)
     except Exception as error:
-        if len(arguments) < len(sys.argv) - 1:
+        if "--debug" in sys.argv[1:]:
             traceback.print_exc()
         message, code = _describe(error)
         typer.echo(f"dc: {message}", err=True)
         sys.exit(code)
     finally:
-        gc.freeze()  # spares the exiting interpreter a search for garbage among the objects of numba and torch
+        gc.freeze()  # saves time at exit: no garbage collection over the objects of numba and torch
 
 
 def _describe(error: Exception) -> tuple[str, int]:

@@ -24,7 +24,7 @@ def demo(
     from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
     done = run_demo(out, lambda line: typer.echo(f"dc demo: {line}", err=True))
-    typer.echo("\nReads: what was counted (dc featurize)")
+    typer.echo("\nReads: counts per file (dc featurize)")
     columns = SUMMARY_COLUMNS[:-1]
     print_table(columns, [tuple(outcome.row()[name] for name in columns) for outcome in done.outcomes])
     typer.echo("\nLabels: RPKM above the epigenome's median (dc labels)")
@@ -38,7 +38,7 @@ def demo(
         ("epigenome", "test_genes", "auroc", "auroc_low", "auroc_high", "best_possible_auroc"),
         [(e.epigenome, e.genes, e.auroc, e.auroc_low, e.auroc_high, best[e.epigenome]) for e in done.evaluations],
     )
-    typer.echo(f"\nreads, genes, expression and the truth: {done.data}")
+    typer.echo(f"\nsimulated reads, genes and expression, and their true parameters: {done.data}")
     typer.echo(f"features: {done.features}")
     typer.echo(f"models and scores: {done.run}")
     for note in done.report.notes:

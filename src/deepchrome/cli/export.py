@@ -38,7 +38,7 @@ def export(
         bool, typer.Option("--drop-unlabelled", help="Leave out genes that have no label.")
     ] = False,
     force: ForceOption = False,
-    container: Annotated[  # noqa: ARG001 - there is only one format so far
+    file_format: Annotated[  # noqa: ARG001 - there is only one format so far
         Literal["csv"], typer.Option("--format", help="File format. csv is DeepChrome's text format.")
     ] = "csv",
 ) -> None:
@@ -63,6 +63,6 @@ def export(
         force=force,
     ):
         name, (train, valid, test) = exported.epigenome, exported.genes
-        dropped = f"; {exported.unlabelled} without a label left out" if exported.unlabelled else ""
+        dropped = f"; left out {exported.unlabelled} genes without a label" if exported.unlabelled else ""
         typer.echo(f"{name}: {train} train, {valid} valid, {test} test genes{dropped}", err=True)
         typer.echo(f"{name}: columns GeneID, BinID, {', '.join(exported.marks)}, label", err=True)

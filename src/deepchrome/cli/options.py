@@ -29,7 +29,7 @@ SamplesOption = Annotated[
     Path | None, typer.Option(help="Table with columns epigenome, mark and path. Replaces READS.")
 ]
 NameOption = Annotated[
-    str | None, typer.Option(help="Name of a single file or of stdin, in the form <epigenome>-<mark>.")
+    str | None, typer.Option(help="Epigenome and mark of a single file or of stdin, as <epigenome>-<mark>.")
 ]
 ExpressionOption = Annotated[
     Path | None, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
@@ -41,7 +41,8 @@ AllowNoEofOption = Annotated[
 # Selections.
 EpigenomesOption = Annotated[str, typer.Option(help="Names of epigenomes, separated by commas, or all.")]
 MarksOption = Annotated[
-    str | None, typer.Option(help="Names of marks, separated by commas, in column order.", show_default="all")
+    str | None,
+    typer.Option(help="Names of marks, separated by commas, in the order of the columns.", show_default="all"),
 ]
 ModelOfOption = Annotated[
     str | None,
@@ -71,7 +72,7 @@ def parse_names(text: str) -> list[str] | None:
 
 
 def check_output_free(path: Path | None, force: bool) -> None:
-    """Refuse to replace an existing file unless ``force`` is set.
+    """Raise an error if ``path`` exists and ``force`` is False.
 
     Raises
     ------

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 COLUMNS: Final = ("{task.description}", "bar", "bytes", "time left")
-# A few reads in millions end past their chromosome in sound files; with the wrong genome build, hundreds of times more.
+# In valid files, a few reads per million end past the end of their chromosome. With the wrong genome build, hundreds
+# of times as many do.
 _SUSPICIOUS_READS: Final = 10
 _SUSPICIOUS_FRACTION: Final = 1e-4
 
 
 class FeaturizeProgress(FeaturizeObserver):
-    """Show progress: bars on a terminal, otherwise a line per file.
+    """Progress output of ``featurize``: bars on a terminal, otherwise one line per file.
 
     The first bar covers the bytes of all files; below it, each file being counted has its own bar.
 
@@ -54,7 +55,7 @@ class FeaturizeProgress(FeaturizeObserver):
         self._n_finished = 0
 
     def on_decision(self, decision: ReuseDecision) -> None:
-        """Print which epigenomes are kept or counted again, and why."""
+        """Print whether an epigenome is kept or counted again, and why."""
         if decision.action == "keep":
             self._print(f"{decision.epigenome}: {decision.why}, kept")
         elif decision.action == "redo":
@@ -65,7 +66,7 @@ class FeaturizeProgress(FeaturizeObserver):
         typer.echo(line, err=True)
 
     def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
-        """Show the bar over all files. Its total is unknown if any of them is a stream."""
+        """Show the bar for all files together. Its total is unknown if one of them is not a local file."""
         self.windows = windows
         self._started = time.perf_counter()
         self._sizes = {sample: path.stat().st_size for sample in samples if (path := Path(sample.path)).is_file()}
@@ -75,7 +76,7 @@ class FeaturizeProgress(FeaturizeObserver):
             self._total_bar = self._bars.add_task("counting", total=total)
 
     def on_progress(self, sample: Sample, bytes_read: int, lines: int) -> None:
-        """Move the bars."""
+        """Update the bars."""
         if not self._bars or self._total_bar is None:
             return
         with self._lock:
@@ -172,7 +173,7 @@ def _warn_about_genes(windows: Windows) -> None:
     }
     for note, ids in notes.items():
         if ids:
-            typer.echo(f"{note}: {len(ids)}: {_first_three(ids)}", err=True)
+            typer.echo(f"{note}: {len(ids)} ({_first_three(ids)})", err=True)
     if duplicates := len(genes) - len(set(genes.gene_id)):
         typer.echo(
             f"rows that repeat a gene ID: {duplicates}. Use --unique-genes to keep only the first row of each.",

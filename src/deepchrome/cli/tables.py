@@ -17,7 +17,7 @@ Cell = str | int | float | None
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """Print rows below their column names.
 
-    Fractions get four decimals; ``None`` becomes an empty cell.
+    Floats get four decimals; ``None`` becomes an empty cell.
     """
     texts = [[_format_cell(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():

@@ -25,17 +25,17 @@ def verify(
 ) -> None:
     """Recount some genes with a second, simpler counter and compare.
 
-    The second counter reads one read at a time. Every bin of the sampled genes is compared.
+    The second counter handles one read at a time. Every bin of the sampled genes is compared.
     """
     from dataclasses import asdict
 
     from deepchrome.engine.features.samples import find_samples, read_samples
-    from deepchrome.engine.features.verify import verify as run
+    from deepchrome.engine.features.verify import verify as verify_features
 
     if bool(reads) == bool(samples):
         raise UsageError("give either READS (files or directories) or --samples TABLE")
     chosen = read_samples(samples) if samples else find_samples(reads or [], name)
-    results = run(features, chosen, n_genes=genes, seed=seed, genome=genome)
+    results = verify_features(features, chosen, n_genes=genes, seed=seed, genome=genome)
     if as_json:
         print_json([asdict(result) | {"agrees": result.agrees} for result in results])
     else:
@@ -47,5 +47,5 @@ def verify(
             )
     if wrong := [result for result in results if not result.agrees]:
         raise BadDataError(
-            f"{features}: the counts of {len(wrong)} of {len(results)} files of reads differ from the stored counts"
+            f"{features}: the recount differs from the stored counts in {len(wrong)} of {len(results)} files of reads"
         )

@@ -1,4 +1,4 @@
-"""Checks of names that become file names, and the names of the three parts of a split."""
+"""Check names that are used as file and column names, and define the names of the three parts of a split."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 
 def check_name(name: str, what: str, where: str) -> str:
-    """Return ``name`` if it is safe as a file name and as a column name.
+    """Return ``name`` if it is a safe file name and column name.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def check_name(name: str, what: str, where: str) -> str:
     """
     if not _SAFE_NAME.fullmatch(name) or name in {".", ".."}:  # guard: safe-names
         raise BadDataError(
-            f"{where}: {name[:80]!r} cannot name {what}. Use 1 to 64 letters, digits, '.', '_', '+' and '-'."
+            f"{where}: {name[:80]!r} is not a valid name for {what}. "
+            "Use 1 to 64 letters, digits, '.', '_', '+' and '-'."
         )
     return name
 

@@ -12,21 +12,21 @@ from deepchrome.version import VERSION
 
 T = TypeVar("T")
 
-# How often Dask repeats a failed task, on any free worker. A worker may fail to read a file that others can read.
+# How often Dask repeats a failed task, on any free worker, because one worker may fail to read a file that others can.
 RETRIES = 2
 _CONNECT_SECONDS = 30
 _LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.utils")
-# An adaptive cluster starts workers only when it sees tasks, so submit some even while it has none.
+# An adaptive cluster starts workers only when it sees tasks, so submit some even while it has no workers.
 _MIN_PENDING = 32
 
 
 class Pool(Protocol):
-    """Runs tasks in other threads or processes.
+    """Interface of the two pools, which run tasks in other threads or processes.
 
     Attributes
     ----------
     is_remote
-        Whether tasks run in other processes. Then tasks get copies of their arguments, and callbacks do not work.
+        Whether tasks run in other processes. If so, they get copies of their arguments, and callbacks do not work.
     """
 
     is_remote: bool
@@ -35,10 +35,10 @@ class Pool(Protocol):
         """Prepare a value that many tasks need; pass the returned value to :meth:`submit`."""
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Start a module-level function as a task."""
+        """Start a module-level function as a task, and return the future of its result."""
 
     def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Start a function as a task in this process, after all functions submitted here before."""
+        """Start a function as a task in this process. These tasks start in the order of submission."""
 
     def result(self, future: Future[T]) -> T:
         """Return the result of a finished task.
@@ -48,7 +48,7 @@ class Pool(Protocol):
         StorageError
             The task was lost: its workers died repeatedly, or the cluster is gone.
         DeepchromeError
-            The task raised it.
+            The error that the task raised.
         """
 
     def room(self) -> int:
@@ -90,21 +90,21 @@ class ClusterPool:
 
     is_remote = True
 
-    def __init__(self, client: Any, address: str, here: ThreadPoolExecutor) -> None:
+    def __init__(self, client: Any, address: str, local_executor: ThreadPoolExecutor) -> None:
         self._client = client
-        self._here = here
+        self._local_executor = local_executor
         self._executor = client.get_executor(pure=False, retries=RETRIES)
         self._address = address
         self._n_submitted = 0
 
     def share(self, value: T) -> T:
         """Send a value to the cluster once. Each worker fetches it, and Dask replaces lost copies."""
-        # A task, because Dask can repeat a task but cannot restore scattered data.
+        # Submit a task instead of scattering the value, because Dask can repeat a task but not restore scattered data.
         shared: T = self._client.submit(_return_unchanged, value, pure=False)
         return shared
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - see Pool
-        self._n_submitted += 1  # as priority, because Dask does not run tasks in the order of submission
+        self._n_submitted += 1  # the priority: Dask does not run tasks in the order of submission
         future: Future[T] = Future()
         try:
             future = self._executor.submit(_run_on_worker, VERSION, function, *arguments, priority=-self._n_submitted)
@@ -113,7 +113,7 @@ class ClusterPool:
         return future
 
     def submit_here(self, function: Callable[..., T], *arguments: Any) -> Future[T]:  # noqa: D102 - see Pool
-        return self._here.submit(function, *arguments)
+        return self._local_executor.submit(function, *arguments)
 
     def result(self, future: Future[T]) -> T:  # noqa: D102 - see Pool
         try:
@@ -162,7 +162,7 @@ def local_pool(slots: int) -> Iterator[LocalPool]:
 
 @contextmanager
 def cluster_pool(address: str) -> Iterator[ClusterPool]:
-    """Connect to a running Dask scheduler; on leaving, cancel the unfinished tasks.
+    """Connect to a running Dask scheduler and provide its workers as a pool; at the end, cancel the unfinished tasks.
 
     Parameters
     ----------
@@ -194,8 +194,8 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
         raise ParameterError("scheduler", f"{address} is not the address of a scheduler ({error})") from None
     except OSError as error:  # includes Dask's timeouts
         raise StorageError(f"{address}: no Dask scheduler answers there ({error}). Is it running?") from None
-    with client, ThreadPoolExecutor(1) as here:
-        pool = ClusterPool(client, address, here)
+    with client, ThreadPoolExecutor(1) as local_executor:
+        pool = ClusterPool(client, address, local_executor)
         try:
             yield pool
         finally:
@@ -203,7 +203,7 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
 
 
 class _NonRetryableFailure:
-    """An error that would occur on every worker. It is returned, because Dask repeats tasks that raise."""
+    """An error that would occur on every worker. The task returns it, because Dask repeats a task that raises it."""
 
     def __init__(self, error: DeepchromeError) -> None:
         self.error = error
@@ -216,7 +216,12 @@ def _return_unchanged(value: T) -> T:
 def _run_on_worker(version: str, function: Callable[..., T], *arguments: Any) -> T | _NonRetryableFailure:
     """Run a task on a worker, which must have the same version of deepchrome as the client.
 
-    Another version could count by other rules.
+    Another version could give other results.
+
+    Raises
+    ------
+    UsageError
+        The versions differ.
     """
     if version != VERSION:
         raise UsageError(

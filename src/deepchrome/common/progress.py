@@ -1,11 +1,11 @@
-"""The base class of observers, through which a long call reports its progress."""
+"""The base class of observers, to which long-running functions report their progress."""
 
 
 class Observer:
-    """Receive the reports of a long call.
+    """Receiver of the progress reports of one long-running function.
 
-    Subclasses add methods such as ``on_plan``, ``on_progress`` and ``on_finish`` that do nothing. Override the
-    methods you need. Calls may come from any thread.
+    Each such function has its own subclass, with more methods such as ``on_plan`` or ``on_progress``. By default all
+    methods do nothing; override those you need. Calls may come from any thread.
     """
 
     def on_message(self, line: str) -> None:

@@ -16,13 +16,13 @@ from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
 # The largest tables read here (19,802 genes x 100 bins as text) take about 30 MB.
 MAX_BYTES: Final = 1 << 30
-# The lookbehind keeps the search linear: each run of blanks is tried once, from its start.
-_TRAILING_BLANKS: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
+# The lookbehind keeps the search linear: each run of white space is tried once, from its start.
+_TRAILING_SPACE: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
 _VERSIONED_ID: Final = r"^(ENS[A-Z]*\d+)\.\d+"
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a text file; unpack it if it starts with the gzip magic, and strip blanks at the ends of lines.
+    """Read a text file; unpack it if it is gzip, and strip white space at the ends of lines.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def read_bytes(path: Path) -> bytes:
         The file cannot be read.
     """
     try:
-        # One byte more than allowed, to detect larger files.
+        # Read one byte more than allowed, to detect larger files.
         raw = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _read_head(path, MAX_BYTES + 1)
         if raw.startswith(GZIP_MAGIC):
             with gzip.open(io.BytesIO(raw), "rb") as unpacked:
@@ -56,7 +56,7 @@ def read_bytes(path: Path) -> bytes:
         raise BadDataError(f"{path}: more than {MAX_BYTES >> 30} GiB of text. Is this the right file?")
     if not data.strip():
         raise BadDataError(f"{path}: empty")
-    return _TRAILING_BLANKS.sub(b"", data)
+    return _TRAILING_SPACE.sub(b"", data)
 
 
 def _read_head(path: Path, n: int) -> bytes:
@@ -70,8 +70,8 @@ def read_fields(path: Path, separator: str) -> pl.DataFrame:
     Raises
     ------
     MissingInputError, StorageError, BadDataError
-        See :func:`read_bytes`. BadDataError also if the text is not UTF-8, or if a line does not have as many
-        fields as the first line.
+        See :func:`read_bytes`. BadDataError is also raised if the text is not UTF-8, or if a line and the first line
+        have different numbers of fields.
     """
     data = read_bytes(path).rstrip(b"\n") + b"\n"
     characters = np.frombuffer(data, np.uint8)
@@ -98,12 +98,13 @@ def read_table(path: Path, separator: str = "\t") -> pl.DataFrame:
     Raises
     ------
     MissingInputError, StorageError, BadDataError
-        See :func:`read_fields`. BadDataError also if a column name is repeated, or if no line follows the header.
+        See :func:`read_fields`. BadDataError is also raised if a column name is repeated, or if no line
+        follows the header.
     """
     fields = read_fields(path, separator)
     header = fields.row(0)
     if repeated := sorted({name for name in header if header.count(name) > 1}):
-        raise BadDataError(f"{path}:1: column {', '.join(map(repr, repeated))} is given twice")
+        raise BadDataError(f"{path}:1: repeated column name {', '.join(map(repr, repeated))}")
     if fields.height == 1:
         raise BadDataError(f"{path}: a header and no rows")
     return fields[1:].rename(dict(zip(fields.columns, header, strict=True)))

@@ -103,7 +103,11 @@ def real_bedtools() -> str:
             65,
             "dc: bedtools coverage -counts: 1 of 20,000 counts differ from the engine's (first in bin 76: 1000, ",
         ),
-        ('{real} "$@" | tail -n +2', 65, "dc: bedtools coverage -counts: 19,999 rows of counts for 20,000 bins"),
+        (
+            '{real} "$@" | tail -n +2',
+            65,
+            "dc: bedtools coverage -counts: the output must have one row for each of 20,000 bins",
+        ),
         ("echo out of sorts >&2; exit 3", 74, "dc: bedtools coverage -counts: failed: out of sorts"),
     ],
     ids=["tampered", "short", "broken"],

@@ -147,8 +147,8 @@ def test_marks_select_and_order_the_columns(folder: Path) -> None:
     [
         (["A", "C"], UsageError, "^E1: no reads of C$"),
         (["A", "B", "A"], UsageError, "^marks must name each mark once, got A,B,A$"),
-        (["A", "../B"], BadDataError, "'../B' cannot name a mark"),
-        (["A", ""], BadDataError, "cannot name a mark"),
+        (["A", "../B"], BadDataError, "'../B' is not a valid name for a mark"),
+        (["A", ""], BadDataError, "is not a valid name for a mark"),
     ],
 )
 def test_invalid_marks_are_refused(marks: Sequence[str], error: type[Exception], message: str, folder: Path) -> None:

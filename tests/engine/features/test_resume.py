@@ -129,7 +129,7 @@ def test_change_of_equal_size_and_time_is_detected(folder: Path) -> None:
     path.write_bytes(other)
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
     again = run(folder)
-    assert again.decisions["E2"].why == "A: its reads have changed (another SHA-256)"
+    assert again.decisions["E2"].why == "A: its reads have changed (different SHA-256)"
     assert (read_features(folder / "out" / "E2.parquet").counts[:, :, 0] == counts_of(other)).all()
 
 
@@ -176,10 +176,10 @@ def test_new_mark_is_added_and_missing_mark_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"bin_size": 50}, "bin_size was 100, is 50"),
-        ({"flank": 4000}, "flank was 5000, is 4000"),
+        ({"bin_size": 50}, "bin_size was 100, is now 50"),
+        ({"flank": 4000}, "flank was 5000, is now 4000"),
         ({"marks": ["B", "A"]}, "its marks are in another order: A, B"),
-        ({"options": ReadOptions(min_mapq=3)}, "min_mapq was 0, is 3"),
+        ({"options": ReadOptions(min_mapq=3)}, "min_mapq was 0, is now 3"),
         ({"unique_genes": True}, "the genes differ"),
     ],
 )
@@ -211,7 +211,7 @@ def test_lenient_options_do_not_invalidate_files(flags: tuple[str, ...], folder:
     if flags == ("--unknown-chrom", "skip"):  # the reverse is not true: reads were left out
         (folder / "reads" / "E2-A.tagAlign.gz").unlink()
         (folder / "reads" / "E2-B.tagAlign.gz").unlink()
-        assert "unknown_chrom was skip, is error" in call(folder).err
+        assert "unknown_chrom was skip, is now error" in call(folder).err
 
 
 def test_files_of_another_count_rule_are_made_again(folder: Path) -> None:
@@ -220,7 +220,7 @@ def test_files_of_another_count_rule_are_made_again(folder: Path) -> None:
     with patch("deepchrome.engine.features.resume.COUNT_RULE", 2):
         again = run(folder)
         assert sorted(again.counted) == sorted(NAMES)
-        assert again.decisions["E1"].why == "it was made by a version that counts by another rule"
+        assert again.decisions["E1"].why == "it was made by a version with another counting rule"
         assert run(folder).counted == []
     assert sorted(run(folder).counted) == sorted(NAMES)
     assert tables(folder / "out") == before
@@ -291,7 +291,7 @@ def test_reads_at_a_url_are_compared_by_etag(folder: Path) -> None:
         assert read_features(folder / "out" / "E1.parquet").metadata["sources"]["A"]["etag"] == '"1"'
         assert "E1: up to date, kept" in again()
         web.put("E1-A.bed", TEXT["E1-B"], etag='"2"')
-        assert "E1: counted again: A: its reads have changed (another ETag, size or name)" in again()
+        assert "E1: counted again: A: its reads have changed (different ETag, size or name)" in again()
         assert (read_features(folder / "out" / "E1.parquet").counts[:, :, 0] == counts_of(TEXT["E1-B"])).all()
         web.put("E1-A.bed", TEXT["E1-B"], etag=None)
         for _ in range(2):

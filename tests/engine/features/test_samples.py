@@ -26,7 +26,7 @@ def touch(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_refused(name: str) -> None:
-    with pytest.raises(BadDataError, match=r"^here: .* cannot name a thing. Use 1 to 64 letters"):
+    with pytest.raises(BadDataError, match=r"^here: .* is not a valid name for a thing. Use 1 to 64 letters"):
         check_name(name, "a thing", "here")
     for given in (f"{name}-H3K4me3", f"E003-{name}"):
         with pytest.raises((BadDataError, UsageError), match=r"^name(: | must have the form)"):
@@ -66,7 +66,7 @@ def test_other_file_names_are_refused_without_name(name: str, touch: Callable[..
 
 def test_unsafe_epigenome_in_a_file_name_is_refused(touch: Callable[..., Path]) -> None:
     path = touch("E 3-H3K4me3.bed") / "E 3-H3K4me3.bed"
-    with pytest.raises(BadDataError, match="'E 3' cannot name an epigenome"):
+    with pytest.raises(BadDataError, match="'E 3' is not a valid name for an epigenome"):
         find_samples([str(path)])
 
 
@@ -78,7 +78,7 @@ def test_only_reads_of_a_directory_are_found(touch: Callable[..., Path]) -> None
     folder = touch(*reads, *others, "E009-A.bed/below")
     assert [Path(sample.path).name for sample in find_samples([str(folder)])] == reads
     empty = touch("empty/genes.tsv") / "empty"
-    with pytest.raises(MissingInputError, match=f"^{empty}: no file of reads in this directory"):
+    with pytest.raises(MissingInputError, match=f"^{empty}: no files of reads in this directory"):
         find_samples([str(empty)])
 
 
@@ -89,12 +89,12 @@ def test_invalid_choices_of_reads_are_refused(touch: Callable[..., Path]) -> Non
         find_samples([bed, bam])
     with pytest.raises(UsageError, match="given twice"):
         find_samples([bed, bed])
-    with pytest.raises(UsageError, match=f"^{tss}: 'tss' cannot name a mark"):
+    with pytest.raises(UsageError, match=f"^{tss}: 'tss' is not a valid name for a mark"):
         find_samples([tss])
     with pytest.raises(UsageError, match=r"^-: standard input has no file name") as caught:
         find_samples([bed, "-"])
     assert caught.value.remedy == "name"
-    with pytest.raises(UsageError, match=r"^name is for one file of reads, got 2 files$"):
+    with pytest.raises(UsageError, match=r"^name applies to a single file of reads, got 2 files$"):
         find_samples([bed, bam], "E1-A")
     with pytest.raises(MissingInputError, match=r"^absent-A\.bed: no such file or directory"):
         find_samples([bed, "absent-A.bed"])
@@ -122,9 +122,9 @@ BAD_TABLES = {
     "commas": ("epigenome,mark,path\nE1,A,x.gz\n", ":1: no column epigenome, mark, path"),
     "short row": (HEADER + "# c\nE1\tA\n", ":3: 2 columns where the header has 3"),
     "long row": (HEADER + "E1\tA\tx.gz\t\n", ":2: 4 columns where the header has 3"),
-    "hostile epigenome": (HEADER + "\n../E1\tA\tx.gz\n", ":3: '../E1' cannot name an epigenome"),
-    "hostile mark": (HEADER + "E1\tA/B\tx.gz\n", ":2: 'A/B' cannot name a mark"),
-    "no row": (HEADER + "# E1\tA\tx.gz\n", ": no sample in this table"),
+    "hostile epigenome": (HEADER + "\n../E1\tA\tx.gz\n", ":3: '../E1' is not a valid name for an epigenome"),
+    "hostile mark": (HEADER + "E1\tA/B\tx.gz\n", ":2: 'A/B' is not a valid name for a mark"),
+    "no row": (HEADER + "# E1\tA\tx.gz\n", ": no samples in this table"),
 }
 
 

@@ -201,7 +201,7 @@ def test_dry_run_writes_nothing(setup: DownloadSetup) -> None:
         [file_name(4), "", "to fetch"],
     ]
     assert rows[5][2].startswith("failed: ")
-    assert f"3 of 5 files to fetch, {len(NOISE) + 1000:,} bytes and what is in 1 of unknown size; 2 cannot" in ran.err
+    assert f"3 of 5 files to fetch, {len(NOISE) + 1000:,} bytes; unknown size: 1; not available: 2" in ran.err
     setup.out.mkdir()
     (setup.out / file_name(1)).write_bytes(NOISE)
     ran = setup.dc("--dry-run", "--json", "--epigenomes", "E001")

@@ -33,35 +33,35 @@ def test_bundled_manifest() -> None:
 
 BAD_ROWS = {
     "kind": ("tracks\tE1\tA\thttp://h/E1-A.bed.gz\t\t", "unknown kind 'tracks' (expected reads, "),
-    "epigenome": ("reads\t../E1\tA\thttp://h/E1-A.bed.gz\t\t", "'../E1' cannot name an epigenome"),
-    "mark": ("reads\tE1\t/A\thttp://h/E1-A.bed.gz\t\t", "'/A' cannot name a mark"),
-    "no mark": ("reads\tE1\t\thttp://h/E1-A.bed.gz\t\t", "'' cannot name a mark"),
+    "epigenome": ("reads\t../E1\tA\thttp://h/E1-A.bed.gz\t\t", "'../E1' is not a valid name for an epigenome"),
+    "mark": ("reads\tE1\t/A\thttp://h/E1-A.bed.gz\t\t", "'/A' is not a valid name for a mark"),
+    "no mark": ("reads\tE1\t\thttp://h/E1-A.bed.gz\t\t", "'' is not a valid name for a mark"),
     "url": ("reads\tE1\tA\t/etc/passwd\t\t", "'/etc/passwd' is not a URL"),
     "scheme": ("reads\tE1\tA\tfile:///E1-A.bed.gz\t\t", "is not a URL. Use http://, https:// or s3://"),
     "secret": ("genes\t\t\tftp://me:pw@h/genes.tsv\t\t", "'ftp://h/genes.tsv' is not a URL"),
     "suffix": (
         "reads\tE1\tA\thttp://h/page.html?x=.bed\t\t",
-        "must end in .tagAlign.gz, .bed.gz, .bam or the like",
+        "must end in .tagAlign, .bed, .bam or .cram, optionally followed by .gz or .bgz",
     ),
     "bytes": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t-1\t", "'-1' is not a number of bytes"),
     "digits": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t٣\t", "is not a number of bytes"),
     "hash": ("reads\tE1\tA\thttp://h/E1-A.bed.gz\t\tabc", "'abc' is not a SHA-256"),
     "table of an epigenome": ("genes\tE1\t\thttp://h/genes.tsv\t\t", "only reads have an epigenome and a mark"),
-    "path": ("genes\t\t\thttp://h/..%2F..%2Fgenes.tsv\t\t", "cannot name a file"),
-    "dots": ("genes\t\t\thttp://h/..\t\t", "cannot name a file"),
-    "hidden": ("genes\t\t\thttp://h/.lock\t\t", "the URL ends in '.lock', a name that the download"),
+    "path": ("genes\t\t\thttp://h/..%2F..%2Fgenes.tsv\t\t", "is not a valid name for a file"),
+    "dots": ("genes\t\t\thttp://h/..\t\t", "is not a valid name for a file"),
+    "hidden": ("genes\t\t\thttp://h/.lock\t\t", "the URL ends in '.lock', a name reserved for files of the download"),
     "record": (
         "genes\t\t\thttp://h/manifest.tsv\t\t",
-        "the URL ends in 'manifest.tsv', a name that the download",
+        "the URL ends in 'manifest.tsv', a name reserved for files of the download",
     ),
     "part": (
         "genes\t\t\thttp://h/E1-A.bed.part\t\t",
-        "the URL ends in 'E1-A.bed.part', a name that the download",
+        "the URL ends in 'E1-A.bed.part', a name reserved for files of the download",
     ),
     "columns": ("reads\tE1\tA", "3 columns where the header has 6"),
     "twice": (
         "genes\t\t\thttp://h/a/X\t\t\nepigenomes\t\t\thttp://h/b/x\t\t",
-        ":3: x is also the file name of ",
+        ":3: the file name x is already used by ",
     ),
 }
 
@@ -110,7 +110,7 @@ def test_selection_of_epigenomes_marks_and_tables(setup: DownloadSetup, tmp_path
     assert len(select_entries(entries, ["E003"], ["H3K27ac", "H3K4me3"], tables=False, by_rule=True)) == 2
     with pytest.raises(UsageError, match=r"^E060: not in the manifest; it has E001, E002, E003, E004, \.\.\., E129$"):
         select_entries(entries, ["E060"], None, tables=True, by_rule=True)
-    with pytest.raises(BadDataError, match="cannot name a mark"):
+    with pytest.raises(BadDataError, match="is not a valid name for a mark"):
         select_entries(entries, ["E003"], ["../x"], tables=True, by_rule=True)
     only_tables = [entry for entry in entries if entry.kind != "reads"]
     with pytest.raises(UsageError, match="no file in the manifest matches"):
@@ -151,4 +151,4 @@ def test_secrets_in_urls_are_never_shown_or_written(setup: DownloadSetup) -> Non
     pinned.write_text(setup.manifest.read_text())
     ran = dc("download", "--manifest", pinned, "--out", setup.out)
     assert ran.code == 2
-    assert "would write this file again, without the passwords and queries" in ran.err
+    assert "would overwrite this manifest and remove the passwords and queries" in ran.err

@@ -81,7 +81,7 @@ def test_wrong_lengths_are_detected(web: Web) -> None:
         read_url(web.put("y", NOISE, ranges=False, probes_too=True, always=Fault(announce=700_100)))
     gone = web.put("z", NOISE[:100], faults=[Fault(announce=300), Fault(416)])
     with pytest.raises(
-        StorageError, match=r"announced 300 bytes and \d+ arrived, but now the server says that there are no more"
+        StorageError, match=r"announced 300 bytes and \d+ arrived, but the server now reports that there are no more"
     ):
         read_url(gone)
 

@@ -208,7 +208,7 @@ def with_one_class(data: Dataset, part: int) -> Dataset:
 def test_bad_data_are_refused() -> None:
     data = epigenomes(2)
     for part, name in ((TRAIN, "train"), (VALID, "valid")):
-        with pytest.raises(BadDataError, match=rf"E001: no genes that are on, or none that are off, in {name} \("):
+        with pytest.raises(BadDataError, match=rf"E001: the labels do not include both classes in {name} \("):
             fit([data[0], with_one_class(data[1], part)], SHORT, CPU)
     no_training = replace(data[0], split=np.where(data[0].split == TRAIN, TEST, data[0].split).astype(np.int8))
     with pytest.raises(BadDataError, match=r"train \(0 genes\)"):

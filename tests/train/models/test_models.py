@@ -246,6 +246,6 @@ def test_labels_of_one_class_are_refused(data) -> None:
     y = data.y.copy()
     y[data.split == VALID] = 1
     one_class = type(data)(data.epigenome, data.marks, data.gene_id, data.x, y, data.split)
-    with pytest.raises(BadDataError, match=r"E001: no genes that are on, or none that are off, in valid \(200 genes\)"):
+    with pytest.raises(BadDataError, match=r"E001: the labels do not include both classes in valid \(200 genes\)"):
         fit_baseline("logistic", one_class)
     assert np.unique(y[data.split == TRAIN]).size == 2

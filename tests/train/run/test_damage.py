@@ -167,7 +167,7 @@ def test_weights_that_do_not_fit_the_config_are_refused(run_copy) -> None:
         (lambda c: c.update(origin={"features": "a", "expression": "b", "split": "fair"}), "split must be one of"),
         (lambda c: c.update(origin={"features": "a", "expression": "b", "colour": "blue"}), "not the config of a run"),
         (lambda c: c["data"].clear(), "0 epigenomes"),
-        (lambda c: c["data"].update({"../../etc/passwd": c["data"]["E003"]}), "cannot name an epigenome"),
+        (lambda c: c["data"].update({"../../etc/passwd": c["data"]["E003"]}), "is not a valid name for an epigenome"),
         (lambda c: c["data"].update(E003=3), "not the config of a run"),
     ],
 )

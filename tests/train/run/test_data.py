@@ -68,7 +68,7 @@ def test_moved_data_are_found_at_their_new_paths(run, source, tmp_path) -> None:
 
 def test_a_run_without_a_recorded_source_needs_paths(run, source) -> None:
     unrecorded = with_source(run, None)
-    with pytest.raises(UsageError, match="has no path of features"):
+    with pytest.raises(UsageError, match="has no path to features"):
         find_source(unrecorded)
     assert find_source(unrecorded, source.features, source.expression) == FeatureSource(
         source.features, source.expression

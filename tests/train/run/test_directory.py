@@ -22,7 +22,7 @@ from deepchrome.train.run.weights import read_checkpoints
 
 def test_load_run_opens_a_finished_run(finished_run, tmp_path) -> None:
     assert load_run(str(finished_run)).epigenomes == ("E003", "E004")
-    with pytest.raises(MissingInputError, match=r"nowhere: no run here \(config.json is missing\)"):
+    with pytest.raises(MissingInputError, match=r"nowhere: not a run directory \(config.json is missing\)"):
         load_run(tmp_path / "nowhere")
 
 
@@ -53,13 +53,13 @@ def test_a_directory_of_other_files_is_refused(tmp_path) -> None:
 @pytest.mark.campaign("names")
 @pytest.mark.parametrize("name", ["../escape", "..", "a/b", "", "x" * 65, "E 3"])
 def test_an_unsafe_epigenome_name_is_refused_before_anything_is_written(tmp_path, name) -> None:
-    with pytest.raises(BadDataError, match="cannot name an epigenome"):
+    with pytest.raises(BadDataError, match="is not a valid name for an epigenome"):
         train(tmp_path / "run", datasets=[random_dataset(name)])
     assert not (tmp_path / "run").exists()
 
 
 def test_resuming_with_other_settings_or_data_is_refused(finished_run) -> None:
-    with pytest.raises(UsageError, match=r"fit.lr was 0.01, is 0.02; fit.seed was 1, is 2"):
+    with pytest.raises(UsageError, match=r"fit.lr was 0.01, is now 0.02; fit.seed was 1, is now 2"):
         train(finished_run, replace(CONFIG, lr=0.02, seed=2), resume=True)
     one, other = random_datasets()
     changed = replace(other, x=other.x + np.float32(1e-6))

@@ -165,7 +165,7 @@ def test_test_genes_of_one_class_have_no_auroc_and_a_note(tmp_path) -> None:
     assert summary[0].test_auroc is None
     assert summary[0].test_auprc is None
     assert summary[0].valid_auroc is not None
-    assert summary[0].note == "no test AUROC: the 30 test genes are not of both classes"
+    assert summary[0].note == "no test AUROC: the 30 test genes do not include both classes"
     assert summary[1].note == ""
     assert Run(tmp_path / "run").summary() == summary
 

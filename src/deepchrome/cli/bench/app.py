@@ -1,4 +1,4 @@
-"""Put the ``dc bench`` commands together."""
+"""Assemble the ``dc bench`` commands."""
 
 import typer
 

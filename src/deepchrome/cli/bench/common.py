@@ -1,4 +1,4 @@
-"""Options of several ``dc bench`` commands, the log, and the output of results."""
+"""Options that several ``dc bench`` commands share, their log, and the output of their results."""
 
 import io
 import sys
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Keep simulated data here, and reuse it.", show_default="a temporary directory"),
+    typer.Option(
+        "--data", help="Keep simulated data in this directory, and reuse it.", show_default="a temporary directory"
+    ),
 ]
 SaveOption = Annotated[
-    Path | None, typer.Option("--save", help="Save results, log and plot in a new directory inside this one.")
+    Path | None, typer.Option("--save", help="Save results, log and plot in a subdirectory of this directory.")
 ]
 BenchJsonOption = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 QuickOption = Annotated[
@@ -28,11 +30,12 @@ QuickOption = Annotated[
 ]
 RoundsOption = Annotated[int, typer.Option(min=1, help="Number of runs of each task.")]
 
-_WIDTH = 160  # of tables in a log or a pipe
+# Width of tables in a log or a pipe, in characters.
+_WIDTH = 160
 
 
 class Log:
-    """Prints messages on standard error, and keeps them for the saved log."""
+    """The log of a benchmark: prints messages on standard error, and keeps them to be saved."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -10,18 +10,21 @@ from deepchrome.cli.bench.common import BenchJsonOption, print_tables
 from deepchrome.cli.tables import print_json
 from deepchrome.errors import BadDataError
 
-_MAX_NAMED = 5
+_MAX_NAMED_ROWS = 5
 
 
 def compare(
     first: Annotated[Path, typer.Argument(help="Results: a JSON file, or its directory.")],
     second: Annotated[Path, typer.Argument(help="Results to compare with the first.")],
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 65 if a row is slower in the second.")] = False,
+    fail: Annotated[
+        bool, typer.Option("--fail", help="Exit with code 65 if a row is slower in the second results.")
+    ] = False,
     as_json: BenchJsonOption = False,
 ) -> None:
     """Compare two saved results row by row.
 
-    A row is slower or faster if each median lies outside the range of the other's runs.
+    A row counts as slower or faster if the median of each result lies outside the
+    range of the other result's runs.
     """
     from deepchrome.benchmarks.common.results import compare as compare_results
     from deepchrome.benchmarks.common.results import read_results
@@ -37,5 +40,5 @@ def compare(
         typer.echo("dc bench: the results are from different machines, so the ratios mean little", err=True)
     slower = [row.name for row in rows if row.verdict == "slower"]
     if slower and fail:
-        names = ", ".join(slower[:_MAX_NAMED])
+        names = ", ".join(slower[:_MAX_NAMED_ROWS])
         raise BadDataError(f"{second}: {len(slower)} of {len(rows)} rows are slower than in {first} ({names})")

@@ -91,26 +91,29 @@ def featurize(
         without=tuple(without or ()),
         peer_python=peer_python,
     )
-    words = ["dc bench featurize", "--quick" if quick else f"--rounds {rounds}"]
+    # The results record this command.
+    command = ["dc bench featurize", "--quick" if quick else f"--rounds {rounds}"]
     if not sizes:
-        words.append(f"--reads {Path(reads).name} --genes {Path(genes).name} --genome {Path(genome).name}")
+        command.append(f"--reads {Path(reads).name} --genes {Path(genes).name} --genome {Path(genome).name}")
     elif not quick:
-        words.append(f"--reads {reads} --genes {genes}")
-    words += [f"--peers-at {peers_at}"] if peers_at else []
-    words += ["--full-reference"] if full_reference else []
+        command.append(f"--reads {reads} --genes {genes}")
+    command += [f"--peers-at {peers_at}"] if peers_at else []
+    command += ["--full-reference"] if full_reference else []
     if quick:
         settings = quick_settings(settings)
         if sizes:
             sizes, genes = (_QUICK_READS,), str(_QUICK_GENES)
     log = Log()
     with data_folder(data) as folder:
-        files = _prepare(folder, sizes, reads, genes, genome, log)
-        results = measure(files, settings, " ".join(words), log)
+        files = _prepare_inputs(folder, sizes, reads, genes, genome, log)
+        results = measure(files, settings, " ".join(command), log)
     output_results(results, log, save, as_json)
 
 
-def _prepare(folder: Path, sizes: tuple[int, ...], reads: str, genes: str, genome: str, log: Log) -> "list[Inputs]":
-    """Simulate one file per size, or use the given file if there are no sizes."""
+def _prepare_inputs(
+    folder: Path, sizes: tuple[int, ...], reads: str, genes: str, genome: str, log: Log
+) -> "list[Inputs]":
+    """Simulate one file per number of reads in ``sizes``, or use the file ``reads`` if there are no sizes."""
     from deepchrome.benchmarks.featurize.inputs import link_inputs, simulate_inputs
 
     if not sizes:

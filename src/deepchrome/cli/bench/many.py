@@ -19,9 +19,9 @@ from deepchrome.errors import UsageError
 
 
 def many(
-    epigenomes: Annotated[int, typer.Option(min=1, help="Number of epigenomes, of five marks each.")] = 8,
+    epigenomes: Annotated[int, typer.Option(min=1, help="Number of epigenomes, with five marks each.")] = 8,
     reads: Annotated[int, typer.Option(min=1000, help="Number of reads per file.")] = 1_000_000,
-    genes: Annotated[int, typer.Option(min=1, help="Number of genes to count at.")] = 19_802,
+    genes: Annotated[int, typer.Option(min=1, help="Number of genes.")] = 19_802,
     cores: Annotated[
         int | None, typer.Option(min=2, help="Number of cores to use.", show_default="all usable cores")
     ] = None,
@@ -33,7 +33,7 @@ def many(
 ) -> None:
     """Time dc featurize on many files, on one core and on several.
 
-    The time for all of Roadmap is projected from the result.
+    The result includes an estimate of the time for all of Roadmap.
     """
     from deepchrome.benchmarks.many.measure import QUICK, Settings, measure
 
