@@ -12,13 +12,14 @@ import numpy as np
 
 from deepchrome.benchmarks.common.processes import Usage, run
 from deepchrome.benchmarks.featurize.inputs import Inputs
-from deepchrome.engine import kernels
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import build_window_index, tss_windows
+from deepchrome.engine.counting.bed import Bed
 from deepchrome.engine.counting.count import tally_reads
-from deepchrome.engine.counting.formats import Sequences, Target, Text
+from deepchrome.engine.counting.formats import Sequences, Target
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.kernels import Tally
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.inputs import open_stream
 from deepchrome.engine.streams.sources import SerialSource
@@ -114,20 +115,20 @@ def kernel_ns_per_read(inputs: Inputs, plain: Path, rounds: int) -> float:
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, ReadOptions())
     best = np.inf
     for _ in range(rounds):
-        text, block = Text(target), Block()
-        counter = text.counter()
+        bed, block = Bed(target), Block()
+        counter = bed.counter()
         stream = open_stream(str(plain))
         source, carry, spent = SerialSource(stream), b"", 0.0
         while not block.is_last:
             source.take(block)
             begin = block.put_before(carry)
-            first, last = text.cut(block.buffer, begin, block.end, block.is_last)
+            first, last = bed.cut(block.buffer, begin, block.end, block.is_last)
             began = time.perf_counter()
             counter.count(block.buffer, first, last)
             spent += time.perf_counter() - began
             carry = block.buffer[last : block.end].tobytes()
         stream.close()
-        best = min(best, 1e9 * spent / int(counter.tally[kernels.LINES]))
+        best = min(best, 1e9 * spent / counter.total(Tally.LINES))
     return float(best)
 
 

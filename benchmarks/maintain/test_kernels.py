@@ -1,7 +1,7 @@
-"""Time the kernels alone, on one core, for every case of tests/support/cases.py: ``make bench-kernels``.
+"""Time the kernels alone, on one core, for every kind of file in tests/support/cases.py: ``make bench-kernels``.
 
-The reads are in memory, cut into blocks as in the engine, so only parsing and counting are timed.
-tests/engine/counting/test_cases.py compares the counts of the same cases with the naive counter.
+Text and records are in memory, cut into blocks as in the engine, so that only parsing and counting are timed.
+tests/engine/counting/test_cases.py checks the counts of the same cases.
 """
 
 from pathlib import Path
@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from support.cases import CASES, Case, layout
+from support.cases import CASES, FileCase, random_layout
 from support.ours import windows_of
 
-from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import build_window_index
-from deepchrome.engine.counting.formats import Counter, Format, Sequences, Target, detect
+from deepchrome.engine.counting.formats import Counter, Format, Sequences, Target
+from deepchrome.engine.counting.pipeline import detect_format
+from deepchrome.engine.kernels import Tally
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.inputs import open_stream
 from deepchrome.engine.streams.sources import open_source
@@ -23,39 +24,39 @@ READS, GENES, CHROM_BP = 100_000, 2000, 200_000_000
 Piece = tuple[np.ndarray, int, int]
 
 
-def cut(path: Path, case: Case) -> tuple[Format, list[Piece]]:
-    """Read a file; return its format, and of each block the piece that the kernels count (buffer, first, end)."""
-    windows = windows_of(layout(GENES, CHROM_BP))
+def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
+    """Read a file block by block; return its format and what a counter gets of each block."""
+    windows = windows_of(random_layout(GENES, CHROM_BP))
     index = build_window_index(windows, case.options.strand)
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, case.options)
     stream = open_stream(str(path))
     source = open_source(stream, allow_no_eof=False)
-    read_format: Format | None = None
+    file_format: Format | None = None
     pieces: list[Piece] = []
     carry, block = b"", Block()
     while not block.is_last:
         block = Block()
         source.finish(source.take(block), block)
         begin = block.put_before(carry)
-        read_format = read_format or detect(block.buffer[begin : begin + 8].tobytes(), target)
-        first, last = read_format.cut(block.buffer, begin, block.end, block.is_last)
+        file_format = file_format or detect_format(block.buffer[begin : begin + 8].tobytes(), target)
+        first, last = file_format.cut(block.buffer, begin, block.end, block.is_last)
         carry = block.buffer[last : block.end].tobytes()
         pieces.append((block.buffer, first, last))
     stream.close()
-    assert read_format
-    return read_format, pieces
+    assert file_format
+    return file_format, pieces
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_kernels(tmp_path: Path, benchmark: BenchmarkFixture, case: Case) -> None:
-    read_format, pieces = cut(case.make(tmp_path / "reads", layout(GENES, CHROM_BP), READS), case)
+def test_kernels(tmp_path: Path, benchmark: BenchmarkFixture, case: FileCase) -> None:
+    file_format, pieces = cut(case.make(tmp_path / "reads", random_layout(GENES, CHROM_BP), READS), case)
 
     def count() -> Counter:
-        counter = read_format.counter()
+        counter = file_format.counter()
         for buffer, first, last in pieces:
             counter.count(buffer, first, last)
         return counter
 
     counter = benchmark.pedantic(count, rounds=10, warmup_rounds=2)
-    assert counter.tally[kernels.LINES] == READS
+    assert counter.total(Tally.LINES) == READS
     benchmark.extra_info["ns_per_read"] = round(1e9 * benchmark.stats.stats.min / READS, 1)

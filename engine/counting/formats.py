@@ -1,7 +1,7 @@
-"""What the bytes of reads mean: lines of BED (tagAlign), or records of BAM.
+"""What all formats of reads share: the sequences, the base classes, and what a thread has counted.
 
-A format cuts a block after its last whole line or record, in the order of the file, and makes the counters,
-one per thread, that count such a piece through the kernels.
+A format cuts each block of bytes after its last complete line or record. A counter passes the piece to a kernel; each
+thread has its own counter.
 """
 
 import threading
@@ -11,37 +11,47 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.common.signatures import BAM_MAGIC
 from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import WindowIndex
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.errors import BadDataError
 
-# A bin gets at most one mark a read: folded this often, 32 bits cannot overflow.
+# A read adds at most 1 to a bin. Folded after this many reads, 32-bit differences cannot overflow.
 READS_PER_FOLD = 1 << 30
-# More names than any assembly has, and few enough that a file that is not BED cannot eat the memory.
+# More names than any assembly has, but few enough that a file of another kind cannot fill the memory.
 MAX_NAMES = 1 << 20
 MAX_NAMES_BYTES = 1 << 25
-# More than any read needs, and few enough to hold in memory.
-MAX_RECORD_BYTES = 1 << 25
-_DUPLICATE, _QC_FAIL = 0x400, 0x200
+_MAX_COUNT = int(np.iinfo(np.uint32).max)
 
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint32]
 
 
-class BadPieceError(Exception):
-    """A line or record is wrong; how many lines or records of its piece come before it."""
+class BadItemError(Exception):
+    """A line or record is wrong.
 
-    def __init__(self, before: int, unit: str, message: str) -> None:
-        super().__init__(message)
-        self.before = before
-        self.unit = unit
+    Attributes
+    ----------
+    item
+        ``line`` or ``record``.
+    n_before
+        How many lines or records come before it: in its piece at first, in the file when it leaves the pipeline.
+    """
+
+    def __init__(self, item: str, problem: str) -> None:
+        super().__init__(problem)
+        self.item = item
+        self.n_before = 0
+
+    def message(self, path: str) -> str:
+        """Return the message for the user."""
+        number = self.n_before + 1
+        return f"{path}:{number}: {self}" if self.item == "line" else f"{path}: {self.item} {number}: {self}"
 
 
 class Sequences:
-    """Names of sequences by id: those of the genome, then the others as they turn up, in any thread."""
+    """Names of sequences by id: those of the genome, then others in the order in which they occur. Thread-safe."""
 
     def __init__(self, genome_names: list[str], index: WindowIndex) -> None:
         self.names = [name.encode() for name in genome_names]
@@ -51,122 +61,35 @@ class Sequences:
         self._n_bytes = 0
         self._lock = threading.Lock()
 
-    def identity(self, name: bytes) -> int:
-        """Return the id of a name; a new one if it has none yet."""
+    def id_of(self, name: bytes) -> int:
+        """Return the id of a name; a new name gets a new id."""
         with self._lock:
             if name not in self._ids:
                 self._n_bytes += len(name)
                 if len(self.names) >= MAX_NAMES or self._n_bytes > MAX_NAMES_BYTES:
                     raise BadDataError(
-                        f"more than {len(self.names):,} different chromosome names: is this a file of reads?"
+                        f"more than {len(self.names):,} different chromosome names. Is this a file of reads?"
                     )
                 self._ids[name] = len(self.names)
                 self.names.append(name)
             return self._ids[name]
 
-    def site(self, identity: int, unknown_on_first: bool) -> Integers:
-        """Return where a sequence's windows are, as a row of the kernels' ``sites``."""
-        if identity < self.n_known:
-            row: Integers = self._index.sites[identity]
+    def site(self, sequence: int, unknown_on_first: bool) -> Integers:
+        """Return the row of the kernels' ``sites`` for a sequence.
+
+        With ``unknown_on_first``, reads on sequences that the genome does not have count on its first chromosome.
+        """
+        if sequence < self.n_known:
+            row: Integers = self._index.sites[sequence]
             return row
         if unknown_on_first:
             return np.array([*self._index.sites[0, :2], kernels.FAR], np.int64)
         return self._index.nowhere
 
 
-class Counter(ABC):
-    """What one thread adds up.
-
-    Attributes
-    ----------
-    difference
-        int32 (windows, bins + 1): what has been counted since it was last folded.
-    tally
-        int64 (N_TALLY).
-    sites
-        int64 (local ids, 3).
-    reads_on
-        int64 (local ids).
-    identities
-        The sequence each local id stands for.
-    """
-
-    def __init__(self, index: WindowIndex, n_bins: int, bin_size: int) -> None:
-        self.index = index
-        self.bin_size = bin_size
-        self.difference = np.zeros((len(index.starts), n_bins + 1), np.int32)
-        self._folded: Counts | None = None
-        self._reads_since_fold = 0
-        self.tally = np.zeros(kernels.N_TALLY, np.int64)
-        self.tally[kernels.MIN_LENGTH] = kernels.FAR
-        self.sites = np.empty((0, 3), np.int64)
-        self.reads_on = np.zeros(0, np.int64)
-        self.identities: list[int] = []
-
-    def add_site(self, identity: int, site: Integers) -> int:
-        """Give a sequence the next local id."""
-        if len(self.identities) == len(self.sites):
-            more = max(64, len(self.sites))
-            self.sites = np.concatenate([self.sites, np.zeros((more, 3), np.int64)])
-            self.reads_on = np.concatenate([self.reads_on, np.zeros(more, np.int64)])
-        self.sites[len(self.identities)] = site
-        self.identities.append(identity)
-        return len(self.identities) - 1
-
-    def count(self, buffer: Bytes, begin: int, end: int) -> int:
-        """Count whole lines or records; return how many there were."""
-        before = int(self.tally[kernels.LINES])
-        try:
-            self._count(buffer, begin, end)
-        except BadPieceError as error:
-            error.before = int(self.tally[kernels.LINES]) - before
-            raise
-        done = int(self.tally[kernels.LINES]) - before
-        self._reads_since_fold += done
-        if self._reads_since_fold > READS_PER_FOLD:
-            if self._folded is None:
-                n_genes = int(self.index.order.max()) + 1
-                self._folded = np.zeros((n_genes, self.difference.shape[1] - 1), np.uint32)
-            _check_largest(kernels.fold(self.difference, self.index.order, self._folded))
-            self.difference[:] = 0
-            self._reads_since_fold = 0
-        return done
-
-    def add_to(self, counts: Counts) -> None:
-        """Add what has been counted to ``counts``, uint32 (genes, bins)."""
-        if self._folded is not None:
-            sums = counts[: len(self._folded)] + self._folded.astype(np.int64)
-            _check_largest(int(sums.max(initial=0)))
-            counts[: len(self._folded)] = sums
-        _check_largest(kernels.fold(self.difference, self.index.order, counts))
-
-    @abstractmethod
-    def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        """Count, or raise BadPieceError with the kernel's LINES standing before the culprit."""
-
-
-def _check_largest(count: int) -> None:
-    if count > np.iinfo(np.uint32).max:
-        raise BadDataError(f"a bin with {count:,} reads or more: a count can hold 4,294,967,295")
-
-
-class Format(ABC):
-    """What the bytes mean."""
-
-    name: str
-
-    @abstractmethod
-    def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:
-        """Return what of [begin, end) can be counted now; called in the order of the file."""
-
-    @abstractmethod
-    def counter(self) -> Counter:
-        """Make the counter of one thread."""
-
-
 @dataclass(frozen=True)
 class Target:
-    """Where reads are counted, and which: what every format needs to make its counters."""
+    """Where reads are counted, and which reads count."""
 
     sequences: Sequences
     index: WindowIndex
@@ -175,215 +98,107 @@ class Target:
     options: ReadOptions
 
 
-class Text(Format):
-    """BED of three columns or more: tagAlign."""
+class Counter(ABC):
+    """What one thread has counted.
 
-    name = "BED"
+    A counter numbers the sequences of its file itself, from 0: these local ids are what kernels use.
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.columns = 0
-
-    def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:  # noqa: D102 - inherited
-        if is_last and end > begin and buffer[end - 1] != ord("\n"):
-            buffer[end] = ord("\n")
-            end += 1
-        last = kernels.last_newline(buffer, begin, end) + 1
-        if end - last > kernels.MAX_LINE_BYTES and last == begin:
-            raise BadPieceError(0, "line", _WRONG[kernels.BAD_LONG])
-        if not self.columns:
-            columns = kernels.count_columns(buffer, begin, last)
-            if columns < 0:
-                raise BadDataError("lines end in a lone carriage return, as on old Macs; convert them: tr '\\r' '\\n'")
-            if self.target.options.strand and 0 < columns < 6:
-                raise BadDataError(f"no strand in {columns} columns; -s and -S need six")
-            # Kernels look for three fields at least; where the first line has fewer, they refuse it.
-            self.columns = max(columns, 3) if columns else 0
-        return begin, last
-
-    def counter(self) -> Counter:  # noqa: D102 - inherited
-        return _TextCounter(self)
-
-
-class _TextCounter(Counter):
-    def __init__(self, text: Text) -> None:
-        target = text.target
-        super().__init__(target.index, target.n_bins, target.bin_size)
-        self._text = text
-        self._blob = np.zeros(1 << 10, np.uint8)
-        self._blob_end = 0
-        self._names = np.zeros((1 << 8, kernels.N_NAME_COLUMNS), np.uint64)
-        self._spans: list[tuple[int, int]] = []
-        for name in target.sequences.names[: target.sequences.n_known]:
-            self._enter(name)
-
-    def _enter(self, name: bytes) -> None:
-        sequences = self._text.target.sequences
-        identity = sequences.identity(name)
-        on_first = self._text.target.options.unknown_chrom == "bedtools"
-        local = self.add_site(identity, sequences.site(identity, on_first))
-        place, room = self._blob_end, 16  # names are looked at eight bytes at a time
-        if place + len(name) + room > len(self._blob):
-            self._blob = np.concatenate([self._blob, np.zeros(len(self._blob) + len(name) + room, np.uint8)])
-        self._blob[place : place + len(name)] = np.frombuffer(name, np.uint8)
-        self._blob_end += len(name)
-        self._spans.append((place, len(name)))
-        if 2 * len(self._spans) > len(self._names):
-            self._names = np.zeros((2 * len(self._names), kernels.N_NAME_COLUMNS), np.uint64)
-            for i, (at, length) in enumerate(self._spans):
-                kernels.add_name(self._names, self._blob, at, length, i)
-        else:
-            kernels.add_name(self._names, self._blob, place, len(name), local)
-
-    def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        while True:
-            status = kernels.count_text(
-                buffer,
-                begin,
-                end,
-                self._text.columns,
-                self._names,
-                self._blob,
-                self.sites,
-                self.index.tiles,
-                self.index.starts,
-                self.index.accepts,
-                self._text.target.options.strand is not None,
-                self.bin_size,
-                self.difference,
-                self.reads_on,
-                self.tally,
-            )
-            if status == kernels.DONE:
-                return
-            begin = int(self.tally[kernels.CURSOR])
-            line = _line_at(buffer, begin, end)
-            if status != kernels.NEW_NAME:
-                raise BadPieceError(0, "line", _describe(status, line, self._text.columns))
-            self._enter(line.split(b"\t", 1)[0])
-
-
-def _line_at(buffer: Bytes, begin: int, end: int) -> bytes:
-    piece = buffer[begin : min(end, begin + kernels.MAX_LINE_BYTES + 1)].tobytes()
-    return piece.split(b"\n", 1)[0].removesuffix(b"\r")
-
-
-_WRONG = {
-    kernels.BAD_FIELDS: "fewer than three tab-separated columns (chromosome, start, end)",
-    kernels.BAD_RAGGED: "{found} columns where the lines before have {columns}",
-    kernels.BAD_START: "the start is not a whole number",
-    kernels.BAD_END: "the end is not a whole number",
-    kernels.BAD_ORDER: "the end lies before the start",
-    kernels.BAD_LARGE: "a position beyond 2^29 - 1 bp",
-    kernels.BAD_LONG: f"a line of more than {kernels.MAX_LINE_BYTES} bytes: is this a file of reads?",
-    kernels.BAD_NAME: "no chromosome name",
-}
-
-
-def _describe(status: int, line: bytes, columns: int) -> str:
-    message = _WRONG[status].format(found=line.removesuffix(b"\t").count(b"\t") + 1, columns=columns)
-    if status == kernels.BAD_LONG:
-        return message
-    shown = line[:100].decode("utf-8", "backslashreplace")
-    return f"{message}: {shown!r}" + (" ..." if len(line) > 100 else "")
-
-
-class Bam(Format):
-    """BAM: a header, then records (SAM specification, section 4.2)."""
-
-    name = "BAM"
+    Attributes
+    ----------
+    target
+        Where reads are counted, and which reads count.
+    windows
+        The windows, as the kernels take them.
+    totals
+        What has been counted; its differences are those since they were last folded.
+    sites
+        int64 (local ids, 3): the kernels' ``sites``.
+    sequences
+        The sequence of each local id.
+    """
 
     def __init__(self, target: Target) -> None:
+        index = target.index
         self.target = target
-        self.identities: list[int] = []  # of the references, in their order
-        self._text_left: int | None = None
-        self._n_references: int | None = None
+        self.windows = kernels.WindowTable(index.tiles, index.starts, index.accepts, target.bin_size)
+        self.totals = kernels.Totals.empty(len(index.starts), target.n_bins)
+        self.sites = np.empty((0, 3), np.int64)
+        self.sequences: list[int] = []
+        self._folded: Counts | None = None
+        self._n_since_fold = 0
 
-    def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:  # noqa: D102 - inherited
-        first = begin if self._is_known() else self._read_header(buffer, begin, end)
-        last = kernels.whole_records(buffer, first, end) if self._is_known() else first
-        if last < 0:
-            raise BadPieceError(0, "record", "a record's size makes no sense: the file is damaged")
-        if is_last and (last < end or not self._is_known()):
-            raise EOFError
-        if end - last > MAX_RECORD_BYTES:
-            raise BadDataError(f"a record of more than {MAX_RECORD_BYTES} bytes: no read, or the file is damaged")
-        return first, last
+    def total(self, element: kernels.Tally) -> int:
+        """Return one element of the tally."""
+        return int(self.totals.tally[element])
 
-    def counter(self) -> Counter:  # noqa: D102 - inherited
-        return _BamCounter(self)
+    def add_sequence(self, sequence: int, site: Integers) -> int:
+        """Give a sequence the next local id and return it."""
+        local = len(self.sequences)
+        if local == len(self.sites):
+            more = max(64, local)
+            self.sites = np.concatenate([self.sites, np.zeros((more, 3), np.int64)])
+            reads_on = np.concatenate([self.totals.reads_on, np.zeros(more, np.int64)])
+            self.totals = self.totals._replace(reads_on=reads_on)
+        self.sites[local] = site
+        self.sequences.append(sequence)
+        return local
 
-    def _is_known(self) -> bool:
-        return len(self.identities) == self._n_references
+    def count(self, buffer: Bytes, begin: int, end: int) -> int:
+        """Count complete lines or records, and return how many there were.
 
-    def _read_header(self, buffer: Bytes, begin: int, end: int) -> int:
-        """Read on in the header, nothing of which is kept but its names; return what is left for the next block."""
-        at = begin
-        if self._text_left is None:
-            if end - at < 8:
-                return at
-            self._text_left = _size(buffer, at + 4)
-            at += 8
-        skipped = min(self._text_left, end - at)
-        self._text_left -= skipped
-        at += skipped
-        if self._n_references is None:
-            if self._text_left or end - at < 4:
-                return at
-            self._n_references = _size(buffer, at, MAX_NAMES)
-            at += 4
-        while not self._is_known() and end - at >= 4:
-            length = _size(buffer, at, MAX_NAMES_BYTES)
-            if end - at < 8 + length:
-                break
-            name = buffer[at + 4 : at + 4 + length].tobytes().rstrip(b"\0")
-            _size(buffer, at + 4 + length)
-            self.identities.append(self.target.sequences.identity(name))
-            at += 8 + length
-        return at
+        Raises
+        ------
+        BadItemError
+            A line or record is wrong.
+        """
+        before = self.total(kernels.Tally.LINES)
+        try:
+            self._count(buffer, begin, end)
+        except BadItemError as error:
+            error.n_before = self.total(kernels.Tally.LINES) - before
+            raise
+        n = self.total(kernels.Tally.LINES) - before
+        self._n_since_fold += n
+        if self._n_since_fold > READS_PER_FOLD:  # guard: fold-differences
+            self._fold()
+        return n
 
+    def add_to(self, counts: Counts) -> None:
+        """Add all counts to ``counts``, uint32 (genes, bins)."""
+        if self._folded is not None:
+            sums = counts[: len(self._folded)] + self._folded.astype(np.int64)
+            _check_largest(int(sums.max(initial=0)))
+            counts[: len(self._folded)] = sums
+        _check_largest(kernels.fold(self.totals.difference, self.target.index.order, counts))
 
-def _size(buffer: Bytes, at: int, largest: int = (1 << 31) - 1) -> int:
-    value = int.from_bytes(buffer[at : at + 4].tobytes(), "little")
-    if value > largest:
-        raise BadDataError("the BAM header makes no sense: the file is damaged")
-    return value
+    def _fold(self) -> None:
+        """Turn the differences into counts, and start again with differences of 0."""
+        difference, order = self.totals.difference, self.target.index.order
+        if self._folded is None:
+            self._folded = np.zeros((int(order.max()) + 1, self.target.n_bins), np.uint32)
+        _check_largest(kernels.fold(difference, order, self._folded))
+        difference[:] = 0
+        self._n_since_fold = 0
 
-
-class _BamCounter(Counter):
-    def __init__(self, bam: Bam) -> None:
-        target = bam.target
-        super().__init__(target.index, target.n_bins, target.bin_size)
-        self._options = target.options
-        for identity in bam.identities:
-            self.add_site(identity, target.sequences.site(identity, unknown_on_first=False))
-        # The kernel refuses references beyond the header's: exactly as many rows as there are.
-        self.sites = self.sites[: len(self.identities)].copy()
-
+    @abstractmethod
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        excluded = (0 if self._options.include_duplicates else _DUPLICATE) | (
-            0 if self._options.include_qc_fail else _QC_FAIL
-        )
-        status = kernels.count_bam(
-            buffer,
-            begin,
-            end,
-            self.sites,
-            self.index.tiles,
-            self.index.starts,
-            self.index.accepts,
-            self._options.strand is not None,
-            excluded,
-            self._options.min_mapq,
-            self.bin_size,
-            self.difference,
-            self.reads_on,
-            self.tally,
-        )
-        if status != kernels.DONE:
-            raise BadPieceError(0, "record", "its reference, position or CIGAR makes no sense: the file is damaged")
+        """Count; or raise a BadItemError, with LINES counting the lines or records before the wrong one."""
 
 
-def detect(head: bytes, target: Target) -> Format:
-    """Tell BAM from text by the first bytes."""
-    return Bam(target) if head.startswith(BAM_MAGIC) else Text(target)
+def _check_largest(count: int) -> None:
+    if count > _MAX_COUNT:  # guard: count-overflow
+        raise BadDataError(f"a bin with {count:,} reads or more: a count can hold {_MAX_COUNT:,}")
+
+
+class Format(ABC):
+    """A format of reads."""
+
+    name: str
+
+    @abstractmethod
+    def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:
+        """Return which part of [begin, end) can be counted now. Call this in the order of the file."""
+
+    @abstractmethod
+    def counter(self) -> Counter:
+        """Return a new counter for one thread."""

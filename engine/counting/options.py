@@ -1,31 +1,35 @@
-"""Options that say which reads count."""
+"""Options that decide which reads count."""
 
 from dataclasses import dataclass
+from typing import Final
 
-UNKNOWN_CHROM = ("error", "skip", "bedtools")
-STRANDS = (None, "same", "opposite")
+from deepchrome.errors import ParameterError
+
+UNKNOWN_CHROM: Final = ("error", "skip", "bedtools")
+STRANDS: Final = (None, "same", "opposite")
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Which reads count, and what is let pass.
+    """Which reads count, and which unusual files are accepted.
 
     Attributes
     ----------
     unknown_chrom
-        Reads on a chromosome that the genome lacks: ``error`` refuses the file, ``skip`` leaves them out,
-        ``bedtools`` counts tagAlign reads on the genome's first chromosome, as ``bedtools bedtobam`` places
-        them (and leaves BAM reads out, as ``multicov`` does).
+        What to do with reads on a chromosome that the genome does not have. ``error`` refuses the file. ``skip``
+        leaves the reads out. ``bedtools`` counts reads of BED files on the first chromosome of the genome, where
+        ``bedtools bedtobam`` places them, and leaves reads of BAM files out, as ``bedtools multicov`` does.
     allow_empty
-        Accept a file without a single read.
+        Accept a file without reads.
     allow_no_eof
-        Accept bgzip and BAM without the block that marks their end.
+        Accept bgzip and BAM files without the block that marks their end.
     strand
-        ``same`` or ``opposite``: count only reads on that strand of the gene (multicov's -s and -S).
+        ``same`` or ``opposite`` to count only reads on that strand relative to the gene (multicov -s and -S); None
+        to count all.
     min_mapq
-        BAM: leave out reads of lower mapping quality (multicov's -q).
+        Leave out BAM records with a lower mapping quality (multicov -q).
     include_duplicates, include_qc_fail
-        BAM: count reads so flagged too (multicov's -D and -F).
+        Count BAM records flagged as duplicates or as failing quality control (multicov -D and -F).
     """
 
     unknown_chrom: str = "error"
@@ -35,3 +39,12 @@ class ReadOptions:
     min_mapq: int = 0
     include_duplicates: bool = False
     include_qc_fail: bool = False
+
+    def check(self) -> None:
+        """Raise a ``ParameterError`` if an option has a value that is not valid."""
+        if self.unknown_chrom not in UNKNOWN_CHROM:
+            raise ParameterError(
+                "unknown_chrom", f"must be one of {', '.join(UNKNOWN_CHROM)}, got {self.unknown_chrom!r}"
+            )
+        if self.strand not in STRANDS:
+            raise ParameterError("strand", f"must be same, opposite or None, got {self.strand!r}")

@@ -2,14 +2,15 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from deepchrome.engine.kernels.jit import entry_point
 
 READ_LENGTH_BP = 36
 # Longest line without the chromosome name: 2 numbers of 9 digits, and 14 other bytes.
 MAX_BYTES_BESIDES_NAME = 2 * 9 + 14
 
 
-@njit(cache=True, nogil=True)
+@entry_point
 def format_reads(
     keys: npt.NDArray[np.int64],
     offsets: npt.NDArray[np.int64],

@@ -1,8 +1,8 @@
-"""Fuzz one target, guided by coverage, for some seconds: guided.py TARGET SECONDS CORPUS [SEEDS...].
+"""Fuzz one target, guided by coverage: guided.py TARGET SECONDS CORPUS [SEEDS...].
 
-New inputs go to CORPUS. The kernels run as plain Python, whose branches the fuzzer can see and whose look-ups all
-check their bounds. A difference, a crash or an unexpected exception ends it with a non-zero status, and libFuzzer
-leaves the input as crash-*. Prints how many inputs it tried. Linux only, as atheris is.
+The kernels run as plain Python, so that the fuzzer sees their branches and every access is checked. New inputs go to
+CORPUS. An input that fails is saved there as crash-*, and the exit code is not 0. Prints the number of inputs tried.
+Linux only, like atheris.
 """
 
 import os
@@ -18,13 +18,15 @@ import atheris
 with atheris.instrument_imports(include=["deepchrome.engine", "fuzz.targets"]):
     from fuzz.targets import TARGETS
 
-warnings.filterwarnings("ignore", "overflow encountered in scalar", RuntimeWarning)  # 64 bits are meant to wrap
+warnings.filterwarnings(
+    "ignore", "overflow encountered in scalar", RuntimeWarning
+)  # products of 64 bits are meant to overflow
 
 
 def main() -> None:
     name, seconds, *corpora = sys.argv[1:]
-    words = [sys.argv[0], f"-max_total_time={seconds}", "-max_len=2000", "-timeout=60", "-print_final_stats=1"]
-    atheris.Setup([*words, "-artifact_prefix=" + corpora[0] + "/", *corpora], TARGETS[name])
+    arguments = [sys.argv[0], f"-max_total_time={seconds}", "-max_len=2000", "-timeout=60", "-print_final_stats=1"]
+    atheris.Setup([*arguments, "-artifact_prefix=" + corpora[0] + "/", *corpora], TARGETS[name])
     atheris.Fuzz()
 
 

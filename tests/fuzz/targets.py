@@ -1,7 +1,7 @@
-"""What the fuzzer tries: bytes become a file of reads, and the engine must do what a slow reader of our own does.
+"""The targets of the fuzzer. Each makes a file of reads from any bytes and compares the engine with the naive reader.
 
-Each target takes any bytes and raises AssertionError where the two differ. The buffers are as small as the kernels
-allow, 64 bytes around a block, so that as plain Python (NUMBA_DISABLE_JIT=1) any look beyond them is an IndexError.
+A target raises an AssertionError if the two differ. Buffers have only the margin of 64 bytes that kernels need, so
+that in plain Python (NUMBA_DISABLE_JIT=1) any access beyond it is an IndexError.
 """
 
 import gzip as python_gzip
@@ -19,7 +19,7 @@ from support.strategies import BGZIP_END, bgzip_member
 
 from deepchrome.engine.counting.count import ReadTally, tally_reads
 from deepchrome.engine.counting.options import ReadOptions
-from deepchrome.engine.streams import blocks as reads
+from deepchrome.engine.streams import blocks
 from deepchrome.errors import BadDataError
 
 SIZES = {"chr1": 3000, "chr2": 2000, "chromosome_00016": 1500, "c": 900}
@@ -34,12 +34,12 @@ LONGEST_LINE = 1 << 16
 
 @contextmanager
 def tight_blocks(size: int) -> Iterator[None]:
-    with patch.object(reads, "BLOCK_BYTES", size), patch.object(reads, "HEADROOM_BYTES", reads.MARGIN_BYTES):
+    with patch.object(blocks, "BLOCK_BYTES", size), patch.object(blocks, "HEADROOM_BYTES", blocks.MARGIN_BYTES):
         yield
 
 
 def tally(data: bytes, block: int, **options: object) -> ReadTally | BadDataError:
-    """Count ``data`` as if it were a file; what it is refused with is an answer too."""
+    """Count ``data`` as the content of a file; return the tally, or the error if it is refused."""
     chosen = ReadOptions(unknown_chrom="skip", allow_empty=True, **options)  # type: ignore[arg-type]
     with tight_blocks(block), patch("deepchrome.engine.counting.count.open_stream", lambda path: io.BytesIO(data)):
         try:
@@ -49,7 +49,7 @@ def tally(data: bytes, block: int, **options: object) -> ReadTally | BadDataErro
 
 
 def check(tally: ReadTally, found: list[naive.Read]) -> None:
-    """Compare with the naive counter."""
+    """Check that a tally equals the counts of the naive counter."""
     placed = naive.on_genome(found, SIZES)
     assert tally.reads == len(found)
     assert tally.in_windows == sum(naive.in_a_window(read, GENES, FLANK) for read in placed)
@@ -60,7 +60,7 @@ def check(tally: ReadTally, found: list[naive.Read]) -> None:
 
 
 def first_bad_line(text: bytes) -> int | None:
-    """Return the number of the first line that the rules refuse, from 1; 0 for lines that end in lone returns."""
+    """Return the number of the first malformed line, from 1; 0 if lines end in lone carriage returns; else None."""
     columns = 0
     for number, whole in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
         line = whole.removesuffix(b"\r")
@@ -83,7 +83,7 @@ def first_bad_line(text: bytes) -> int | None:
 
 
 def text(data: bytes) -> None:
-    """Lines of BED: the first byte is the size of a block, the rest the file."""
+    """Read lines of BED. The first byte chooses the block size; the rest is the file."""
     block, lines = BLOCKS[data[0] % len(BLOCKS)] if data else 64, data[1:]
     if lines.startswith((b"\x1f\x8b", b"CRAM", b"BAM\1")):
         return
@@ -91,7 +91,7 @@ def text(data: bytes) -> None:
     counted = tally(lines, block)
     if isinstance(counted, BadDataError):
         assert bad is not None, counted
-        where = "fuzzed: lines end in a lone" if bad == 0 else f"fuzzed: line {bad}: "
+        where = "fuzzed: lines end in a lone" if bad == 0 else f"fuzzed:{bad}: "
         assert str(counted).startswith(where), (bad, counted)
         return
     assert bad is None, bad
@@ -115,7 +115,7 @@ SPANNING = "MIDNSHP=X"
 
 
 def bam_records(data: bytes, min_mapq: int) -> list[naive.Read] | None:
-    """Return the reads that count; None where a record is none, as the SAM specification has it."""
+    """Return the reads that count, or None if a record does not follow the SAM specification."""
     found, at = [], 0
     while at < len(data):
         if len(data) - at < 4:
@@ -138,7 +138,7 @@ def bam_records(data: bytes, min_mapq: int) -> list[naive.Read] | None:
 
 
 def bam(data: bytes) -> None:
-    """Records of an uncompressed BAM: two bytes of options, then what follows the header."""
+    """Read uncompressed BAM. Two bytes choose the options; the rest is the records."""
     block, min_mapq = BLOCKS[data[0] % len(BLOCKS)] if data else 64, 30 if data[1:2] > b"\x7f" else 0
     expected = bam_records(data[2:], min_mapq)
     counted = tally(HEADER + data[2:], block, min_mapq=min_mapq)
@@ -155,7 +155,7 @@ LINES = b"".join(b"chr%d\t%d\t%d\tN\t0\t%s\n" % (1 + i % 2, 37 * i, 37 * i + 36,
 
 
 def member(body: bytes, flags: int) -> bytes:
-    """Return a gzip member with the optional fields of its header that ``flags`` ask for (RFC 1952)."""
+    """Return a gzip member with the optional header fields of ``flags`` (RFC 1952)."""
     flags &= 0b11110
     head = b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff"
     head += struct.pack("<H", 6) + b"XY\2\0ab" if flags & 4 else b""
@@ -167,7 +167,7 @@ def member(body: bytes, flags: int) -> bytes:
 
 
 def gzip(data: bytes) -> None:
-    """Members one after another, each told by two bytes; then damage, each told by three."""
+    """Read gzip. Two bytes describe each member; then three bytes describe each damage."""
     block, n_members = BLOCKS[data[0] % len(BLOCKS)] if data else 64, data[1] % 8 if len(data) > 1 else 0
     plan, damage = data[2 : 2 + 2 * n_members], data[2 + 2 * n_members :]
     packed, at, ends_in_bgzip = bytearray(), 0, False
@@ -196,7 +196,7 @@ def gzip(data: bytes) -> None:
         unpacked = None
     counted = tally(bytes(packed), block)
     if isinstance(counted, BadDataError):
-        # Refusing is always right where something is damaged, or where bgzip lacks its end.
+        # A damaged file, or bgzip without its end-of-file block, may be refused.
         assert bytes(packed) != whole or ends_in_bgzip or first_bad_line(lines) is not None, counted
         return
     assert unpacked is not None

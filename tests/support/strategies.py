@@ -1,4 +1,4 @@
-"""Random genomes, genes, reads and files: what hypothesis tries the counters with."""
+"""Hypothesis strategies: random genomes, genes, reads and files."""
 
 import os
 import struct
@@ -16,18 +16,18 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def examples(n: int) -> Callable[[Test], Test]:
-    """Try ``n`` cases; DEEPCHROME_CASES=10 makes it ten times as many, 0.1 a tenth."""
+    """Try ``n`` cases in a test, times the environment variable DEEPCHROME_CASES."""
     cases = max(1, round(n * float(os.environ.get("DEEPCHROME_CASES", "1"))))
 
     def decorate(test: Test) -> Test:
         test = settings(max_examples=cases)(test)
-        test.cases = cases  # type: ignore[attr-defined] # for the campaign's figures
+        test.cases = cases  # type: ignore[attr-defined] # for the report of the campaign
         return test
 
     return decorate
 
 
-# Alike at the beginning, at the end, in all but the middle; of 1, 8, 9, 16, 17 and more bytes; not ASCII.
+# Names that differ at the end, at the beginning or only in the middle; of 1, 8, 9, 16, 17 and more bytes; not ASCII.
 KNOWN = (
     "chr1",
     "chr2",
@@ -45,7 +45,7 @@ KNOWN = (
     "HLA-A*01:01",
     "chré",
 )
-# Names that no genome here has; some all but equal one that it has.
+# Names that no genome here has; some are almost equal to one of KNOWN.
 ABSENT = ("chrZ", "chr", "chr11", "Chr1", "chr1 ", "trac", "chromosome_00017", "NW_0123456782_A_contig")
 JUNK = ("", "#", "# a comment", "#chr1\t0\t50", "track", "track name=x", "browser position chr1:1-2", "track1\t1\t9")
 SCORES = ("0", "1000", "7.5", "", "x")
@@ -71,8 +71,8 @@ class Case:
     text: bytes
 
 
-class Dice:
-    """Many small choices out of one drawn string of bytes: a hundred times cheaper than a draw for each."""
+class Choices:
+    """Make many small choices from one drawn byte string, a hundred times faster than with one draw for each."""
 
     def __init__(self, drawn: bytes) -> None:
         self._left = int.from_bytes(drawn, "big")
@@ -84,63 +84,67 @@ class Dice:
     def between(self, lowest: int, highest: int) -> int:
         return lowest + self.below(highest - lowest + 1)
 
-    def pick(self, choices: Sequence[T]) -> T:
-        return choices[self.below(len(choices))]
+    def pick(self, options: Sequence[T]) -> T:
+        return options[self.below(len(options))]
 
 
-def dice(n_bytes: int = 24) -> st.SearchStrategy[Dice]:
-    return st.binary(min_size=n_bytes, max_size=n_bytes).map(Dice)
+def choices(n_bytes: int = 24) -> st.SearchStrategy[Choices]:
+    return st.binary(min_size=n_bytes, max_size=n_bytes).map(Choices)
 
 
 @st.composite
 def layouts(draw: st.DrawFn) -> Layout:
     names = draw(st.lists(st.sampled_from(KNOWN), min_size=1, max_size=4, unique=True))
-    throw = draw(dice(40))
+    choose = draw(choices(40))
     sizes = {}
     for name in names:
-        sizes[name] = throw.pick(
-            [throw.between(1000, 60_000), throw.between(5000, 60_000), throw.between(1, 60), 249_250_621]
+        sizes[name] = choose.pick(
+            [choose.between(1000, 60_000), choose.between(5000, 60_000), choose.between(1, 60), 249_250_621]
         )
-    bin_size = throw.pick([throw.between(1, 12), throw.between(1, 5000), 1, 100, 5000])
-    n_bins = throw.between(1, 40)
-    n_bins += n_bins * bin_size % 2  # a window is two flanks
+    bin_size = choose.pick([choose.between(1, 12), choose.between(1, 5000), 1, 100, 5000])
+    n_bins = choose.between(1, 40)
+    n_bins += n_bins * bin_size % 2  # a window is two equal flanks
     flank = n_bins * bin_size // 2
     genes: list[Gene] = []
-    for die in draw(st.lists(dice(), min_size=1, max_size=8)):
-        chrom = die.pick([*names * 4, "chrAbsent"])
+    for choose in draw(st.lists(choices(), min_size=1, max_size=8)):
+        chrom = choose.pick([*names * 4, "chrAbsent"])
         end = sizes.get(chrom, 1000)
         anchors = [end // 2, end // 3, 1, flank, end - flank, end, end + flank, *(gene.tss for gene in genes)]
-        tss = die.pick(anchors) + die.pick([die.between(-2, 2), die.between(-2 * flank, 2 * flank)])
-        genes.append(Gene(chrom, max(tss, 1), die.pick("+-.")))
+        tss = choose.pick(anchors) + choose.pick([choose.between(-2, 2), choose.between(-2 * flank, 2 * flank)])
+        genes.append(Gene(chrom, max(tss, 1), choose.pick("+-.")))
     return Layout(sizes, genes, flank, bin_size)
 
 
-def a_span(layout: Layout, die: Dice, longest: int) -> tuple[str, int, int]:
-    """Place a read, most often at or near an edge of a bin or of a chromosome."""
+def choose_span(layout: Layout, choose: Choices, longest: int) -> tuple[str, int, int]:
+    """Return chromosome, start and end of a read, often at or near an edge of a bin or of a chromosome."""
     width = 2 * layout.flank
-    chrom = die.pick([*layout.sizes])
-    position = die.below(60_000)
-    where = die.below(8)
+    chrom = choose.pick([*layout.sizes])
+    position = choose.below(60_000)
+    where = choose.below(8)
     if where < 5:
-        gene = die.pick(layout.genes)
-        near = die.pick([die.between(-2, 2), die.between(-width, width)])
-        position = gene.tss - layout.flank + layout.bin_size * die.between(0, width // layout.bin_size) + near
+        gene = choose.pick(layout.genes)
+        near = choose.pick([choose.between(-2, 2), choose.between(-width, width)])
+        position = gene.tss - layout.flank + layout.bin_size * choose.between(0, width // layout.bin_size) + near
         chrom = gene.chrom if gene.chrom in layout.sizes else chrom
     elif where == 5:
-        position = layout.sizes[chrom] + die.between(-40, 40)
-    bp = die.pick([0, 1, 2, 36, layout.bin_size, width, die.below(200), die.below(200), die.below(30_000), longest])
-    start = min(max(position - bp * die.below(2), 0), LARGEST_END)
+        position = layout.sizes[chrom] + choose.between(-40, 40)
+    bp = choose.pick(
+        [0, 1, 2, 36, layout.bin_size, width, choose.below(200), choose.below(200), choose.below(30_000), longest]
+    )
+    start = min(max(position - bp * choose.below(2), 0), LARGEST_END)
     return chrom, start, min(start + bp, LARGEST_END)
 
 
-def throws(max_reads: int) -> st.SearchStrategy[list[Dice]]:
-    return st.sampled_from([0, 4, 12, 25]).flatmap(lambda least: st.lists(dice(), min_size=least, max_size=max_reads))
+def many_choices(max_reads: int) -> st.SearchStrategy[list[Choices]]:
+    return st.sampled_from([0, 4, 12, 25]).flatmap(
+        lambda least: st.lists(choices(), min_size=least, max_size=max_reads)
+    )
 
 
 @st.composite
 def cases(draw: st.DrawFn, max_reads: int = 40, for_bedtools: bool = False) -> Case:
-    """Draw BED lines with everything that may stand around them."""
-    layout, style = draw(layouts()), draw(dice())
+    """Draw a BED file: reads, comments, blank lines, and the styles in which files are written."""
+    layout, style = draw(layouts()), draw(choices())
     columns = style.pick([6, 6, 4, 5, 7, 8, 9, 12] if for_bedtools else [6, 6, 3, 4, 5, 7, 9, 12])
     zeros = style.pick(["", "", "0", "0000000000"])
     name = style.pick(["r", "N", "", "é/1", "x" * 30, "x" * 250, "\udcff\0", "x" * (9 if for_bedtools else 5000)])
@@ -149,27 +153,27 @@ def cases(draw: st.DrawFn, max_reads: int = 40, for_bedtools: bool = False) -> C
     strangers = style.below(3) == 0
     lines: list[str] = []
     none_at_zero = True
-    for die in draw(throws(max_reads)):
-        chrom, start, end = a_span(layout, die, LONGEST_BEDTOOLS if for_bedtools else LARGEST_END)
-        if strangers and die.below(6) == 0:
-            chrom = die.pick(ABSENT)
+    for choose in draw(many_choices(max_reads)):
+        chrom, start, end = choose_span(layout, choose, LONGEST_BEDTOOLS if for_bedtools else LARGEST_END)
+        if strangers and choose.below(6) == 0:
+            chrom = choose.pick(ABSENT)
         if end == 0 and for_bedtools:
             if not none_at_zero:
-                continue  # bedtobam puts reads [0, 0) at -1, and samtools indexes no two reads there
+                continue  # bedtobam moves reads [0, 0) to -1; samtools cannot index two reads there
             none_at_zero = False
-        fields = [chrom, f"{zeros}{start}", f"{zeros}{end}", name, die.pick(SCORES), die.pick("+-."), *"999999"][
+        fields = [chrom, f"{zeros}{start}", f"{zeros}{end}", name, choose.pick(SCORES), choose.pick("+-."), *"999999"][
             :columns
         ]
-        fields[-1] = fields[-1] or "."  # bedtools takes an empty last field for none
-        lines.append("\t".join(fields) + last_tab + die.pick(eols))
+        fields[-1] = fields[-1] or "."  # bedtools does not count an empty last field
+        lines.append("\t".join(fields) + last_tab + choose.pick(eols))
     for at, junk in draw(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(JUNK)), max_size=4)):
         lines.insert(at, junk + style.pick(eols))
     text = "".join(lines).encode("utf-8", "surrogateescape")
     return Case(layout, text.removesuffix(b"\n") if style.below(2) else text)
 
 
-def pieces(data: bytes, cuts: list[int], largest: int) -> list[bytes]:
-    """Cut ``data`` at thousandths of its length, some pieces empty, none above ``largest``."""
+def split(data: bytes, cuts: list[int], largest: int) -> list[bytes]:
+    """Cut ``data`` at thousandths of its length. Pieces may be empty, and none is longer than ``largest``."""
     marks = sorted(len(data) * cut // 1000 for cut in cuts)
     whole = [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True)]
     return [piece[i : i + largest] for piece in whole for i in range(0, max(len(piece), 1), largest)]
@@ -183,7 +187,7 @@ def gzip_member(data: bytes, extra: bytes = b"", level: int = 6) -> bytes:
 
 
 def bgzip_member(data: bytes) -> bytes:
-    """A gzip member that states its own size, as the SAM specification describes it."""
+    """Return a gzip member that states its own size, as in the SAM specification."""
     size = len(gzip_member(data, b"\x06\0BC\x02\0\0\0"))
     return gzip_member(data, b"\x06\0BC\x02\0" + struct.pack("<H", size - 1))
 
@@ -192,12 +196,12 @@ BGZIP_END = bgzip_member(b"")
 
 
 def packed(data: bytes, kind: str, cuts: list[int], largest: int = 60_000) -> bytes:
-    """Return ``data`` as it would lie in a file: plain, gzip of several members, or bgzip."""
+    """Return ``data`` as the content of a file: plain, gzip of several members, or bgzip."""
     if kind == "plain":
         return data
     if kind == "gzip":
-        return b"".join(gzip_member(piece) for piece in pieces(data, cuts, largest))
-    return b"".join(bgzip_member(piece) for piece in pieces(data, cuts, largest)) + BGZIP_END
+        return b"".join(gzip_member(piece) for piece in split(data, cuts, largest))
+    return b"".join(bgzip_member(piece) for piece in split(data, cuts, largest)) + BGZIP_END
 
 
 KINDS = ("plain", "gzip", "bgzip")
@@ -242,7 +246,7 @@ CIGARS = (
 
 @dataclass(frozen=True)
 class Record:
-    """What a SAM line says, as far as counting goes; ``start`` is 0-based, -1 if unknown."""
+    """A SAM record: the fields that matter for counting. ``start`` is 0-based, -1 if unknown."""
 
     chrom: str | None
     start: int
@@ -254,7 +258,7 @@ class Record:
 
 @dataclass(frozen=True)
 class BamCase:
-    """A layout, and the references and records of a BAM; the two need not list the same chromosomes."""
+    """A layout, and the references and records of a BAM file, whose chromosomes may differ from those of the layout."""
 
     layout: Layout
     references: dict[str, int]
@@ -263,7 +267,7 @@ class BamCase:
 
 @st.composite
 def bam_cases(draw: st.DrawFn, max_reads: int = 40, strangers: bool = True) -> BamCase:
-    """Draw a BAM; with ``strangers`` some of its references are not in the genome."""
+    """Draw a BAM file. With ``strangers``, some of its references are not in the genome."""
     layout = draw(layouts())
     known = draw(st.permutations([name for name in layout.sizes if name.isascii()]))
     references = {name: layout.sizes[name] for name in known}
@@ -273,16 +277,16 @@ def bam_cases(draw: st.DrawFn, max_reads: int = 40, strangers: bool = True) -> B
     if not references:
         references = {"lonely": 1000}
     records = []
-    for die in draw(throws(max_reads)):
-        chrom, start, end = a_span(layout, die, 1000)
-        there = die.pick([chrom] * 9 + [*references]) if chrom in references else None
-        flag = die.pick(FLAGS) if die.below(2) else 0
-        cigar = die.pick([None, f"{max(end - start, 1)}M", *CIGARS])
-        bases = "" if cigar else die.pick(["", "ACGTACGTAC"])
+    for choose in draw(many_choices(max_reads)):
+        chrom, start, end = choose_span(layout, choose, 1000)
+        placed_on = choose.pick([chrom] * 9 + [*references]) if chrom in references else None
+        flag = choose.pick(FLAGS) if choose.below(2) else 0
+        cigar = choose.pick([None, f"{max(end - start, 1)}M", *CIGARS])
+        bases = "" if cigar else choose.pick(["", "ACGTACGTAC"])
         records.append(
-            Record(there, start if there else -1, flag, die.pick([0, 1, 29, 30, 31, 254, 255]), cigar, bases)
+            Record(placed_on, start if placed_on else -1, flag, choose.pick([0, 1, 29, 30, 31, 254, 255]), cigar, bases)
         )
-    # Before the first base: what bedtobam writes for [0, 0), and an unmapped read.
+    # Records before the first base: what bedtobam writes for [0, 0), and an unmapped read.
     first = draw(st.lists(st.sampled_from(list(references)), max_size=2, unique=True))
     records += [Record(name, -1, draw(st.sampled_from([0, 4])), 255, "2M", "") for name in first]
     return BamCase(layout, references, records)

@@ -1,10 +1,10 @@
-"""Each case that the micro-benchmarks time counts as the naive counter does."""
+"""The engine counts each kind of file that the micro-benchmarks time as the naive counter does."""
 
 from pathlib import Path
 
 import pytest
 from oracle import naive
-from support.cases import CASES, Case, layout
+from support.cases import CASES, FileCase, random_layout
 from support.ours import blocks_of, windows_of
 
 from deepchrome.engine.counting.count import tally_reads
@@ -13,15 +13,15 @@ READS = 600
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_equals_naive_counter(tmp_path: Path, case: Case) -> None:
-    where = layout(10, 120_000)
-    path = case.make(tmp_path / "reads", where, READS)
+def test_case_equals_naive_counter(tmp_path: Path, case: FileCase) -> None:
+    layout = random_layout(10, 120_000)
+    path = case.make(tmp_path / "reads", layout, READS)
     if case.is_bam:
         reads = naive.bam_reads(path, case.options.min_mapq)
     else:
-        reads = naive.on_genome(naive.text_reads(path.read_bytes()), where.sizes)
-    expected = naive.count(reads, where.genes, where.sizes, where.flank, where.bin_size, case.options.strand)
+        reads = naive.on_genome(naive.text_reads(path.read_bytes()), layout.sizes)
+    expected = naive.count(reads, layout.genes, layout.sizes, layout.flank, layout.bin_size, case.options.strand)
     assert sum(map(sum, expected)) > READS / 10
     for threads, block_bytes in ((1, 1 << 20), (2, 70_000)):
         with blocks_of(block_bytes):
-            assert tally_reads(path, windows_of(where), threads, case.options).counts.tolist() == expected
+            assert tally_reads(path, windows_of(layout), threads, case.options).counts.tolist() == expected

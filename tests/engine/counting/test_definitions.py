@@ -1,4 +1,4 @@
-"""The table "Input, case by case" of docs/definitions.md, row by row: what bedtools does, and what we do."""
+"""The table "Input, case by case" of docs/definitions.md, row by row, with the results of bedtools and the engine."""
 
 import re
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ ON_CHR2 = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
 
 @dataclass(frozen=True)
 class Row:
-    """A file, its counts by bedtools and by us; a string is a refusal, and what we say."""
+    """The text of a file, and its counts by bedtools and by the engine; or, if it is refused, the engine's message."""
 
     text: str
     bedtools: list[int] | str
-    ours: list[int] | str
+    engine: list[int] | str
     options: tuple[str, Any] | None = None
 
 
 REFUSED = "refused"
-SAME_WAY = {
+AS_BEDTOOLS = {
     "ends at an edge": Row("chr1\t0\t10\ta\n", [1] + [0] * 11, [1] + [0] * 11),
     "begins at an edge": Row("chr1\t20\t21\ta\n", [0, 0, 1] + [0] * 9, [0, 0, 1] + [0] * 9),
     "one base over an edge": Row("chr1\t19\t21\ta\n", [0, 1, 1] + [0] * 9, [0, 1, 1] + [0] * 9),
@@ -62,67 +62,63 @@ SAME_WAY = {
     "any order": Row(
         "chr2\t10\t20\ta\n" + "chr1\t10\t20\ta\n", [0, 1, 0, 0, 0, 1] + [0] * 6, [0, 1, 0, 0, 0, 1] + [0] * 6
     ),
-    "blanks only": Row(READ + "   \n", REFUSED, "line 2: fewer than three"),
-    "tabs only": Row(READ + "\t\n", REFUSED, "line 2: fewer than three"),
-    "comment after a blank": Row(" # x\n" + READ, REFUSED, "line 1: fewer than three"),
-    "ragged rows": Row(READ + "chr1\t10\t20\ta\t0\n", REFUSED, "line 2: 5 columns where the lines before have 6"),
-    "ragged, but as long": Row(
-        READ + "chr1\t10\t20\ta\t00+\n", REFUSED, "line 2: 5 columns where the lines before have 6"
-    ),
+    "blanks only": Row(READ + "   \n", REFUSED, ":2: fewer than three"),
+    "tabs only": Row(READ + "\t\n", REFUSED, ":2: fewer than three"),
+    "comment after a blank": Row(" # x\n" + READ, REFUSED, ":1: fewer than three"),
+    "ragged rows": Row(READ + "chr1\t10\t20\ta\t0\n", REFUSED, ":2: 5 columns where the lines before have 6"),
+    "ragged, but as long": Row(READ + "chr1\t10\t20\ta\t00+\n", REFUSED, ":2: 5 columns where the lines before have 6"),
     "empty last field, CRLF": Row(
-        READ + "chr1\t10\t20\ta\t0\t\r\n", REFUSED, "line 2: 5 columns where the lines before have 6"
+        READ + "chr1\t10\t20\ta\t0\t\r\n", REFUSED, ":2: 5 columns where the lines before have 6"
     ),
-    "empty last field": Row(
-        READ + "chr1\t10\t20\ta\t0\t\n", REFUSED, "line 2: 5 columns where the lines before have 6"
-    ),
-    "two tabs at the end": Row(READ + READ.replace("\n", "\t\t\n"), REFUSED, "line 2: 7 columns"),
-    "blanks for tabs": Row("chr1 10 20 a\n", REFUSED, "line 1: fewer than three"),
-    "two columns": Row(READ + "chr1\t10\n", REFUSED, "line 2: fewer than three"),
-    "end before start": Row("chr1\t20\t10\ta\n", REFUSED, "line 1: the end lies before the start"),
-    "negative start": Row("chr1\t-1\t10\ta\n", REFUSED, "line 1: the start is not a whole number"),
-    "no number on the first row": Row("chr1\t15x\t20\ta\n", REFUSED, "line 1: the start is not a whole number"),
-    "empty start": Row(READ + "chr1\t\t20\ta\t0\t+\n", REFUSED, "line 2: the start is not a whole number"),
+    "empty last field": Row(READ + "chr1\t10\t20\ta\t0\t\n", REFUSED, ":2: 5 columns where the lines before have 6"),
+    "two tabs at the end": Row(READ + READ.replace("\n", "\t\t\n"), REFUSED, ":2: 7 columns"),
+    "blanks for tabs": Row("chr1 10 20 a\n", REFUSED, ":1: fewer than three"),
+    "two columns": Row(READ + "chr1\t10\n", REFUSED, ":2: fewer than three"),
+    "end before start": Row("chr1\t20\t10\ta\n", REFUSED, ":1: the end lies before the start"),
+    "negative start": Row("chr1\t-1\t10\ta\n", REFUSED, ":1: the start is not a whole number"),
+    "no number on the first row": Row("chr1\t15x\t20\ta\n", REFUSED, ":1: the start is not a whole number"),
+    "empty start": Row(READ + "chr1\t\t20\ta\t0\t+\n", REFUSED, ":2: the start is not a whole number"),
 }
-OUR_WAY = {
-    "unknown chromosome": Row(STRAY + READ, [0, 1, 0, 0, 0, 1] + [0] * 6, "1 of 2 reads lie on chromosomes.*'chrZ'"),
+OTHERWISE = {
+    "unknown chromosome": Row(STRAY + READ, [0, 1, 0, 0, 0, 1] + [0] * 6, ": 1 of 2 reads lie on chromosomes.*'chrZ'"),
     "unknown chromosome, skip": Row(STRAY, ON_CHR2, NONE, ("unknown_chrom", "skip")),
     "unknown chromosome, bedtools": Row(STRAY, ON_CHR2, ON_CHR2, ("unknown_chrom", "bedtools")),
-    "no chromosome": Row("\t10\t20\ta\n", ON_CHR2, "line 1: no chromosome name"),
+    "no chromosome": Row("\t10\t20\ta\n", ON_CHR2, ":1: no chromosome name"),
     "no length at 0, twice": Row("chr1\t0\t0\ta\n" * 2, REFUSED, [2] + [0] * 11),
     "3 columns": Row("chr1\t10\t20\n", REFUSED, ONE),
-    "GFF": Row("chr1\ts\texon\t11\t20\t.\t+\t.\tid\n", ONE, "line 1: the start is not a whole number"),
-    "VCF": Row("chr1\t11\tid\tA\tC\t.\t.\t.\n", ONE, "line 1: the end is not a whole number"),
-    "15x": Row(READ + "chr1\t10x\t20\ta\t0\t+\n", TWO, "line 2: the start is not a whole number"),
-    "1e2": Row(READ + "chr1\t1e2\t5\ta\t0\t+\n", [1, 1] + [0] * 10, "line 2: the start is not a whole number"),
-    "decimals": Row(READ + "chr1\t10\t20.9\ta\t0\t+\n", TWO, "line 2: the end is not a whole number"),
-    "plus sign": Row(READ + "chr1\t+10\t20\ta\t0\t+\n", TWO, "line 2: the start is not a whole number"),
-    "blank before a number": Row(READ + "chr1\t 10\t20\ta\t0\t+\n", TWO, "line 2: the start is not a whole number"),
-    "NUL in a number": Row(READ + "chr1\t10\0005\t20\ta\t0\t+\n", TWO, "line 2: the start is not a whole number"),
-    "above 2^32": Row("chr1\t4294967306\t4294967316\ta\n", ONE, "line 1: a position beyond 2\\^29 - 1"),
+    "GFF": Row("chr1\ts\texon\t11\t20\t.\t+\t.\tid\n", ONE, ":1: the start is not a whole number"),
+    "VCF": Row("chr1\t11\tid\tA\tC\t.\t.\t.\n", ONE, ":1: the end is not a whole number"),
+    "15x": Row(READ + "chr1\t10x\t20\ta\t0\t+\n", TWO, ":2: the start is not a whole number"),
+    "1e2": Row(READ + "chr1\t1e2\t5\ta\t0\t+\n", [1, 1] + [0] * 10, ":2: the start is not a whole number"),
+    "decimals": Row(READ + "chr1\t10\t20.9\ta\t0\t+\n", TWO, ":2: the end is not a whole number"),
+    "plus sign": Row(READ + "chr1\t+10\t20\ta\t0\t+\n", TWO, ":2: the start is not a whole number"),
+    "blank before a number": Row(READ + "chr1\t 10\t20\ta\t0\t+\n", TWO, ":2: the start is not a whole number"),
+    "NUL in a number": Row(READ + "chr1\t10\0005\t20\ta\t0\t+\n", TWO, ":2: the start is not a whole number"),
+    "above 2^32": Row("chr1\t4294967306\t4294967316\ta\n", ONE, ":1: a position beyond 2\\^29 - 1"),
     "of 2^28 bp": Row("chr1\t0\t268435456\ta\n", NONE, [1] * 4 + [0] * 4 + [1, 1, 0, 0]),
-    "carriage returns alone": Row(READ.replace("\n", "\r") * 2, ONE, "lines end in a lone carriage return"),
-    "empty": Row("", NONE, "not a single read"),
+    "carriage returns alone": Row(READ.replace("\n", "\r") * 2, ONE, ": lines end in a lone carriage return"),
+    "empty": Row("", NONE, ": no reads in this file"),
     "empty, allowed": Row("", NONE, NONE, ("allow_empty", True)),
-    "only comments": Row("# x\n", NONE, "not a single read"),
+    "only comments": Row("# x\n", NONE, ": no reads in this file"),
 }
-ROWS = SAME_WAY | OUR_WAY
+ROWS = AS_BEDTOOLS | OTHERWISE
 
 
-def encoded(row: Row) -> bytes:
+def text_of(row: Row) -> bytes:
     return row.text.encode("utf-8", "surrogateescape")
 
 
 @pytest.mark.campaign("cases")
 @pytest.mark.parametrize("name", ROWS)
-def test_ours(name: str, tmp_path: Path) -> None:
+def test_engine(name: str, tmp_path: Path) -> None:
     row, path = ROWS[name], tmp_path / "reads.bed"
-    path.write_bytes(encoded(row))
+    path.write_bytes(text_of(row))
     shape, options = windows(GENES, SIZES, *SHAPE), dict([row.options] if row.options else [])
-    if isinstance(row.ours, str):
-        with pytest.raises(BadDataError, match=f"^{re.escape(str(path))}: .*{row.ours}"):
+    if isinstance(row.engine, str):
+        with pytest.raises(BadDataError, match=f"^{re.escape(str(path))}{row.engine}"):
             count_reads(path, shape, **options)
     else:
-        assert count_reads(path, shape, **options).ravel().tolist() == row.ours
+        assert count_reads(path, shape, **options).ravel().tolist() == row.engine
 
 
 @pytest.mark.campaign("cases")
@@ -132,7 +128,7 @@ def test_bedtools(name: str, tmp_path: Path) -> None:
     row = ROWS[name]
 
     def count() -> list[int]:
-        bam = bedtools.bed_to_bam(encoded(row), SIZES, tmp_path)
+        bam = bedtools.bed_to_bam(text_of(row), SIZES, tmp_path)
         rows = bedtools.multicov(bam, GENES, SIZES, *SHAPE, tmp_path)
         return [count for gene in rows for count in gene]
 
@@ -145,8 +141,8 @@ def test_bedtools(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.campaign("cases")
 @pytest.mark.bedtools
-def test_bins_that_bedtools_refuses_or_counts_past_the_end(tmp_path: Path) -> None:
-    """Why bins outside their chromosome are 0 here: multicov stops at the one kind, and counts in the other."""
+def test_bedtools_on_bins_outside_the_chromosome(tmp_path: Path) -> None:
+    """multicov refuses bins before the start and counts in bins past the end; in the engine all of them are 0."""
     bam = bedtools.bed_to_bam(b"chr1\t995\t1010\ta\nchr1\t1500\t1510\tb\n", SIZES, tmp_path)
     (tmp_path / "past.bed").write_text("chr1\t1000\t1010\nchr1\t1500\t1600\nchrZ\t0\t10\n")
     past = bedtools.run("bedtools", "multicov", "-bams", bam, "-bed", tmp_path / "past.bed")
@@ -157,19 +153,19 @@ def test_bins_that_bedtools_refuses_or_counts_past_the_end(tmp_path: Path) -> No
             bedtools.run("bedtools", "multicov", "-bams", bam, "-bed", tmp_path / "before.bed")
 
 
-def test_read_names_may_be_long_but_lines_end_somewhere(tmp_path: Path) -> None:
-    """From 252 bytes on a name breaks the BAM that bedtools writes, so there is nothing to compare with."""
+def test_read_names_may_be_long_but_lines_are_limited(tmp_path: Path) -> None:
+    """bedtools cannot be compared here: names of 252 bytes or more break the BAM file that it writes."""
     path, shape = tmp_path / "reads.bed", windows(GENES, SIZES, *SHAPE)
     path.write_text("chr1\t10\t20\t" + "x" * 60_000 + "\n")
     assert count_reads(path, shape).ravel().tolist() == ONE
     path.write_text(READ + "chr1\t10\t20\t" + "x" * 70_000 + "\t0\t+\n")
-    with pytest.raises(BadDataError, match="line 2: a line of more than 65536 bytes"):
+    with pytest.raises(BadDataError, match=":2: a line of more than 65536 bytes"):
         count_reads(path, shape)
 
 
 @pytest.mark.campaign("cases")
-def test_edges_of_the_chromosome() -> None:
-    """A bin partly outside is not cut; only one wholly outside is 0, and its gene is named in ``outside``."""
+def test_only_bins_completely_outside_the_chromosome_are_listed() -> None:
+    """A bin that is partly outside counts as usual. Genes with a bin completely outside are in ``outside``."""
     shape = windows(
         [Gene("chr1", 3), Gene("chr1", 998), Gene("chr1", 500), Gene("chrAbsent", 500)], {"chr1": 1000}, 10, 5
     )

@@ -1,4 +1,4 @@
-"""The fuzzer's targets: its seeds and all that it ever found, replayed; and a guided run where atheris is installed."""
+"""Fuzzing: replay the seeds and all inputs that once failed; try random inputs, and guided ones if there is atheris."""
 
 import importlib.util
 import random
@@ -23,19 +23,19 @@ def test_replay(path: Path) -> None:
     TARGETS[path.parent.name](path.read_bytes())
 
 
-def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    """Change, take out, double and join pieces."""
+def mutate(data: bytes, other: bytes, dice: random.Random) -> bytes:
+    """Return ``data`` with some bytes changed, removed or repeated, or with its end replaced by that of ``other``."""
     new = bytearray(data)
     for _ in range(dice.choice((1, 1, 2, 5))):
         at, n = dice.randrange(len(new) + 1), dice.choice((1, 1, 2, 4, 8, 40))
-        how = dice.randrange(5)
-        if how == 0 and at < len(new):
+        change = dice.randrange(5)
+        if change == 0 and at < len(new):
             new[at] ^= 1 << dice.randrange(8)
-        elif how == 1:
+        elif change == 1:
             del new[at : at + n]
-        elif how == 2:
+        elif change == 2:
             new[at:at] = new[at : at + n] * dice.randrange(4)
-        elif how == 3:
+        elif change == 3:
             new[at : at + n] = dice.randbytes(n)
         else:
             new[at:] = other[dice.randrange(len(other) + 1) :]
@@ -45,11 +45,11 @@ def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
 @pytest.mark.campaign("fuzz")
 @pytest.mark.parametrize("target", TARGETS)
 def test_at_random(target: str, record_property: Callable[[str, int], None]) -> None:
-    """The compiled kernels, which no fuzzer can see into, on seeds changed at random."""
+    """Run the compiled kernels, which the guided fuzzer cannot look into, on randomly changed seeds."""
     seeds = [path.read_bytes() for path in CORPUS if path.parent.name == target]
     dice, n = random.Random(target), sized(1000, 50_000)
     for _ in range(n):
-        data = mutated(dice.choice(seeds), dice.choice(seeds), dice)
+        data = mutate(dice.choice(seeds), dice.choice(seeds), dice)
         try:
             TARGETS[target](data)
         except Exception as error:
@@ -61,7 +61,7 @@ def test_at_random(target: str, record_property: Callable[[str, int], None]) -> 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris (Linux): pip install .[fuzz]")
 @pytest.mark.parametrize("target", TARGETS)
 def test_guided(target: str, tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
-    """Ten minutes of the three in the campaign, seconds in the suite; what falls is left in the message."""
+    """Run for seconds in the normal suite, for ten minutes in the campaign. An input that fails is in the message."""
     seconds = sized(4, 205)
     command = [sys.executable, FUZZ / "guided.py", target, str(seconds), tmp_path, FUZZ / "corpus" / target]
     ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -1,4 +1,4 @@
-"""Text reads: naive counter == bedtools, engine == naive counter, engine == stored output of bedtools."""
+"""BED files: naive counter == bedtools, engine == naive counter, engine == stored output of bedtools."""
 
 import gzip
 import hashlib
@@ -68,7 +68,7 @@ def test_engine_equals_naive_counter(
     unknown_chrom: str,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "reads"
-    # Many reads at the price of few: the slow counter sees one copy.
+    # The naive counter is slow, so it counts one copy only.
     text = case.text if copies == 1 else (case.text + b"\n") * copies
     path.write_bytes(packed(text, kind, cuts, min(block_bytes, 60_000)))
     layout = case.layout
@@ -119,7 +119,7 @@ def test_order_does_not_matter_and_strand_does(
 
 
 def golden_counts(case: dict[str, Any], n_genes: int) -> np.ndarray:
-    """Lay multicov's rows out as genes by bins; bins it was not given lie outside their chromosome."""
+    """Return the rows of multicov as an array of genes by bins. Bins without a row are outside their chromosome, 0."""
     counts = np.zeros((n_genes, 2 * case["flank"] // case["bin_size"]), np.int64)
     for row in gzip.decompress((GOLDENS / case["counts"]).read_bytes()).decode().splitlines():
         *_, gene, b, _, count = row.split("\t")
@@ -128,7 +128,7 @@ def golden_counts(case: dict[str, Any], n_genes: int) -> np.ndarray:
 
 
 def golden_options(options: str) -> dict[str, Any]:
-    """Translate multicov's letters."""
+    """Return the options of ``count_reads`` for command-line options of multicov."""
     words = shlex.split(options)
     arguments: dict[str, Any] = {LETTERS[word]: True for word in words if word in LETTERS}
     if "-q" in words:
@@ -140,7 +140,7 @@ def golden_options(options: str) -> dict[str, Any]:
 
 
 def golden_input(case: dict[str, Any], folder: Path, form: str) -> Path:
-    """Return the reads of a golden, in one of the forms that must not change the counts."""
+    """Write the reads of a golden case in one of the forms that must give the same counts."""
     if case["reads"] == "flags":
         return GOLDENS / "flags.bam"
     source = GOLDENS / f"{case['reads']}.bed.gz"
@@ -190,7 +190,7 @@ def test_engine_equals_stored_bedtools_output(tmp_path: Path, form: str, threads
         assert counts.tolist() == expected.tolist(), case
 
 
-def test_skipping_unknown_chromosomes_leaves_the_counts_of_the_others() -> None:
+def test_skipped_chromosomes_do_not_change_other_counts() -> None:
     genes = read_genes(GOLDENS / "genes.tsv")
     shape = tss_windows(genes, read_genome(GOLDENS / "chrom.sizes"))
     case = next(case for case in MANIFEST["cases"] if case["counts"] == "reads.published.tsv.gz")
@@ -198,7 +198,7 @@ def test_skipping_unknown_chromosomes_leaves_the_counts_of_the_others() -> None:
     assert counts.tolist() == golden_counts(case, len(genes)).tolist()
 
 
-def test_goldens_are_what_the_manifest_says() -> None:
+def test_goldens_match_the_manifest() -> None:
     on_disk = {path.name for path in GOLDENS.iterdir()} - {"manifest.json"}
     assert on_disk == set(MANIFEST["files"])
     for name, made in MANIFEST["files"].items():
@@ -207,7 +207,7 @@ def test_goldens_are_what_the_manifest_says() -> None:
 
 
 def test_counts_by_hand(tmp_path: Path) -> None:
-    """One window of four bins, [6, 10) [10, 14) [14, 18) [18, 22), and reads whose counts can be seen."""
+    """Count reads in one window of four bins: [6, 10) [10, 14) [14, 18) [18, 22)."""
     sizes = {"chr1": 20}
     shape = windows([naive.Gene("chr1", 14, "-")], sizes, flank=8, bin_size=4)
     by_hand = {

@@ -1,4 +1,4 @@
-"""BAM and CRAM: naive counter == multicov, engine == naive counter, engine == multicov on files bedtobam wrote."""
+"""BAM and CRAM files: naive counter == multicov, engine == naive counter, engine == multicov on files of bedtobam."""
 
 import gzip
 import re
@@ -28,7 +28,7 @@ FILTERS = st.fixed_dictionaries(
 STRANDS = st.sampled_from([None, None, "same", "opposite"])
 
 
-def letters(filters: dict[str, Any]) -> list[str]:
+def multicov_options(filters: dict[str, Any]) -> list[str]:
     options = ["-q", str(filters["min_mapq"])]
     return options + ["-D"] * filters["include_duplicates"] + ["-F"] * filters["include_qc_fail"]
 
@@ -44,7 +44,7 @@ def test_naive_counter_equals_live_multicov(case: BamCase, filters: dict[str, An
         folder = Path(name)
         write_bam(folder / "drawn.bam", case.references, case.records)
         bam = bedtools.sorted_bam((folder / "drawn.bam").read_bytes(), folder / "sorted.bam")
-        expected = bedtools.multicov(bam, *shape, folder, strand, letters(filters))
+        expected = bedtools.multicov(bam, *shape, folder, strand, multicov_options(filters))
         reads = naive.on_genome(naive.bam_reads(bam, **filters), layout.sizes)
     assert naive.count(reads, *shape, strand) == expected
 
@@ -53,7 +53,7 @@ def test_naive_counter_equals_live_multicov(case: BamCase, filters: dict[str, An
 @pytest.mark.bedtools
 @examples(50)
 @given(case=cases(for_bedtools=True), strand=STRANDS, threads=st.sampled_from([1, 2]))
-def test_engine_equals_live_multicov_on_what_bedtobam_wrote(case: Case, strand: str | None, threads: int) -> None:
+def test_engine_equals_live_multicov_on_files_of_bedtobam(case: Case, strand: str | None, threads: int) -> None:
     layout = case.layout
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -93,10 +93,10 @@ def test_engine_equals_naive_counter(
     reads = naive.bam_reads(path, **filters)
     if written in ("cut anew", "gzip"):
         kind = "gzip" if written == "gzip" else "bgzip"
-        # Any first block holds the four bytes that tell BAM: real blocks hold sixteen bgzip members.
+        # The first block must contain the magic bytes of BAM, as real blocks do.
         path.write_bytes(packed(gzip.decompress(path.read_bytes()), kind, cuts, min(block_bytes - 4, 60_000)))
     else:
-        block_bytes = 1 << 20  # htslib's own blocks are as large as it likes
+        block_bytes = 1 << 20  # htslib chooses the size of its bgzip blocks
 
     def count() -> Any:
         options: dict[str, Any] = {**filters, "strand": strand, "unknown_chrom": unknown_chrom, "allow_empty": True}
@@ -109,14 +109,14 @@ def test_engine_equals_naive_counter(
             count()
         assert all(repr(name) in str(refused.value) for name in unknown)
         return
-    # multicov never puts reads of a BAM on another chromosome, so neither does "bedtools" here.
+    # Reads of a BAM file stay on their chromosome, with unknown_chrom="bedtools" too, as in multicov.
     placed = naive.on_genome(reads, layout.sizes)
     shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
     assert count().tolist() == naive.count(placed, *shape, strand)
 
 
 def with_bases(record: Record) -> Record:
-    """Give a record the bases its CIGAR speaks of: CRAM takes no other."""
+    """Return a record with as many bases as its CIGAR has, as CRAM requires."""
     operations = re.findall(r"(\d+)([A-Z=])", record.cigar or "")
     return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
 
@@ -128,7 +128,7 @@ def test_engine_equals_naive_counter_on_cram(
     tmp_path_factory: pytest.TempPathFactory, case: BamCase, filters: dict[str, Any], strand: str | None
 ) -> None:
     path, layout = tmp_path_factory.getbasetemp() / "drawn.cram", case.layout
-    # CRAM has no way to say: mapped without a CIGAR, operations of length 0, before the first base.
+    # CRAM cannot store mapped records without a CIGAR, operations of length 0, or starts before the first base.
     records = [with_bases(record) for record in case.records if record.cigar not in (None, "0M") and record.start >= 0]
     write_bam(path, case.references, records, "wc", format_options=[b"no_ref=1"])
     reads = naive.bam_reads(path, **filters)
@@ -137,8 +137,8 @@ def test_engine_equals_naive_counter_on_cram(
     assert count_reads(path, windows_of(layout), **options).tolist() == naive.count(reads, *shape, strand)
 
 
-def test_cigar_of_more_operations_than_a_record_holds(tmp_path: Path) -> None:
-    """Beyond 65,535 operations the CIGAR moves to a tag, and a stand-in of the same span takes its place."""
+def test_cigar_with_more_than_65535_operations(tmp_path: Path) -> None:
+    """Such a CIGAR is stored in a tag; the record has a placeholder that spans the same positions."""
     sizes = {"chr1": 100_000}
     cigar = "1M1D" * 40_000
     write_bam(tmp_path / "long.bam", sizes, [Record("chr1", 10, 0, 60, cigar, "A" * 40_000)])

@@ -1,4 +1,4 @@
-"""Real reads, from file to Parquet: Roadmap's E003 against its known counts, ENCODE's K562 against live bedtools."""
+"""Real data: counts of Roadmap's E003 equal the published ones, and those of ENCODE's K562 equal live bedtools."""
 
 import csv
 import subprocess
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.realdata
 MARKS = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 
 
-def test_e003_counts_are_the_known_ones(shared_data: Path, tmp_path: Path) -> None:
-    """109 genes, five marks, 100 bins: as bedtools has them, and for 4 genes as the DeepDiff authors published them."""
+def test_e003_counts_equal_the_published_ones(shared_data: Path, tmp_path: Path) -> None:
+    """Compare 109 genes x 5 marks x 100 bins with bedtools; the authors of DeepDiff published 4 of the genes."""
     folder = shared_data / "e003"
     command = [sys.executable, "-m", "deepchrome", "featurize", folder, "--genes", folder / "genes.tsv"]
     subprocess.run([*command, "--genome", "hg19", "--out", tmp_path / "features"], check=True, capture_output=True)
@@ -33,22 +33,22 @@ def test_e003_counts_are_the_known_ones(shared_data: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.bedtools
-def test_k562_counts_are_those_of_live_bedtools(shared_data: Path, tmp_path: Path) -> None:
-    """Its reads lie on chr22: those genes are compared bin by bin, all others have none."""
+def test_k562_counts_equal_live_bedtools(shared_data: Path, tmp_path: Path) -> None:
+    """All reads are on chr22: compare every bin of its genes; genes elsewhere have no reads."""
     reads = shared_data / "k562_h1" / "K562-H3K4me3.chr22.tagAlign.gz"
     deepchrome.featurize([reads], genes=shared_data / "roadmap" / "genes.tsv", genome="hg19", out=tmp_path)
     features = deepchrome.read_features(tmp_path / "K562.parquet")
     genes, counts = features.genes, features.counts[:, :, 0]
-    there = np.array([chrom == "chr22" for chrom in genes.chrom])
-    on_chr22 = [
+    on_chr22 = np.array([chrom == "chr22" for chrom in genes.chrom])
+    genes_on_chr22 = [
         Gene(chrom, int(tss), strand)
         for chrom, tss, strand in zip(genes.chrom, genes.tss, genes.strand, strict=True)
         if chrom == "chr22"
     ]
     sizes = deepchrome.read_genome("hg19").sizes
     bam = bedtools.bed_to_bam(reads.read_bytes(), sizes, tmp_path)
-    expected = bedtools.multicov(bam, on_chr22, sizes, 5000, 100, tmp_path)
+    expected = bedtools.multicov(bam, genes_on_chr22, sizes, 5000, 100, tmp_path)
     assert counts.shape == (19_802, 100)
-    assert counts[there].tolist() == expected
-    assert counts[there].sum() > 100_000
-    assert not counts[~there].any()
+    assert counts[on_chr22].tolist() == expected
+    assert counts[on_chr22].sum() > 100_000
+    assert not counts[~on_chr22].any()

@@ -1,7 +1,7 @@
-"""The kernels with every bound checked: compiled with numba's checks, and as plain Python.
+"""The kernels never access memory outside their arrays.
 
-Numba's checks see arrays only (tiles, windows, batches, tables of names). The bytes of reads are read from raw
-addresses when compiled, so it takes the plain-Python run, where the same code indexes an array, to check those.
+Compiled kernels access some arrays by index, which numba can check, and others by address, which it cannot. In plain
+Python, the same code indexes all arrays and checks all bounds.
 """
 
 import os
@@ -16,8 +16,9 @@ import pytest
 from campaign.rows import sized
 from support.places import TESTS
 
-HOW = {"compiled": "NUMBA_BOUNDSCHECK", "plain": "NUMBA_DISABLE_JIT"}
-WRAPS = "ignore:overflow encountered in scalar:RuntimeWarning"  # 64 bits are meant to wrap; only plain Python says so
+VARIABLES = {"compiled": "NUMBA_BOUNDSCHECK", "plain": "NUMBA_DISABLE_JIT"}
+# Products of 64 bits are meant to overflow; only plain Python warns about it.
+OVERFLOW = "ignore:overflow encountered in scalar:RuntimeWarning"
 PARITY = (
     "engine/counting/test_parity.py::test_engine_equals_naive_counter",
     "engine/counting/test_parity.py::test_order_does_not_matter_and_strand_does",
@@ -28,9 +29,9 @@ PARITY = (
 
 
 def run(how: str, folder: Path, *words: str, cases: float = 1) -> subprocess.CompletedProcess[str]:
-    """Run Python with the kernels checked, compiled afresh: the cache does not know of the checks."""
-    environment = os.environ | {HOW[how]: "1", "NUMBA_CACHE_DIR": str(folder), "DEEPCHROME_CASES": str(cases)}
-    command = [sys.executable, "-W", "error", "-W", WRAPS, *words]
+    """Run Python with bounds checked and an empty cache: the cache does not distinguish code with checks."""
+    environment = os.environ | {VARIABLES[how]: "1", "NUMBA_CACHE_DIR": str(folder), "DEEPCHROME_CASES": str(cases)}
+    command = [sys.executable, "-W", "error", "-W", OVERFLOW, *words]
     return subprocess.run(command, env=environment, cwd=TESTS, capture_output=True, text=True, check=False)
 
 
@@ -39,7 +40,7 @@ def run(how: str, folder: Path, *words: str, cases: float = 1) -> subprocess.Com
 def test_parity_with_bounds_checked(
     how: str, cases: float, tmp_path: Path, record_property: Callable[[str, int], None]
 ) -> None:
-    ran = run(how, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", WRAPS, *PARITY, cases=cases)
+    ran = run(how, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", OVERFLOW, *PARITY, cases=cases)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
     passed = re.search(r"(\d+) passed", ran.stdout)
     assert passed
@@ -47,7 +48,7 @@ def test_parity_with_bounds_checked(
     record_property(f"random files, {how}", round((2000 + 300 + 600) * cases))
 
 
-BEYOND = {
+OUT_OF_BOUNDS = {
     "compiled": """
         import numpy as np
         from deepchrome.engine.kernels import fold
@@ -62,8 +63,8 @@ BEYOND = {
 }
 
 
-@pytest.mark.parametrize("how", BEYOND)
-def test_the_checks_see_what_they_must(how: str, tmp_path: Path) -> None:
-    ran = run(how, tmp_path, "-c", textwrap.dedent(BEYOND[how]))
+@pytest.mark.parametrize("how", OUT_OF_BOUNDS)
+def test_access_out_of_bounds_is_detected(how: str, tmp_path: Path) -> None:
+    ran = run(how, tmp_path, "-c", textwrap.dedent(OUT_OF_BOUNDS[how]))
     assert ran.returncode == 1
     assert "IndexError" in ran.stderr

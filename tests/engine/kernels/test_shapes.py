@@ -1,4 +1,4 @@
-"""Lines of many shapes, mixed: the parser learns the shape of a line and must forget it in time."""
+"""Lines of different shapes: the fast path of the parser must accept a line only if it matches a shape exactly."""
 
 import random
 
@@ -11,7 +11,7 @@ from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.errors import BadDataError
 
-# Around the lengths at which names are compared in another way: eight, sixteen and more bytes.
+# Names of up to eight, up to sixteen and more bytes are compared in different ways.
 NAMES = [
     "c",
     "chr1",
@@ -66,7 +66,7 @@ def test_mixed_shapes(tmp_path, tail, seed, strand):
     )
 
 
-def breaks_a_rule(line: bytes) -> bool:
+def is_malformed(line: bytes) -> bool:
     fields = line.removesuffix(b"\r").split(b"\t")
     fields = fields[: len(fields) - (fields[-1] == b"")]  # an empty last field is no field
     if len(fields) != 6 or fields[0] != b"chr1" or not (fields[1].isdigit() and fields[2].isdigit()):
@@ -77,7 +77,7 @@ def breaks_a_rule(line: bytes) -> bool:
 @pytest.mark.parametrize("strand", [None, "same"])
 @pytest.mark.parametrize("start", [1234, 12_345_678, 99_999_990, 123_456_789])
 def test_every_byte_of_lines_alike_is_checked(tmp_path, start, strand):
-    """Lines are checked and read eight at a time: whatever is changed in one of them must show."""
+    """Lines are checked eight at a time: every changed byte must be noticed or read."""
     sizes = {"chr1": 250_000_000}
     genes = [Gene("chr1", start + 30, "-"), Gene("chr1", start + 50, "+"), Gene("chr1", start // 10, "+")]
     windows = ours.windows(genes, sizes, 60, 10)
@@ -91,7 +91,7 @@ def test_every_byte_of_lines_alike_is_checked(tmp_path, start, strand):
             changed[row] = bytes([*lines[row][:at], byte, *lines[row][at + 1 :]])
             text = b"\n".join(changed)
             path.write_bytes(text)
-            if any(breaks_a_rule(line) for line in text.split(b"\n") if line):
+            if any(is_malformed(line) for line in text.split(b"\n") if line):
                 refused += 1
                 with pytest.raises(BadDataError):
                     tally_reads(path, windows, options=ReadOptions(strand=strand))
@@ -107,7 +107,7 @@ def test_every_byte_of_lines_alike_is_checked(tmp_path, start, strand):
 @pytest.mark.parametrize("order", ["sorted", "reversed", "shuffled"])
 @pytest.mark.parametrize("lengths", [[36], [1], [1, 2, 36, 36, 300]])
 def test_lines_alike_across_windows_and_gaps(tmp_path, lengths, order, strand):
-    """Reads in a gap are left out eight at a time: at no edge of a window one too many or too few."""
+    """Eight reads in a gap between windows are skipped together: none of them may overlap a window."""
     r = random.Random(1)
     sizes = {"chr1": 20_000}
     genes = [Gene("chr1", tss, r.choice("+-")) for tss in r.sample(range(10_000, 20_000), 70)]

@@ -1,0 +1,113 @@
+"""Count the records of BAM files (SAM specification, section 4.2)."""
+
+from deepchrome.engine import kernels
+from deepchrome.engine.counting.formats import (
+    MAX_NAMES,
+    MAX_NAMES_BYTES,
+    BadItemError,
+    Bytes,
+    Counter,
+    Format,
+    Target,
+)
+from deepchrome.errors import BadDataError
+
+# More than any read needs, but few enough to hold in memory.
+MAX_RECORD_BYTES = 1 << 25
+_DUPLICATE, _QC_FAIL = 0x400, 0x200  # flags
+_DAMAGED = "The file is damaged; get it again."
+
+
+class Bam(Format):
+    """BAM: a header, which names the reference sequences, and records."""
+
+    name = "BAM"
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.references: list[int] = []
+        """The sequence of each reference read so far, in the order of the header."""
+        self._text_left: int | None = None  # bytes of the header's text that are not read yet; None before its length
+        self._n_references: int | None = None
+
+    def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:
+        """Read the header, or cut after the last complete record."""
+        first = begin if self._has_header() else self._read_header(buffer, begin, end)
+        last = kernels.whole_records(buffer, first, end) if self._has_header() else first
+        if last < 0:
+            raise BadItemError("record", f"the size of this record is not valid. {_DAMAGED}")
+        if is_last and (last < end or not self._has_header()):  # guard: bam-end
+            raise EOFError
+        if end - last > MAX_RECORD_BYTES:
+            raise BadDataError(f"a record of more than {MAX_RECORD_BYTES} bytes. {_DAMAGED}")
+        return first, last
+
+    def counter(self) -> Counter:
+        """Return a new counter for one thread."""
+        return _BamCounter(self)
+
+    def _has_header(self) -> bool:
+        return len(self.references) == self._n_references
+
+    def _read_header(self, buffer: Bytes, begin: int, end: int) -> int:
+        """Continue to read the header; return where to go on, here or in the next block. Only names are kept."""
+        at = begin
+        if self._text_left is None:
+            if end - at < 8:
+                return at
+            self._text_left = _size(buffer, at + 4)
+            at += 8
+        skipped = min(self._text_left, end - at)
+        self._text_left -= skipped
+        at += skipped
+        if self._n_references is None:
+            if self._text_left or end - at < 4:
+                return at
+            self._n_references = _size(buffer, at, MAX_NAMES)
+            at += 4
+        while not self._has_header() and end - at >= 4:
+            length = _size(buffer, at, MAX_NAMES_BYTES)
+            if end - at < 8 + length:
+                break
+            name = buffer[at + 4 : at + 4 + length].tobytes().rstrip(b"\0")
+            _size(buffer, at + 4 + length)
+            self.references.append(self.target.sequences.id_of(name))
+            at += 8 + length
+        return at
+
+
+def _size(buffer: Bytes, at: int, largest: int = (1 << 31) - 1) -> int:
+    """Return a size in the header, a little-endian int32."""
+    value = int.from_bytes(buffer[at : at + 4].tobytes(), "little")
+    if value > largest:  # guard: bam-header-size
+        raise BadDataError(f"the BAM header is not valid. {_DAMAGED}")
+    return value
+
+
+class _BamCounter(Counter):
+    def __init__(self, bam: Bam) -> None:
+        super().__init__(bam.target)
+        options = self.target.options
+        self._excluded_flags = (0 if options.include_duplicates else _DUPLICATE) | (
+            0 if options.include_qc_fail else _QC_FAIL
+        )
+        for sequence in bam.references:
+            self.add_sequence(sequence, self.target.sequences.site(sequence, unknown_on_first=False))
+        # The kernel refuses references that the header does not have, so there must be no spare rows.
+        self.sites = self.sites[: len(self.sequences)].copy()
+
+    def _count(self, buffer: Bytes, begin: int, end: int) -> None:
+        options = self.target.options
+        status = kernels.count_bam(
+            buffer,
+            begin,
+            end,
+            self.sites,
+            self.windows,
+            options.strand is not None,
+            self._excluded_flags,
+            options.min_mapq,
+            self.totals,
+        )
+        if status != kernels.Status.DONE:
+            raise BadItemError("record", f"the reference, position or CIGAR of this record is not valid. {_DAMAGED}")

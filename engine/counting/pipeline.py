@@ -1,0 +1,192 @@
+"""Count one file of reads with several threads.
+
+A block goes through four steps: a thread fills it, one thread at a time; any thread completes it; the blocks are cut
+after their last complete line or record, in the order of the file; any thread counts the piece. Each thread has its
+own counter, so the order of counting does not matter, and memory does not grow with the number of reads.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from deepchrome.common.signatures import BAM_MAGIC
+from deepchrome.engine.counting.bam import Bam
+from deepchrome.engine.counting.bed import Bed
+from deepchrome.engine.counting.formats import BadItemError, Counter, Format, Target
+from deepchrome.engine.streams.blocks import Block
+from deepchrome.engine.streams.byte_streams import MeteredStream
+from deepchrome.engine.streams.sources import Source
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the bytes read and the lines or records counted so far."""
+
+_BEFORE_ALL = -1  # the block number of an interrupt: it ends everything
+
+
+def detect_format(head: bytes, target: Target) -> Format:
+    """Return BAM or BED, from the first bytes of a file."""
+    return Bam(target) if head.startswith(BAM_MAGIC) else Bed(target)
+
+
+class FilePipeline:
+    """The state that the threads of one file share.
+
+    A thread either fills the next block or counts a filled one. A thread that has filled a block fills the next one,
+    if there is a free block: the stream never waits for a thread to wake up.
+
+    Parameters
+    ----------
+    source
+        The source of blocks.
+    target
+        Where reads are counted, and which reads count.
+    meter
+        The stream below the source, which counts the bytes read.
+    progress
+        Called after each block, by one thread at a time.
+
+    Attributes
+    ----------
+    counters
+        One for each thread that counted a block.
+    format
+        None before the first block.
+    """
+
+    def __init__(self, source: Source, target: Target, meter: MeteredStream, progress: ProgressCallback | None) -> None:
+        self.target = target
+        self.counters: list[Counter] = []
+        self.format: Format | None = None
+        self._source = source
+        self._meter = meter
+        self._progress = progress
+        self._carry = b""
+        self._changed = threading.Condition()  # guards all that follows
+        self._free: list[Block] = []
+        self._filled: deque[tuple[int, Block, memoryview]] = deque()
+        self._is_filling = False
+        self._n_taken = 0
+        self._n_cut = 0
+        self._is_at_end = False
+        # Errors by the number of their block. The user gets the one from the earliest block.
+        self._errors: dict[int, BaseException] = {}
+        # Lines or records of the first ``_n_counted`` blocks, which are all counted; and by block of later ones.
+        self._n_counted = 0
+        self._n_lines = 0
+        self._lines_of: dict[int, int] = {}
+
+    def run(self, threads: int) -> None:
+        """Count the file in this thread and ``threads - 1`` others.
+
+        Raises
+        ------
+        BadItemError
+            A line or record is wrong; this is the first one of the file.
+        """
+        self._free = [Block() for _ in range(1 if threads == 1 else threads + 1)]
+        others = [threading.Thread(target=self._work) for _ in range(threads - 1)]
+        for thread in others:
+            thread.start()
+        self._work()
+        try:
+            for thread in others:
+                thread.join()
+        except BaseException as error:  # an interrupt: wait for the others before it is raised
+            self._fail(_BEFORE_ALL, error)
+            for thread in others:
+                thread.join()
+        if self._errors:
+            first = self._errors[min(self._errors)]
+            if isinstance(first, BadItemError):
+                first.n_before += self._n_lines
+            raise first
+
+    def _work(self) -> None:
+        """Fill and count blocks until nothing is left to do."""
+        counter: Counter | None = None
+        number = _BEFORE_ALL
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._can_fill() or self._can_count() or self._is_over())
+                    if fill := self._can_fill():
+                        block = self._free.pop()
+                        self._is_filling = True
+                        number, self._n_taken = self._n_taken, self._n_taken + 1
+                    elif self._can_count():
+                        number, block, members = self._filled.popleft()
+                    else:
+                        return
+                if fill:
+                    self._fill(number, block)
+                    continue
+                self._source.finish(members, block)
+                first, last = self._cut(number, block)
+                lines = 0
+                if first < last:
+                    if counter is None:  # not earlier: the header of a BAM file may be longer than a block
+                        assert self.format
+                        counter = self.format.counter()
+                        self.counters.append(counter)
+                    lines = counter.count(block.buffer, first, last)
+                self._finish(number, lines, block)
+        except BaseException as error:  # interrupts too: otherwise the other threads would wait for this block
+            self._fail(number if isinstance(error, Exception) else _BEFORE_ALL, error)
+
+    def _can_fill(self) -> bool:
+        return bool(self._free) and not self._is_filling and not self._is_over()
+
+    def _can_count(self) -> bool:
+        # After an error, the blocks before it are still counted: one of them may have an earlier error.
+        return bool(self._filled) and not self._failed_before(self._filled[0][0])
+
+    def _is_over(self) -> bool:
+        return self._is_at_end or bool(self._errors)
+
+    def _fill(self, number: int, block: Block) -> None:
+        members = self._source.take(block)
+        with self._changed:
+            self._is_filling = False
+            self._is_at_end = block.is_last
+            self._filled.append((number, block, members))
+            self._changed.notify_all()
+
+    def _cut(self, number: int, block: Block) -> tuple[int, int]:
+        """Cut a block, after the one before it. Return which part to count now; the rest goes to the next block."""
+        with self._changed:
+            self._changed.wait_for(partial(self._can_cut, number))
+            if self._failed_before(number):
+                return 0, 0
+            begin = block.put_before(self._carry)
+            if self.format is None:
+                self.format = detect_format(block.buffer[begin : begin + 8].tobytes(), self.target)
+            first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
+            self._carry = b""  # freed before the next one is made, because it can be as long as a record
+            self._carry = block.buffer[last : block.end].tobytes()
+            self._n_cut += 1
+            self._changed.notify_all()
+        return first, last
+
+    def _can_cut(self, number: int) -> bool:
+        return self._n_cut == number or self._failed_before(number)
+
+    def _failed_before(self, number: int) -> bool:
+        return any(failed < number for failed in self._errors)
+
+    def _finish(self, number: int, lines: int, block: Block) -> None:
+        """Free a block that is counted, and report the progress."""
+        with self._changed:
+            self._free.append(block)
+            self._lines_of[number] = lines
+            while self._n_counted in self._lines_of:
+                self._n_lines += self._lines_of.pop(self._n_counted)
+                self._n_counted += 1
+            if self._progress:
+                self._progress(self._meter.bytes_read, self._n_lines)
+            self._changed.notify_all()
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        with self._changed:
+            self._errors[number] = error
+            self._changed.notify_all()

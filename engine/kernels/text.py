@@ -1,0 +1,334 @@
+"""Parse and count lines of BED.
+
+Most lines have the shape of the line before, so no position in a line depends on the bytes of the line itself. One
+subtraction and one comparison of 64 bytes check such a line from end to end. Eight lines are checked, and their
+numbers read, at the same time. A line of another shape looks its shape up in a table or adds it. A line without a
+pattern goes to ``parse_line_slow``.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepchrome.engine.kernels.counting import add_reads
+from deepchrome.engine.kernels.digits import parse_eight_digits
+from deepchrome.engine.kernels.jit import entry_point, helper, inlined
+from deepchrome.engine.kernels.layout import (
+    BATCH_COLUMNS,
+    BATCH_READS,
+    END,
+    FAR,
+    MAX_POSITION,
+    MINUS,
+    SIZE,
+    START,
+    STRAND,
+    TILE,
+    TILE_BITS,
+    TILE_FIRST,
+    TILE_LAST,
+    Tally,
+)
+from deepchrome.engine.kernels.lines import MINUS_SIGN, Lines, end_of_line, has_columns, parse_line_slow, strand_of
+from deepchrome.engine.kernels.names import find_id, open_names
+from deepchrome.engine.kernels.shapes import (
+    BEGINNING,
+    FREE,
+    TABLE_BYTES,
+    WHOLE,
+    has_shape,
+    learn_shape,
+    place_of_shape,
+    read_shape,
+    start_table,
+)
+from deepchrome.engine.kernels.status import Status
+from deepchrome.engine.kernels.vectors import (
+    address_of,
+    all_less,
+    eight_of,
+    larger,
+    largest,
+    last_of,
+    load64,
+    load_eight,
+    matches,
+    matches_eight,
+    put,
+    put_eight,
+    smaller,
+    smallest,
+    sum_of,
+)
+
+_ONE = np.uint64(1)
+
+
+class Site(NamedTuple):
+    """One row of ``sites``: where the tiles of a sequence are, and its length in bp."""
+
+    tile_first: int
+    tile_last: int
+    size: int
+
+
+class Gap(NamedTuple):
+    """An interval of a sequence that no window overlaps, in bp."""
+
+    begin: int
+    end: int
+
+
+class Batch(NamedTuple):
+    """The reads to be counted next."""
+
+    rows: Any
+    """Address of the array."""
+    n: int
+    """Number of reads in it."""
+
+
+class Summary(NamedTuple):
+    """Summary of the lines parsed so far; lengths are in bp."""
+
+    lines: int
+    past_end: int
+    min_length: int
+    max_length: int
+    sum_length: int
+
+
+@entry_point
+def count_text(buffer, begin, end, columns, names, sites, windows, stranded, totals):
+    """Count the reads of whole lines of BED.
+
+    Parameters
+    ----------
+    buffer
+        uint8 (bytes,).
+    begin, end
+        The lines are in [begin, end), and the last one ends with a newline. The kernel may read 64 bytes before and
+        after them.
+    columns
+        The number of fields that every line must have, 3 or more.
+    names
+        The :class:`~deepchrome.engine.kernels.layout.NameTable` of the sequences known so far.
+    sites
+        int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence, by its id in ``names``.
+    windows
+        A :class:`~deepchrome.engine.kernels.layout.WindowTable`.
+    stranded
+        Whether strands matter. If they do, ``columns`` must be 6 or more.
+    totals
+        The :class:`~deepchrome.engine.kernels.layout.Totals` to add to. CURSOR is where this call stopped; LINES
+        counts the lines before it.
+
+    Returns
+    -------
+    Status
+        DONE; NEW_NAME if the name at CURSOR is not in ``names``; or what is wrong with the line at CURSOR.
+    """
+    # Take all arrays out of their tuples here: in the loop it would cost two atomic operations each time.
+    known, tiles, starts = open_names(names), windows.tiles, windows.starts
+    difference, reads_on, tally = totals
+    width = np.int64((difference.shape[1] - 1) * windows.bin_size)
+    lines = Lines(address_of(buffer), end, columns, stranded)
+    reads = np.zeros((4, BATCH_COLUMNS), np.int32)
+    batch = Batch(address_of(reads), np.uint64(0))
+    shapes = np.zeros(TABLE_BYTES, np.uint8)
+    table = start_table(address_of(shapes))
+    summary = Summary(
+        np.int64(0), np.int64(0), tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH], tally[Tally.SUM_LENGTH]
+    )
+    # Sequence and shape of the line before, and the gap that its read is in.
+    sequence, site, gap = np.int64(-1), Site(np.int64(0), np.int64(0), np.int64(0)), Gap(np.uint64(FAR), np.uint64(0))
+    shape = read_shape(table, np.int64(0))
+    n_alike, looked_up, status, at = np.int64(0), np.int64(-1), Status.DONE, np.int64(begin)
+    while at < end:
+        if batch.n >= BATCH_READS:
+            tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
+            batch = Batch(batch.rows, np.uint64(0))
+        if n_alike == 8 and shape.kind == WHOLE:
+            n_lines, batch, gap, summary = _parse_eights(
+                lines, at, shape, site, gap, tiles, starts, width, batch, summary
+            )
+            reads_on[sequence] += n_lines
+            at += n_lines * shape.step
+            if batch.n >= BATCH_READS:
+                continue
+        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, site, batch, summary)
+        if n_alike:
+            reads_on[sequence] += n_alike
+        if n_alike == 8 or at >= end:
+            continue
+        # This line does not match. If it has another shape, go on with that one.
+        if at != looked_up:
+            looked_up = at
+            place, status = place_of_shape(lines.text, at), Status.DONE
+            if not has_shape(lines.text, at, table, place):
+                status = learn_shape(lines, at, known, shape.separators, table, place)
+                if status == Status.NEW_NAME:
+                    break
+            if status == Status.DONE:
+                shape = read_shape(table, place)
+                if shape.sequence != sequence:
+                    sequence, site = shape.sequence, _read_site(sites, shape.sequence)
+                    gap = Gap(np.uint64(FAR), np.uint64(0))
+                continue
+        # It has no pattern, or its read is unusual or wrong.
+        status, at, batch, summary = _parse_other(lines, at, known, sites, reads_on, batch, summary)
+        if status != Status.DONE:
+            break
+    tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
+    tally[Tally.LINES] += summary.lines
+    tally[Tally.PAST_END] += summary.past_end
+    tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH] = summary.min_length, summary.max_length
+    tally[Tally.SUM_LENGTH] = summary.sum_length
+    tally[Tally.CURSOR] = at
+    return status
+
+
+@helper
+def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summary):
+    """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
+
+    Numbers are stored only after all eight lines are checked, so nothing must be undone. This is not inlined: on its
+    own, it keeps all its vectors in registers.
+
+    Returns
+    -------
+    tuple
+        The number of lines parsed, the batch, the gap that the last read is in, and the summary.
+    """
+    text, step, n = lines.text, shape.step, batch.n
+    min_length, max_length, sum_length = eight_of(FAR), eight_of(0), eight_of(0)
+    end_limit = np.uint64(min(site.size, MAX_POSITION) + 1)
+    tile_first, tile_last = np.uint64(site.tile_first), np.uint64(site.tile_last)
+    gap_begin, gap_end = gap
+    n_lines = np.int64(0)
+    while at + 8 * step <= lines.end and n < BATCH_READS:
+        if not matches_eight(text, at, step, shape.table, shape.place):
+            break
+        begins = parse_eight_digits(load_eight(text, at + shape.start_at, step), shape.start_mask) + shape.start_top
+        ends = parse_eight_digits(load_eight(text, at + shape.end_at, step), shape.end_mask) + shape.end_top
+        if not (all_less(begins, ends) and all_less(ends, end_limit)):
+            break
+        lengths = ends - begins
+        min_length, max_length = smaller(min_length, lengths), larger(max_length, lengths)
+        sum_length = sum_length + lengths
+        # Eight reads in the gap of the read before overlap no window.
+        if not (all_less(gap_begin, begins + _ONE) and all_less(ends, gap_end + _ONE)):
+            read_tiles = smaller(begins >> np.uint64(TILE_BITS), tile_last) + tile_first
+            put_eight(batch.rows, TILE, n, read_tiles)
+            put_eight(batch.rows, START, n, begins)
+            put_eight(batch.rows, END, n, ends)
+            if lines.stranded:
+                signs = load_eight(text, at + shape.strand_at, step) & np.uint64(255)
+                is_plus = smaller(signs ^ np.uint64(MINUS_SIGN), _ONE)
+                put_eight(batch.rows, STRAND, n, eight_of(MINUS) - is_plus)
+            n += np.uint64(8)
+            last_begin = last_of(begins)
+            gap_begin = np.uint64(last_begin)
+            gap_end = np.uint64(_end_of_gap(last_begin, tiles[np.uint64(last_of(read_tiles))], starts, width))
+        n_lines, at = n_lines + 8, at + 8 * step
+    summary = Summary(
+        summary.lines + n_lines,
+        summary.past_end,
+        min(summary.min_length, smallest(min_length)),
+        max(summary.max_length, largest(max_length)),
+        summary.sum_length + sum_of(sum_length),
+    )
+    return n_lines, Batch(batch.rows, n), Gap(gap_begin, gap_end), summary
+
+
+@inlined
+def _end_of_gap(start, window, starts, width):
+    """Return the end of the gap that ``start`` is in; ``start`` or less, but not below 0, if it is in a window.
+
+    ``window`` is the first one that can overlap the tile of ``start``.
+    """
+    window = np.uint64(window)
+    while np.int64(starts[window]) + width <= start:
+        window += _ONE
+    return max(np.int64(starts[window]), 0)
+
+
+@inlined
+def _parse_up_to_eight(lines, at, shape, site, batch, summary):
+    """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
+
+    Returns
+    -------
+    tuple
+        The number of lines parsed, the position of the next line, the batch, and the summary.
+    """
+    text, step = lines.text, shape.step
+    _, past_end, min_length, max_length, sum_length = summary
+    n_lines = np.int64(0)
+    while n_lines < 8 and at < lines.end and shape.kind != FREE:
+        if not matches(text, at, shape.table, shape.place):
+            break
+        if shape.kind == BEGINNING:
+            newline, n_tabs = end_of_line(text, at)
+            step = newline + 1 - at
+            if not has_columns(lines, at, newline, n_tabs):
+                break
+        start = np.int64(parse_eight_digits(load64(text, at + shape.start_at), shape.start_mask) + shape.start_top)
+        end = np.int64(parse_eight_digits(load64(text, at + shape.end_at), shape.end_mask) + shape.end_top)
+        if (end <= start) | (end > MAX_POSITION):
+            break
+        length = end - start
+        min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
+        past_end += end > site.size
+        batch = _put_read(lines, at, site, start, end, batch)
+        n_lines, at = n_lines + 1, at + step
+    return n_lines, at, batch, Summary(summary.lines + n_lines, past_end, min_length, max_length, sum_length)
+
+
+@inlined
+def _parse_other(lines, at, names, sites, reads_on, batch, summary):
+    """Parse one line of any form.
+
+    Returns
+    -------
+    tuple
+        DONE, NEW_NAME or what is wrong with the line; the position of the next line, or of this one if it is not
+        DONE; the batch; and the summary.
+    """
+    newline, _ = end_of_line(lines.text, at)
+    n_lines, past_end, min_length, max_length, sum_length = summary
+    status, name_length, start, end = parse_line_slow(lines, at, newline)
+    if status == Status.NO_READ:
+        summary = Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
+        return Status.DONE, newline + 1, batch, summary
+    if status != Status.DONE:
+        return status, at, batch, summary
+    sequence = find_id(lines.text, at, name_length, names)
+    if sequence < 0:
+        return Status.NEW_NAME, at, batch, summary
+    site, length = _read_site(sites, sequence), end - start
+    reads_on[sequence] += 1
+    past_end += end > site.size
+    if length == 0:  # bedtools extends a read of no length by 1 bp on either side
+        start, end = start - 1, end + 1
+    batch = _put_read(lines, at, site, start, end, batch)
+    min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
+    return Status.DONE, newline + 1, batch, Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
+
+
+@inlined
+def _put_read(lines, at, site, start, end, batch):
+    """Add the read of the line at ``at`` to a batch, and return the batch."""
+    rows, n = batch
+    put(rows, TILE, n, site.tile_first + min(max(start, 0) >> TILE_BITS, site.tile_last))
+    put(rows, START, n, start)
+    put(rows, END, n, end)
+    if lines.stranded:
+        put(rows, STRAND, n, strand_of(lines.text, at))
+    return Batch(rows, n + _ONE)
+
+
+@inlined
+def _read_site(sites, sequence):
+    """Return one row of ``sites``."""
+    return Site(sites[sequence, TILE_FIRST], sites[sequence, TILE_LAST], sites[sequence, SIZE])

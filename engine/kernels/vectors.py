@@ -1,0 +1,379 @@
+"""SIMD primitives, each in two forms: plain Python, which defines it, and LLVM instructions, which compiled code runs.
+
+Compiled code takes the address of a buffer: to pass an array to a function costs two atomic operations on its
+reference count. Plain Python (``NUMBA_DISABLE_JIT=1``) takes the array itself and checks the bounds of every access.
+Compiled primitives do not check bounds.
+
+Eight numbers are one vector in compiled code and an array of uint64 in plain Python. Code that uses only operators
+works for one number and for eight.
+"""
+
+import operator
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import overload
+
+from deepchrome.engine.kernels.layout import BATCH_COLUMNS, N_NAME_COLUMNS
+from deepchrome.engine.kernels.llvm import (
+    BIT,
+    BITS,
+    BYTES,
+    EIGHT_INT32,
+    EIGHT_INT64,
+    INT8,
+    INT32,
+    INT64,
+    EightType,
+    broadcast,
+    constant,
+    elementwise,
+    load,
+    lowers,
+    pointer,
+    reduction,
+    store,
+)
+
+# ASCII codes.
+TAB, NEWLINE, RETURN, ZERO = 9, 10, 13, 48
+
+# numba types of arguments and results. An ADDRESS is that of a buffer.
+ADDRESS = INDEX = types.intp
+NUMBER, MASK, BOOL, NONE, EIGHT = types.int64, types.uint64, types.boolean, types.void, EightType()
+
+
+def address_of(buffer: Any) -> Any:
+    """Return the form in which the primitives take an array."""
+    return buffer
+
+
+overload(address_of)(lambda buffer: lambda buffer: buffer.ctypes.data)
+
+
+# --- load and store ---
+
+
+def _slice(buffer: Any, i: int, n: int) -> Any:
+    """Return ``n`` bytes from ``i``, with the bounds checked, unlike in a slice of numpy."""
+    if not 0 <= i <= len(buffer) - n:
+        raise IndexError(f"{n} bytes at {i} of {len(buffer)}")
+    return buffer[i : i + n]
+
+
+def load8(buffer: Any, i: int) -> int:
+    """Return byte ``i``."""
+    return int(_slice(buffer, i, 1)[0])
+
+
+@lowers(load8, NUMBER(ADDRESS, INDEX))
+def _(builder: Any, buffer: Any, i: Any) -> Any:
+    return builder.zext(load(builder, buffer, i, INT8), INT64)
+
+
+def load32(buffer: Any, i: int) -> int:
+    """Return the little-endian int32 at byte ``i``."""
+    return int.from_bytes(_slice(buffer, i, 4).tobytes(), "little", signed=True)
+
+
+@lowers(load32, NUMBER(ADDRESS, INDEX))
+def _(builder: Any, buffer: Any, i: Any) -> Any:
+    return builder.sext(load(builder, buffer, i, INT32), INT64)
+
+
+def load64(buffer: Any, i: int) -> np.uint64:
+    """Return the little-endian uint64 at byte ``i``."""
+    return np.uint64(int.from_bytes(_slice(buffer, i, 8).tobytes(), "little"))
+
+
+@lowers(load64, MASK(ADDRESS, INDEX))
+def _(builder: Any, buffer: Any, i: Any) -> Any:
+    return load(builder, buffer, i, INT64)
+
+
+def prefetch(buffer: Any, i: int) -> None:
+    """Start to load the cache line of byte ``i``, which need not exist."""
+
+
+@lowers(prefetch, NONE(ADDRESS, INDEX))
+def _(builder: Any, buffer: Any, i: Any) -> None:
+    byte = pointer(builder, buffer, i, INT8)
+    kind = ir.FunctionType(ir.VoidType(), [byte.type, INT32, INT32, INT32])
+    intrinsic = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], kind)
+    for_reading, in_all_caches, data = constant(INT32, 0), constant(INT32, 3), constant(INT32, 1)
+    builder.call(intrinsic, [byte, for_reading, in_all_caches, data])
+
+
+def load_eight(buffer: Any, i: int, step: int) -> Any:
+    """Return eight uint64; the first is at byte ``i``, each of the others ``step`` bytes after the one before."""
+    return np.array([load64(buffer, i + k * step) for k in range(8)], np.uint64)
+
+
+@lowers(load_eight, EIGHT(ADDRESS, INDEX, INDEX))
+def _(builder: Any, buffer: Any, i: Any, step: Any) -> Any:
+    values = ir.Constant(EIGHT_INT64, ir.Undefined)
+    for k in range(8):
+        values = builder.insert_element(values, load(builder, buffer, i, INT64), constant(INT32, k))
+        i = builder.add(i, step)
+    return values
+
+
+def store64(buffer: Any, i: int, value: int) -> None:
+    """Store an int64 at byte ``i``."""
+    buffer[i : i + 8] = np.frombuffer(np.int64(value).tobytes(), np.uint8)
+
+
+@lowers(store64, NONE(ADDRESS, INDEX, NUMBER))
+def _(builder: Any, buffer: Any, i: Any, value: Any) -> None:
+    store(builder, buffer, i, value)
+
+
+def name_column(slots: Any, slot: int, column: int) -> np.uint64:
+    """Return a number from the slots of a table of names, uint64 (slots, N_NAME_COLUMNS)."""
+    return np.uint64(slots[slot, column])
+
+
+@lowers(name_column, MASK(ADDRESS, INDEX, INDEX))
+def _(builder: Any, slots: Any, slot: Any, column: Any) -> Any:
+    return load(builder, slots, _place(builder, slot, column, N_NAME_COLUMNS, 8), INT64)
+
+
+def put(batch: Any, row: int, k: int, value: int) -> None:
+    """Store a number in a batch of reads, int32 (4, BATCH_COLUMNS)."""
+    batch[row, k] = value
+
+
+@lowers(put, NONE(ADDRESS, INDEX, MASK, NUMBER))
+def _(builder: Any, batch: Any, row: Any, k: Any, value: Any) -> None:
+    store(builder, batch, _place(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(value, INT32))
+
+
+def put_eight(batch: Any, row: int, k: int, values: Any) -> None:
+    """Store eight numbers in a row of a batch, from column ``k``."""
+    batch[row, k : k + np.uint64(8)] = values
+
+
+@lowers(put_eight, NONE(ADDRESS, INDEX, MASK, EIGHT))
+def _(builder: Any, batch: Any, row: Any, k: Any, values: Any) -> None:
+    store(builder, batch, _place(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(values, EIGHT_INT32))
+
+
+def _place(builder: Any, row: Any, column: Any, n_columns: int, item_bytes: int) -> Any:
+    item = builder.add(builder.mul(row, constant(INT64, n_columns)), column)
+    return builder.mul(item, constant(INT64, item_bytes))
+
+
+# --- 64 bytes at once ---
+
+
+def tabs64(text: Any, i: int) -> np.uint64:
+    """Return which of 64 bytes are tabs: bit ``k`` for byte ``i + k``."""
+    return _mask_of(text, i, TAB)
+
+
+@lowers(tabs64, MASK(ADDRESS, INDEX))
+def _(builder: Any, text: Any, i: Any) -> Any:
+    return _bits_equal(builder, text, i, TAB)
+
+
+def newlines64(text: Any, i: int) -> np.uint64:
+    """Return which of 64 bytes are newlines: bit ``k`` for byte ``i + k``."""
+    return _mask_of(text, i, NEWLINE)
+
+
+@lowers(newlines64, MASK(ADDRESS, INDEX))
+def _(builder: Any, text: Any, i: Any) -> Any:
+    return _bits_equal(builder, text, i, NEWLINE)
+
+
+def _mask_of(text: Any, i: int, byte: int) -> np.uint64:
+    bits = np.packbits(_slice(text, i, 64) == byte, bitorder="little")
+    return np.uint64(int.from_bytes(bits.tobytes(), "little"))
+
+
+def _bits_equal(builder: Any, text: Any, i: Any, byte: int) -> Any:
+    return builder.bitcast(builder.icmp_unsigned("==", load(builder, text, i, BYTES), constant(BYTES, byte)), INT64)
+
+
+def matches(text: Any, i: int, patterns: Any, at: int) -> bool:
+    """Return whether 64 bytes match a pattern.
+
+    A pattern is 128 bytes: the least value of each byte, then how much larger each byte may be.
+    """
+    return bool(np.all(_slice(text, i, 64) - _slice(patterns, at, 64) <= _slice(patterns, at + 64, 64)))
+
+
+@lowers(matches, BOOL(ADDRESS, INDEX, ADDRESS, INDEX))
+def _(builder: Any, text: Any, i: Any, patterns: Any, at: Any) -> Any:
+    return _match_lines(builder, text, i, i, patterns, at, 1)
+
+
+def matches_eight(text: Any, i: int, step: int, patterns: Any, at: int) -> bool:
+    """Return whether eight lines of ``step`` bytes, the first at ``i``, all match a pattern."""
+    return all(matches(text, i + k * step, patterns, at) for k in range(8))
+
+
+@lowers(matches_eight, BOOL(ADDRESS, INDEX, INDEX, ADDRESS, INDEX))
+def _(builder: Any, text: Any, i: Any, step: Any, patterns: Any, at: Any) -> Any:
+    return _match_lines(builder, text, i, step, patterns, at, 8)
+
+
+def _match_lines(builder: Any, text: Any, i: Any, step: Any, patterns: Any, at: Any, n_lines: int) -> Any:
+    least = load(builder, patterns, at, BYTES)
+    spread = load(builder, patterns, builder.add(at, constant(INT64, 64)), BYTES)
+    matching = constant(BITS, 1)
+    for _ in range(n_lines):
+        above = builder.sub(load(builder, text, i, BYTES), least)
+        matching = builder.and_(matching, builder.icmp_unsigned("<=", above, spread))
+        i = builder.add(i, step)
+    return builder.icmp_unsigned("==", builder.bitcast(matching, INT64), constant(INT64, -1))
+
+
+# What a byte of a pattern may be, as least value and spread. A field may contain any byte but 9 to 13, which
+# include tab, newline and carriage return: from 14 to 255, then on to 8.
+_DIGIT = (ZERO, 9)  # guard: digits
+_IN_FIELD = (RETURN + 1, 250)  # guard: carriage-return-in-field
+_ANYTHING = (0, 255)
+
+
+def write_pattern(patterns: Any, at: int, text: Any, i: int, fixed: Any, digits: Any, fields: Any) -> None:
+    """Make a pattern from 64 bytes of text.
+
+    Bit ``k`` of one of three masks describes byte ``k``: ``fixed``, it must be as it is here; ``digits``, it must be
+    a digit; ``fields``, it must not be a separator. All other bytes may be anything.
+    """
+    for k in range(64):
+        is_fixed, is_digit, is_field = (int(mask) >> k & 1 for mask in (fixed, digits, fields))
+        pattern = (text[i + k], 0) if is_fixed else _DIGIT if is_digit else _IN_FIELD if is_field else _ANYTHING
+        patterns[at + k], patterns[at + 64 + k] = pattern
+
+
+@lowers(write_pattern, NONE(ADDRESS, INDEX, ADDRESS, INDEX, MASK, MASK, MASK))
+def _(builder: Any, patterns: Any, at: Any, text: Any, i: Any, *masks: Any) -> None:
+    fixed, digits, fields = (builder.bitcast(mask, BITS) for mask in masks)
+    here = load(builder, text, i, BYTES)
+    for half, if_fixed in enumerate((here, constant(BYTES, 0))):
+        digit, in_field, anything = (constant(BYTES, pattern[half]) for pattern in (_DIGIT, _IN_FIELD, _ANYTHING))
+        value = builder.select(digits, digit, builder.select(fields, in_field, anything))
+        place = builder.add(at, constant(INT64, 64 * half))
+        store(builder, patterns, place, builder.select(fixed, if_fixed, value))
+
+
+# --- bits ---
+
+
+def lowest_bit(mask: np.uint64) -> int:
+    """Return the number of the lowest bit that is set, 64 if none is."""
+    value = int(mask)
+    return (value & -value).bit_length() - 1 if value else 64
+
+
+@lowers(lowest_bit, INDEX(MASK))
+def _(builder: Any, mask: Any) -> Any:
+    return builder.cttz(mask, constant(BIT, 0))
+
+
+def count_bits(mask: np.uint64) -> int:
+    """Return the number of bits that are set."""
+    return int(mask).bit_count()
+
+
+@lowers(count_bits, INDEX(MASK))
+def _(builder: Any, mask: Any) -> Any:
+    return builder.ctpop(mask)
+
+
+# --- eight numbers at once ---
+
+# The operands of an operation: two vectors, or a vector and a number.
+_TWO = ((EIGHT, EIGHT), (EIGHT, MASK))
+
+for _operator, _instruction in (
+    (operator.add, ir.IRBuilder.add),
+    (operator.sub, ir.IRBuilder.sub),
+    (operator.mul, ir.IRBuilder.mul),
+    (operator.and_, ir.IRBuilder.and_),
+    (operator.xor, ir.IRBuilder.xor),
+    (operator.rshift, ir.IRBuilder.lshr),
+):
+    lowers(_operator, *(EIGHT(*operands) for operands in _TWO))(elementwise(_instruction))
+
+
+def eight_of(value: Any) -> Any:
+    """Return a vector of eight equal numbers."""
+    return np.full(8, value, np.uint64)
+
+
+lowers(eight_of, EIGHT(MASK))(broadcast)
+
+
+def smaller(a: Any, b: Any) -> Any:
+    """Return the smaller of each two numbers."""
+    return np.minimum(a, b)
+
+
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
+
+
+lowers(smaller, *(EIGHT(*operands) for operands in _TWO))(elementwise(_smaller))
+
+
+def larger(a: Any, b: Any) -> Any:
+    """Return the larger of each two numbers."""
+    return np.maximum(a, b)
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_unsigned(">", a, b), a, b)
+
+
+lowers(larger, *(EIGHT(*operands) for operands in _TWO))(elementwise(_larger))
+
+
+def all_less(a: Any, b: Any) -> bool:
+    """Return whether all eight numbers are less than the other number, or numbers."""
+    return bool(np.all(a < b))
+
+
+@lowers(all_less, *(BOOL(*operands) for operands in (*_TWO, (MASK, EIGHT))))
+@elementwise
+def _(builder: Any, a: Any, b: Any) -> Any:
+    less = builder.bitcast(builder.icmp_unsigned("<", a, b), INT8)
+    return builder.icmp_unsigned("==", less, constant(INT8, -1))
+
+
+def smallest(eight: Any) -> np.int64:
+    """Return the smallest of eight numbers."""
+    return np.int64(eight.min())
+
+
+lowers(smallest, NUMBER(EIGHT))(reduction(_smaller))
+
+
+def largest(eight: Any) -> np.int64:
+    """Return the largest of eight numbers."""
+    return np.int64(eight.max())
+
+
+lowers(largest, NUMBER(EIGHT))(reduction(_larger))
+
+
+def sum_of(eight: Any) -> np.int64:
+    """Return the sum of eight numbers."""
+    return np.int64(eight.sum())
+
+
+lowers(sum_of, NUMBER(EIGHT))(reduction(ir.IRBuilder.add))
+
+
+def last_of(eight: Any) -> np.int64:
+    """Return the last of eight numbers."""
+    return np.int64(eight[7])
+
+
+@lowers(last_of, NUMBER(EIGHT))
+def _(builder: Any, eight: Any) -> Any:
+    return builder.extract_element(eight, constant(INT32, 7))
