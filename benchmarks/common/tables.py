@@ -1,4 +1,4 @@
-"""Show results as tables on the terminal."""
+"""Format results as tables for the terminal."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
@@ -25,7 +25,7 @@ GROUP_TITLES: Final = {
 
 
 def result_tables(results: Results) -> Iterable[Table]:
-    """Yield the tables of results: parity, one table of rows per amount of work, missing programs, other figures."""
+    """Yield tables of the results: parity, times (by number of reads or genes), missing programs, other figures."""
     if results.parity:
         yield _parity_table(results)
     for work in sorted({row.work for row in results.rows}, key=lambda work: (work == 0, work)):

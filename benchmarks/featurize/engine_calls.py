@@ -81,14 +81,16 @@ def print_times(calls_json: str, rounds: str, counts: str = "") -> None:
 
 
 def time_calls(calls: Sequence[Call], rounds: int, counts: Path | None = None) -> list[list[Usage]]:
-    """Time calls of the engine in a separate process: first all once to warm up, then ``rounds`` rounds of all in turn.
+    """Time calls of the engine in a separate process, in rounds that run every call once.
+
+    An untimed first round loads the kernels, and brings the files into the page cache.
 
     Parameters
     ----------
     calls
-        The calls. After the warm-up, the kernels are loaded and the files are in the page cache.
+        The calls to time.
     rounds
-        Number of timed runs of each call.
+        Number of timed rounds.
     counts
         The ``.npy`` file to write the counts of the last call to. Without it, counts are not saved.
 
@@ -108,7 +110,8 @@ def time_calls(calls: Sequence[Call], rounds: int, counts: Path | None = None) -
 def kernel_ns_per_read(inputs: Inputs, plain: Path, rounds: int) -> float:
     """Return the nanoseconds per read for parsing and counting on one core: the fastest of ``rounds`` rounds.
 
-    The text is loaded block by block into one reused buffer, as in the engine. Only the kernels are timed.
+    ``plain`` is a decompressed file of reads. It is loaded block by block into one reused buffer, as in the engine.
+    Only the kernels are timed.
     """
     windows = inputs.windows
     index = build_window_index(windows)
@@ -145,7 +148,7 @@ def copy_seconds(n_bytes: int) -> float:
 
 
 def time_compilation(folder: Path) -> Usage:
-    """Time a process that compiles the kernels because its cache, below ``folder``, is empty, as on a first run."""
+    """Time a first run, which compiles the kernels. Its empty cache is a temporary directory in ``folder``."""
     script = "from deepchrome.cli.startup import load_kernels; load_kernels()"
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         return run([sys.executable, "-c", script], variables={"NUMBA_CACHE_DIR": cache})

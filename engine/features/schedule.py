@@ -122,7 +122,7 @@ class FeaturizeRun:
         running: dict[Future[Any], Sample | None] = {}  # None if the task writes an epigenome
         try:
             while waiting or running:
-                # More tasks would not save time, and counts stay in memory until their epigenome is written.
+                # Submit only as many tasks as the pool needs: counts stay in memory until their epigenome is written.
                 while waiting and len(running) < pool.room():
                     sample = waiting.popleft()
                     self._stamps[sample] = file_stamp(sample.path)

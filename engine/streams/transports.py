@@ -68,7 +68,7 @@ class StatusError(Exception):
     status
         The HTTP status code.
     retry_after
-        How long the server asks to wait, in seconds, or None.
+        The waiting time that the server requests, in seconds, or None.
     size
         The size of the object in bytes, if the request asked for a range beyond its end; otherwise None.
     """
@@ -84,7 +84,7 @@ class Body(Protocol):
     """The body of a response."""
 
     def read(self, n: int) -> Awaitable[bytes]:
-        """Read up to ``n`` bytes; return none at the end.
+        """Read up to ``n`` bytes; return ``b""`` at the end.
 
         Raises
         ------
@@ -133,6 +133,8 @@ async def request_range(url: str, first: int, last: int | None = None) -> RangeR
         The server does not answer, or answers with an error.
     StorageError
         The request cannot succeed: for example, the URL is not valid or the server redirects too many times.
+    UsageError
+        The URL is s3, and s3fs is not installed.
     """
     byte_range = None if first == 0 and last is None else f"bytes={first}-{'' if last is None else last}"
     return await (_request_s3 if url[:2].lower() == "s3" else _request_http)(url, byte_range)

@@ -175,9 +175,9 @@ def pattern_maps(
 ) -> Patterns:
     """Compute the maps of all models of a run.
 
-    Models are optimized in stacks, with both classes and all starts of a stack in one batch. On a GPU one stack holds
-    all models. On a CPU each core works on one stack of :data:`_MODELS_PER_CORE` models at a time. The size of the
-    stacks does not change the maps.
+    Models are optimized in stacks, with both classes and all starts of a stack in one batch. On a GPU, one stack
+    holds all models by default. On a CPU, each core works on one stack at a time, by default of
+    :data:`_MODELS_PER_CORE` models. The size of the stacks does not change the maps.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def pattern_maps(
     seed
         Seed of the starts.
     placement
-        Hardware to compute on.
+        Hardware to compute on, and the size of a stack (``group_size``).
 
     Raises
     ------

@@ -47,6 +47,8 @@ class RunData:
         ------
         BadDataError
             The data are damaged, or differ from those that the run was trained on.
+        MissingInputError, StorageError
+            A file does not exist or cannot be read.
         """
         (data,), _ = self.source.load(self._run.config.inputs.options(), [epigenome])
         if describe_datasets([data])[data.epigenome]["sha256"] != self._run.config.data[epigenome]["sha256"]:

@@ -48,7 +48,7 @@ def load_kernels() -> None:
             kernels.warm_up()
     finally:
         timer.cancel()
-        gc.freeze()  # what was imported stays in use; later collections can skip it
+        gc.freeze()  # imported objects stay in use, so later collections can skip them
         if was_enabled:
             gc.enable()
 
