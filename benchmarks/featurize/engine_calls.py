@@ -124,7 +124,7 @@ def kernel_ns_per_read(inputs: Inputs, plain: Path, rounds: int) -> float:
         source, carry, spent = SerialSource(stream), b"", 0.0
         while not block.is_last:
             source.take(block)
-            begin = block.put_before(carry)
+            begin = block.prepend(carry)
             first, last = bed.cut(block.buffer, begin, block.end, block.is_last)
             began = time.perf_counter()
             counter.count(block.buffer, first, last)

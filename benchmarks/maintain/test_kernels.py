@@ -37,7 +37,7 @@ def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
     while not block.is_last:
         block = Block()
         source.finish(source.take(block), block)
-        begin = block.put_before(carry)
+        begin = block.prepend(carry)
         file_format = file_format or detect_format(block.buffer[begin : begin + 8].tobytes(), target)
         first, last = file_format.cut(block.buffer, begin, block.end, block.is_last)
         carry = block.buffer[last : block.end].tobytes()

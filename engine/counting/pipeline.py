@@ -158,7 +158,7 @@ class FilePipeline:
             self._changed.wait_for(partial(self._can_cut, number))
             if self._failed_before(number):
                 return 0, 0
-            begin = block.put_before(self._carry)
+            begin = block.prepend(self._carry)
             if self.format is None:
                 self.format = detect_format(block.buffer[begin : begin + 8].tobytes(), self.target)
             first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)

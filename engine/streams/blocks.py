@@ -5,7 +5,7 @@ A block goes through these steps. Any thread may do any step:
 1. ``source.take(block)`` reads the next bytes of the file. Only one thread at a time does this.
 2. ``source.finish(members, block)`` inflates bgzip members into the block. Several threads may do this at the same
    time. Plain text and ordinary gzip need no work here, because ``take`` already filled the block.
-3. ``block.put_before(carry)`` puts the incomplete last line or record of the previous block in front.
+3. ``block.prepend(carry)`` puts the incomplete last line or record of the previous block in front.
 4. The kernels count the complete lines or records, and the rest becomes the carry of the next block.
 
 A block is reused for later parts of the file, so its bytes stay in the CPU cache from inflating to counting.
@@ -48,7 +48,7 @@ class Block:
         """Return the part of the buffer that a source fills, BLOCK_BYTES long."""
         return memoryview(self.buffer.data)[self.first : self.first + BLOCK_BYTES]
 
-    def put_before(self, carry: bytes) -> int:
+    def prepend(self, carry: bytes) -> int:
         """Copy ``carry`` right before the block's bytes, and return where it begins in the buffer."""
         if len(carry) > self.first - MARGIN_BYTES:
             # Grown once, and large enough that the system provides the pages one by one, as they are used. Growing in

@@ -16,7 +16,7 @@ from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.expression import Expression, read_expression
 from deepchrome.train.datasets.inputs import InputSpec, Orient, Transform
 from deepchrome.train.datasets.labels import LabelRule, label_genes
-from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, find_window_overlaps, split_genes
+from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, count_window_overlaps, split_genes
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def load_datasets(
         not_in_features=len(set(table.gene_id).difference(stable_id)),
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
-        window_overlaps=find_window_overlaps(unversioned, parts, flank),
+        window_overlaps=count_window_overlaps(unversioned, parts, flank),
         notes=(*table.notes, *left_out),
     )
     notes = _describe_report(report, split, without_expression, datasets)

@@ -95,7 +95,7 @@ def split_genes(
     return split
 
 
-def find_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 5000) -> WindowOverlaps:
+def count_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 5000) -> WindowOverlaps:
     """Count the test genes that share their id or part of their window with a training gene.
 
     Parameters

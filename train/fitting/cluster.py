@@ -30,7 +30,7 @@ class TrainedGroup:
     checkpoints: Mapping[str, Checkpoint]
 
 
-def fit_spread(
+def fit_on_cluster(
     pool: Pool,
     datasets: Sequence[Dataset],
     config: FitConfig,

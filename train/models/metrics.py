@@ -51,7 +51,7 @@ def auprc(on: NDArray[Any], scores: NDArray[np.float64]) -> float | None:
     return float(average_precision_score(on, scores)) if np.unique(on).size == 2 else None
 
 
-def bootstrap_interval(
+def bootstrap_areas(
     on: NDArray[Any], scores: NDArray[np.float64], resamples: int = 1000, seed: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute AUROC and AUPRC of bootstrap resamples of the genes.

@@ -22,7 +22,7 @@ from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
 
 Style = Literal["default", "published"]
-Say = Callable[[str], None]
+OnMessage = Callable[[str], None]
 _OUTPUTS: Final = ("report.html", "patterns.parquet", "figures")
 
 
@@ -93,7 +93,7 @@ def visualize(
     seed: int = 1,
     placement: Placement | None = None,
     force: bool = False,
-    say: Say | None = None,
+    on_message: OnMessage | None = None,
 ) -> VisualizeResult:
     """Make the pattern maps and the report of a run.
 
@@ -117,7 +117,7 @@ def visualize(
         Hardware to compute on.
     force
         Replace an existing report.
-    say
+    on_message
         Called with one line of progress at a time.
 
     Raises
@@ -130,7 +130,7 @@ def visualize(
     StorageError
         Another process writes to ``out``, or a file cannot be written.
     """
-    say = say or (lambda _: None)
+    on_message = on_message or (lambda _: None)
     placement = placement or Placement()
     _check_output(out, force)
     if maps_only and genes:
@@ -145,13 +145,13 @@ def visualize(
         chosen: list[int] = []
         if data is not None:
             chosen = choose_genes(run, data, genes)
-            evidence = _gather_all(run, data, chosen, placement, say)
+            evidence = _gather_all(run, data, chosen, placement, on_message)
             if incomplete := [name for name, item in evidence.items() if not item.complete]:
                 notes.append(f"attributions of {', '.join(incomplete)} do not add up to the scores within 2 %")
         patterns = None
         if run.config.fit.model in NETWORKS:
             priors = {name: item.prior for name, item in evidence.items()} or None
-            say(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
+            on_message(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
             patterns = pattern_maps(run, recipe, priors, seed=seed, placement=placement)
         else:
             notes.append(f"no pattern maps: a {run.config.fit.model} model has no gradient to follow")
@@ -160,7 +160,7 @@ def visualize(
         size = write_report(out / "report.html", document)
         figures: tuple[Path, ...] = ()
         if matplotlib_is_installed():
-            say("drawing figures")
+            on_message("drawing figures")
             figures = draw_figures(out / "figures", run, patterns, evidence, style)
         else:
             notes.append("no figures: matplotlib is not installed. Run: pip install 'deepchrome[figures]'")
@@ -176,14 +176,16 @@ def _check_output(out: Path, force: bool) -> None:
         raise UsageError(f"{out}: {existing[0]} already exists", remedy="force")
 
 
-def _gather_all(run: Run, data: RunData, genes: Sequence[int], placement: Placement, say: Say) -> dict[str, Evidence]:
+def _gather_all(
+    run: Run, data: RunData, genes: Sequence[int], placement: Placement, on_message: OnMessage
+) -> dict[str, Evidence]:
     """Gather the evidence of all epigenomes, one epigenome per core; more threads per epigenome are no faster."""
     evidence: dict[str, Evidence] = {}
     with torch_threads(1), ThreadPoolExecutor(placement.usable_threads()) as pool:
         results = pool.map(lambda name: gather_evidence(run, data.load(name), genes), run.epigenomes)
         for name, result in zip(run.epigenomes, results, strict=True):
             evidence[name] = result
-            say(f"{name}: reads and attributions ({len(evidence)} of {len(run.epigenomes)})")
+            on_message(f"{name}: reads and attributions ({len(evidence)} of {len(run.epigenomes)})")
     return evidence
 
 

@@ -17,7 +17,7 @@ from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.source import DataSource
-from deepchrome.train.fitting.cluster import fit_spread
+from deepchrome.train.fitting.cluster import fit_on_cluster
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import BASELINES, score_genes
@@ -49,7 +49,7 @@ class RunOptions:
         File that receives one JSON object for every epoch of every model.
     scheduler
         Address of a running Dask scheduler whose workers train the models; see
-        :func:`~deepchrome.train.fitting.cluster.fit_spread`. Checkpoints and epochs of a model are
+        :func:`~deepchrome.train.fitting.cluster.fit_on_cluster`. Checkpoints and epochs of a model are
         then recorded when the model is finished.
     """
 
@@ -202,7 +202,7 @@ def _fit_networks(
             return fit(datasets, run.fit, placement, resume=resumed, on_epoch=recorder)
         on_group = partial(recorder.record_group, resumed)
         with cluster_pool(options.scheduler) as pool:
-            return fit_spread(pool, datasets, run.fit, placement, resume=resumed, on_group=on_group)
+            return fit_on_cluster(pool, datasets, run.fit, placement, resume=resumed, on_group=on_group)
 
 
 def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[FittedModel]:

@@ -17,7 +17,7 @@ from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.labels import LabelRule
 from deepchrome.train.datasets.source import FeatureSource
-from deepchrome.train.models.metrics import auprc, auroc, bootstrap_interval
+from deepchrome.train.models.metrics import auprc, auroc, bootstrap_areas
 from deepchrome.train.run.data import find_source
 from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.predict import choose_model
@@ -190,7 +190,7 @@ def evaluate(scored: Sequence[ScoredGenes], *, resamples: int = 1000, seed: int 
     for genes in scored:
         intervals: list[tuple[float | None, float | None]] = [(None, None), (None, None)]
         if resamples and np.unique(genes.on).size == 2:
-            areas = bootstrap_interval(genes.on, genes.scores, resamples, seed)
+            areas = bootstrap_areas(genes.on, genes.scores, resamples, seed)
             intervals = [tuple(float(v) for v in np.nanpercentile(area, _INTERVAL_PERCENTILES)) for area in areas]  # type: ignore[misc]
         evaluations.append(
             Evaluation(

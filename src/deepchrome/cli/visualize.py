@@ -77,7 +77,7 @@ def visualize(
         seed=seed,
         placement=Placement(device, threads),
         force=force,
-        say=lambda line: typer.echo(f"dc visualize: {line}", err=True),
+        on_message=lambda line: typer.echo(f"dc visualize: {line}", err=True),
     )
     columns = ("epigenome", "class", "mark", "mean_value", "active_bins", "correlation_with_observed")
     if as_json:

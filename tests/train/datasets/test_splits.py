@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.errors import BadDataError, ParameterError
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, find_window_overlaps, split_genes
+from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, count_window_overlaps, split_genes
 
 FLANK = 50
 
@@ -66,13 +66,13 @@ def test_training_and_test_genes_never_overlap(rows, seed, method):
 @given(ROWS, st.randoms(use_true_random=False))
 def test_overlaps_agree_with_the_naive_count(rows, random):
     split = np.array([random.randrange(3) for _ in rows], np.int8)
-    assert find_window_overlaps(genes_of(rows), split, FLANK) == naive_window_overlaps(rows, split, FLANK)
+    assert count_window_overlaps(genes_of(rows), split, FLANK) == naive_window_overlaps(rows, split, FLANK)
 
 
 def test_windows_that_touch_do_not_overlap():
     rows = [("A", "chr1", 1000), ("B", "chr1", 1100), ("C", "chr2", 1099), ("D", "chr2", 1000)]
     split = np.array([TRAIN, TEST, TRAIN, TEST], np.int8)
-    assert find_window_overlaps(genes_of(rows), split, FLANK) == WindowOverlaps(0, 1)
+    assert count_window_overlaps(genes_of(rows), split, FLANK) == WindowOverlaps(0, 1)
 
 
 def test_chromosome_split_keeps_chromosomes_whole_and_near_a_third():
@@ -128,7 +128,7 @@ def test_the_published_split_of_the_real_genes(shared_data):
     # The published list is sorted by id, and cut after rows 6600 and 13201.
     published = split_genes(genes, "published")
     assert (published == np.repeat([TRAIN, VALID, TEST], [6601, 6601, 6600])).all()
-    found = find_window_overlaps(genes, published)
+    found = count_window_overlaps(genes, published)
     near = 0
     for chrom in set(genes.chrom):
         of_chrom = np.array(genes.chrom) == chrom
@@ -139,4 +139,4 @@ def test_the_published_split_of_the_real_genes(shared_data):
     for method in ("random", "chromosome"):
         split = split_genes(genes, method)
         assert np.abs(np.bincount(split) - 19802 / 3).max() < 60
-        assert find_window_overlaps(genes, split) == WindowOverlaps(0, 0)
+        assert count_window_overlaps(genes, split) == WindowOverlaps(0, 0)

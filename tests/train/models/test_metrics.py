@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from deepchrome.train.models.metrics import auprc, auroc, bootstrap_interval, stacked_auroc
+from deepchrome.train.models.metrics import auprc, auroc, bootstrap_areas, stacked_auroc
 
 GENES = st.lists(st.tuples(st.booleans(), st.integers(-4, 4)), min_size=2, max_size=60)
 
@@ -60,7 +60,7 @@ def test_bootstrap_areas_equal_scikit_learn_on_the_same_resample(levels) -> None
     rng = np.random.default_rng(levels)
     on = rng.random(80) < 0.4
     scores = rng.integers(0, levels, 80).astype(float)
-    areas = bootstrap_interval(on, scores, resamples=25, seed=5)
+    areas = bootstrap_areas(on, scores, resamples=25, seed=5)
     redrawn = np.random.default_rng(5)
     for i in range(25):
         rows = redrawn.integers(0, 80, 80)
@@ -69,7 +69,7 @@ def test_bootstrap_areas_equal_scikit_learn_on_the_same_resample(levels) -> None
 
 
 def test_bootstrap_resample_of_one_class_is_nan() -> None:
-    areas = bootstrap_interval(np.array([0, 1]), np.array([0.2, 0.8]), resamples=60, seed=1)
+    areas = bootstrap_areas(np.array([0, 1]), np.array([0.2, 0.8]), resamples=60, seed=1)
     assert set(areas[0][~np.isnan(areas[0])]) == {1.0}
     assert np.isnan(areas[0]).any()
     np.testing.assert_array_equal(np.isnan(areas[0]), np.isnan(areas[1]))
