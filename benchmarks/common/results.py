@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,6 @@ from deepchrome.version import VERSION
 
 SCHEMA = 2
 KINDS = ("featurize", "train", "many")
-OnMessage = Callable[[str], None]
-"""A function that receives progress messages, one line each."""
 
 
 @dataclass(frozen=True)

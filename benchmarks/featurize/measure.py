@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepchrome.benchmarks.common.processes import Usage, run, run_interleaved
-from deepchrome.benchmarks.common.results import Missing, OnMessage, Parity, Results, Row
+from deepchrome.benchmarks.common.results import Missing, Parity, Results, Row
 from deepchrome.benchmarks.common.tables import FLOOR
 from deepchrome.benchmarks.featurize import inputs
 from deepchrome.benchmarks.featurize.engine_calls import (
@@ -25,6 +25,7 @@ from deepchrome.benchmarks.featurize.engine_calls import (
 from deepchrome.benchmarks.featurize.inputs import Counts, Inputs
 from deepchrome.benchmarks.featurize.programs import REFERENCE, Program, find_programs
 from deepchrome.benchmarks.featurize.runner import ProgramRunner
+from deepchrome.common.progress import OnMessage
 from deepchrome.engine.counting.count import count_reads
 from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from deepchrome.benchmarks.common.processes import Usage, run, run_interleaved
-from deepchrome.benchmarks.common.results import OnMessage, Parity, Results, Row
+from deepchrome.benchmarks.common.results import Parity, Results, Row
+from deepchrome.common.progress import OnMessage
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import tss_windows

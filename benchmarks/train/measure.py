@@ -14,10 +14,11 @@ from typing import Any, Final
 import torch
 
 from deepchrome.benchmarks.common.processes import Usage, run_interleaved
-from deepchrome.benchmarks.common.results import OnMessage, Results, Row
+from deepchrome.benchmarks.common.results import Results, Row
 from deepchrome.benchmarks.train.data import GENES, simulate_dataset
 from deepchrome.benchmarks.train.plain_loop import time_plain
 from deepchrome.benchmarks.train.time_to_auroc import time_to_auroc
+from deepchrome.common.progress import OnMessage
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TEST
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement

@@ -1,10 +1,11 @@
 """Run the whole analysis on simulated data with known truth. ``dc demo`` calls this."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from deepchrome.common.progress import OnMessage
 from deepchrome.engine.features.featurize import featurize
 from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.simulation.simulate import SimulatedEpigenome, simulate
@@ -53,7 +54,7 @@ class Demo:
     report: VisualizeResult
 
 
-def run_demo(out: Path, on_message: Callable[[str], None]) -> Demo:
+def run_demo(out: Path, on_message: OnMessage) -> Demo:
     """Simulate, featurize, label, train, evaluate and visualize.
 
     Parameters

@@ -1,12 +1,13 @@
 """Make the report of a run: pattern maps, evidence, figures, report.html."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from deepchrome.common.files import output_lock
+from deepchrome.common.progress import OnMessage
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import Placement
 from deepchrome.train.fitting.threads import torch_threads
@@ -22,7 +23,6 @@ from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
 
 Style = Literal["default", "published"]
-OnMessage = Callable[[str], None]
 _OUTPUTS: Final = ("report.html", "patterns.parquet", "figures")
 
 

@@ -1,4 +1,10 @@
-"""The base class of observers, to which long-running functions report their progress."""
+"""How long-running functions report their progress: to an observer, or in lines of text."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+OnMessage: TypeAlias = Callable[[str], None]
+"""A function that receives a line of text for the user."""
 
 
 class Observer:
