@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from deepchrome.errors import ParameterError
+from deepchrome.errors import ParameterError, UsageError
 
 UNKNOWN_CHROM: Final = ("error", "skip", "bedtools")
 STRANDS: Final = (None, "same", "opposite")
@@ -41,10 +41,10 @@ class ReadOptions:
     include_qc_fail: bool = False
 
     def check(self) -> None:
-        """Raise a ``ParameterError`` if an option has a value that is not valid."""
+        """Raise a ``UsageError`` if an option has a value that is not valid."""
         if self.unknown_chrom not in UNKNOWN_CHROM:
             raise ParameterError(
                 "unknown_chrom", f"must be one of {', '.join(UNKNOWN_CHROM)}, got {self.unknown_chrom!r}"
             )
         if self.strand not in STRANDS:
-            raise ParameterError("strand", f"must be same, opposite or None, got {self.strand!r}")
+            raise UsageError(f"strand must be same, opposite or None, got {self.strand!r}")
