@@ -1,4 +1,4 @@
-"""The programs to compare with the engine, and the steps that each one runs. All start from one gzip file.
+"""The programs to compare with the engine, and the steps that each one runs. All programs start from one gzip file.
 
 A step is a bash script with these variables:
 
@@ -55,7 +55,8 @@ class Program:
     steps
         Names in :data:`STEPS`; the last step writes the counts.
     parse
-        Function that reads the output of the last step into two integer columns, cell and count.
+        Function that reads the output of the last step into two integer columns: cell, the index of a bin as in
+        :class:`~deepchrome.benchmarks.featurize.inputs.Bins`, and count.
     commands, packages
         The commands that it needs on PATH, and the packages that it needs in the Python of ``PEER_PYTHON``.
     install
@@ -260,7 +261,7 @@ def find_programs(peer_python: str, without: tuple[str, ...]) -> tuple[list[Prog
     missing
         The other programs, and how to install them.
     versions
-        The version of the Python ``peer_python``, and the versions of its packages, by name.
+        The versions of ``peer_python`` and of the packages to compare with, by name.
 
     Raises
     ------

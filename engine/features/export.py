@@ -22,12 +22,12 @@ PUBLISHED_MARK_ORDER: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3
 
 
 class Splitter(Protocol):
-    """A function that assigns genes to splits. The ids of the genes have no version."""
+    """A function that assigns genes to splits."""
 
     def __call__(self, genes: Genes, *, flank: int) -> NDArray[np.int8]:
         """Return the index of each gene's split in :data:`SPLIT_NAMES`: int8 (genes,).
 
-        ``flank`` is half the width of a window, in bp.
+        The ids in ``genes`` have no version suffix. ``flank`` is half the width of a window, in bp.
         """
 
 
@@ -41,13 +41,13 @@ class Labels:
         The file that the table was read from.
     row_of
         The row of each gene, by unversioned id.
-    on
-        The labels of each epigenome: uint8 (n,), 0 or 1.
+    by_epigenome
+        The labels of each epigenome: uint8 (n,), 1 for on and 0 for off.
     """
 
     path: Path
     row_of: Mapping[str, int] = field(repr=False)
-    on: Mapping[str, NDArray[np.uint8]] = field(repr=False)
+    by_epigenome: Mapping[str, NDArray[np.uint8]] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def export_csv(
     MissingInputError, StorageError
         A file does not exist, cannot be read or cannot be written.
     BadDataError
-        An epigenome or a gene has no label, a gene id has a character that the format cannot represent, or an
-        input is damaged. If a label or an id is at fault, nothing is written.
+        ``features`` lacks an epigenome, an epigenome or a gene has no label, a gene id has a character that the
+        format cannot represent, or an input is damaged. If a label or an id is at fault, nothing is written.
     """
     paths = {path.stem: path for path in feature_files(features)}
     names = list(dict.fromkeys(epigenomes)) if epigenomes is not None else list(paths)
@@ -140,7 +140,9 @@ def export_csv(
     for name in names:
         stored = read_features(paths[name])
         rows, label_rows = _match_labels(stored, table, drop_unlabelled)
-        exported.append(_write_splits(stored, rows, table.on[name][label_rows], splitter, directories[name], header))
+        exported.append(
+            _write_splits(stored, rows, table.by_epigenome[name][label_rows], splitter, directories[name], header)
+        )
     return exported
 
 
@@ -166,8 +168,8 @@ def read_labels(path: Path) -> Labels:
         first = row_of.setdefault(gene, row)
         if first != row and values.row(first) != values.row(row):
             raise BadDataError(f"{path}:{row + 2}: the labels of {gene} differ from those on line {first + 2}")
-    on = {name: (values[name] == "1").to_numpy().astype(np.uint8) for name in values.columns}
-    return Labels(path, row_of, on)
+    by_epigenome = {name: (values[name] == "1").to_numpy().astype(np.uint8) for name in values.columns}
+    return Labels(path, row_of, by_epigenome)
 
 
 def read_split_table(path: Path) -> Splitter:
@@ -206,9 +208,10 @@ def _match_labels(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the row of each labelled gene in the features, and in the label table: int64 (genes,) each."""
     gene_id = features.genes.gene_id
-    if features.epigenome not in labels.on:
+    if features.epigenome not in labels.by_epigenome:
         raise BadDataError(
-            f"{labels.path}: no labels of {features.epigenome}; it has {', '.join(labels.on)}", remedy="epigenomes"
+            f"{labels.path}: no labels of {features.epigenome}; it has {', '.join(labels.by_epigenome)}",
+            remedy="epigenomes",
         )
     if unsafe := [gene for gene in gene_id if not gene or set(gene) & set(',"\r\n')]:
         raise BadDataError(

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from deepchrome.engine.kernels.jit import entry_point
 
 READ_LENGTH_BP = 36
-# Longest line without the chromosome name: 2 numbers of 9 digits, and 14 other bytes.
+# Room for one line without the chromosome name: 2 numbers of 9 digits, 12 other bytes, and 2 bytes to spare.
 MAX_BYTES_BESIDES_NAME = 2 * 9 + 14
 
 
@@ -25,9 +25,10 @@ def format_reads(
     keys
         int64 (n,): 2 x (offset of the chromosome + start) + (1 on the minus strand). Any order.
     offsets
-        int64 (c,): first position of each chromosome in the sequence of all (bp), ascending; ``offsets[0]`` is 0.
+        int64 (c,): start of each chromosome when all are laid end to end (bp), ascending; ``offsets[0]`` is 0.
     names, name_lengths
-        uint8 (c, longest) and int64 (c,): the chromosomes' names in ASCII.
+        uint8 (c, longest) and int64 (c,): the chromosomes' names in ASCII, and their lengths. ``longest`` is the length
+        of the longest name.
     out
         uint8, at least n x (longest + ``MAX_BYTES_BESIDES_NAME``) bytes.
     """

@@ -12,7 +12,7 @@ MARK_UNITS = 16
 
 
 class BiLSTM(Block):
-    """``copies`` bidirectional LSTMs per model, each with its own sequences.
+    """``copies`` bidirectional LSTMs per model, each with its own weights and its own sequences.
 
     The equations, the order of the gates (input, forget, cell, output) and the initial weights (uniform within
     1/√units) are those of :class:`torch.nn.LSTM`. One bias replaces the two of PyTorch.

@@ -1,4 +1,4 @@
-"""How a model uses its input: integrated gradients, and attention. See docs/report.md."""
+"""Measure how a model uses its input, by integrated gradients and attention. See docs/report.md."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.models.stacked import StackedModel
 
-# Points on the path from a gene without reads to the gene.
+# Number of points on the path from an input without reads to the input of a gene.
 PATH_STEPS: Final = 32
 # The attributions of a gene should add up to its change in log-odds. The mean absolute gap may be at most this share
-# of the mean absolute change, or this number if the mean change is below 1.
+# of the mean absolute change, or this number if that mean is below 1.
 TOLERANCE: Final = 0.02
 _GENES_PER_BATCH: Final = 8
 _ATTENTION_GENES_PER_BATCH: Final = 256
@@ -81,7 +81,14 @@ def _log_odds(model: StackedModel, x: torch.Tensor) -> torch.Tensor:
 
 
 def mean_attention(model: AttentiveChrome, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Average the attention of a model over genes, float32 (genes, bins, marks).
+    """Average the attention of a model over genes.
+
+    Parameters
+    ----------
+    model
+        A stack of one model.
+    x
+        float32 (genes, bins, marks): the inputs of the genes.
 
     Returns
     -------

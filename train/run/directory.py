@@ -180,7 +180,7 @@ def check_run_directory(path: Path, *, force: bool = False, resume: bool = False
 
 @contextmanager
 def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: bool = False) -> Iterator[None]:
-    """Lock a run directory and write its config, ready for training.
+    """Lock a run directory until the context ends, and write the config of a new run or check that of a resumed one.
 
     Parameters
     ----------
@@ -198,6 +198,8 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
     UsageError
         :func:`check_run_directory` fails, or the existing run has another config. The message names
         every difference.
+    BadDataError
+        The run to resume has a damaged config.
     StorageError
         Another process is writing to the directory, or the directory cannot be written.
     """

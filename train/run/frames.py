@@ -38,7 +38,7 @@ def read_frame(path: Path) -> pl.DataFrame:
     MissingInputError
         The file does not exist.
     BadDataError
-        The file is not Parquet, or the table does not match its checksum.
+        The file cannot be read as Parquet, or the table does not match its checksum.
     """
     try:
         stored = pq.read_table(path, page_checksum_verification=True)

@@ -67,7 +67,7 @@ def train(
     label_rule: Annotated[
         Literal["numeric", "published"] | None,
         typer.Option(
-            help="numeric: on if RPKM is above the median. published: the text comparison of 2016.",
+            help="numeric: on if RPKM is above the median. published: RPKM compared as text, as in 2016.",
             show_default=DEFAULTS["label_rule"],
         ),
     ] = None,
@@ -160,7 +160,8 @@ def train(
 ) -> None:
     """Train one model per epigenome and test it on unseen genes.
 
-    Give FEATURES and --expression, or --csv.
+    Give FEATURES and --expression, or --csv. With --csv, --expression is optional: dc train then reports the
+    epigenome and the label rule that the labels come from.
     """
     if (csv is None) == (features is None):
         raise UsageError("give either FEATURES and --expression, or --csv")
