@@ -100,7 +100,7 @@ def test_summary_of_good_and_bad_files(folder: Path) -> None:
     assert float(first["fraction_in_windows"]) == pytest.approx(int(first["reads_in_windows"]) / 600, abs=1e-6)
     assert float(first["seconds"]) >= 0
     bad = rows[3]
-    assert bad["status"].startswith(f"failed: {folder / 'E2-B.tagAlign'}: line 1: fewer than three")
+    assert bad["status"].startswith(f"failed: {folder / 'E2-B.tagAlign'}:1: fewer than three")
     assert {bad[name] for name in SUMMARY_COLUMNS[2:-1]} == {""}
 
 
@@ -126,7 +126,7 @@ def test_path_that_is_not_utf8_is_escaped_in_the_summary(folder: Path) -> None:
     (odd / "E3-A.bed").write_bytes(b"x\n")
     (outcome,) = run(folder, "odd\udcff")
     assert outcome.error
-    assert "odd\\udcff/E3-A.bed: line 1" in table(folder)[0]["status"]
+    assert "odd\\udcff/E3-A.bed:1: " in table(folder)[0]["status"]
 
 
 def test_marks_select_and_order_the_columns(folder: Path) -> None:
@@ -174,7 +174,7 @@ def test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools(folder: P
     assert "600 of 600 reads lie on chromosomes that small.sizes does not have" in message
     assert f"'1' ({ones} reads)" in message
     assert f"'2' ({twos} reads)" in message
-    assert "its names are like 'chr1'" in message
+    assert "Its names are like 'chr1'" in message
     assert written(folder) == ["summary.tsv"]
     (outcome,) = run(folder, "E1-A.tagAlign", options=ReadOptions(unknown_chrom="skip"))
     assert "only 0 of 600 reads lie on the genes' chromosomes (chr1, chr2)" in str(outcome.error)
@@ -218,7 +218,7 @@ def test_genes_of_another_genome_are_refused(folder: Path) -> None:
 def test_file_without_reads_is_refused_unless_allowed(folder: Path) -> None:
     (folder / "E1-A.tagAlign").write_bytes(b"")
     (outcome,) = run(folder, "E1-A.tagAlign")
-    assert "not a single read in it; say --allow-empty" in str(outcome.error)
+    assert str(outcome.error).endswith("no reads in this file")
     (outcome,) = run(folder, "E1-A.tagAlign", options=ReadOptions(allow_empty=True))
     assert outcome.error is None
     assert outcome.row()["fraction_in_windows"] == 0

@@ -207,7 +207,7 @@ def test_first_bad_line_is_named(kind: str, threads: int, put: Put, small_window
         path = put(PACK[kind](b"".join(bad)))
         with blocks_of(7000), pytest.raises(BadDataError) as caught:
             count_reads(path, small_windows, threads)
-        wanted = f"{path}: line {first + 1}: the start is not a whole number: 'chr1\\t77x\\t99\\tN\\t0\\t+'"
+        wanted = f"{path}:{first + 1}: the start is not a whole number. The line is 'chr1\\t77x\\t99\\tN\\t0\\t+'."
         assert str(caught.value) == wanted
 
 
@@ -219,7 +219,7 @@ def test_line_length_is_limited(kind: str, put: Put, small_windows: Windows) -> 
     assert count_reads(put(PACK[kind](TEXT + fits)), small_windows).sum() == COUNTS.sum()
     for long in (fits.replace(b"x", b"xx", 1), fits[:-1] * 100, fits.replace(b"x", b"xxxx") + TEXT):
         for block in (8192, 3 << 20):
-            with blocks_of(block), pytest.raises(BadDataError, match="line 3001: a line of more than 65536 bytes"):
+            with blocks_of(block), pytest.raises(BadDataError, match=":3001: a line of more than 65536 bytes"):
                 count_reads(put(PACK[kind](TEXT + long)), small_windows, threads=2)
 
 
@@ -234,7 +234,7 @@ def test_lone_carriage_returns_are_refused(put: Put, small_windows: Windows) -> 
     "data", [b"", b"# x\n\n", gzip.compress(b""), BGZF_END], ids=["none", "header", "gzip", "bgzip"]
 )
 def test_file_without_reads(data: bytes, put: Put, small_windows: Windows) -> None:
-    with pytest.raises(BadDataError, match="not a single read in it; say --allow-empty"):
+    with pytest.raises(BadDataError, match="no reads in this file"):
         count_reads(put(data), small_windows)
     counts = count_reads(put(data), small_windows, allow_empty=True)
     assert counts.shape == (10, 100)
@@ -332,6 +332,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     peaks, totals = zip(*(line.split(";") for line in ran.stdout.splitlines()), strict=True)
     assert totals[:3] == (str(340 * COUNTS.sum()), str(1700 * COUNTS.sum()), "0")
-    assert totals[3].startswith("endless: line 1: a line of more than 65536 bytes")
+    assert totals[3].startswith("endless:1: a line of more than 65536 bytes")
     assert int(peaks[3]) - int(peaks[0]) < 30, peaks  # MiB
     assert int(peaks[3]) < 400
