@@ -63,6 +63,7 @@ class _BedCounter(Counter):
         super().__init__(bed.target)
         self._bed = bed
         self._names = kernels.NameTable.empty(n_slots=1 << 8, n_bytes=1 << 10)
+        self._shapes = np.zeros(kernels.SHAPE_TABLE_BYTES, np.uint8)
         self._places: list[tuple[int, int]] = []  # of each name: where it begins in the text of the table, its length
         for name in self.target.sequences.names[: self.target.sequences.n_known]:
             self._add_name(name)
@@ -88,7 +89,7 @@ class _BedCounter(Counter):
         columns, stranded = self._bed.columns, self.target.options.strand is not None
         while True:
             status = kernels.count_text(
-                buffer, begin, end, columns, self._names, self.sites, self.windows, stranded, self.totals
+                buffer, begin, end, columns, self._names, self._shapes, self.sites, self.windows, stranded, self.totals
             )
             if status == kernels.Status.DONE:
                 return

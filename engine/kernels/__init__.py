@@ -23,6 +23,7 @@ from deepchrome.engine.kernels.layout import (
 from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.loading import warm_up
 from deepchrome.engine.kernels.names import add_name
+from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.text import count_text
 
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "MINUS",
     "PLUS",
+    "SHAPE_TABLE_BYTES",
     "TILE_BITS",
     "NameTable",
     "Status",

@@ -29,13 +29,13 @@ from deepchrome.engine.kernels.vectors import (
 # lines have one length. BEGINNING: it covers the first three fields, and the end of each line must be searched.
 FREE, WHOLE, BEGINNING = 0, 1, 2
 
-# The table of shapes, uint8 (TABLE_BYTES,). Each shape has 256 bytes: the pattern, then eleven words of eight bytes.
-# After all shapes comes one more word, the kind that new shapes get.
+# The table of shapes, uint8 (SHAPE_TABLE_BYTES,). Each shape has 256 bytes: the pattern, then eleven words of eight
+# bytes. After all shapes comes one more word, the kind that new shapes get.
 _KIND, _SEQUENCE, _SEPARATORS, _STEP, _START_AT, _END_AT, _STRAND_AT = range(128, 128 + 7 * 8, 8)
 _START_MASK, _END_MASK, _START_TOP, _END_TOP = range(128 + 7 * 8, 128 + 11 * 8, 8)
 _SHAPE_BYTES, _SHAPE_BITS = 256, 8
 _KIND_NOW = _SHAPE_BYTES << _SHAPE_BITS
-TABLE_BYTES = _KIND_NOW + 8
+SHAPE_TABLE_BYTES = _KIND_NOW + 8
 
 
 class Shape(NamedTuple):

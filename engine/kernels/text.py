@@ -34,7 +34,6 @@ from deepchrome.engine.kernels.names import find_id, open_names
 from deepchrome.engine.kernels.shapes import (
     BEGINNING,
     FREE,
-    TABLE_BYTES,
     WHOLE,
     has_shape,
     learn_shape,
@@ -99,7 +98,7 @@ class Summary(NamedTuple):
 
 
 @entry_point
-def count_text(buffer, begin, end, columns, names, sites, windows, stranded, totals):
+def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stranded, totals):
     """Count the reads of whole lines of BED.
 
     Parameters
@@ -113,6 +112,9 @@ def count_text(buffer, begin, end, columns, names, sites, windows, stranded, tot
         The number of fields that every line must have, 3 or more.
     names
         The :class:`~deepchrome.engine.kernels.layout.NameTable` of the sequences known so far.
+    shapes
+        uint8 (SHAPE_TABLE_BYTES,): scratch space for the shapes of lines. The caller owns it, because numba frees an
+        array as soon as its name is not used any more, although the kernel still uses its address.
     sites
         int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence, by its id in ``names``.
     windows
@@ -135,7 +137,7 @@ def count_text(buffer, begin, end, columns, names, sites, windows, stranded, tot
     lines = Lines(address_of(buffer), end, columns, stranded)
     reads = np.zeros((4, BATCH_COLUMNS), np.int32)
     batch = Batch(address_of(reads), np.uint64(0))
-    shapes = np.zeros(TABLE_BYTES, np.uint8)
+    shapes[:] = 0
     table = start_table(address_of(shapes))
     summary = Summary(
         np.int64(0), np.int64(0), tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH], tally[Tally.SUM_LENGTH]
