@@ -63,7 +63,7 @@ class _BedCounter(Counter):
         super().__init__(bed.target)
         self._bed = bed
         self._names = kernels.NameTable.empty(n_slots=1 << 8, n_bytes=1 << 10)
-        self._places: list[tuple[int, int]] = []  # of each name: where it begins in the text of the table, its length
+        self._places: list[tuple[int, int]] = []  # of each name: its position in the text of the table, its length
         for name in self.target.sequences.names[: self.target.sequences.n_known]:
             self._add_name(name)
 
@@ -78,7 +78,7 @@ class _BedCounter(Counter):
         text[place : place + len(name)] = np.frombuffer(name, np.uint8)
         self._places.append((place, len(name)))
         first = local
-        if 2 * len(self._places) > len(slots):  # at most half full, so that names are found fast: start again
+        if 2 * len(self._places) > len(slots):  # at most half full, for fast lookups: add all names to a larger table
             slots, first = np.zeros((2 * len(slots), slots.shape[1]), np.uint64), 0
         self._names = kernels.NameTable(slots, text)
         for i in range(first, len(self._places)):
