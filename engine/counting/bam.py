@@ -26,12 +26,12 @@ class Bam(Format):
     def __init__(self, target: Target) -> None:
         self.target = target
         self.references: list[int] = []
-        """The sequence of each reference read so far, in the order of the header."""
-        self._text_left: int | None = None  # bytes of the header's text that are not read yet; None before its length
+        """Sequence id of each reference read so far, in the order of the header."""
+        self._text_left: int | None = None  # unread bytes of the header's text; None until its length is known
         self._n_references: int | None = None
 
     def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:
-        """Read the header, or cut after the last complete record."""
+        """Read the header, unless an earlier block contained it, and cut after the last complete record."""
         first = begin if self._has_header() else self._read_header(buffer, begin, end)
         last = kernels.whole_records(buffer, first, end) if self._has_header() else first
         if last < 0:
@@ -50,7 +50,7 @@ class Bam(Format):
         return len(self.references) == self._n_references
 
     def _read_header(self, buffer: Bytes, begin: int, end: int) -> int:
-        """Continue to read the header; return where to go on, here or in the next block. Only names are kept."""
+        """Continue reading the header, and return the position of the first unread byte. Keep only the names."""
         at = begin
         if self._text_left is None:
             if end - at < 8:
@@ -77,7 +77,7 @@ class Bam(Format):
 
 
 def _size(buffer: Bytes, at: int, largest: int = (1 << 31) - 1) -> int:
-    """Return a size in the header, a little-endian int32."""
+    """Read an int32 size from the header; raise a BadDataError if it is negative or above ``largest``."""
     value = int.from_bytes(buffer[at : at + 4].tobytes(), "little")
     if value > largest:  # guard: bam-header-size
         raise BadDataError(f"the BAM header is not valid. {_DAMAGED}")

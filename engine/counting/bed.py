@@ -79,7 +79,7 @@ class _BedCounter(Counter):
         text[place : place + len(name)] = np.frombuffer(name, np.uint8)
         self._places.append((place, len(name)))
         first = local
-        if 2 * len(self._places) > len(slots):  # at most half full, so that names are found fast: start again
+        if 2 * len(self._places) > len(slots):  # at most half full, for fast lookups: add all names to a larger table
             slots, first = np.zeros((2 * len(slots), slots.shape[1]), np.uint64), 0
         self._names = kernels.NameTable(slots, text)
         for i in range(first, len(self._places)):

@@ -31,13 +31,14 @@ class ReadTally:
     counts
         Reads per gene and bin: uint32 (genes, bins), bins in genomic order.
     reads
-        Number of reads: all lines of a BED file, or the records of a BAM file that pass the filters.
+        Number of reads: lines of a BED file that are not blank, comments or headers; or records of a BAM file that
+        pass the filters.
     in_windows
         Reads that overlap at least one window.
     on_gene_chroms
         Reads on a chromosome that has a window.
     off_genome
-        Number of reads on each chromosome that the genome does not have, by its name.
+        Number of reads on each chromosome that the genome does not have, by chromosome name.
     past_end
         Reads that end beyond the end of their chromosome.
     filtered
@@ -47,7 +48,7 @@ class ReadTally:
     format
         ``BED``, ``BAM`` or ``CRAM``.
     bytes_read
-        Size of the file as stored.
+        Size of the file as stored, in bytes.
     sha256
         SHA-256 of the file as stored, or None if it was not asked for.
     etag
@@ -133,18 +134,19 @@ def tally_reads(
     hashed: bool = False,
     progress: ProgressCallback | None = None,
 ) -> ReadTally:
-    """Count reads as :func:`count_reads` does, and summarize them.
+    """Count reads as :func:`count_reads` does, and summarize them. It raises the same errors.
 
     Parameters
     ----------
     path, windows, threads
         As in :func:`count_reads`.
     options
-        Which reads count, and which unusual files are accepted.
+        Options that select the reads to count and the unusual files to accept.
     hashed
         Whether to compute the SHA-256 of the file.
     progress
-        Called now and then, by one thread at a time.
+        Called after each block of the file with the bytes read and the lines or records counted so far, by one thread
+        at a time.
     """
     options = options or ReadOptions()
     options.check()

@@ -1,4 +1,4 @@
-"""What all formats of reads share: the sequences, the base classes, and what a thread has counted.
+"""Base classes for the formats of reads: cut blocks, pass them to the kernels, and keep the counts of each thread.
 
 A format cuts each block of bytes after its last complete line or record. A counter passes the piece to a kernel; each
 thread has its own counter.
@@ -16,7 +16,7 @@ from deepchrome.engine.annotation.windows import WindowIndex
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.errors import BadDataError
 
-# A read adds at most 1 to a bin. Folded after this many reads, 32-bit differences cannot overflow.
+# A read adds at most 1 to a bin, so 32-bit differences cannot overflow if they are folded after this many reads.
 READS_PER_FOLD = 1 << 30
 # More names than any assembly has, but few enough that a file of another kind cannot fill the memory.
 MAX_NAMES = 1 << 20
@@ -36,7 +36,8 @@ class BadItemError(Exception):
     item
         ``line`` or ``record``.
     n_before
-        How many lines or records come before it: in its piece at first, in the file when it leaves the pipeline.
+        Number of lines or records before it: in the counted piece when a counter raises the error, in the whole file
+        when the pipeline raises it.
     """
 
     def __init__(self, item: str, problem: str) -> None:
@@ -62,7 +63,7 @@ class Sequences:
         self._lock = threading.Lock()
 
     def id_of(self, name: bytes) -> int:
-        """Return the id of a name; a new name gets a new id."""
+        """Return the id of a name; a new name gets a new id. Raise a BadDataError if there are too many names."""
         with self._lock:
             if name not in self._ids:
                 self._n_bytes += len(name)
@@ -89,7 +90,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Target:
-    """Where reads are counted, and which reads count."""
+    """The windows in which to count, and the options that select the reads."""
 
     sequences: Sequences
     index: WindowIndex
@@ -99,18 +100,18 @@ class Target:
 
 
 class Counter(ABC):
-    """What one thread has counted.
+    """Count pieces of a file in one thread, and keep the totals.
 
-    A counter numbers the sequences of its file itself, from 0: these local ids are what kernels use.
+    A counter numbers the sequences of its file itself, from 0. The kernels use these local ids.
 
     Attributes
     ----------
     target
-        Where reads are counted, and which reads count.
+        The windows in which to count, and the options that select the reads.
     windows
-        The windows, as the kernels take them.
+        The windows in the form that the kernels take.
     totals
-        What has been counted; its differences are those since they were last folded.
+        The totals of all pieces; only the differences start again from 0 each time they are folded.
     sites
         int64 (local ids, 3): the kernels' ``sites``.
     sequences
@@ -164,7 +165,7 @@ class Counter(ABC):
         return n
 
     def add_to(self, counts: Counts) -> None:
-        """Add all counts to ``counts``, uint32 (genes, bins)."""
+        """Add all counts to ``counts``, uint32 (genes, bins). Raise a BadDataError if a sum does not fit."""
         if self._folded is not None:
             sums = counts[: len(self._folded)] + self._folded.astype(np.int64)
             _check_largest(int(sums.max(initial=0)))
@@ -182,7 +183,10 @@ class Counter(ABC):
 
     @abstractmethod
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        """Count; or raise a BadItemError, with LINES counting the lines or records before the wrong one."""
+        """Count complete lines or records.
+
+        Before raising a BadItemError, set LINES to count the lines or records before the wrong one.
+        """
 
 
 def _check_largest(count: int) -> None:
@@ -197,7 +201,19 @@ class Format(ABC):
 
     @abstractmethod
     def cut(self, buffer: Bytes, begin: int, end: int, is_last: bool) -> tuple[int, int]:
-        """Return which part of [begin, end) can be counted now. Call this in the order of the file."""
+        """Return the begin and end of the part of [begin, end) that can be counted now.
+
+        Call this for one block after another, in the order of the file. ``is_last`` is true for the last block.
+
+        Raises
+        ------
+        BadItemError
+            A line or record is wrong.
+        BadDataError
+            The file is damaged, or its format or columns are not usable.
+        EOFError
+            The file is truncated.
+        """
 
     @abstractmethod
     def counter(self) -> Counter:

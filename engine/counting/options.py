@@ -11,7 +11,7 @@ STRANDS: Final = (None, "same", "opposite")
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Which reads count, and which unusual files are accepted.
+    """Options that select the reads to count and the unusual files to accept.
 
     Attributes
     ----------

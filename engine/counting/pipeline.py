@@ -1,8 +1,14 @@
 """Count one file of reads with several threads.
 
-A block goes through four steps: a thread fills it, one thread at a time; any thread completes it; the blocks are cut
-after their last complete line or record, in the order of the file; any thread counts the piece. Each thread has its
-own counter, so the order of counting does not matter, and memory does not grow with the number of reads.
+A block goes through four steps:
+
+1. A thread fills it from the source; only one thread at a time may do this.
+2. A thread decompresses it, if it contains bgzip members.
+3. A thread cuts it after its last complete line or record; blocks are cut in the order of the file.
+4. A thread counts the piece.
+
+Each thread has its own counter, so the order of counting does not matter, and memory does not grow with the number of
+reads.
 """
 
 import threading
@@ -21,7 +27,7 @@ from deepchrome.engine.streams.sources import Source
 ProgressCallback = Callable[[int, int], None]
 """Called with the bytes read and the lines or records counted so far."""
 
-_BEFORE_ALL = -1  # the block number of an interrupt: it ends everything
+_BEFORE_ALL = -1  # stands in for the block number of an interrupt, so that it precedes all other errors
 
 
 def detect_format(head: bytes, target: Target) -> Format:
@@ -40,7 +46,7 @@ class FilePipeline:
     source
         The source of blocks.
     target
-        Where reads are counted, and which reads count.
+        The windows in which to count, and the options that select the reads.
     meter
         The stream below the source, which counts the bytes read.
     progress
@@ -49,9 +55,9 @@ class FilePipeline:
     Attributes
     ----------
     counters
-        One for each thread that counted a block.
+        One counter for each thread that has counted a block.
     format
-        None before the first block.
+        Format of the file; None until the first block is cut.
     """
 
     def __init__(self, source: Source, target: Target, meter: MeteredStream, progress: ProgressCallback | None) -> None:
@@ -71,10 +77,9 @@ class FilePipeline:
         self._is_at_end = False
         # Errors by the number of their block. The user gets the one from the earliest block.
         self._errors: dict[int, BaseException] = {}
-        # Lines or records of the first ``_n_counted`` blocks, which are all counted; and by block of later ones.
-        self._n_counted = 0
-        self._n_lines = 0
-        self._lines_of: dict[int, int] = {}
+        self._n_counted = 0  # number of blocks, from the first one on, that are all counted
+        self._n_lines = 0  # lines or records in these blocks
+        self._lines_of: dict[int, int] = {}  # lines or records in each later block that is counted
 
     def run(self, threads: int) -> None:
         """Count the file in this thread and ``threads - 1`` others.
@@ -82,7 +87,7 @@ class FilePipeline:
         Raises
         ------
         BadItemError
-            A line or record is wrong; this is the first one of the file.
+            A line or record is wrong. The error describes the first wrong one in the file.
         """
         self._free = [Block() for _ in range(1 if threads == 1 else threads + 1)]
         others = [threading.Thread(target=self._work) for _ in range(threads - 1)]
@@ -153,7 +158,10 @@ class FilePipeline:
             self._changed.notify_all()
 
     def _cut(self, number: int, block: Block) -> tuple[int, int]:
-        """Cut a block, after the one before it. Return which part to count now; the rest goes to the next block."""
+        """Wait until the block before is cut, cut this one, and return the begin and end of the part to count.
+
+        The rest goes to the next block. After an earlier error, the part is empty.
+        """
         with self._changed:
             self._changed.wait_for(partial(self._can_cut, number))
             if self._failed_before(number):

@@ -26,12 +26,12 @@ from deepchrome.engine.kernels.vectors import address_of, load8, load32
 _UNMAPPED, _REVERSE = 4, 16  # flags
 # CIGAR operations that span the reference: M, D, N, = and X (SAM specification, section 1.4.6).
 _SPANS_REFERENCE = np.array([1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
-_FIXED_BYTES = 36  # of a record, up to its name and with the leading size
+_FIXED_BYTES = 36  # before the name in a record, including the leading size
 
 
 @entry_point
 def whole_records(buffer, begin, end):
-    """Return the end of the last whole record in [begin, end), or -1 - the position of a damaged record."""
+    """Return the end of the last whole record in [begin, end), or ``-1 - position`` of a damaged one."""
     text = address_of(buffer)
     at = begin
     while at + 4 <= end:
@@ -65,7 +65,7 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
         DONE, or BAD_RECORD for the record at CURSOR. LINES counts the records before it.
     """
     text, batch, n = address_of(buffer), np.empty((4, BATCH_COLUMNS), np.int32), np.uint64(0)
-    # Out of their tuple, arrays cost no counting of references in the loop.
+    # Unpack the arrays here: in the loop, each access through the tuple would count references.
     difference, reads_on, tally = totals
     at, status = np.int64(begin), Status.DONE
     while at < end:

@@ -13,6 +13,15 @@ def add_reads(batch, n, windows, difference):
     A read adds 1 at its first bin and subtracts 1 after its last bin, so its cost depends neither on its length nor on
     the bin size. :func:`fold` sums up the differences of each window.
 
+    Parameters
+    ----------
+    batch, n
+        int32 (4, BATCH_COLUMNS), rows as in ``layout``; the number of its reads.
+    windows
+        A :class:`~deepchrome.engine.kernels.layout.WindowTable`.
+    difference
+        int32 (windows, bins + 1), added to.
+
     Returns
     -------
     int
@@ -21,7 +30,7 @@ def add_reads(batch, n, windows, difference):
     tiles, starts, accepts = windows.tiles, windows.starts, windows.accepts
     bin_size = windows.bin_size
     width = np.int64((difference.shape[1] - 1) * bin_size)
-    # All indices are unsigned: numba tests whether a signed one is negative and counts from the end.
+    # All indices are unsigned: for a signed one, numba would test whether it is negative, to count from the end.
     near = np.empty(BATCH_COLUMNS, np.uint32)
     first_window = np.empty(BATCH_COLUMNS, np.uint32)
     # First select the reads that can overlap a window, without a branch. The processor could not predict a branch for

@@ -22,8 +22,8 @@ def digit_mask(n):
 def parse_eight_digits(word, mask):
     """Return the number whose ASCII digits a word contains; for a vector of eight words, eight numbers.
 
-    ``mask`` selects the bytes that are digits. Three multiplications join digits to numbers of two, four and eight
-    digits. See Daniel Lemire, "Quickly parsing eight digits", 2018.
+    ``mask`` selects the bytes that are digits. Three multiplications join digits into numbers of two, four and
+    eight digits. See Daniel Lemire, "Quickly parsing eight digits", 2018.
     """
     x = (word ^ _ZEROS) & mask
     x = (x * _PAIR_WEIGHTS) >> np.uint64(8)
@@ -33,9 +33,10 @@ def parse_eight_digits(word, mask):
 
 @helper
 def ninth_digit(text, first, n):
-    """Return what the first of nine digits adds to a number; 0 if it has fewer than nine; -1 if it is not a digit.
+    """Return the value of the first of nine digits: the digit times 10^8.
 
-    ``first`` is the position of the number, ``n`` the number of its digits.
+    Return 0 if the number has fewer than nine digits, and -1 if the byte is not a digit. ``first`` is the position of
+    the number, ``n`` the number of its digits.
     """
     digit = load8(text, first) - ZERO if n == 9 else np.int64(0)
     return digit * 100_000_000 if 0 <= digit <= 9 else np.int64(-1)
@@ -43,7 +44,10 @@ def ninth_digit(text, first, n):
 
 @helper
 def parse_number(text, first, last):
-    """Return the number in [first, last); leading zeros are allowed. Return -1 if it is none, -2 if it is too large."""
+    """Return the number in [first, last); leading zeros are allowed.
+
+    Return -1 if there is a byte that is not a digit, or no byte at all; -2 if the number exceeds ``MAX_POSITION``.
+    """
     if first >= last:
         return np.int64(-1)
     value = np.int64(0)

@@ -18,8 +18,8 @@ def entry_point(function: Function) -> Function:
     """Compile a kernel that Python calls. It releases the GIL, and its machine code is cached on disk.
 
     numba compiles a cached function anew if the file of that function has changed, but not if a function that it
-    calls has changed in another file. The name of a cache file contains the ``__qualname__`` of its function. So a
-    digest of all kernels goes in there: after any edit or upgrade, numba looks for another file.
+    calls has changed in another file. The name of a cache file contains the ``__qualname__`` of its function, so
+    a digest of all kernels is appended to that: after any edit or upgrade, numba looks for another file.
 
     If there is no directory to write a cache to, each process compiles the function anew.
     """
@@ -47,9 +47,9 @@ def inlined(function: Function) -> Function:
 
 @lru_cache
 def _digest(file: Path | None) -> str:
-    """Return a digest of the sources of all kernels, of another file, and of the versions of the compiler."""
+    """Return a digest of the sources of all kernels, of ``file`` if given, and of the versions of the compiler."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for source in [*sorted(_FOLDER.glob("*.py")), *([file] if file else [])]:
-        if source.exists():  # in an installation without sources it does not, and numba keeps no cache
+        if source.exists():  # false without installed sources; numba then keeps no cache
             digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

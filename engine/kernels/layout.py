@@ -10,23 +10,23 @@ PLUS, MINUS = 1, 2
 """Strands, as bits."""
 
 TILE_BITS = 13
-"""A tile is 2^TILE_BITS bp."""
+"""Sequences are divided into tiles of 2^TILE_BITS bp, in which windows are looked up."""
 
 FAR = (1 << 31) - 1
 """Start of a sentinel window, in bp: beyond any read."""
 
 MAX_POSITION = (1 << 29) - 1
-"""The largest end of a read in text, in bp."""
+"""The largest end of a read in a BED file, in bp."""
 
 MAX_LINE_BYTES = 1 << 16
-"""The longest line of text."""
+"""The length of the longest line of BED allowed, in bytes, without its newline."""
 
 # Columns of ``sites``, int64 (sequences, 3): the first tile of a sequence, the number of its last tile (counted
 # from the first one), and its length in bp.
 TILE_FIRST, TILE_LAST, SIZE = range(3)
 
 # Columns of ``NameTable.slots``: the first and last eight bytes of a name, its length, its place in ``text``, and
-# the id it stands for, plus 1; 0 marks a free slot.
+# its id plus 1, which is 0 in a free slot.
 HEAD, TAIL, LENGTH, PLACE, ID = range(5)
 N_NAME_COLUMNS = 5
 
@@ -43,7 +43,7 @@ class Tally(IntEnum):
     """Elements of ``Totals.tally``. Lengths are those of the reads along the reference, in bp."""
 
     LINES = 0
-    """Lines or records, with those that are not reads."""
+    """Lines or records, including those that are not reads."""
     IN_WINDOWS = 1
     """Reads that overlap a window."""
     PAST_END = 2

@@ -27,12 +27,12 @@ class _EightModel(models.PrimitiveModel):
 
 
 def lowers(function: Any, *signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Have compiled code run the instructions that the decorated builder emits, in place of a function.
+    """Decorate a builder: it emits the LLVM instructions that compiled code runs in place of ``function``.
 
     Parameters
     ----------
     function
-        A Python function or an operator. Plain Python still runs the function itself.
+        A Python function or an operator. Plain Python still calls it.
     signatures
         numba signatures of the calls to replace, such as ``types.int64(types.intp, types.intp)``.
 
@@ -49,12 +49,12 @@ def lowers(function: Any, *signatures: Any) -> Callable[[Callable[..., Any]], Ca
 
 
 def constant(kind: ir.Type, value: int) -> Any:
-    """Return a constant; of a vector type, one with ``value`` in every element."""
+    """Return a constant of a type; a vector has ``value`` in every element."""
     return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
 def pointer(builder: Any, buffer: Any, i: Any, kind: ir.Type) -> Any:
-    """Return a pointer to ``kind`` at byte ``i`` of a buffer."""
+    """Return a pointer to byte ``i`` of a buffer, for a value of type ``kind``."""
     return builder.inttoptr(builder.add(buffer, i), kind.as_pointer())
 
 
@@ -77,12 +77,12 @@ def broadcast(builder: Any, value: Any) -> Any:
 
 
 def elementwise(combine: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a builder for two vectors, or a vector and a number, from one for two vectors."""
+    """Extend a builder for two vectors to a vector and a number, in either order."""
     return lambda builder, a, b: combine(builder, broadcast(builder, a), broadcast(builder, b))
 
 
 def reduction(combine: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a builder that combines the eight elements of a vector to one number, pair by pair."""
+    """Make a builder that combines the eight elements of a vector into one number, pair by pair."""
 
     def build(builder: Any, eight: Any) -> Any:
         values = [builder.extract_element(eight, constant(INT32, k)) for k in range(8)]

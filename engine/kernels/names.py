@@ -17,7 +17,7 @@ class Names(NamedTuple):
 
     slots: Any
     last: int
-    """The number of slots, less 1."""
+    """The number of slots minus 1: a mask, as the number of slots is a power of two."""
     text: Any
 
 
@@ -49,7 +49,7 @@ def open_names(names):
 
 @helper
 def find_id(text, at, length, names):
-    """Return the id of a name, -1 if it is not in the table."""
+    """Return the id of a name, or -1 if it is not in the table."""
     return np.int64(name_column(names.slots, find_slot(text, at, length, names), ID)) - 1
 
 

@@ -1,4 +1,4 @@
-"""Shapes of lines: a pattern of 64 bytes, and where the numbers are in a line that matches it.
+"""Shapes of lines: each has a pattern of 64 bytes, and the positions of the numbers in lines that match it.
 
 The lines of a file are alike: they have the same sequence name, and separators at the same positions. A shape is
 learned from one line and kept in a table. A hash of the name and the separators gives its place there.
@@ -70,8 +70,8 @@ class Shape(NamedTuple):
 
 
 @inlined
-def start_table(table):
-    """Return a table that was all zeros, ready for use. New shapes are WHOLE at first."""
+def prepare_table(table):
+    """Prepare a table of zeros for use, and return it. New shapes are WHOLE at first."""
     store64(table, _KIND_NOW, WHOLE)
     return table
 
@@ -98,7 +98,7 @@ def read_shape(table, place):
 
 @inlined
 def place_of_shape(text, at):
-    """Return where in the table the shape of a line is, or belongs."""
+    """Return the place in the table for the shape of a line."""
     separators, tab1, tab2, _ = _separators(text, at)
     # The first of nine digits is part of the shape.
     top = np.uint64(load8(text, at + min(tab1, 62) + 1) * (tab2 - tab1 == 10))
@@ -108,7 +108,7 @@ def place_of_shape(text, at):
 
 @inlined
 def has_shape(text, at, table, place):
-    """Return whether the shape at a place in the table is that of a line."""
+    """Return whether a line matches the shape at a place in the table, and the shape is of the kind now in use."""
     return _integer(table, place + _KIND) == _integer(table, _KIND_NOW) and matches(text, at, table, place)
 
 
@@ -119,13 +119,13 @@ def learn_shape(lines, at, names, before, table, place):
     Parameters
     ----------
     lines, at
-        The line begins at ``at``.
+        The text, and the position of the line in it.
     names
-        The ``NameTable``.
+        The :class:`~deepchrome.engine.kernels.names.Names` known so far.
     before
         Separators of the line before.
     table, place
-        Where to enter it.
+        The table, and the place in it for the shape.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def learn_shape(lines, at, names, before, table, place):
     sequence = find_id(text, at, tab1, names)
     if sequence < 0:
         return Status.NEW_NAME
-    # If lines are long, or begin alike and end differently, patterns of whole lines do not pay.
+    # If lines are long, or begin alike and end differently, patterns of whole lines do not pay off.
     kind = _integer(table, _KIND_NOW)
     begins_alike = (separators ^ before) & _lowest_bits(tab3 + 1) == 0
     if newline - at >= 64 or (lines.columns > 3 and begins_alike and separators != before):
@@ -191,7 +191,7 @@ def _separators(text, at):
 
 @inlined
 def _strand_at(separators, tab3, newline, is_crlf):
-    """Return the position of the sixth field if it has one byte; otherwise that of the tab before it, not a ``-``."""
+    """Return the position of the sixth field if it has one byte, otherwise of the tab before it, which is no ``-``."""
     after_fourth = separators & ~_lowest_bits(tab3 + 1)
     after_fourth &= after_fourth - np.uint64(1)
     tab5, end_of_sixth = lowest_bit(after_fourth), lowest_bit(after_fourth & (after_fourth - np.uint64(1)))

@@ -29,7 +29,7 @@ class Status(IntEnum):
     BAD_RECORD = 10
     """A BAM record with impossible values."""
 
-    # Between kernels only.
+    # These are used only between kernels.
     NO_READ = 11
     """The line is blank, a comment or a header."""
     NO_PATTERN = 12

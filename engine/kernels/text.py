@@ -1,9 +1,9 @@
 """Parse and count lines of BED.
 
-Most lines have the shape of the line before, so no position in a line depends on the bytes of the line itself. One
-subtraction and one comparison of 64 bytes check such a line from end to end. Eight lines are checked, and their
-numbers read, at the same time. A line of another shape looks its shape up in a table or adds it. A line without a
-pattern goes to ``parse_line_slow``.
+Most lines have the shape of the line before, so the positions of their fields are known before their bytes are read.
+One subtraction and one comparison of 64 bytes check such a line from end to end. Eight lines are checked, and their
+numbers read, at the same time. The shape of any other line is looked up in a table, and added if it is new. Lines that
+no pattern can describe go to ``parse_line_slow``.
 """
 
 from typing import Any, NamedTuple
@@ -38,8 +38,8 @@ from deepchrome.engine.kernels.shapes import (
     has_shape,
     learn_shape,
     place_of_shape,
+    prepare_table,
     read_shape,
-    start_table,
 )
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import (
@@ -79,10 +79,10 @@ class Gap(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The reads to be counted next."""
+    """Reads that are parsed but not counted yet."""
 
     rows: Any
-    """Address of the array."""
+    """Address of the array, int32 (4, BATCH_COLUMNS)."""
     n: int
     """Number of reads in it."""
 
@@ -128,9 +128,9 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
     Returns
     -------
     Status
-        DONE; NEW_NAME if the name at CURSOR is not in ``names``; or what is wrong with the line at CURSOR.
+        DONE; NEW_NAME if the name at CURSOR is not in ``names``; or the BAD_ status of the line at CURSOR.
     """
-    # Take all arrays out of their tuples here: in the loop it would cost two atomic operations each time.
+    # Unpack all arrays here: in the loop, each access through a tuple would cost two atomic operations.
     known, tiles, starts = open_names(names), windows.tiles, windows.starts
     difference, reads_on, tally = totals
     width = np.int64((difference.shape[1] - 1) * windows.bin_size)
@@ -138,7 +138,7 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
     reads = np.zeros((4, BATCH_COLUMNS), np.int32)
     batch = Batch(address_of(reads), np.uint64(0))
     shapes[:] = 0
-    table = start_table(address_of(shapes))
+    table = prepare_table(address_of(shapes))
     summary = Summary(
         np.int64(0), np.int64(0), tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH], tally[Tally.SUM_LENGTH]
     )
@@ -194,8 +194,9 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
 def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
-    Numbers are stored only after all eight lines are checked, so nothing must be undone. This is not inlined: on its
-    own, it keeps all its vectors in registers.
+    A usual read is not empty, ends within its sequence, and does not exceed ``MAX_POSITION``. Numbers are stored only
+    after all eight lines are checked, so nothing must be undone. This is not inlined: on its own, it keeps all its
+    vectors in registers.
 
     Returns
     -------
@@ -218,7 +219,7 @@ def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summ
         lengths = ends - begins
         min_length, max_length = smaller(min_length, lengths), larger(max_length, lengths)
         sum_length = sum_length + lengths
-        # Eight reads in the gap of the read before overlap no window.
+        # If all eight reads are in the same gap as the read before, they overlap no window and are not stored.
         if not (all_less(gap_begin, begins + _ONE) and all_less(ends, gap_end + _ONE)):
             read_tiles = smaller(begins >> np.uint64(TILE_BITS), tile_last) + tile_first
             put_eight(batch.rows, TILE, n, read_tiles)
@@ -245,7 +246,7 @@ def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summ
 
 @inlined
 def _end_of_gap(start, window, starts, width):
-    """Return the end of the gap that ``start`` is in; ``start`` or less, but not below 0, if it is in a window.
+    """Return the end of the gap that ``start`` is in, or a position in [0, ``start``] if a window contains ``start``.
 
     ``window`` is the first one that can overlap the tile of ``start``.
     """
@@ -258,6 +259,8 @@ def _end_of_gap(start, window, starts, width):
 @inlined
 def _parse_up_to_eight(lines, at, shape, site, batch, summary):
     """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
+
+    Here usual reads may end beyond the end of their sequence.
 
     Returns
     -------
@@ -294,8 +297,8 @@ def _parse_other(lines, at, names, sites, reads_on, batch, summary):
     Returns
     -------
     tuple
-        DONE, NEW_NAME or what is wrong with the line; the position of the next line, or of this one if it is not
-        DONE; the batch; and the summary.
+        DONE, NEW_NAME or a BAD_ status; the position of the next line, or of this one unless DONE; the batch; and the
+        summary.
     """
     newline, _ = end_of_line(lines.text, at)
     n_lines, past_end, min_length, max_length, sum_length = summary

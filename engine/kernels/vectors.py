@@ -1,6 +1,6 @@
 """SIMD primitives, each in two forms: plain Python, which defines it, and LLVM instructions, which compiled code runs.
 
-Compiled code takes the address of a buffer: to pass an array to a function costs two atomic operations on its
+Compiled code takes the address of a buffer, because passing an array to a function costs two atomic operations on its
 reference count. Plain Python (``NUMBA_DISABLE_JIT=1``) takes the array itself and checks the bounds of every access.
 Compiled primitives do not check bounds.
 
@@ -46,7 +46,7 @@ NUMBER, MASK, BOOL, NONE, EIGHT = types.int64, types.uint64, types.boolean, type
 
 
 def address_of(buffer: Any) -> Any:
-    """Return the form in which the primitives take an array."""
+    """Return an array in the form that the primitives take: in compiled code, its address."""
     return buffer
 
 
@@ -57,7 +57,7 @@ overload(address_of)(lambda buffer: lambda buffer: buffer.ctypes.data)
 
 
 def _slice(buffer: Any, i: int, n: int) -> Any:
-    """Return ``n`` bytes from ``i``, with the bounds checked, unlike in a slice of numpy."""
+    """Return ``n`` bytes from ``i``; unlike a slice of numpy, raise an IndexError if they are out of bounds."""
     if not 0 <= i <= len(buffer) - n:
         raise IndexError(f"{n} bytes at {i} of {len(buffer)}")
     return buffer[i : i + n]
@@ -200,7 +200,7 @@ def _bits_equal(builder: Any, text: Any, i: Any, byte: int) -> Any:
 def matches(text: Any, i: int, patterns: Any, at: int) -> bool:
     """Return whether 64 bytes match a pattern.
 
-    A pattern is 128 bytes: the least value of each byte, then how much larger each byte may be.
+    A pattern is 128 bytes: the least value of each of the 64 bytes, then how much larger (modulo 256) each may be.
     """
     return bool(np.all(_slice(text, i, 64) - _slice(patterns, at, 64) <= _slice(patterns, at + 64, 64)))
 
@@ -231,8 +231,8 @@ def _match_lines(builder: Any, text: Any, i: Any, step: Any, patterns: Any, at: 
     return builder.icmp_unsigned("==", builder.bitcast(matching, INT64), constant(INT64, -1))
 
 
-# What a byte of a pattern may be, as least value and spread. A field may contain any byte but 9 to 13, which
-# include tab, newline and carriage return: from 14 to 255, then on to 8.
+# Allowed values of a byte, as least value and spread. A field may contain any byte but 9 to 13, which include tab,
+# newline and carriage return: from 14 up to 255 and, modulo 256, on to 8.
 _DIGIT = (ZERO, 9)  # guard: digits
 _IN_FIELD = (RETURN + 1, 250)  # guard: carriage-return-in-field
 _ANYTHING = (0, 255)
@@ -241,8 +241,8 @@ _ANYTHING = (0, 255)
 def write_pattern(patterns: Any, at: int, text: Any, i: int, fixed: Any, digits: Any, fields: Any) -> None:
     """Make a pattern from 64 bytes of text.
 
-    Bit ``k`` of one of three masks describes byte ``k``: ``fixed``, it must be as it is here; ``digits``, it must be
-    a digit; ``fields``, it must not be a separator. All other bytes may be anything.
+    Each mask has one bit for each byte. A matching text must have the same bytes where ``fixed`` is set, digits where
+    ``digits`` is set, no separators where ``fields`` is set, and any bytes elsewhere.
     """
     for k in range(64):
         is_fixed, is_digit, is_field = (int(mask) >> k & 1 for mask in (fixed, digits, fields))
@@ -310,7 +310,7 @@ lowers(eight_of, EIGHT(MASK))(broadcast)
 
 
 def smaller(a: Any, b: Any) -> Any:
-    """Return the smaller of each two numbers."""
+    """Return the smaller number of each pair of elements."""
     return np.minimum(a, b)
 
 
@@ -322,7 +322,7 @@ lowers(smaller, *(EIGHT(*operands) for operands in _TWO))(elementwise(_smaller))
 
 
 def larger(a: Any, b: Any) -> Any:
-    """Return the larger of each two numbers."""
+    """Return the larger number of each pair of elements."""
     return np.maximum(a, b)
 
 
@@ -334,7 +334,7 @@ lowers(larger, *(EIGHT(*operands) for operands in _TWO))(elementwise(_larger))
 
 
 def all_less(a: Any, b: Any) -> bool:
-    """Return whether all eight numbers are less than the other number, or numbers."""
+    """Return whether ``a < b`` for all eight elements; either may be a single number."""
     return bool(np.all(a < b))
 
 
