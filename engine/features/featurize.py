@@ -9,13 +9,13 @@ from deepchrome.common.pools import cluster_pool, local_pool
 from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
-from deepchrome.engine.counting.options import UNKNOWN_CHROM, ReadOptions
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.samples import find_samples, read_samples
 from deepchrome.engine.features.schedule import FeaturizeRun
 from deepchrome.engine.features.selection import select_marks, select_shard, sort_by_size
 from deepchrome.engine.features.summary import FileOutcome
-from deepchrome.errors import BadDataError, ParameterError, UsageError
+from deepchrome.errors import BadDataError, UsageError
 
 
 def featurize(
@@ -98,10 +98,7 @@ def featurize(
         ``out`` cannot be written, another run is writing the same files, or no scheduler answers.
     """
     options, observer = options or ReadOptions(), observer or FeaturizeObserver()
-    if options.unknown_chrom not in UNKNOWN_CHROM:
-        raise ParameterError(
-            "unknown_chrom", f"must be one of {', '.join(UNKNOWN_CHROM)}, got {options.unknown_chrom!r}"
-        )
+    options.check()
     if bool(reads) == bool(samples):
         raise UsageError("give either files of reads or a table of samples", remedy="samples")
     found = read_samples(samples) if samples else find_samples([str(item) for item in reads], name)

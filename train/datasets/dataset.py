@@ -54,6 +54,20 @@ class Dataset:
             if np.unique(self.y[self.split == part]).size < 2
         )
 
+    def check_classes(self) -> None:
+        """Check that training and validation genes include both classes, which every model needs.
+
+        Raises
+        ------
+        BadDataError
+            They do not.
+        """
+        if one_class := [part for part in self.one_class_parts() if not part.startswith("test")]:
+            raise BadDataError(
+                f"{self.epigenome}: the labels do not include both classes in {', '.join(one_class)}. "
+                "A classifier needs both."
+            )
+
 
 @dataclass(frozen=True)
 class LoadReport:

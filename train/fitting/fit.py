@@ -114,12 +114,7 @@ def _check_datasets(datasets: Sequence[Dataset]) -> None:
                 f"{data.epigenome}: {data.x.shape[1]} bins of {', '.join(data.marks)}, but {first.epigenome} has "
                 f"{first.x.shape[1]} bins of {', '.join(first.marks)}. Train them in separate runs."
             )
-        one_class = [part for part in data.one_class_parts() if not part.startswith("test")]
-        if one_class:
-            raise BadDataError(
-                f"{data.epigenome}: the labels do not include both classes in {', '.join(one_class)}. "
-                "A classifier needs both."
-            )
+        data.check_classes()
         if not np.isfinite(data.x).all():
             raise BadDataError(f"{data.epigenome}: an input value is not a finite number")
 

@@ -19,7 +19,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from deepchrome.common.seeds import random_generator
-from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TRAIN, VALID
 from deepchrome.train.models.metrics import auroc
@@ -55,11 +54,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     BadDataError
         Training or validation genes are missing or of one class.
     """
-    if one_class := [part for part in data.one_class_parts() if not part.startswith("test")]:
-        raise BadDataError(
-            f"{data.epigenome}: the labels do not include both classes in {', '.join(one_class)}. "
-            "A classifier needs both."
-        )
+    data.check_classes()
     train, valid = data.split == TRAIN, data.split == VALID
     sklearn_seed = int(random_generator(seed, data.epigenome).integers(2**31))
     candidates = _FIT[name](data.x[train], data.y[train], sklearn_seed)
