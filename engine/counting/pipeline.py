@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 from deepchrome.common.signatures import BAM_MAGIC
+from deepchrome.common.threads import join_thread, wait_until
 from deepchrome.engine.counting.bam import Bam
 from deepchrome.engine.counting.bed import Bed
 from deepchrome.engine.counting.formats import BadItemError, Counter, Format, Target
@@ -96,7 +97,7 @@ class FilePipeline:
         self._work()
         try:
             for thread in others:
-                thread.join()
+                join_thread(thread)
         except BaseException as error:  # an interrupt: wait for the others before it is raised
             self._fail(_BEFORE_ALL, error)
             for thread in others:
@@ -114,7 +115,7 @@ class FilePipeline:
         try:
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._can_fill() or self._can_count() or self._is_over())
+                    wait_until(self._changed, lambda: self._can_fill() or self._can_count() or self._is_over())
                     if fill := self._can_fill():
                         block = self._free.pop()
                         self._is_filling = True
@@ -163,7 +164,7 @@ class FilePipeline:
         The rest goes to the next block. After an earlier error, the part is empty.
         """
         with self._changed:
-            self._changed.wait_for(partial(self._can_cut, number))
+            wait_until(self._changed, partial(self._can_cut, number))
             if self._failed_before(number):
                 return 0, 0
             begin = block.prepend(self._carry)

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepchrome.common.pools import Pool
+from deepchrome.common.threads import map_in_threads, wait_for_first
 from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.count import ReadTally
@@ -88,13 +89,7 @@ class FeaturizeRun:
             marks, hashes = self.marks_of[epigenome], self._hashes[epigenome]
             return decide_reuse(self.out, epigenome, samples_of[epigenome], marks, self.windows, self.options, hashes)
 
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                decisions = list(pool.map(decide, self.marks_of))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                self._cancel_requests()
-                raise
+        decisions = map_in_threads(decide, list(self.marks_of), threads, cancel=self._cancel_requests)
         if refused := [decision for decision in decisions if decision.action == "refuse"]:
             count = f"; first of {len(refused)} such files" if len(refused) > 1 else ""
             raise UsageError(
@@ -133,7 +128,8 @@ class FeaturizeRun:
                 # Importing Arrow takes a moment: do it while the first files are being counted.
                 from deepchrome.engine.features.store import write_features  # noqa: F401
 
-                for task in wait(running, return_when=FIRST_COMPLETED).done:
+                done, _ = wait_for_first(running)
+                for task in done:
                     if (counted := running.pop(task)) is None:
                         self.outcomes |= pool.result(task)
                     elif outcomes := self._record_outcome(counted, pool, task):

@@ -4,13 +4,12 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from deepchrome.common.files import output_lock
 from deepchrome.common.progress import Observer
+from deepchrome.common.threads import map_in_threads
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import RECORD_NAME, ManifestEntry, read_manifest, write_manifest
 from deepchrome.engine.roadmap.transfer import PartialFile, check_file, fetch_file
@@ -20,8 +19,6 @@ from deepchrome.errors import BadDataError, DeepchromeError, StorageError
 
 JOBS = 4  # more requests at a time would burden a public server
 FETCHED, RESUMED, WAS_THERE, NOT_PUBLISHED, FAILED = "fetched", "resumed", "was there", "not published", "failed"
-Item = TypeVar("Item")
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def plan_downloads(out: str | Path, entries: Sequence[ManifestEntry], jobs: int 
     out = Path(out)
     record = _read_record(out)
     known = [_complete_entry(entry, out, record) for entry in entries]
-    return _run_in_threads(known, lambda entry: _plan_file(entry, out), jobs)
+    return map_in_threads(lambda entry: _plan_file(entry, out), known, jobs, cancel=cancel_pending)
 
 
 def download(
@@ -182,42 +179,21 @@ def download(
         observer.on_finish(result)
         return result
 
+    def end_downloads() -> None:
+        stop.set()
+        cancel_pending()
+
     with output_lock(out):
         files = plan_downloads(out, entries, jobs)
         _check_space(out, files)
         observer.on_plan(files)
         record = _read_record(out)
         try:
-            return _run_in_threads(files, process, jobs, stop)
+            return map_in_threads(process, files, jobs, cancel=end_downloads)
         finally:
             record |= {result.entry.file: result.entry for result in done if not result.error}
             if record:
                 write_manifest(out / RECORD_NAME, list(record.values()))
-
-
-def _run_in_threads(
-    items: Sequence[Item], function: Callable[[Item], Value], jobs: int, stop: threading.Event | None = None
-) -> list[Value]:
-    """Call the function with each item in ``jobs`` threads; return the values in the order of the items.
-
-    After an error or an interrupt, set ``stop`` and cancel all pending work.
-    """
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            futures = [pool.submit(function, item) for item in items]
-            waiting = set(futures)
-            while waiting:
-                # Wake up every second, because an interrupt in another thread would not end the wait.
-                ready, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    future.result()
-        except BaseException:
-            if stop:
-                stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            cancel_pending()
-            raise
-    return [future.result() for future in futures]
 
 
 def _read_record(out: Path) -> dict[str, ManifestEntry]:

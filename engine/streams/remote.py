@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from deepchrome.common.signatures import GZIP_MAGIC
+from deepchrome.common.threads import wait_for_result
 from deepchrome.engine.streams.transports import (
     ObjectIdentity,
     RangeResponse,
@@ -234,11 +235,13 @@ class ObjectReader:
         try:
             response = await request_range(self.url, self.position)
         except StatusError as error:
-            if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise StorageError(
-                    f"{self._describe_progress()}, but the server now reports that there are no more"
-                ) from None
-            raise
+            if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            if error.size is not None:
+                self._check_unchanged(ObjectIdentity(error.size, None))
+            raise StorageError(
+                f"{self._describe_progress()}, but the server now reports that there are no more"
+            ) from None
         if response.offset == self.position and self.identity.is_same(response.identity):
             return response
         response.body.close()
@@ -355,6 +358,6 @@ def _submit(work: Coroutine[Any, Any, Result]) -> Future[Result]:
 
 def _result(future: Future[Result]) -> Result:
     try:
-        return future.result()
+        return wait_for_result(future)
     except CancelledError:
         raise StorageError("canceled before the server answered") from None

@@ -56,6 +56,10 @@ def read_counts(folder: Path, out: str) -> dict[str, bytes]:
     return {name: read_features(folder / out / f"{name}.parquet").counts.tobytes() for name in EPIGENOMES}
 
 
+def inode(out: Path, name: str) -> int:
+    return (out / f"{name}.parquet").stat().st_ino
+
+
 def partial_files(out: Path) -> list[Path]:
     return [path for path in out.rglob(".*.part") if path.is_file()]
 
@@ -72,13 +76,20 @@ def main() -> None:
     duration = time.monotonic() - start_time
     out, dice, killed, changed, leftovers = folder / "out", random.Random(seed), 0, 0, 0
     while killed < kills:
-        version = "ab"[killed % 2]
         before, old_partial_files = read_counts(folder, "out"), set(partial_files(out))
+        version = "a" if before != expected["a"] else "b"
+        to_change = {name: inode(out, name) for name in EPIGENOMES if before[name] != expected[version][name]}
+        kind = ("random moment", "a file has changed", "a file is being written", "a little later")[killed % 4]
         child, ended = start(folder, version, "out"), 0
-        # Two kills in four come at a random moment, the other two while a file is being written.
-        while killed % 4 > 1 and not ended and set(partial_files(out)) <= old_partial_files:
+        while kind != "random moment" and not ended:
+            if kind == "a file has changed":
+                is_now = any(inode(out, name) != number for name, number in to_change.items())
+            else:
+                is_now = not set(partial_files(out)) <= old_partial_files
+            if is_now:
+                break
             ended, _ = os.waitpid(child, os.WNOHANG)
-        time.sleep(dice.uniform(0, duration if killed % 4 < 2 else 0.01))
+        time.sleep({"random moment": dice.uniform(0, duration), "a little later": dice.uniform(0, 0.01)}.get(kind, 0.0))
         if not ended:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)

@@ -6,10 +6,11 @@ single machine with fewer cores than models does the same. On GPUs, each worker 
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from deepchrome.common.pools import Pool
+from deepchrome.common.threads import wait_for_first
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import (
     Checkpoint,
@@ -91,7 +92,7 @@ def _run_groups(
             group = waiting.pop()
             checkpoints = {data.epigenome: resume[data.epigenome] for data in group if data.epigenome in resume}
             running.add(pool.submit(train_on_worker, list(group), config, placement, checkpoints))
-        ready, running = wait(running, return_when=FIRST_COMPLETED)
+        ready, running = wait_for_first(running)
         for future in ready:
             yield pool.result(future)
 

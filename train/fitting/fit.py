@@ -10,7 +10,6 @@ slow because their weights do not fit in the caches, so each core trains one mod
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Event
 from typing import Final
@@ -18,6 +17,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TRAIN
@@ -88,16 +88,14 @@ def fit(
     # the unfinished ones only, so that a resumed run gives identical results.
     workers = 1 if device.type == "cuda" else min(threads, -(-len(datasets) // size))
     stop = Event()
+
+    def train_group(group: Sequence[Dataset]) -> dict[str, FittedModel]:
+        return _train_group(group, config, device, resume, on_epoch, stop)
+
     fitted: dict[str, FittedModel] = {}
-    with torch_threads(threads // workers), _matmul_precision(config, device), ThreadPoolExecutor(workers) as pool:
-        running = [pool.submit(_train_group, group, config, device, resume, on_epoch, stop) for group in groups]
-        try:
-            for done in as_completed(running):
-                fitted.update(done.result())
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    with torch_threads(threads // workers), _matmul_precision(config, device):
+        for trained in map_in_threads(train_group, groups, workers, cancel=stop.set):
+            fitted.update(trained)
     return [fitted[data.epigenome] for data in datasets]
 
 

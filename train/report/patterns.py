@@ -7,7 +7,6 @@ average gene in standard deviations of the data, and the map is the most typical
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from torch.nn.functional import softplus
 
 from deepchrome.common.files import atomic_write
 from deepchrome.common.seeds import random_generator
+from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.fitting.config import Placement
@@ -218,8 +218,8 @@ def pattern_maps(
         generators = [random_generator(seed, epigenome) for epigenome in group]
         return optimize_inputs(model, inputs.n_bins, len(inputs.marks), recipe, group_priors, generators, device)
 
-    with torch_threads(max(1, threads // workers)), ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(optimize_group, groups))
+    with torch_threads(max(1, threads // workers)):
+        results = map_in_threads(optimize_group, groups, workers)
     x, score = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
     return _scale_maps(epigenomes, inputs.marks, recipe, x, score)
 

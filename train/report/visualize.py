@@ -1,13 +1,14 @@
 """Make the report of a run: pattern maps, evidence, figures, report.html."""
 
+import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from deepchrome.common.files import output_lock
 from deepchrome.common.progress import OnMessage
+from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import Placement
 from deepchrome.train.fitting.threads import torch_threads
@@ -180,13 +181,17 @@ def _gather_all(
     run: Run, data: RunData, genes: Sequence[int], placement: Placement, on_message: OnMessage
 ) -> dict[str, Evidence]:
     """Gather the evidence of all epigenomes, one epigenome per core; more threads per epigenome are no faster."""
-    evidence: dict[str, Evidence] = {}
-    with torch_threads(1), ThreadPoolExecutor(placement.usable_threads()) as pool:
-        results = pool.map(lambda name: gather_evidence(run, data.load(name), genes), run.epigenomes)
-        for name, result in zip(run.epigenomes, results, strict=True):
-            evidence[name] = result
-            on_message(f"{name}: reads and attributions ({len(evidence)} of {len(run.epigenomes)})")
-    return evidence
+    n_done = itertools.count(1)
+
+    def gather(name: str) -> Evidence:
+        return gather_evidence(run, data.load(name), genes)
+
+    def report(name: str, _: Evidence) -> None:
+        on_message(f"{name}: reads and attributions ({next(n_done)} of {len(run.epigenomes)})")
+
+    with torch_threads(1):
+        evidence = map_in_threads(gather, run.epigenomes, placement.usable_threads(), on_value=report)
+    return dict(zip(run.epigenomes, evidence, strict=True))
 
 
 def _summarize_maps(patterns: Patterns, epigenomes: Sequence[dict[str, Any]]) -> tuple[MapRow, ...]:

@@ -1,7 +1,6 @@
 """Train models and write a finished run directory."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.common.pools import cluster_pool
+from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
@@ -213,8 +213,7 @@ def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int)
         arrays = fit_baseline(config.model, data, config.seed)
         return FittedModel(data.epigenome, (), None, {name: torch.from_numpy(array) for name, array in arrays.items()})
 
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(fit_one, datasets))
+    return map_in_threads(fit_one, datasets, threads)
 
 
 def _predictions(datasets: Sequence[Dataset], scores: Sequence[NDArray[np.float64] | None]) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from deepchrome.cli.download import download
 from deepchrome.cli.evaluate import evaluate
 from deepchrome.cli.export import export
 from deepchrome.cli.featurize import featurize
+from deepchrome.cli.interrupts import INTERRUPTED, exit_interrupted, interrupts_after_imports
 from deepchrome.cli.labels import labels
 from deepchrome.cli.predict import predict
 from deepchrome.cli.remedies import explain
@@ -58,7 +59,14 @@ def main() -> None:
     """Run the command line. Report an error as one line on standard error, and exit with its exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
+        with interrupts_after_imports():
+            app(arguments)
+    except KeyboardInterrupt:  # a second one, while the first was handled
+        exit_interrupted()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            exit_interrupted()
+        raise
     except Exception as error:
         if "--debug" in sys.argv[1:]:
             traceback.print_exc()

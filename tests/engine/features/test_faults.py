@@ -193,7 +193,7 @@ def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_pro
     assert done.returncode == 0, done.stderr
     killed, changed, leftovers = map(int, done.stdout.split())
     assert killed == kills
-    assert changed > kills // 16
+    assert changed >= kills // 4
     assert leftovers > kills // 16
     record_property("SIGKILLs of dc featurize", killed)
     record_property("half-written files they left, all cleared by a rerun", leftovers)
