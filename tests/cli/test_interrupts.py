@@ -47,7 +47,7 @@ except KeyboardInterrupt:
 COMMANDS = {
     "in an import that drops the exception": """
         import careless
-        map_in_threads(time.sleep, [30], 1)
+        time.sleep(30)
     """,
     "in imports one after another": """
         import careless

@@ -12,8 +12,14 @@ from typing import Final
 
 import typer
 
-# Settings for glibc's mallopt, by their numbers in malloc.h: never give memory back, and reuse blocks up to 32 MB.
-_MALLOC_OPTIONS: Final = {-1: 2**31 - 1, -2: 64 << 20, -3: 32 << 20}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+# Settings for glibc's mallopt, by their numbers in malloc.h: never give memory back; reuse blocks up to 32 MB; and keep
+# one heap for all threads, because with one heap each the peak memory depends on which thread does what.
+_MALLOC_OPTIONS: Final = {
+    -1: 2**31 - 1,  # M_TRIM_THRESHOLD
+    -2: 64 << 20,  # M_TOP_PAD
+    -3: 32 << 20,  # M_MMAP_THRESHOLD
+    -8: 1,  # M_ARENA_MAX
+}
 _SLOW_SECONDS: Final = 2.0  # loading from the cache takes less than this, compiling takes more
 
 
