@@ -20,8 +20,8 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# Run the tests of failures with many cases, and write their figures into docs/reliability.md. Takes about an hour, and
-# needs bedtools and samtools.
+# Run the fault tests with many cases, and write their figures into docs/reliability.md. Takes about 20 minutes on 2
+# cores, and needs bedtools and samtools.
 campaign: setup
 	$(BIN)/python tests/campaign/run.py
 

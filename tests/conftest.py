@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,9 @@ PROGRAMS = ("bedtools", "samtools")
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if CI else "local")
+
+# Under a shell that runs them in the background, the tests and the programs they start would ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # CI compiles the kernels anew instead of using cached code. Set this before anything imports numba.
 _cache = tempfile.mkdtemp(prefix="deepchrome-numba-") if CI else None
@@ -44,7 +48,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if missing:
             pytest.skip(f"{' and '.join(missing)} not found. Install them: apt install bedtools samtools")
     if item.get_closest_marker("realdata") and not SHARED.is_dir():
-        pytest.skip(f"the real data are not in {SHARED}. Set DEEPCHROME_SHARED to their folder.")
+        pytest.skip(
+            f"the real data are not in {SHARED}. Set DEEPCHROME_SHARED to the folder above their folder 'data'."
+        )
 
 
 @pytest.fixture(scope="session")

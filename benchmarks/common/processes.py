@@ -108,7 +108,7 @@ def run_interleaved(
 ) -> dict[Key, list[Usage]]:
     """Run every task once per round, so that other load on the machine affects all tasks equally.
 
-    Run each task once beforehand, so that its files are in the page cache.
+    The caller must run each task once beforehand, so that its files are in the page cache.
 
     Parameters
     ----------

@@ -181,8 +181,8 @@ class BinFile:
 class Bins:
     """The bins in the file formats that the programs read.
 
-    In BED files the fourth column is the cell: the number of the gene x bins per gene + the number of the bin, both
-    from 0. Bins that lie completely outside their chromosome are left out, because their count is 0 by definition and
+    In BED files the fourth column is the cell: index of the gene * bins per gene + index of the bin, both from 0.
+    Bins that lie completely outside their chromosome are left out, because their count is 0 by definition and
     multicov cannot handle them. Bins that begin before position 0 are cut off at 0.
 
     Attributes
@@ -265,7 +265,7 @@ def write_bins(inputs: Inputs, multicov_genes: int, deeptools_genes: int) -> Bin
 
 
 def _bin_table(windows: Windows) -> pl.DataFrame:
-    """Return the six columns of BED and the number of the gene, one row per bin that overlaps its chromosome."""
+    """Return the six columns of BED and the index of the gene, one row per bin that overlaps its chromosome."""
     genes, n_bins = len(windows.genes), windows.n_bins
     start = (windows.start[:, None] + windows.bin_size * np.arange(n_bins)).ravel()
     end = start + windows.bin_size

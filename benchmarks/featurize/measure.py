@@ -56,9 +56,9 @@ class Settings:
     budget
         Stop repeating a task after this many seconds.
     multicov_genes, deeptools_genes
-        The numbers of genes in whose bins multicov and deepTools count.
+        The numbers of genes for which multicov and deepTools count reads.
     full_reference
-        Whether multicov counts in all bins.
+        Whether multicov counts reads for all genes.
     threads
         Numbers of threads for the engine. The other programs get the largest of them.
     peers_at
@@ -90,7 +90,7 @@ def quick_settings(settings: Settings) -> Settings:
 
 
 def measure(files: Sequence[Inputs], settings: Settings, command: str, on_message: OnMessage) -> Results:
-    """Run the engine and all installed programs on every file of reads.
+    """Run the engine on every file of reads, and the installed programs on the files chosen by ``peers_at``.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from support.cases import CASES, FileCase, random_layout
-from support.ours import windows_of
+from support.engine import windows_of
 
 from deepchrome.engine.annotation.windows import build_window_index
 from deepchrome.engine.counting.formats import Counter, Format, Sequences, Target
@@ -25,7 +25,7 @@ Piece = tuple[np.ndarray, int, int]
 
 
 def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
-    """Read a file block by block; return its format and what a counter gets of each block."""
+    """Read a file block by block; return its format, and the buffer and byte range to count of each block."""
     windows = windows_of(random_layout(GENES, CHROM_BP))
     index = build_window_index(windows, case.options.strand)
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, case.options)

@@ -54,7 +54,7 @@ QUICK = Settings(epigenomes=2, reads=5000, genes=200, rounds=1)
 
 
 def measure(folder: Path, settings: Settings, cores: list[int], command: str, on_message: OnMessage) -> Results:
-    """Count all files on one core, then on several cores, and compare the counts.
+    """Count all files on one core, then on several cores; compare the counts with those of each file counted alone.
 
     Parameters
     ----------

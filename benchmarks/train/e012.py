@@ -133,7 +133,7 @@ def convert(npz: Path, genes: Path, expression: Path, out: Path) -> Path:
     MissingInputError
         A file does not exist.
     BadDataError
-        A gene is not in the gene table, or its expression differs from the expression table.
+        A gene is not in the gene table or has no known strand, or its expression differs from the expression table.
     """
     try:
         with np.load(npz, allow_pickle=False) as arrays:

@@ -1,6 +1,6 @@
 """Compare the speed of deepchrome's training ("lockstep") with that of a plain PyTorch loop on the same data.
 
-Also measure the time until each reaches a validation AUROC. Lockstep times are the times of complete calls of
+Also measure the time until each reaches a target validation AUROC. Lockstep times are the times of complete calls of
 :func:`deepchrome.train.fitting.fit.fit`. The plain loop runs in a separate process, once with PyTorch's default number
 of threads and once with one thread.
 """
@@ -51,7 +51,7 @@ class Settings:
     plain_models
         The largest number of models that the plain loop trains per run. Its time is scaled to all models.
     share
-        Target of the time to reach an AUROC: 0.5 + ``share`` * (the best AUROC that the data allow - 0.5).
+        Sets the target AUROC: 0.5 + ``share`` * (the best AUROC that the data allow - 0.5).
     max_epochs
         The largest number of epochs in which to reach the target.
     simulated_genes
@@ -93,7 +93,7 @@ def measure(settings: Settings, config: FitConfig, command: str, on_message: OnM
         measured = _time_on_cpu(models, settings, replace(config, epochs=settings.epochs))
         rows += measured
         figures |= _ratios(models, measured)
-    on_message("CPU: time to reach a validation AUROC on simulated reads")
+    on_message("CPU: time to reach a target validation AUROC on simulated reads")
     max_config = replace(config, epochs=settings.max_epochs)
     figures |= time_to_auroc(settings.simulated_genes, settings.share, settings.rounds, max_config)
     peak = _matmul_flops()
@@ -142,7 +142,7 @@ def _time_on_cpu(models: int, settings: Settings, config: FitConfig) -> list[Row
 
 
 def _ratios(models: int, rows: Sequence[Row]) -> dict[str, float]:
-    """Return how many times as fast lockstep is as each plain loop: the medians over rounds."""
+    """Return the speed of lockstep relative to each plain loop: the medians over rounds."""
     plain, plain_1_thread, lockstep = rows
 
     def ratio(slower: Row) -> float:

@@ -1,4 +1,4 @@
-"""Measure how long lockstep and a plain PyTorch loop take to reach a validation AUROC on simulated reads."""
+"""Measure how long lockstep and a plain PyTorch loop take to reach a target validation AUROC on simulated reads."""
 
 import statistics
 import tempfile

@@ -103,23 +103,23 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
     start = np.asarray(genes.tss, np.int64) - flank
     sizes = np.append(np.array([*genome.sizes.values()], np.int64), FAR)[chrom_id]
     first_bin_end, last_bin_start = start + bin_size, start + 2 * flank - bin_size
-    reaches_out = (chrom_id >= 0) & ((first_bin_end <= 0) | (last_bin_start >= sizes))
+    has_outside_bin = (chrom_id >= 0) & ((first_bin_end <= 0) | (last_bin_start >= sizes))
     dropped: tuple[str, ...] = ()
-    if edge != "zero" and reaches_out.any():
-        names = tuple(genes.gene_id[i] for i in np.flatnonzero(reaches_out))
+    if edge != "zero" and has_outside_bin.any():
+        names = tuple(genes.gene_id[i] for i in np.flatnonzero(has_outside_bin))
         if edge == "error":
-            i = int(np.flatnonzero(reaches_out)[0])
+            i = int(np.flatnonzero(has_outside_bin)[0])
             raise BadDataError(
                 f"{len(names)} windows reach beyond their chromosome (first: {names[0]} at {genes.chrom[i]}:"
                 f"{genes.tss[i]}, chromosome length {sizes[i]} bp)",
                 remedy="edge",
             )
-        keep = np.flatnonzero(~reaches_out)
+        keep = np.flatnonzero(~has_outside_bin)
         genes, start, chrom_id, dropped = genes.take(keep), start[keep], chrom_id[keep], names
-        reaches_out = np.zeros(len(keep), np.bool_)
+        has_outside_bin = np.zeros(len(keep), np.bool_)
     if not len(genes):
         raise BadDataError("no gene is left to count reads for")
-    return Windows(genes, genome, flank, bin_size, start, chrom_id, np.flatnonzero(reaches_out), dropped)
+    return Windows(genes, genome, flank, bin_size, start, chrom_id, np.flatnonzero(has_outside_bin), dropped)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class WindowIndex:
         int8 (slots,): the strands of the reads that the window counts, as bits PLUS and MINUS.
     tiles
         int32 (tiles,): for each tile, the first slot whose window can reach into it.
-    sites
+    extents
         int64 (chromosomes, 3): index of the first tile, number of tiles after it, and length of the chromosome (bp).
     """
 
@@ -148,11 +148,11 @@ class WindowIndex:
     starts: npt.NDArray[np.int32]
     accepts: npt.NDArray[np.int8]
     tiles: npt.NDArray[np.int32]
-    sites: npt.NDArray[np.int64]
+    extents: npt.NDArray[np.int64]
 
     @property
-    def nowhere(self) -> npt.NDArray[np.int64]:
-        """Row of ``sites`` for chromosomes that the genome does not have; no window lies on them."""
+    def unknown_extent(self) -> npt.NDArray[np.int64]:
+        """Row of ``extents`` for chromosomes that the genome does not have; no window lies on them."""
         return np.array([len(self.tiles) - 1, 0, MAX_POSITION_BP], np.int64)
 
 
@@ -183,7 +183,7 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
     orders: list[Integers] = []
     starts: list[Integers] = []
     tiles: list[Integers] = []
-    sites = np.empty((len(windows.genome.sizes), 3), np.int64)
+    extents = np.empty((len(windows.genome.sizes), 3), np.int64)
     n_slots = n_tiles = 0
     for chrom, size in enumerate(windows.genome.sizes.values()):
         rows = by_chrom[bounds[chrom] : bounds[chrom + 1]]
@@ -193,7 +193,7 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
         not_needed_from = np.maximum(first + width + (1 << TILE_BITS) - 1, 0) >> TILE_BITS
         n_ended = np.cumsum(np.bincount(not_needed_from, minlength=1))
         tiles.append(n_slots + n_ended)
-        sites[chrom] = n_tiles, len(n_ended) - 1, size
+        extents[chrom] = n_tiles, len(n_ended) - 1, size
         orders += [rows, np.array([-1])]
         starts += [first, np.array([FAR])]
         n_slots += len(rows) + 1
@@ -208,7 +208,7 @@ def build_window_index(windows: Windows, strand: str | None = None) -> WindowInd
         np.concatenate(starts).astype(np.int32),
         accepts_of_gene[order],
         np.concatenate(tiles).astype(np.int32),
-        sites,
+        extents,
     )
 
 

@@ -92,9 +92,9 @@ class _BamCounter(Counter):
             0 if options.include_qc_fail else _QC_FAIL
         )
         for sequence in bam.references:
-            self.add_sequence(sequence, self.target.sequences.site(sequence, unknown_on_first=False))
+            self.add_sequence(sequence, self.target.sequences.extent(sequence, unknown_on_first=False))
         # The kernel refuses references that the header does not have, so there must be no spare rows.
-        self.sites = self.sites[: len(self.sequences)].copy()
+        self.extents = self.extents[: len(self.sequences)].copy()
 
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
         options = self.target.options
@@ -102,7 +102,7 @@ class _BamCounter(Counter):
             buffer,
             begin,
             end,
-            self.sites,
+            self.extents,
             self.windows,
             options.strand is not None,
             self._excluded_flags,

@@ -71,7 +71,7 @@ class _BedCounter(Counter):
     def _add_name(self, name: bytes) -> None:
         sequences = self.target.sequences
         sequence = sequences.id_of(name)
-        local = self.add_sequence(sequence, sequences.site(sequence, self.target.options.unknown_chrom == "bedtools"))
+        local = self.add_sequence(sequence, sequences.extent(sequence, self.target.options.unknown_chrom == "bedtools"))
         slots, text = self._names
         place = sum(self._places[-1]) if self._places else 0
         if place + len(name) + _NAME_MARGIN > len(text):
@@ -86,10 +86,10 @@ class _BedCounter(Counter):
             kernels.add_name(self._names, *self._places[i], i)
 
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        columns, stranded = self._bed.columns, self.target.options.strand is not None
+        columns, shapes, stranded = self._bed.columns, self._shapes, self.target.options.strand is not None
         while True:
             status = kernels.count_text(
-                buffer, begin, end, columns, self._names, self._shapes, self.sites, self.windows, stranded, self.totals
+                buffer, begin, end, columns, self._names, shapes, self.extents, self.windows, stranded, self.totals
             )
             if status == kernels.Status.DONE:
                 return

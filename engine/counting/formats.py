@@ -75,17 +75,17 @@ class Sequences:
                 self.names.append(name)
             return self._ids[name]
 
-    def site(self, sequence: int, unknown_on_first: bool) -> Integers:
-        """Return the row of the kernels' ``sites`` for a sequence.
+    def extent(self, sequence: int, unknown_on_first: bool) -> Integers:
+        """Return the row of the kernels' ``extents`` for a sequence.
 
         With ``unknown_on_first``, reads on sequences that the genome does not have count on its first chromosome.
         """
         if sequence < self.n_known:
-            row: Integers = self._index.sites[sequence]
+            row: Integers = self._index.extents[sequence]
             return row
         if unknown_on_first:
-            return np.array([*self._index.sites[0, :2], kernels.FAR], np.int64)
-        return self._index.nowhere
+            return np.array([*self._index.extents[0, :2], kernels.FAR], np.int64)
+        return self._index.unknown_extent
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ class Counter(ABC):
         The windows in the form that the kernels take.
     totals
         The totals of all pieces; only the differences start again from 0 each time they are folded.
-    sites
-        int64 (local ids, 3): the kernels' ``sites``.
+    extents
+        int64 (local ids, 3): the kernels' ``extents``.
     sequences
-        The sequence of each local id.
+        The id in :class:`Sequences` of each local id.
     """
 
     def __init__(self, target: Target) -> None:
@@ -123,7 +123,7 @@ class Counter(ABC):
         self.target = target
         self.windows = kernels.WindowTable(index.tiles, index.starts, index.accepts, target.bin_size)
         self.totals = kernels.Totals.empty(len(index.starts), target.n_bins)
-        self.sites = np.empty((0, 3), np.int64)
+        self.extents = np.empty((0, 3), np.int64)
         self.sequences: list[int] = []
         self._folded: Counts | None = None
         self._n_since_fold = 0
@@ -132,15 +132,15 @@ class Counter(ABC):
         """Return one element of the tally."""
         return int(self.totals.tally[element])
 
-    def add_sequence(self, sequence: int, site: Integers) -> int:
+    def add_sequence(self, sequence: int, extent: Integers) -> int:
         """Give a sequence the next local id and return it."""
         local = len(self.sequences)
-        if local == len(self.sites):
+        if local == len(self.extents):
             more = max(64, local)
-            self.sites = np.concatenate([self.sites, np.zeros((more, 3), np.int64)])
+            self.extents = np.concatenate([self.extents, np.zeros((more, 3), np.int64)])
             reads_on = np.concatenate([self.totals.reads_on, np.zeros(more, np.int64)])
             self.totals = self.totals._replace(reads_on=reads_on)
-        self.sites[local] = site
+        self.extents[local] = extent
         self.sequences.append(sequence)
         return local
 

@@ -5,7 +5,7 @@ A block goes through four steps:
 1. A thread fills it from the source; only one thread at a time may do this.
 2. A thread decompresses it, if it contains bgzip members.
 3. A thread cuts it after its last complete line or record; blocks are cut in the order of the file.
-4. A thread counts the piece.
+4. A thread counts the complete lines or records.
 
 Each thread has its own counter, so the order of counting does not matter, and memory does not grow with the number of
 reads.

@@ -218,16 +218,16 @@ def _match_labels(
             f"{features.epigenome}: gene id {unsafe[0][:40]!r} is empty or has a comma, a quote or a line break, "
             "which the text format cannot hold"
         )
-    rows = np.array([labels.row_of.get(gene, -1) for gene in stable_ids(pl.Series(gene_id))], np.int64)
-    labelled = np.flatnonzero(rows >= 0)
-    missing = [gene_id[row] for row in np.flatnonzero(rows < 0)]
+    label_rows = np.array([labels.row_of.get(gene, -1) for gene in stable_ids(pl.Series(gene_id))], np.int64)
+    feature_rows = np.flatnonzero(label_rows >= 0)
+    missing = [gene_id[row] for row in np.flatnonzero(label_rows < 0)]
     if missing and not drop_unlabelled:
         raise BadDataError(
             f"{labels.path}: no label for {len(missing)} of {len(gene_id)} genes of {features.epigenome} "
             f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''})",
             remedy="drop_unlabelled",
         )
-    return labelled, rows[labelled]
+    return feature_rows, label_rows[feature_rows]
 
 
 def _write_splits(

@@ -41,7 +41,7 @@ def featurize(
 ) -> list[FileOutcome]:
     """Count the reads of many files and write one Parquet file per epigenome, and summary.tsv.
 
-    Feature files in ``out`` that are up to date are kept. Files whose reads have changed are replaced.
+    Existing feature files in ``out`` are kept if they are up to date, and replaced if their reads have changed.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class HashCache:
             stored = json.loads(self._path.read_bytes())
         except (OSError, ValueError):  # no usable cache, so files are hashed again
             stored = {}
-        # The stamp of each file, followed by its hash, by absolute path.
+        # For each absolute path, the stamp of the file, followed by its hash.
         self._entries: dict[str, Any] = stored if isinstance(stored, dict) else {}
 
     def sha256(self, path: str) -> str:

@@ -80,7 +80,7 @@ def decide_reuse(
     Raises
     ------
     MissingInputError
-        The feature file cannot be opened.
+        The feature file disappears while it is being read.
     """
     from deepchrome.engine.features.store import ForeignFileError, gene_checksums, read_features
 

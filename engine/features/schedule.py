@@ -110,7 +110,7 @@ class FeaturizeRun:
         """Count the files that still have no outcome, and write every epigenome as soon as its last file is counted."""
         to_count = [sample for sample in self.samples if sample not in self.outcomes]
         self.observer.on_plan(to_count, self.windows)
-        if to_count and not pool.workers():
+        if to_count and not pool.slots():
             self.observer.on_message("the cluster has no worker yet; waiting for one")
         windows, options = pool.share(self.windows), pool.share(self.options)
         waiting = deque(to_count)
@@ -118,7 +118,7 @@ class FeaturizeRun:
         try:
             while waiting or running:
                 # Submit only as many tasks as the pool needs: counts stay in memory until their epigenome is written.
-                while waiting and len(running) < pool.room():
+                while waiting and len(running) < pool.max_pending():
                     sample = waiting.popleft()
                     self._stamps[sample] = file_stamp(sample.path)
                     submitted = replace(sample, path=_absolute_path(sample.path)) if pool.is_remote else sample

@@ -1,4 +1,4 @@
-"""Recount a sample of genes without the kernels: read by read, with Python's gzip module or pysam."""
+"""Recount some genes without the kernels: read by read, with Python's gzip module or pysam."""
 
 import gzip
 import io
@@ -175,7 +175,7 @@ def _recount(
     # Reads of a BED file on unknown chromosomes are skipped, or placed on the first chromosome, as bedtools does.
     as_bedtools = options.unknown_chrom == "bedtools" and metadata["sources"][sample.mark]["format"] == "BED"
     unknown_chrom = next(iter(sizes)) if as_bedtools else None
-    # The windows of each chromosome, sorted by start: start, row of the gene, strands of the reads that count.
+    # For each chromosome, its windows sorted by start, as (start, row of the gene, strands that count).
     windows: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
     for row, (chrom, tss, strand) in enumerate(zip(genes.chrom, genes.tss, genes.strand, strict=True)):
         windows[chrom].append((int(tss) - flank, row, _accepted_strands(strand, options.strand)))
@@ -218,7 +218,7 @@ def _accepted_strands(gene_strand: str, option: str | None) -> str:
 
 
 def _iterate_reads(path: str, options: ReadOptions) -> Iterator[Read]:
-    """Yield the reads of a file that pass the options."""
+    """Yield the reads of a file that the options select."""
     stream: Any = open_stream(path)
     with stream:
         buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
@@ -267,7 +267,7 @@ def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
             ):
                 continue
             start = read.reference_start
-            # As in multicov, a read with a position but without an alignment is 1 bp long.
+            # As in bedtools multicov, a read with a position but without an alignment is 1 bp long.
             is_aligned = not read.is_unmapped and read.cigartuples
             end = (read.reference_end or start) if is_aligned else start + 1
             yield str(read.reference_name), start, max(end, 0), "-" if read.is_reverse else "+"

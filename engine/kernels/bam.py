@@ -45,14 +45,14 @@ def whole_records(buffer, begin, end):
 
 
 @entry_point
-def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_mapq, totals):
+def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, min_mapq, totals):
     """Count the reads of whole BAM records.
 
     Parameters
     ----------
     buffer, begin, end, windows, stranded, totals
         As in :func:`~deepchrome.engine.kernels.text.count_text`.
-    sites
+    extents
         int64 (references, 3): TILE_FIRST, TILE_LAST and SIZE of each reference of the BAM header.
     excluded_flags
         Skip records with any of these flags.
@@ -65,7 +65,7 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
         DONE, or BAD_RECORD for the record at CURSOR. LINES counts the records before it.
     """
     text, batch, n = address_of(buffer), np.empty((4, BATCH_COLUMNS), np.int32), np.uint64(0)
-    # Unpack the arrays here: in the loop, each access through the tuple would count references.
+    # Unpack the arrays here: in the loop, each access through the tuple would cost two atomic operations.
     difference, reads_on, tally = totals
     at, status = np.int64(begin), Status.DONE
     while at < end:
@@ -79,7 +79,7 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
         flags = load8(text, at + 18) | load8(text, at + 19) << 8
         cigar = at + _FIXED_BYTES + name_length
         is_too_long = cigar + 4 * n_operations > record_end  # guard: cigar-in-record
-        if reference < -1 or reference >= len(sites) or start < -1 or is_too_long:
+        if reference < -1 or reference >= len(extents) or start < -1 or is_too_long:
             status = Status.BAD_RECORD
             break
         tally[Tally.LINES] += 1
@@ -95,10 +95,10 @@ def count_bam(buffer, begin, end, sites, windows, stranded, excluded_flags, min_
         tally[Tally.MIN_LENGTH] = min(tally[Tally.MIN_LENGTH], span)
         tally[Tally.MAX_LENGTH] = max(tally[Tally.MAX_LENGTH], span)
         tally[Tally.SUM_LENGTH] += span
-        tally[Tally.PAST_END] += stop > sites[reference, SIZE]
+        tally[Tally.PAST_END] += stop > extents[reference, SIZE]
         if span > 0 and stop > 0:
-            tile = min(max(start, 0) >> TILE_BITS, sites[reference, TILE_LAST])
-            batch[TILE, n] = sites[reference, TILE_FIRST] + tile
+            tile = min(max(start, 0) >> TILE_BITS, extents[reference, TILE_LAST])
+            batch[TILE, n] = extents[reference, TILE_FIRST] + tile
             batch[START, n] = start
             batch[END, n] = min(stop, FAR - 1)
             batch[STRAND, n] = (MINUS if flags & _REVERSE else PLUS) if stranded else 0

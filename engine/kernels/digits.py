@@ -33,7 +33,7 @@ def parse_eight_digits(word, mask):
 
 @helper
 def ninth_digit(text, first, n):
-    """Return the value of the first of nine digits: the digit times 10^8.
+    """Return the value of the ninth digit from the right: the digit times 10^8.
 
     Return 0 if the number has fewer than nine digits, and -1 if the byte is not a digit. ``first`` is the position of
     the number, ``n`` the number of its digits.

@@ -21,7 +21,7 @@ MAX_POSITION = (1 << 29) - 1
 MAX_LINE_BYTES = 1 << 16
 """The length of the longest line of BED allowed, in bytes, without its newline."""
 
-# Columns of ``sites``, int64 (sequences, 3): the first tile of a sequence, the number of its last tile (counted
+# Columns of ``extents``, int64 (sequences, 3): the first tile of a sequence, the number of its last tile (counted
 # from the first one), and its length in bp.
 TILE_FIRST, TILE_LAST, SIZE = range(3)
 
@@ -81,7 +81,7 @@ class WindowTable(NamedTuple):
     accepts: npt.NDArray[np.int8]
     """int8 (windows,): strands of the reads to count, as bits ``PLUS`` and ``MINUS``."""
     bin_size: int
-    """In bp."""
+    """Width of a bin, in bp."""
 
 
 class Totals(NamedTuple):

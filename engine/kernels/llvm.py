@@ -27,7 +27,9 @@ class _EightModel(models.PrimitiveModel):
 
 
 def lowers(function: Any, *signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a builder: it emits the LLVM instructions that compiled code runs in place of ``function``.
+    """Register the decorated function. It emits the LLVM instructions that compiled code runs in place of ``function``.
+
+    The decorated function takes an LLVM ``IRBuilder`` and the arguments as LLVM values, and returns an LLVM value.
 
     Parameters
     ----------
@@ -35,8 +37,6 @@ def lowers(function: Any, *signatures: Any) -> Callable[[Callable[..., Any]], Ca
         A Python function or an operator. Plain Python still calls it.
     signatures
         numba signatures of the calls to replace, such as ``types.int64(types.intp, types.intp)``.
-
-    The builder takes an LLVM ``IRBuilder`` and the arguments as LLVM values, and returns an LLVM value.
     """
 
     def register(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,12 +77,12 @@ def broadcast(builder: Any, value: Any) -> Any:
 
 
 def elementwise(combine: Callable[..., Any]) -> Callable[..., Any]:
-    """Extend a builder for two vectors to a vector and a number, in either order."""
+    """Let a function that emits an operation on two vectors also take a vector and a number, in either order."""
     return lambda builder, a, b: combine(builder, broadcast(builder, a), broadcast(builder, b))
 
 
 def reduction(combine: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a builder that combines the eight elements of a vector into one number, pair by pair."""
+    """Return a function for ``lowers`` that combines the eight elements of a vector into one number, pair by pair."""
 
     def build(builder: Any, eight: Any) -> Any:
         values = [builder.extract_element(eight, constant(INT32, k)) for k in range(8)]

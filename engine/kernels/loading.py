@@ -21,10 +21,10 @@ def warm_up() -> None:
     names.text[0] = line[0]
     add_name(names, 0, 1, 0)
     shapes = np.zeros(SHAPE_TABLE_BYTES, np.uint8)
-    sites = np.zeros((1, 3), np.int64)
+    extents = np.zeros((1, 3), np.int64)
     windows = WindowTable(np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8), 1)
     totals = Totals.empty(1, 1, n_sequences=1)
-    count_text(text, begin, end, count_columns(text, begin, end), names, shapes, sites, windows, False, totals)
+    count_text(text, begin, end, count_columns(text, begin, end), names, shapes, extents, windows, False, totals)
     whole_records(text, begin, begin)
-    count_bam(text, begin, begin, sites, windows, False, 0, 0, totals)
+    count_bam(text, begin, begin, extents, windows, False, 0, 0, totals)
     fold(totals.difference, np.full(1, -1), np.zeros((1, 1), np.uint32))

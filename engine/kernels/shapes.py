@@ -1,6 +1,6 @@
 """Shapes of lines: each has a pattern of 64 bytes, and the positions of the numbers in lines that match it.
 
-The lines of a file are alike: they have the same sequence name, and separators at the same positions. A shape is
+Many lines of a file are alike: they have the same sequence name, and separators at the same positions. A shape is
 learned from one line and kept in a table. A hash of the name and the separators gives its place there.
 """
 
@@ -26,7 +26,7 @@ from deepchrome.engine.kernels.vectors import (
 )
 
 # Kinds of shapes. FREE: no shape, this place in the table is free. WHOLE: the pattern covers the whole line, so all
-# lines have one length. BEGINNING: it covers the first three fields, and the end of each line must be searched.
+# lines have one length. BEGINNING: it covers the first three fields, and the end of each line must be found.
 FREE, WHOLE, BEGINNING = 0, 1, 2
 
 # The table of shapes, uint8 (SHAPE_TABLE_BYTES,). Each shape has 256 bytes: the pattern, then eleven words of eight
@@ -191,7 +191,7 @@ def _separators(text, at):
 
 @inlined
 def _strand_at(separators, tab3, newline, is_crlf):
-    """Return the position of the sixth field if it has one byte, otherwise of the tab before it, which is no ``-``."""
+    """Return the position of the sixth field if it has one byte, otherwise of the tab before it, which is not ``-``."""
     after_fourth = separators & ~_lowest_bits(tab3 + 1)
     after_fourth &= after_fourth - np.uint64(1)
     tab5, end_of_sixth = lowest_bit(after_fourth), lowest_bit(after_fourth & (after_fourth - np.uint64(1)))

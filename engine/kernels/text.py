@@ -1,9 +1,9 @@
 """Parse and count lines of BED.
 
 Most lines have the shape of the line before, so the positions of their fields are known before their bytes are read.
-One subtraction and one comparison of 64 bytes check such a line from end to end. Eight lines are checked, and their
-numbers read, at the same time. The shape of any other line is looked up in a table, and added if it is new. Lines that
-no pattern can describe go to ``parse_line_slow``.
+One subtraction and one comparison check up to 64 bytes of such a line. Eight lines are checked, and their numbers
+read, at the same time. The shape of any other line is looked up in a table, and added if it is new. Lines that no
+pattern can describe go to ``parse_line_slow``.
 """
 
 from typing import Any, NamedTuple
@@ -63,8 +63,8 @@ from deepchrome.engine.kernels.vectors import (
 _ONE = np.uint64(1)
 
 
-class Site(NamedTuple):
-    """One row of ``sites``: where the tiles of a sequence are, and its length in bp."""
+class Extent(NamedTuple):
+    """One row of ``extents``: where the tiles of a sequence are, and its length in bp."""
 
     tile_first: int
     tile_last: int
@@ -72,7 +72,7 @@ class Site(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """An interval of a sequence that no window overlaps, in bp."""
+    """An interval in bp that no window overlaps; empty if ``end`` <= ``begin``."""
 
     begin: int
     end: int
@@ -98,7 +98,7 @@ class Summary(NamedTuple):
 
 
 @entry_point
-def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stranded, totals):
+def count_text(buffer, begin, end, columns, names, shapes, extents, windows, stranded, totals):
     """Count the reads of whole lines of BED.
 
     Parameters
@@ -115,7 +115,7 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
     shapes
         uint8 (SHAPE_TABLE_BYTES,): scratch space for the shapes of lines. The caller owns it, because numba frees an
         array as soon as its name is not used any more, although the kernel still uses its address.
-    sites
+    extents
         int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence, by its id in ``names``.
     windows
         A :class:`~deepchrome.engine.kernels.layout.WindowTable`.
@@ -143,7 +143,8 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
         np.int64(0), np.int64(0), tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH], tally[Tally.SUM_LENGTH]
     )
     # Sequence and shape of the line before, and the gap that its read is in.
-    sequence, site, gap = np.int64(-1), Site(np.int64(0), np.int64(0), np.int64(0)), Gap(np.uint64(FAR), np.uint64(0))
+    sequence, extent = np.int64(-1), Extent(np.int64(0), np.int64(0), np.int64(0))
+    gap = Gap(np.uint64(FAR), np.uint64(0))
     shape = read_shape(table, np.int64(0))
     n_alike, looked_up, status, at = np.int64(0), np.int64(-1), Status.DONE, np.int64(begin)
     while at < end:
@@ -152,13 +153,13 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
             batch = Batch(batch.rows, np.uint64(0))
         if n_alike == 8 and shape.kind == WHOLE:
             n_lines, batch, gap, summary = _parse_eights(
-                lines, at, shape, site, gap, tiles, starts, width, batch, summary
+                lines, at, shape, extent, gap, tiles, starts, width, batch, summary
             )
             reads_on[sequence] += n_lines
             at += n_lines * shape.step
             if batch.n >= BATCH_READS:
                 continue
-        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, site, batch, summary)
+        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, extent, batch, summary)
         if n_alike:
             reads_on[sequence] += n_alike
         if n_alike == 8 or at >= end:
@@ -174,11 +175,11 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
             if status == Status.DONE:
                 shape = read_shape(table, place)
                 if shape.sequence != sequence:
-                    sequence, site = shape.sequence, _read_site(sites, shape.sequence)
+                    sequence, extent = shape.sequence, _read_extent(extents, shape.sequence)
                     gap = Gap(np.uint64(FAR), np.uint64(0))
                 continue
         # It has no pattern, or its read is unusual or wrong.
-        status, at, batch, summary = _parse_other(lines, at, known, sites, reads_on, batch, summary)
+        status, at, batch, summary = _parse_other(lines, at, known, extents, reads_on, batch, summary)
         if status != Status.DONE:
             break
     tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
@@ -191,7 +192,7 @@ def count_text(buffer, begin, end, columns, names, shapes, sites, windows, stran
 
 
 @helper
-def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summary):
+def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
     A usual read is not empty, ends within its sequence, and does not exceed ``MAX_POSITION``. Numbers are stored only
@@ -205,8 +206,8 @@ def _parse_eights(lines, at, shape, site, gap, tiles, starts, width, batch, summ
     """
     text, step, n = lines.text, shape.step, batch.n
     min_length, max_length, sum_length = eight_of(FAR), eight_of(0), eight_of(0)
-    end_limit = np.uint64(min(site.size, MAX_POSITION) + 1)
-    tile_first, tile_last = np.uint64(site.tile_first), np.uint64(site.tile_last)
+    end_limit = np.uint64(min(extent.size, MAX_POSITION) + 1)
+    tile_first, tile_last = np.uint64(extent.tile_first), np.uint64(extent.tile_last)
     gap_begin, gap_end = gap
     n_lines = np.int64(0)
     while at + 8 * step <= lines.end and n < BATCH_READS:
@@ -257,7 +258,7 @@ def _end_of_gap(start, window, starts, width):
 
 
 @inlined
-def _parse_up_to_eight(lines, at, shape, site, batch, summary):
+def _parse_up_to_eight(lines, at, shape, extent, batch, summary):
     """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
 
     Here usual reads may end beyond the end of their sequence.
@@ -284,14 +285,14 @@ def _parse_up_to_eight(lines, at, shape, site, batch, summary):
             break
         length = end - start
         min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
-        past_end += end > site.size
-        batch = _put_read(lines, at, site, start, end, batch)
+        past_end += end > extent.size
+        batch = _put_read(lines, at, extent, start, end, batch)
         n_lines, at = n_lines + 1, at + step
     return n_lines, at, batch, Summary(summary.lines + n_lines, past_end, min_length, max_length, sum_length)
 
 
 @inlined
-def _parse_other(lines, at, names, sites, reads_on, batch, summary):
+def _parse_other(lines, at, names, extents, reads_on, batch, summary):
     """Parse one line of any form.
 
     Returns
@@ -311,21 +312,21 @@ def _parse_other(lines, at, names, sites, reads_on, batch, summary):
     sequence = find_id(lines.text, at, name_length, names)
     if sequence < 0:
         return Status.NEW_NAME, at, batch, summary
-    site, length = _read_site(sites, sequence), end - start
+    extent, length = _read_extent(extents, sequence), end - start
     reads_on[sequence] += 1
-    past_end += end > site.size
+    past_end += end > extent.size
     if length == 0:  # bedtools extends a read of no length by 1 bp on either side
         start, end = start - 1, end + 1
-    batch = _put_read(lines, at, site, start, end, batch)
+    batch = _put_read(lines, at, extent, start, end, batch)
     min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
     return Status.DONE, newline + 1, batch, Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
 
 
 @inlined
-def _put_read(lines, at, site, start, end, batch):
+def _put_read(lines, at, extent, start, end, batch):
     """Add the read of the line at ``at`` to a batch, and return the batch."""
     rows, n = batch
-    put(rows, TILE, n, site.tile_first + min(max(start, 0) >> TILE_BITS, site.tile_last))
+    put(rows, TILE, n, extent.tile_first + min(max(start, 0) >> TILE_BITS, extent.tile_last))
     put(rows, START, n, start)
     put(rows, END, n, end)
     if lines.stranded:
@@ -334,6 +335,6 @@ def _put_read(lines, at, site, start, end, batch):
 
 
 @inlined
-def _read_site(sites, sequence):
-    """Return one row of ``sites``."""
-    return Site(sites[sequence, TILE_FIRST], sites[sequence, TILE_LAST], sites[sequence, SIZE])
+def _read_extent(extents, sequence):
+    """Return one row of ``extents``."""
+    return Extent(extents[sequence, TILE_FIRST], extents[sequence, TILE_LAST], extents[sequence, SIZE])

@@ -137,7 +137,7 @@ def name_column(slots: Any, slot: int, column: int) -> np.uint64:
 
 @lowers(name_column, MASK(ADDRESS, INDEX, INDEX))
 def _(builder: Any, slots: Any, slot: Any, column: Any) -> Any:
-    return load(builder, slots, _place(builder, slot, column, N_NAME_COLUMNS, 8), INT64)
+    return load(builder, slots, _byte_offset(builder, slot, column, N_NAME_COLUMNS, 8), INT64)
 
 
 def put(batch: Any, row: int, k: int, value: int) -> None:
@@ -147,7 +147,7 @@ def put(batch: Any, row: int, k: int, value: int) -> None:
 
 @lowers(put, NONE(ADDRESS, INDEX, MASK, NUMBER))
 def _(builder: Any, batch: Any, row: Any, k: Any, value: Any) -> None:
-    store(builder, batch, _place(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(value, INT32))
+    store(builder, batch, _byte_offset(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(value, INT32))
 
 
 def put_eight(batch: Any, row: int, k: int, values: Any) -> None:
@@ -157,10 +157,10 @@ def put_eight(batch: Any, row: int, k: int, values: Any) -> None:
 
 @lowers(put_eight, NONE(ADDRESS, INDEX, MASK, EIGHT))
 def _(builder: Any, batch: Any, row: Any, k: Any, values: Any) -> None:
-    store(builder, batch, _place(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(values, EIGHT_INT32))
+    store(builder, batch, _byte_offset(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(values, EIGHT_INT32))
 
 
-def _place(builder: Any, row: Any, column: Any, n_columns: int, item_bytes: int) -> Any:
+def _byte_offset(builder: Any, row: Any, column: Any, n_columns: int, item_bytes: int) -> Any:
     item = builder.add(builder.mul(row, constant(INT64, n_columns)), column)
     return builder.mul(item, constant(INT64, item_bytes))
 

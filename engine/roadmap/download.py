@@ -31,7 +31,7 @@ class PlannedDownload:
         The file, with its size and hash if they are known.
     there
         Whether the directory has a file of this name.
-    begun
+    bytes_there
         Number of bytes that an earlier, interrupted run has downloaded.
     size
         Size in bytes, from the manifest or the server; None if unknown.
@@ -41,7 +41,7 @@ class PlannedDownload:
 
     entry: ManifestEntry
     there: bool
-    begun: int
+    bytes_there: int
     size: int | None
     error: DeepchromeError | None
 
@@ -52,12 +52,12 @@ class PlannedDownload:
             return "is there"
         if self.error:
             return NOT_PUBLISHED if isinstance(self.error, ObjectNotFoundError) else f"{FAILED}: {self.error}"
-        return f"to fetch, {self.begun:,} bytes are there" if self.begun else "to fetch"
+        return f"to fetch, {self.bytes_there:,} bytes are there" if self.bytes_there else "to fetch"
 
     @property
     def missing(self) -> int:
         """Bytes to download; 0 if the size is unknown."""
-        return 0 if self.there or self.error else max((self.size or 0) - self.begun, 0)
+        return 0 if self.there or self.error else max((self.size or 0) - self.bytes_there, 0)
 
 
 @dataclass(frozen=True)
@@ -213,14 +213,14 @@ def _complete_entry(entry: ManifestEntry, out: Path, record: dict[str, ManifestE
 
 def _plan_file(entry: ManifestEntry, out: Path) -> PlannedDownload:
     is_there = (out / entry.file).exists()
-    begun, _ = PartialFile.for_entry(out, entry).inspect(entry.url)
+    bytes_there, _ = PartialFile.for_entry(out, entry).inspect(entry.url)
     size, error = entry.bytes, None
     if size is None:
         try:
             size = fetch_identity(entry.url).size
         except DeepchromeError as failure:
             error = translate_error(failure, entry.url)
-    return PlannedDownload(entry, is_there, begun, size, error)
+    return PlannedDownload(entry, is_there, bytes_there, size, error)
 
 
 def _check_space(out: Path, files: Sequence[PlannedDownload]) -> None:

@@ -1,7 +1,7 @@
 """Download one file of a manifest, and check it before it gets its final name.
 
 A download is written to ``<name>.part``. Beside it, the sidecar ``.<name>.part.json`` records the URL, size and ETag of
-the object, so that a later run resumes the download only if the object is still the same.
+the object (the file on the server), so that a later run resumes the download only if the object is still the same.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The statistical model that simulated genes, expression and reads are drawn from. docs/simulation.md derives it.
+"""The statistical model that simulated genes, expression and reads are drawn from. docs/simulation.md describes it.
 
 The model also gives the probability that a gene is on, given its reads. This is the score of the best possible
 classifier.
@@ -120,7 +120,7 @@ def neighbour_reads(edges: npt.NDArray[np.int64], rate: Floats) -> Floats:
     Parameters
     ----------
     edges
-        Edges of each gene's bins (bp), on one axis for all chromosomes: int64 (genes, bins + 1).
+        Edges of each gene's bins (bp), with all chromosomes laid end to end: int64 (genes, bins + 1).
     rate
         Reads expected in each bin from the gene itself: float64 (genes, bins), bins in genomic order.
     """

@@ -146,14 +146,14 @@ def _background_fractions(chromosomes: Chromosomes) -> model.Floats:
 def _draw_background(
     rng: np.random.Generator, reads: np.int64, chromosomes: Chromosomes
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the offset starts of uniform background reads, one array per chromosome: int64."""
+    """Yield offset + start of uniform background reads, one array per chromosome: int64."""
     counts = rng.multinomial(reads, _background_fractions(chromosomes))
     for offset, size, count in zip(chromosomes.offsets, chromosomes.sizes, counts, strict=True):
         yield offset + rng.integers(0, size - READ_LENGTH_BP, count, endpoint=True)
 
 
 def _draw_past_end(rng: np.random.Generator, reads: int, chromosomes: Chromosomes) -> npt.NDArray[np.int64]:
-    """Return the offset starts of reads that end past the end of their chromosome: int64 (reads,).
+    """Return offset + start of reads that end past the end of their chromosome: int64 (reads,).
 
     The first read is one that Roadmap's files contain: chrM 16536-16572, which ends 1 bp past the end of hg19's chrM.
     """

@@ -54,9 +54,9 @@ class SimulatedEpigenome:
     reads
         Number of reads in each of its files.
     latent_auroc
-        AUROC of a score that knows the true state of every mark: the upper limit for any number of reads.
+        AUROC of the score computed from the true state of every mark: the upper limit for any number of reads.
     bayes_auroc
-        AUROC of the likelihood-ratio score of the reads, which also knows the expected reads of neighbouring genes.
+        AUROC of the likelihood-ratio score, computed from the reads and the expected reads of neighbouring genes.
         No classifier of the reads does better, except by chance.
     mark_auroc
         AUROC of the same score computed from the reads of one mark alone, by mark.

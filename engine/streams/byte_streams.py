@@ -92,7 +92,7 @@ class MeteredStream(io.RawIOBase):
         return self._hasher.finish() if self._hasher else None
 
     def etag(self) -> str | None:
-        """Return the ETag of the object; None if the input is not a URL or the server sends no ETag."""
+        """Return the ETag of the object, or else its Last-Modified date; None if neither is known, as for files."""
         identity = getattr(self._stream, "identity", None)
         return identity.etag if identity else None
 

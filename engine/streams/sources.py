@@ -187,7 +187,7 @@ class GzipSource:
         return True
 
     def _move_to(self, data: bytearray, first: int) -> None:
-        """Copy the buffered bytes from ``first`` on to the front of ``data``, and use ``data`` as the buffer.
+        """Copy the buffered bytes, beginning at ``first``, to the front of ``data``, and use ``data`` as the buffer.
 
         ``data`` may be the current buffer.
         """

@@ -1,6 +1,7 @@
 """Errors for the user: a one-line message and an exit code.
 
-The exit codes follow ``sysexits.h``: 2 wrong usage, 65 bad data, 66 missing input, 74 failed reading or writing.
+The exit code is 2 for wrong usage. The others come from ``sysexits.h``: 65 for bad data, 66 for missing input, 74 for
+failed reading or writing.
 """
 
 
@@ -12,10 +13,10 @@ class DeepchromeError(Exception):
     Parameters
     ----------
     message
-        What is wrong, where, and how to fix it. It never names a command-line option.
+        What is wrong, where, and how to fix it. Messages of the library never name a command-line option.
     remedy
-        The parameter that avoids the problem or accepts it, such as ``force`` or ``allow_empty``. Empty if there
-        is none. The command line turns it into advice that names the option.
+        A key for advice on what to do, in most cases a parameter such as ``force`` or ``allow_empty``. Empty if
+        there is no advice. The command line turns the key into a sentence that names the option.
     """
 
     exit_code = 65

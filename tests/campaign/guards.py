@@ -28,8 +28,8 @@ class Guard:
     name
         The name in the marker.
     change
-        How to disable the guard: the code that replaces the code of the line; or a pair of texts, of which the first
-        occurs once in the code and is replaced by the second.
+        How to disable the guard: code that replaces the whole line, or a pair (old, new) of texts, where ``old`` occurs
+        once in the line.
     tests
         Tests that must fail without the guard, as for pytest.
     seconds
@@ -51,7 +51,7 @@ class Guard:
             code = self.change
         else:
             old, new = self.change
-            assert match["code"].count(old) == 1, f"{self.name}: {old!r} is not in the line once: {match['code']!r}"
+            assert match["code"].count(old) == 1, f"{self.name}: {old!r} must occur once in {match['code']!r}"
             code = match["code"].replace(old, new)
         lines[number] = match["indent"] + code + match["comment"]
         return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """Disable one guard at a time, and check that its tests fail.
 
-Usage: mutations.py [NAME...]. Works on a copy of the checkout, where the tests must pass with all guards. A guard whose
-tests pass without it is not tested; then the exit code is 1. See guards.py for the guards.
+Usage: mutations.py [NAME...]. Works on a copy of the checkout, where the tests must pass with all guards. If the tests
+of a guard pass without it, the guard is not tested, and the exit code is 1. See guards.py for the guards.
 """
 
 import os

@@ -50,7 +50,7 @@ def _format_outcome(outcome: dict[str, Any] | None) -> str:
 
 
 def update_document(path: Path) -> None:
-    """Write the table of some results into the document."""
+    """Write the table of the results in ``path`` into the document."""
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     table = format_table(json.loads(path.read_bytes()))

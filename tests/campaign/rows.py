@@ -14,7 +14,7 @@ FULL = os.environ.get("DEEPCHROME_CAMPAIGN") == "full"
 
 
 def sized(small: T, full: T) -> T:
-    """Return the number of cases to try: ``small`` in the normal suite, ``full`` in the full campaign."""
+    """Return the cases to try, or their number: ``small`` in the normal suite, ``full`` in the full campaign."""
     return full if FULL else small
 
 

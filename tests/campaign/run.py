@@ -39,7 +39,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "fuzzing": ("engine/counting/test_fuzz.py",),
     "parity": ("engine/counting/test_parity.py", "engine/counting/test_parity_bam.py"),
     "kernels": ("engine/kernels/test_checked.py", "common/test_files.py"),
-    "machine": ("engine/features/test_faults.py", "engine/streams/test_reads.py"),
+    "faults": ("engine/features/test_faults.py", "engine/streams/test_reads.py"),
     "rest": (),
 }
 

@@ -1,4 +1,4 @@
-"""The campaign's own tables: files that exist, rows that have tests, a document that follows the results."""
+"""The campaign: its test files exist, its newest results have every row, and the document shows them."""
 
 import json
 

@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from support.tiny import PACK, counts_of, dc, featurize, place, reads_text
+from support.tiny import PACK, counts_of, dc, featurize, reads_text, write_genes_and_sizes
 
 from deepchrome.common.files import output_lock
 from deepchrome.engine.features.store import read_features
@@ -29,7 +29,7 @@ COMMAND = (sys.executable, "-m", "deepchrome")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     for mark, kind in (("A", "gzip"), ("B", "bgzip")):
         (tmp_path / f"E1-{mark}.tagAlign.gz").write_bytes(PACK[kind](TEXT))
     return tmp_path
@@ -227,13 +227,18 @@ def test_verify_finds_a_wrong_count(folder: Path) -> None:
 
 
 @pytest.mark.campaign("messages")
-@pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("x"), RecursionError(), AssertionError()])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("odd\n\x1b[2J"), KeyError("x"), RecursionError(), AssertionError()],
+    ids=lambda e: type(e).__name__,
+)
 def test_traceback_is_shown_only_with_debug(error: Exception, folder: Path) -> None:
     with patch("deepchrome.engine.features.count_sample.tally_reads", side_effect=error):
         ran = featurize(folder, folder)
         assert ran.code == 70
         assert f"internal error ({type(error).__name__}" in one_line(ran.err)
-        assert "--debug" in ran.err
+        assert "--debug" in one_line(ran.err)
+        assert "\x1b" not in ran.err
         debugged = featurize(folder, folder, "--debug")
         assert debugged.code == 70
         assert "Traceback (most recent call last)" in debugged.err

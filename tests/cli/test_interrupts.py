@@ -1,4 +1,4 @@
-"""Ctrl-C at awkward moments: the exit code is 130, and nothing goes on."""
+"""Ctrl-C at awkward moments: the exit code is 130, and the command does not go on."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ COMMANDS = {
 
 
 def run(command: str, folder: Path, before: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the program in ``folder``, with this body of its command. Its standard input stays open and silent."""
+    """Run the program in ``folder`` with this body of its command. Its standard input stays open and empty."""
     for name in ("careless", "careless1", "careless2", "careless3"):
         (folder / f"{name}.py").write_text(CARELESS_MODULE)
     body = textwrap.indent(textwrap.dedent(command).strip(), "    ")

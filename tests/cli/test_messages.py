@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.epigenomes import write_random_features
-from support.tiny import PACK, dc, featurize, place, reads_text
+from support.tiny import PACK, dc, featurize, reads_text, write_genes_and_sizes
 
 TEXT = reads_text(1000)
 Damage = Callable[[Path], object]
@@ -24,7 +24,7 @@ Damage = Callable[[Path], object]
 def valid_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of valid reads, features, expression and a run."""
     folder = tmp_path_factory.mktemp("made")
-    place(folder)
+    write_genes_and_sizes(folder)
     (folder / "E1-A.tagAlign.gz").write_bytes(PACK["gzip"](TEXT))
     (folder / "E1-B.tagAlign.gz").write_bytes(PACK["bgzip"](TEXT))
     assert featurize(folder, folder).code == 0
@@ -91,15 +91,15 @@ EVALUATE = "evaluate run"
 
 CASES: dict[str, tuple[Damage, str, int, str]] = {
     "truncated": (change_reads(lambda data: data[:-9]), FEATURIZE, 65, "the file is truncated. Get the file again"),
-    "truncated at a line's end": (
+    "truncated by one byte": (
         change_text(lambda data: PACK["gzip"](data)[:-1]),
         FEATURIZE,
         65,
         "the file is truncated",
     ),
     "flipped": (flip_bit_in("E1-B.tagAlign.gz", 5000), FEATURIZE, 65, "the compressed data are damaged"),
-    "no end of file": (change_reads(lambda data: data[:-28], "E1-B.tagAlign.gz"), FEATURIZE, 65, "Use --allow-no-eof"),
-    "junk behind": (change_reads(lambda data: data + b"junk"), FEATURIZE, 65, "damaged|truncated"),
+    "no EOF block": (change_reads(lambda data: data[:-28], "E1-B.tagAlign.gz"), FEATURIZE, 65, "Use --allow-no-eof"),
+    "junk at the end": (change_reads(lambda data: data + b"junk"), FEATURIZE, 65, "damaged|truncated"),
     "ragged": (insert_line(b"chr1\t1\t2"), ONE, 65, ":1001: 3 columns where the lines before have 6"),
     "spaces": (insert_line(b"chr1 1 2"), ONE, 65, ":1001: fewer than three tab-separated columns"),
     "negative": (insert_line(b"chr1\t-1\t2\tN\t0\t+"), ONE, 65, ":1001: the start is not a whole number"),
@@ -117,12 +117,12 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         ":1001: a line of more than 65536 bytes",
     ),
     "one column": (change_text(lambda data: b"abc\r\nab\r\nabc\r\n"), ONE, 65, ":1: fewer than three"),
-    "old Mac": (change_text(lambda data: data.replace(b"\n", b"\r")), ONE, 65, "lone carriage return"),
+    "old Mac newlines": (change_text(lambda data: data.replace(b"\n", b"\r")), ONE, 65, "lone carriage return"),
     "empty": (change_text(lambda data: b""), ONE, 65, "no reads in this file. Use --allow-empty"),
     "1 for chr1": (change_text(lambda data: data.replace(b"chr", b"")), ONE, 65, "Its names are like 'chr1'"),
     "absent": (lambda folder: (folder / "E1-A.tagAlign.gz").unlink(), ONE, 66, "no such file"),
-    "genes of nothing": (lambda folder: (folder / "genes.tsv").write_text("x\n"), ONE, 65, "genes.tsv:1: not a gene"),
-    "a genome of nothing": (lambda folder: (folder / "small.sizes").write_text("x\n"), ONE, 65, "small.sizes:1: exp"),
+    "malformed genes": (lambda folder: (folder / "genes.tsv").write_text("x\n"), ONE, 65, "genes.tsv:1: not a gene"),
+    "malformed genome": (lambda folder: (folder / "small.sizes").write_text("x\n"), ONE, 65, "small.sizes:1: exp"),
     "bins that do not divide": (lambda folder: None, ONE + " --bin-size 300", 2, "must divide"),
     "a hostile mark": (lambda folder: None, ONE + " --marks ../A", 65, "is not a valid name for a mark"),
     "features flipped": (flip_bit_in("out/E1.parquet", 900), VERIFY, 65, "E1.parquet: (damaged|not a readable|its)"),
@@ -153,8 +153,8 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
     "config flipped": (flip_bit_in("run/config.json", 150), EVALUATE, 65, "config.json: "),
     "predictions flipped": (flip_bit_in("run/predictions.parquet", 300), EVALUATE, 65, "predictions.parquet: "),
     "model flipped": (flip_bit_in("run/models/E001.safetensors", 4000), PREDICT, 65, "does not match its checksum"),
-    "model a pickle": (replace_model_by_pickle, PREDICT, 65, "E001.safetensors: damaged, or not written by dc train"),
-    "run in the way": (lambda folder: None, TRAIN.replace("--out new", "--out run"), 2, "already contains a run"),
+    "pickle as model": (replace_model_by_pickle, PREDICT, 65, "E001.safetensors: damaged, or not written by dc train"),
+    "existing run": (lambda folder: None, TRAIN.replace("--out new", "--out run"), 2, "already contains a run"),
 }
 
 

@@ -202,6 +202,7 @@ def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> 
         (("f", "--out", "run"), "--expression is needed"),
         (("--csv", "c", "--out", "run", "--split", "random"), "--split cannot be combined with --csv"),
         (("--csv", "c", "--out", "run", "--n-train", "9"), "--n-train cannot be combined with --csv"),
+        (("--csv", "c", "--out", "run", "--epigenomes", "E003"), "--epigenomes cannot be combined with --csv"),
         (
             ("--csv", "c", "--out", "run", "--threads", "0"),
             "'-t' / '--threads': Input should be greater than or equal to 1",
@@ -262,7 +263,7 @@ def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
         assert row[row["model"]] == pytest.approx(own[row["model"]])
     code, again, err = dc("evaluate", run, *from_features(data), "--cross", "--json")
     assert (code, again) == (0, out)
-    assert "60 genes left out because the run has seen them in training; 30 genes tested" in err
+    assert "60 genes left out because the run was trained or validated on them; 30 genes tested" in err
 
 
 @pytest.mark.parametrize(
@@ -291,8 +292,8 @@ def test_predict_writes_a_score_for_every_gene(dc, data, run, tmp_path) -> None:
     table = pl.read_parquet(tmp_path / "scores.parquet")
     assert text["gene_id"].equals(table["gene_id"])
     np.testing.assert_allclose(text["score"], table["score"])
-    trained_on = Run(run).predictions()
-    joined = table.join(trained_on, on=["gene_id", "epigenome"], how="inner")
+    stored = Run(run).predictions()
+    joined = table.join(stored, on=["gene_id", "epigenome"], how="inner")
     assert joined.height == 180
     np.testing.assert_allclose(joined["score"], joined["score_right"], atol=1e-6)
 
@@ -325,7 +326,7 @@ def test_predict_writes_attention_weights(dc, data, tmp_path) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", ["E003", "toy"])
-def test_published_files_train_to_an_auc_table(dc, shared_data, tmp_path, name) -> None:
+def test_training_on_published_files_gives_an_auroc(dc, shared_data, tmp_path, name) -> None:
     (tmp_path / name).mkdir()
     for part in ("train", "valid", "test"):
         for file in (shared_data / "csv").glob(f"{name}.{part}.csv*"):

@@ -83,7 +83,7 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Provide a file system with room for one and a half features files."""
+    """Provide a file system with room for one and a half feature files."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", disk], capture_output=True)
@@ -94,7 +94,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def write_more_than_fits(directory: Path) -> None:
-    """Replace a features file by one that does not fit, and check that the first one remains."""
+    """Replace a feature file by one that does not fit, and check that the first one remains."""
     path = directory / "E1.parquet"
     write_features(path, GENES, noise(1), {"n_bins": 1000})
     before = path.read_bytes()
@@ -129,7 +129,7 @@ def write_forever(path: Path) -> None:
 
 @pytest.mark.campaign("kills")
 def test_killed_at_random_moments(tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
-    """The file is always an old or a new complete one, and the next run removes temporary files."""
+    """The file is always one complete version, and the next run removes temporary files."""
     path = tmp_path / "E1.parquet"
     versions = [noise(1)["A"].tobytes(), noise(2)["A"].tobytes()]
     write_features(path, GENES, noise(1), {"n_bins": 1000})

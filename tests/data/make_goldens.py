@@ -1,4 +1,4 @@
-"""Make tests/data/goldens: small inputs, and the counts of bedtools in them.
+"""Make tests/data/goldens: small inputs, and their counts by bedtools.
 
     PYTHONPATH=tests python tests/data/make_goldens.py
 
@@ -100,7 +100,7 @@ def bins(genes: list[Gene], flank: int, bin_size: int) -> bytes:
 
 
 class Goldens:
-    """Write files into the folder, and record the commands that made them for the manifest."""
+    """Write files into the folder, and record for the manifest how each was made."""
 
     def __init__(self) -> None:
         self.files: dict[str, dict[str, str]] = {}
@@ -146,15 +146,17 @@ def main() -> None:
         for stem, label, flank, bin_size, options in runs:
             (folder / "bins.bed").write_bytes(bins(genes, flank, bin_size))
             arguments = [*shlex.split(options), "-bams", f"{stem}.sorted.bam", "-bed", "bins.bed"]
-            there = [str(folder / word) if word.endswith((".bam", ".bed")) else word for word in arguments]
+            full_paths = [str(folder / word) if word.endswith((".bam", ".bed")) else word for word in arguments]
             counts = f"{stem}.{label}.tsv.gz"
-            path = (
+            before = (
                 "samtools sort | samtools index | "
                 if stem == "flags"
                 else "bedtools bedtobam | samtools sort | samtools index | "
             )
             goldens.write(
-                counts, bedtools.run("bedtools", "multicov", *there), path + "bedtools multicov " + " ".join(arguments)
+                counts,
+                bedtools.run("bedtools", "multicov", *full_paths),
+                before + "bedtools multicov " + " ".join(arguments),
             )
             cases.append({"reads": stem, "flank": flank, "bin_size": bin_size, "options": options, "counts": counts})
 

@@ -1,4 +1,4 @@
-"""The targets of the fuzzer. Each makes a file of reads from any bytes and compares the engine with the naive reader.
+"""The targets of the fuzzer. Each makes a file of reads from any bytes and compares the engine with the naive counter.
 
 A target raises an AssertionError if the two differ. Buffers have only the margin of 64 bytes that kernels need, so
 that in plain Python (NUMBA_DISABLE_JIT=1) any access beyond it is an IndexError.
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from oracle import naive
-from support.ours import windows
+from support.engine import windows
 from support.strategies import BGZIP_END, bgzip_member
 
 from deepchrome.engine.counting.count import ReadTally, tally_reads
@@ -76,6 +76,7 @@ def first_bad_line(text: bytes) -> int | None:
             return number
         if not all(re.fullmatch(rb"[0-9]+", field) for field in fields[1:3]):
             return number
+        # int() refuses more than 4,300 digits, so convert only the last 4,000 and require zeros before them.
         start, end = (int(field[-4000:]) if not field[:-4000].strip(b"0") else 2**40 for field in fields[1:3])
         if not start <= end <= LAST_POSITION or start > LAST_POSITION:
             return number
@@ -111,7 +112,7 @@ def bam_header() -> bytes:
 
 HEADER = bam_header()
 REFERENCES = [*SIZES, "unknown"]
-SPANNING = "MIDNSHP=X"
+CIGAR_OPERATIONS = "MIDNSHP=X"
 
 
 def bam_records(data: bytes, min_mapq: int) -> list[naive.Read] | None:
@@ -130,7 +131,7 @@ def bam_records(data: bytes, min_mapq: int) -> list[naive.Read] | None:
         at += 4 + size
         if reference < 0 or flags & 0x600 or mapq < min_mapq:
             continue
-        span = sum(code >> 4 for code in cigar if code & 15 < 9 and SPANNING[code & 15] in "MDN=X")
+        span = sum(code >> 4 for code in cigar if code & 15 < 9 and CIGAR_OPERATIONS[code & 15] in "MDN=X")
         if flags & 4 or not operations:
             span = 1
         found.append(naive.Read(REFERENCES[reference], max(start, 0), start + span if span else 0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oracle.naive import Gene, bins_of, outside
 
-LETTERS = {"same": "-s", "opposite": "-S"}
+STRAND_OPTIONS = {"same": "-s", "opposite": "-S"}
 
 
 def run(*command: str | os.PathLike[str], stdin: bytes | None = None) -> bytes:
@@ -56,9 +56,9 @@ def multicov(
 ) -> list[list[int]]:
     """Count with ``bedtools multicov``; return a row per gene and a column per bin.
 
-    multicov fails on a bin that begins before 0, and counts reads past the end of their chromosome. Therefore
-    bins completely outside their chromosome are left out, because their count is 0 by definition. A bin partly
-    before 0 begins at 0 instead, which does not change its count.
+    multicov fails on a bin that begins before 0, and counts reads past the end of their chromosome. Bins completely
+    outside their chromosome are therefore left out: their count is 0 by definition. A bin partly before 0 begins at 0
+    instead, which does not change its count.
     """
     lines, cells = [], []
     for g, gene in enumerate(genes):
@@ -68,8 +68,8 @@ def multicov(
                 cells.append((g, b))
     counts = [[0] * (2 * flank // bin_size) for _ in genes]
     (folder / "bins.bed").write_text("".join(lines), encoding="utf-8")
-    letters = [LETTERS[strand]] if strand else []
-    output = run("bedtools", "multicov", *letters, *options, "-bams", bam, "-bed", folder / "bins.bed")
+    strand_options = [STRAND_OPTIONS[strand]] if strand else []
+    output = run("bedtools", "multicov", *strand_options, *options, "-bams", bam, "-bed", folder / "bins.bed")
     rows = output.decode().splitlines()
     if len(rows) != len(cells):
         raise RuntimeError(f"multicov printed {len(rows)} rows for {len(cells)} bins")

@@ -60,9 +60,9 @@ def bam_reads(
 ) -> list[Read]:
     """Read the records that ``bedtools multicov`` counts, with the intervals that it uses.
 
-    Skipped are records without a position or with a low mapping quality, and by default duplicates and QC failures.
-    Secondary, supplementary and unmapped records with a position are kept. The interval is the one of the CIGAR on
-    the reference, including gaps; unmapped records and records without a CIGAR are 1 bp long.
+    Skip records without a position or with a low mapping quality, and by default duplicates and QC failures. Keep
+    secondary, supplementary and unmapped records that have a position. The interval is the span of the CIGAR on the
+    reference, including gaps; unmapped records and records without a CIGAR are 1 bp long.
     """
     reads = []
     with pysam.AlignmentFile(str(path), check_sq=False) as file:
@@ -101,7 +101,7 @@ def in_a_window(read: Read, genes: Iterable[Gene], flank: int) -> bool:
     return any(chrom == read.chrom and overlaps(read.start, read.end, start, end) for chrom, start, end in windows)
 
 
-def strand_counts(gene: Gene, read: Read, strand: str | None) -> bool:
+def strand_matches(gene: Gene, read: Read, strand: str | None) -> bool:
     """Return whether a read has the right strand for a gene.
 
     ``same`` requires equal strands, and ``opposite`` unequal ones: a gene on ``.`` then counts all reads.
@@ -121,7 +121,7 @@ def count(
     counts = []
     for gene in genes:
         row = []
-        near = [read for read in reads if read.chrom == gene.chrom and strand_counts(gene, read, strand)]
+        near = [read for read in reads if read.chrom == gene.chrom and strand_matches(gene, read, strand)]
         for bin_start, bin_end in bins_of(gene, flank, bin_size):
             if gene.chrom not in sizes or outside(bin_start, bin_end, sizes[gene.chrom]):
                 row.append(0)

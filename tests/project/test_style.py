@@ -90,7 +90,7 @@ def test_every_remedy_has_a_sentence_and_every_sentence_is_used() -> None:
     assert set(REMEDIES) - set(used) == set(), "no error has this remedy"
 
 
-def test_every_wrong_parameter_is_an_option_of_a_command() -> None:
+def test_every_parameter_of_an_error_is_an_option_of_a_command() -> None:
     known = {name for _, command in commands() for parameter in command.params for name in parameter.opts}
     known |= {"READS", "FEATURES", "RUN"}
     named = {

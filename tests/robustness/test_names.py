@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from campaign.rows import sized
 from support.epigenomes import write_random_features
-from support.tiny import PACK, dc, featurize, place
+from support.tiny import PACK, dc, featurize, write_genes_and_sizes
 
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import BadDataError
 
-# Gene ids and symbols that tables can store. All of them must come through unchanged.
-HARMLESS = (
+# Gene ids and symbols that tables can store. All of them must be kept unchanged.
+UNUSUAL = (
     "../../etc/passwd",
     "/etc/passwd",
     "..",
@@ -43,7 +43,7 @@ CONTROL = ("a\x1b[2Jb", "a\x07", "a\x9bb", "a\x7f", "a\x0bb", "a\x00b")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     return tmp_path
 
 
@@ -58,9 +58,9 @@ def rename(table: Path, names: tuple[str, ...], column: int = 0) -> None:
 @pytest.mark.campaign("names")
 def test_unusual_names_are_stored_unchanged(folder: Path) -> None:
     """As gene ids, symbols and chromosomes, one of them with 10,000 characters."""
-    for start in range(0, len(HARMLESS), 10):
-        names = HARMLESS[start : start + 10]
-        place(folder)
+    for start in range(0, len(UNUSUAL), 10):
+        names = UNUSUAL[start : start + 10]
+        write_genes_and_sizes(folder)
         rename(folder / "genes.tsv", names)
         rename(folder / "genes.tsv", names[::-1], 1)
         sizes = "".join(f"{name}\t250000\n" for name in names)
@@ -154,7 +154,7 @@ def test_unusual_ids_in_training_and_report(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     command = ("--expression", expression, "--epochs", 2, "--device", "cpu", "--out")
     assert dc("train", features, *command, plain).code == 0
-    names = tuple(name for name in HARMLESS if name not in ("", ".."))
+    names = tuple(name for name in UNUSUAL if name not in ("", ".."))
     read = read_features(features / "E001.parquet")
     rename(expression, names)
     ids = (*names, *read.genes.gene_id[len(names) :])
@@ -183,7 +183,7 @@ def test_unusual_ids_in_training_and_report(tmp_path: Path) -> None:
     for which, out in (("plain", plain), ("named", run)):
         made = dc("visualize", out, "--maps-only", *few, tmp_path / which / "maps")
         assert made.code == 0, made.err
-    made = dc("visualize", run, *few, tmp_path / "named" / "report", "--gene", HARMLESS[4])
+    made = dc("visualize", run, *few, tmp_path / "named" / "report", "--gene", UNUSUAL[4])
     assert made.code == 0, made.err
     pages = [tmp_path / name / "report.html" for name in ("plain/maps", "named/maps", "named/report")]
     elements = [Elements(page.read_text(encoding="utf-8")) for page in pages]

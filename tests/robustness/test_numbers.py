@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from campaign.rows import FULL
 from oracle import naive
-from support.ours import windows
-from support.tiny import Ran, dc, featurize, place
+from support.engine import windows
+from support.tiny import CommandResult, dc, featurize, write_genes_and_sizes
 
 from deepchrome.engine.counting import formats
 from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
@@ -19,12 +19,12 @@ from deepchrome.engine.streams import blocks
 from deepchrome.errors import BadDataError
 
 LARGEST = 2**32 - 1
-SHAPE = windows([naive.Gene("c", 101)], {"c": 1000}, flank=2, bin_size=2)  # bins [99, 101) [101, 103)
+WINDOWS = windows([naive.Gene("c", 101)], {"c": 1000}, flank=2, bin_size=2)  # bins [99, 101) [101, 103)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     return tmp_path
 
 
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 def test_counts_past_16_bits(n: int, tmp_path: Path) -> None:
     (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * n + b"c\t101\t102\n")
     for threads in (1, 2):
-        assert count_reads(tmp_path / "reads", SHAPE, threads).tolist() == [[n, 1]]
+        assert count_reads(tmp_path / "reads", WINDOWS, threads).tolist() == [[n, 1]]
 
 
 @pytest.mark.campaign("overflow")
@@ -55,10 +55,10 @@ def test_counts_up_to_32_bits_and_no_further(more: int, fits: bool, tmp_path: Pa
         patch.object(blocks, "BLOCK_BYTES", 4000),
     ):
         if fits:
-            assert count_reads(tmp_path / "reads", SHAPE).tolist() == [[LARGEST, 1]]
+            assert count_reads(tmp_path / "reads", WINDOWS).tolist() == [[LARGEST, 1]]
         else:
             with pytest.raises(BadDataError, match=r"a bin with 4,294,9.* or more: a count can hold 4,294,967,295"):
-                count_reads(tmp_path / "reads", SHAPE)
+                count_reads(tmp_path / "reads", WINDOWS)
 
 
 @pytest.mark.campaign("overflow")
@@ -72,7 +72,7 @@ def test_differences_are_folded_before_they_overflow(tmp_path: Path) -> None:
         folds = []
         fold = formats.kernels.fold
         with patch.object(formats.kernels, "fold", lambda *arguments: (folds.append(1), fold(*arguments))[1]):
-            assert count_reads(tmp_path / "reads", SHAPE).tolist() == [[5000, 0]]
+            assert count_reads(tmp_path / "reads", WINDOWS).tolist() == [[5000, 0]]
     assert len(folds) > 10
 
 
@@ -101,7 +101,7 @@ class RepeatedLine:
 def test_four_billion_reads(times: int, record_property: Callable[[str, int], None]) -> None:
     def count() -> ReadTally:
         with patch("deepchrome.engine.counting.count.open_stream", lambda path: RepeatedLine(b"c\t100\t101\n", times)):
-            return tally_reads("reads", SHAPE, threads=2)
+            return tally_reads("reads", WINDOWS, threads=2)
 
     if times <= LARGEST:
         assert count().counts.tolist() == [[LARGEST, 0]]
@@ -159,7 +159,7 @@ def features_for(folder: Path, genes: int, bins: int, marks: int) -> Path:
     return folder / "features"
 
 
-def train(folder: Path, features: Path, rpkm: list[str]) -> Ran:
+def train(folder: Path, features: Path, rpkm: list[str]) -> CommandResult:
     lines = [f"g{i:03d}\t{value}\n" for i, value in enumerate(rpkm)]
     (folder / "expression.tsv").write_text("gene_id\tE1\n" + "".join(lines))
     given = ("--expression", folder / "expression.tsv", "--epochs", 2, "--device", "cpu")

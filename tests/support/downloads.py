@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from support.tiny import PACK, Ran, dc, reads_text
+from support.tiny import PACK, CommandResult, dc, reads_text
 from support.web import Web
 
 TEXT = reads_text(2000)
@@ -41,7 +41,7 @@ class DownloadSetup:
         self.rows.append(row)
         self.manifest.write_text(_HEADER + "\n".join(self.rows) + "\n")
 
-    def dc(self, *more: object) -> Ran:
+    def dc(self, *more: object) -> CommandResult:
         """Run ``dc download``."""
         return dc("download", "--manifest", self.manifest, "--out", self.out, *more)
 
@@ -49,7 +49,7 @@ class DownloadSetup:
         """Return the names of the files in the directory, without the lock."""
         return sorted(path.name for path in self.out.iterdir() if path.name != ".lock")
 
-    def statuses(self, ran: Ran) -> list[str]:
+    def statuses(self, ran: CommandResult) -> list[str]:
         """Return the status column of the table that the command printed."""
         rows = [line.split("\t") for line in ran.out.splitlines()]
         assert rows[0] == ["file", "bytes", "seconds", "status"]

@@ -79,17 +79,17 @@ def main() -> None:
         before, old_partial_files = read_counts(folder, "out"), set(partial_files(out))
         version = "a" if before != expected["a"] else "b"
         to_change = {name: inode(out, name) for name in EPIGENOMES if before[name] != expected[version][name]}
-        kind = ("random moment", "a file has changed", "a file is being written", "a little later")[killed % 4]
+        kind = ("random moment", "a file has changed", "a file is being written", "soon after")[killed % 4]
         child, ended = start(folder, version, "out"), 0
         while kind != "random moment" and not ended:
             if kind == "a file has changed":
-                is_now = any(inode(out, name) != number for name, number in to_change.items())
+                kill_now = any(inode(out, name) != number for name, number in to_change.items())
             else:
-                is_now = not set(partial_files(out)) <= old_partial_files
-            if is_now:
+                kill_now = not set(partial_files(out)) <= old_partial_files
+            if kill_now:
                 break
             ended, _ = os.waitpid(child, os.WNOHANG)
-        time.sleep({"random moment": dice.uniform(0, duration), "a little later": dice.uniform(0, 0.01)}.get(kind, 0.0))
+        time.sleep({"random moment": dice.uniform(0, duration), "soon after": dice.uniform(0, 0.01)}.get(kind, 0.0))
         if not ended:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)

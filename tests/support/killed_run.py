@@ -1,4 +1,4 @@
-"""Train the same run twice in forked processes: once without a break, once killed at random moments and resumed.
+"""Train the same run twice in forked processes: once uninterrupted, once killed at random moments and resumed.
 
 Usage: killed_run.py FOLDER KILLS SEED. Writes FOLDER/unbroken and FOLDER/killed. Prints how many
 processes were killed before they had finished, and how many of these had written a checkpoint.
@@ -49,7 +49,7 @@ def main() -> None:
     torch.optim.Adam([torch.zeros(1)])  # PyTorch imports some modules only on first use
     began = time.monotonic()
     assert os.waitpid(fork(folder / "unbroken"), 0)[1] == 0
-    whole = time.monotonic() - began
+    duration = time.monotonic() - began
     out, rng, killed, progressed = folder / "killed", random.Random(seed), 0, 0
     while True:
         before = checkpoints(out)
@@ -61,7 +61,7 @@ def main() -> None:
                 time.sleep(0.001)
                 ended, status = os.waitpid(child, os.WNOHANG)
             if not ended:
-                time.sleep(rng.uniform(0, 0.02 if killed % 2 else whole / 4))
+                time.sleep(rng.uniform(0, 0.02 if killed % 2 else duration / 4))
                 os.kill(child, signal.SIGKILL)
         if not ended:
             _, status = os.waitpid(child, 0)

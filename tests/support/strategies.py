@@ -72,7 +72,7 @@ class Case:
 
 
 class Choices:
-    """Make many small choices from one drawn byte string, a hundred times faster than with one draw for each."""
+    """Make many small choices from one drawn byte string, a hundred times faster than one draw per choice."""
 
     def __init__(self, drawn: bytes) -> None:
         self._left = int.from_bytes(drawn, "big")
@@ -143,19 +143,19 @@ def many_choices(max_reads: int) -> st.SearchStrategy[list[Choices]]:
 
 @st.composite
 def cases(draw: st.DrawFn, max_reads: int = 40, for_bedtools: bool = False) -> Case:
-    """Draw a BED file: reads, comments, blank lines, and the styles in which files are written."""
+    """Draw a BED file: reads, comments and blank lines, with random columns, leading zeros and line ends."""
     layout, style = draw(layouts()), draw(choices())
     columns = style.pick([6, 6, 4, 5, 7, 8, 9, 12] if for_bedtools else [6, 6, 3, 4, 5, 7, 9, 12])
     zeros = style.pick(["", "", "0", "0000000000"])
     name = style.pick(["r", "N", "", "é/1", "x" * 30, "x" * 250, "\udcff\0", "x" * (9 if for_bedtools else 5000)])
     last_tab = style.pick(["", "", "", "\t"])
     eols = style.pick([["\n"], ["\n"], ["\r\n"], ["\n", "\r\n"]])
-    strangers = style.below(3) == 0
+    with_unknown = style.below(3) == 0
     lines: list[str] = []
     none_at_zero = True
     for choose in draw(many_choices(max_reads)):
         chrom, start, end = choose_span(layout, choose, LONGEST_BEDTOOLS if for_bedtools else LARGEST_END)
-        if strangers and choose.below(6) == 0:
+        if with_unknown and choose.below(6) == 0:
             chrom = choose.pick(ABSENT)
         if end == 0 and for_bedtools:
             if not none_at_zero:
@@ -173,10 +173,10 @@ def cases(draw: st.DrawFn, max_reads: int = 40, for_bedtools: bool = False) -> C
 
 
 def split(data: bytes, cuts: list[int], largest: int) -> list[bytes]:
-    """Cut ``data`` at thousandths of its length. Pieces may be empty, and none is longer than ``largest``."""
-    marks = sorted(len(data) * cut // 1000 for cut in cuts)
-    whole = [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True)]
-    return [piece[i : i + largest] for piece in whole for i in range(0, max(len(piece), 1), largest)]
+    """Cut ``data`` at ``cuts``, in thousandths of its length. Pieces have 0 to ``largest`` bytes."""
+    edges = sorted(len(data) * cut // 1000 for cut in cuts)
+    pieces = [data[a:b] for a, b in zip([0, *edges], [*edges, len(data)], strict=True)]
+    return [piece[i : i + largest] for piece in pieces for i in range(0, max(len(piece), 1), largest)]
 
 
 def gzip_member(data: bytes, extra: bytes = b"", level: int = 6) -> bytes:
@@ -266,12 +266,12 @@ class BamCase:
 
 
 @st.composite
-def bam_cases(draw: st.DrawFn, max_reads: int = 40, strangers: bool = True) -> BamCase:
-    """Draw a BAM file. With ``strangers``, some of its references are not in the genome."""
+def bam_cases(draw: st.DrawFn, max_reads: int = 40, with_unknown: bool = True) -> BamCase:
+    """Draw a BAM file. If ``with_unknown``, some of its chromosomes are not in the genome."""
     layout = draw(layouts())
     known = draw(st.permutations([name for name in layout.sizes if name.isascii()]))
     references = {name: layout.sizes[name] for name in known}
-    if strangers:
+    if with_unknown:
         names = st.lists(st.sampled_from(["chrZ", "chr", "NW_0123456782_A_contig"]), unique=True)
         references |= dict.fromkeys(draw(names), 1000)
     if not references:
@@ -286,7 +286,7 @@ def bam_cases(draw: st.DrawFn, max_reads: int = 40, strangers: bool = True) -> B
         records.append(
             Record(placed_on, start if placed_on else -1, flag, choose.pick([0, 1, 29, 30, 31, 254, 255]), cigar, bases)
         )
-    # Records before the first base: what bedtobam writes for [0, 0), and an unmapped read.
+    # Records before the first base. bedtobam writes reads [0, 0) like this; flag 4 is an unmapped read.
     first = draw(st.lists(st.sampled_from(list(references)), max_size=2, unique=True))
     records += [Record(name, -1, draw(st.sampled_from([0, 4])), 255, "2M", "") for name in first]
     return BamCase(layout, references, records)

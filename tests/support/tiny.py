@@ -25,7 +25,6 @@ from deepchrome.engine.annotation.windows import Windows, tss_windows
 
 SIZES = {"chr1": 250_000, "chr2": 240_000}
 GENES = [naive.Gene(f"chr{1 + i % 2}", 20_000 * (i + 1), "+-"[i % 2]) for i in range(10)]
-BGZF_END = BGZIP_END
 
 
 def reads_text(n: int = 3000, seed: int = 1) -> bytes:
@@ -44,7 +43,7 @@ def counts_of(text: bytes) -> np.ndarray:
     return np.array(naive.count(naive.text_reads(text), GENES, SIZES, 5000, 100))
 
 
-def place(folder: Path) -> None:
+def write_genes_and_sizes(folder: Path) -> None:
     """Write genes.tsv and small.sizes into ``folder``."""
     rows = [f"g{i}\tS{i}\t{gene.chrom}\t{gene.tss}\t{gene.strand}\n" for i, gene in enumerate(GENES)]
     (folder / "genes.tsv").write_text("gene_id\tsymbol\tchrom\ttss\tstrand\n" + "".join(rows))
@@ -53,11 +52,11 @@ def place(folder: Path) -> None:
 
 def windows(folder: Path) -> Windows:
     """Write the genes and the genome, and return their windows of the default size."""
-    place(folder)
+    write_genes_and_sizes(folder)
     return tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
 
 
-def bgzf_member(data: bytes) -> bytes:
+def bgzip_member(data: bytes) -> bytes:
     """Return one bgzip block."""
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     packed = packer.compress(data) + packer.flush()
@@ -65,9 +64,9 @@ def bgzf_member(data: bytes) -> bytes:
     return head + packed + struct.pack("<II", zlib.crc32(data), len(data))
 
 
-def bgzip(data: bytes, size: int = 65280, end: bytes = BGZF_END) -> bytes:
+def bgzip(data: bytes, size: int = 65280, end: bytes = BGZIP_END) -> bytes:
     """Compress to bgzip, in blocks of ``size`` bytes of data."""
-    return b"".join(bgzf_member(data[i : i + size]) for i in range(0, len(data), size)) + end
+    return b"".join(bgzip_member(data[i : i + size]) for i in range(0, len(data), size)) + end
 
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -78,7 +77,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """The exit code and the output of a command."""
 
     code: int
@@ -89,7 +88,7 @@ class Ran:
         return json.loads(self.out)
 
 
-def dc(*arguments: object, stdin: bytes = b"") -> Ran:
+def dc(*arguments: object, stdin: bytes = b"") -> CommandResult:
     """Run the command line in this process."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     standard_input = io.TextIOWrapper(io.BytesIO(stdin))
@@ -103,10 +102,10 @@ def dc(*arguments: object, stdin: bytes = b"") -> Ran:
             main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return Ran(code, out.getvalue(), err.getvalue())
+    return CommandResult(code, out.getvalue(), err.getvalue())
 
 
-def featurize(folder: Path, *arguments: object, out: str = "out", stdin: bytes = b"") -> Ran:
+def featurize(folder: Path, *arguments: object, out: str = "out", stdin: bytes = b"") -> CommandResult:
     """Run ``dc featurize`` with the genes and genome of ``folder``."""
     options = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / out)
     return dc("featurize", *arguments, *options, stdin=stdin)

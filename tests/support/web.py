@@ -62,7 +62,7 @@ class Web:
     """The server, its objects by path, and the log of its requests."""
 
     def __init__(self) -> None:
-        self.things: dict[str, StoredObject] = {}
+        self.objects: dict[str, StoredObject] = {}
         self.log: list[Request] = []
         self.ended = threading.Event()
         web = self
@@ -77,7 +77,7 @@ class Web:
 
     def put(self, path: str, data: bytes, **options: Any) -> str:
         """Store an object, with attributes of StoredObject as options; return its URL."""
-        self.things[f"/{path}"] = StoredObject(data, **options)
+        self.objects[f"/{path}"] = StoredObject(data, **options)
         return f"{self.root}/{path}"
 
     def ranges(self, path: str) -> list[str | None]:
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         web = self.server_of
         web.log.append(Request(self.command, self.path, self.headers.get("Range"), dict(self.headers)))
-        stored = web.things.get(self.path.split("?")[0])
+        stored = web.objects.get(self.path.split("?")[0])
         if stored is None:
             return self._fail(404, "NoSuchKey")
         fault = self._next_fault(stored)

@@ -76,7 +76,7 @@ class LoadReport:
     Attributes
     ----------
     inputs
-        The preparation of ``x`` from counts. A run stores it, to prepare new features in the same way.
+        How counts become model inputs. A run stores it, to prepare new features in the same way.
     genes
         Number of genes in every data set.
     not_in_expression
@@ -144,7 +144,7 @@ def load_datasets(
     datasets
         One data set per epigenome, in the order of ``epigenomes``, or sorted by name.
     report
-        Facts for the user, and the preparation of the inputs.
+        Facts for the user, and how counts become model inputs.
 
     Raises
     ------

@@ -83,7 +83,7 @@ def load_csv(
         np.concatenate([part.label for part in parts]),
         np.repeat(np.arange(3, dtype=np.int8), [len(part.gene_id) for part in parts]),
     )
-    notes = _describe_oddities(data, counts)
+    notes = _describe_problems(data, counts)
     if expression is not None:
         notes.append(_recognize_labels(data, expression))
     genes = len(data.gene_id)
@@ -203,8 +203,8 @@ def _common_marks(parts: list[_SplitFile]) -> tuple[str, ...]:
     return tuple(f"mark{i + 1}" for i in range(n_marks))
 
 
-def _describe_oddities(data: Dataset, counts: NDArray[np.float32]) -> list[str]:
-    """Return a sentence for everything about the data that makes scores misleading or impossible."""
+def _describe_problems(data: Dataset, counts: NDArray[np.float32]) -> list[str]:
+    """Return a sentence for each problem of the data that makes scores misleading or impossible."""
     notes = []
     for mark, mark_counts in zip(data.marks, np.moveaxis(counts, -1, 0), strict=True):
         if mark_counts.any() and not np.any(mark_counts % 2):

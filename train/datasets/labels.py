@@ -75,9 +75,9 @@ def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArr
     median = float(np.median(rpkm))
     if rule == "numeric":
         return (rpkm > median).astype(np.uint8)
-    values, text_of_gene = np.unique(rpkm, return_inverse=True)
+    values, value_of_gene = np.unique(rpkm, return_inverse=True)
     # Code points of digits, "." and "e" sort like the bytes that the original code compared.
-    return (values.astype(str) > repr(median)).astype(np.uint8)[text_of_gene]
+    return (values.astype(str) > repr(median)).astype(np.uint8)[value_of_gene]
 
 
 def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[LabelAudit]:

@@ -111,10 +111,10 @@ def count_window_overlaps(genes: Genes, split: NDArray[np.int8], flank: int = 50
     train, test = split == TRAIN, split == TEST
     duplicates = np.isin(gene_id[test], gene_id[train])
     position = _concatenated_positions(genes, flank)
-    of_train = np.append(np.sort(position[train]), np.iinfo(np.int64).max)
-    following = np.searchsorted(of_train, position[test])
-    ahead = of_train[following] - position[test] < 2 * flank
-    behind = position[test] - of_train[np.maximum(following - 1, 0)] < 2 * flank
+    train_position = np.append(np.sort(position[train]), np.iinfo(np.int64).max)
+    following = np.searchsorted(train_position, position[test])
+    ahead = train_position[following] - position[test] < 2 * flank
+    behind = position[test] - train_position[np.maximum(following - 1, 0)] < 2 * flank
     overlaps = ahead | (behind & (following > 0))
     return WindowOverlaps(int(duplicates.sum()), int(overlaps.sum()))
 

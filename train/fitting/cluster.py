@@ -66,7 +66,7 @@ def fit_on_cluster(
     StorageError
         The cluster is gone, or the workers that trained a group died repeatedly.
     """
-    size = -(-len(datasets) // max(1, pool.workers())) if placement.device == "cuda" else 1
+    size = -(-len(datasets) // max(1, pool.slots())) if placement.device == "cuda" else 1
     groups = [datasets[i : i + size] for i in range(0, len(datasets), size)]
     fitted: dict[str, FittedModel] = {}
     for group in _run_groups(pool, groups, config, replace(placement, threads=1), resume):
@@ -88,7 +88,7 @@ def _run_groups(
     """
     waiting, running = list(reversed(groups)), set[Future[TrainedGroup]]()
     while waiting or running:
-        while waiting and len(running) < pool.room():
+        while waiting and len(running) < pool.max_pending():
             group = waiting.pop()
             checkpoints = {data.epigenome: resume[data.epigenome] for data in group if data.epigenome in resume}
             running.add(pool.submit(train_on_worker, list(group), config, placement, checkpoints))

@@ -114,7 +114,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Measures of one model after one epoch.
+    """Metrics of one model after one epoch.
 
     Attributes
     ----------

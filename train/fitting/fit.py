@@ -158,10 +158,10 @@ def _train_group(
         if stop.is_set() or all(training_has_ended(history, config) for history in stack.history):
             break
         started = time.perf_counter()
-        measures = (stack.train(plan), *stack.validate())
-        # The GPU is still computing these measures while the host prepares the next epoch.
+        metrics = (stack.train(plan), *stack.validate())
+        # The GPU is still computing these metrics while the CPU prepares the next epoch.
         plan = stack.plan(epoch + 1)
-        train_loss, valid_loss, valid_auroc = (values.tolist() for values in measures)
+        train_loss, valid_loss, valid_auroc = (values.tolist() for values in metrics)
         seconds = time.perf_counter() - started
         for i, data in enumerate(datasets):
             if training_has_ended(stack.history[i], config):

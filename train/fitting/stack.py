@@ -24,7 +24,7 @@ _VALID_GENES_GPU: Final = 16384
 
 
 class EpochPlan(NamedTuple):
-    """The random choices of one epoch, on the host.
+    """The random choices of one epoch, in CPU memory.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class TrainingStack:
                 state.copy_(checkpoint.optimizer[name])
 
     def plan(self, epoch: int) -> EpochPlan:
-        """Draw the order of genes and the dropout of one epoch, on the host."""
+        """Draw the order of genes and the dropout of one epoch, in CPU memory."""
         models, batch, dropout_bytes = self._bits.shape
         rows = np.empty((self._steps, models, batch), np.int64)
         weights = np.empty((self._steps, models, batch), np.float32)
@@ -151,7 +151,7 @@ class TrainingStack:
             self._best[name][i].copy_(weights.detach()[i])
 
     def checkpoint(self, i: int) -> Checkpoint:
-        """Copy the state of model ``i`` to the host."""
+        """Copy the state of model ``i`` to CPU memory."""
         return Checkpoint(
             tuple(self.history[i]),
             self._model.weights(i),
@@ -240,7 +240,7 @@ class TrainingStack:
 
 def _build_optimizer(config: FitConfig, model: torch.nn.Module, device: torch.device) -> torch.optim.Optimizer:
     on_gpu = device.type == "cuda"
-    # A captured graph reads the learning rate from the device, so there it must be a tensor.
+    # A CUDA graph reads the learning rate from GPU memory, so on a GPU it must be a tensor.
     lr = torch.tensor(config.lr, device=device) if on_gpu else config.lr
     if config.optimizer == "sgd":
         return torch.optim.SGD(

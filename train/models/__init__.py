@@ -1,4 +1,4 @@
-"""The models, one small file each, and the table of their names.
+"""List the models, build networks by name, and score genes.
 
 :mod:`deepchrome.train.fitting.fit` trains networks. :mod:`deepchrome.train.models.baselines` fits baselines.
 This module imports neither, so a command can list the models without loading PyTorch.

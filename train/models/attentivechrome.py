@@ -15,7 +15,7 @@ class BiLSTM(Block):
     """``copies`` bidirectional LSTMs per model, each with its own weights and its own sequences.
 
     The equations, the order of the gates (input, forget, cell, output) and the initial weights (uniform within
-    1/√units) are those of :class:`torch.nn.LSTM`. One bias replaces the two of PyTorch.
+    ±1/√units) are those of :class:`torch.nn.LSTM`. One bias replaces the two of PyTorch.
     """
 
     def __init__(self, models: int, copies: int, inputs: int, units: int) -> None:

@@ -66,23 +66,24 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
 
 
 def score_baseline(name: str, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the scores, float64 (genes,), of genes with the inputs x, float32 (genes, bins, marks).
+    """Score genes with one fitted baseline.
 
-    See :func:`deepchrome.train.models.score_genes` for the meaning of a score.
+    ``x`` is float32 (genes, bins, marks), and the result is float64 (genes,). See
+    :func:`deepchrome.train.models.score_genes` for the meaning of a score.
     """
     batches = [x[i : i + _GENES_PER_BATCH] for i in range(0, len(x), _GENES_PER_BATCH)]
     return np.concatenate([_SCORE[name](arrays, batch) for batch in batches] or [np.empty(0)])
 
 
 def check_baseline(name: str, arrays: Arrays, marks: int, bins: int) -> str | None:
-    """Check that arrays can score genes.
+    """Check that :func:`score_baseline` can use arrays from a file.
 
     Parameters
     ----------
     name
         One of :data:`deepchrome.train.models.BASELINES`.
     arrays
-        Arrays of a fitted baseline, read from a file.
+        Arrays of a fitted baseline.
     marks, bins
         Shape of the input of one gene.
 

@@ -57,7 +57,7 @@ class StackedModel(nn.Module, ABC):
                     parameter[model] = torch.from_numpy(values.astype(np.float32))
 
     def weights(self, model: int) -> dict[str, Tensor]:
-        """Copy the weights of one model to the host, without the axis of models."""
+        """Copy the weights of one model to CPU memory, without the axis of models."""
         return {name: parameter[model].detach().cpu().clone() for name, parameter in self.named_parameters()}
 
     @torch.no_grad()
@@ -80,7 +80,7 @@ class Block(nn.Module):
 class Linear(Block):
     """y = x W + b, like :class:`torch.nn.Linear`, with W stored as (models, inputs, outputs).
 
-    Initial weights are uniform within 1/√inputs, as in Torch7 and PyTorch.
+    Initial weights are uniform within ±1/√inputs, as in Torch7 and PyTorch.
     """
 
     def __init__(self, models: int, inputs: int, outputs: int) -> None:

@@ -12,8 +12,8 @@ from deepchrome.train.models.stacked import StackedModel
 
 # Number of points on the path from an input without reads to the input of a gene.
 PATH_STEPS: Final = 32
-# The attributions of a gene should add up to its change in log-odds. The mean absolute gap may be at most this share
-# of the mean absolute change, or this number if that mean is below 1.
+# The attributions of a gene should add up to its change in log-odds. The mean absolute gap may be at most
+# TOLERANCE * max(1, mean absolute change).
 TOLERANCE: Final = 0.02
 _GENES_PER_BATCH: Final = 8
 _ATTENTION_GENES_PER_BATCH: Final = 256
@@ -47,7 +47,7 @@ class Attributions:
 def integrated_gradients(model: StackedModel, x: NDArray[np.float32], steps: int = PATH_STEPS) -> Attributions:
     """Attribute the log-odds of "on" to bins, by integrated gradients from a gene without reads.
 
-    The value of a bin is x times the mean gradient at a * x, where a takes the midpoints of ``steps`` equal parts
+    The value of a bin is x times the mean gradient at a * x, where a runs over the midpoints of ``steps`` equal parts
     of [0, 1] (Sundararajan et al. 2017, Proc. ICML 70:3319; midpoint rule).
 
     Parameters

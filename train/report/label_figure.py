@@ -1,4 +1,4 @@
-"""Draw the figure of docs/labels.md: the share of labels that are flipped against the published AUROC."""
+"""Draw the figure of docs/labels.md: the published AUROC against the share of flipped labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ SUFFIXES: Final = (".svg", ".png")
 
 
 def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
-    """Plot the share of labels that the string comparison flips against DeepChrome's published AUROC.
+    """Plot DeepChrome's published AUROC against the share of labels that the string comparison flips.
 
     Each epigenome is one point. The title shows Pearson's correlation r.
 

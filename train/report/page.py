@@ -66,8 +66,8 @@ def write_report(path: Path, document: Mapping[str, Any]) -> int:
 def serve_report(path: Path, port: int = 0) -> Iterator[tuple[str, Callable[[], None]]]:
     """Serve one report to browsers on this machine.
 
-    Every path returns the report. A request whose Host header does not name this machine is refused. Without
-    this check, a foreign web page could point its own domain at 127.0.0.1 and read the report (DNS rebinding).
+    Every URL path returns the report. A request whose Host header does not name this machine is refused. Without
+    this check, another website could point its own domain at 127.0.0.1 and read the report (DNS rebinding).
 
     Parameters
     ----------

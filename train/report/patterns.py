@@ -130,7 +130,7 @@ class Patterns:
     spread
         float32, same shape as ``value``: standard deviation over starts.
     score
-        float64 (epigenomes, 2): probability of "on" for the map before scaling, mean over starts.
+        float64 (epigenomes, 2): probability of "on" for the optimized inputs, mean over starts.
     """
 
     epigenomes: tuple[str, ...]
@@ -175,7 +175,7 @@ def pattern_maps(
 ) -> Patterns:
     """Compute the maps of all models of a run.
 
-    Models are optimized in stacks, with both classes and all starts of a stack in one batch. On a GPU, one stack
+    Models are processed in stacks, with both classes and all starts of a stack in one batch. On a GPU, one stack
     holds all models by default. On a CPU, each core works on one stack at a time, by default of
     :data:`_MODELS_PER_CORE` models. The size of the stacks does not change the maps.
 
@@ -195,7 +195,7 @@ def pattern_maps(
     Raises
     ------
     UsageError
-        The models of the run are baselines, which have no gradient.
+        The models of the run are baselines.
     """
     name, inputs = run.config.fit.model, run.config.inputs
     if name not in NETWORKS:

@@ -155,7 +155,7 @@ def visualize(
             on_message(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
             patterns = pattern_maps(run, recipe, priors, seed=seed, placement=placement)
         else:
-            notes.append(f"no pattern maps: a {run.config.fit.model} model has no gradient to follow")
+            notes.append(f"no pattern maps: they need a network, and this run has {run.config.fit.model} models")
         document = build_document(run, patterns, evidence, data, chosen, style)
         write_patterns(out / "patterns.parquet", patterns)
         size = write_report(out / "report.html", document)

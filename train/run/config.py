@@ -62,7 +62,7 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, document: Any, where: str) -> "RunConfig":
-        """Return the config that :meth:`to_dict` turned into ``document``.
+        """Restore a config from the result of :meth:`to_dict`.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ models/<epigenome>.safetensors     weights
 predictions.parquet                epigenome, gene_id, split, label, score
 metrics.parquet                    one row per epigenome and epoch
 summary.tsv                        one row per epigenome; written last, so that it marks a finished run
-checkpoints/                       only while the run lasts
+checkpoints/                       empty when the run is finished
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,8 +29,8 @@ from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.summary import Summary, read_summary, write_summary
 from deepchrome.train.run.weights import checkpoint_path, model_path, read_model
 
-# Everything that a run writes. Replacing a run removes these tables and the models and checkpoints, nothing else.
-_TABLES: Final = ("config.json", "metrics.parquet", "predictions.parquet", "summary.tsv")
+# Everything that a run writes. Replacing a run removes these files and the models and checkpoints, nothing else.
+_FILES: Final = ("config.json", "metrics.parquet", "predictions.parquet", "summary.tsv")
 _FOLDERS: Final = ("models", "checkpoints")
 
 
@@ -173,7 +173,7 @@ def check_run_directory(path: Path, *, force: bool = False, resume: bool = False
     elif foreign_files := sorted(
         entry.name
         for entry in path.iterdir()
-        if entry.name not in {*_TABLES, *_FOLDERS} and not entry.name.startswith(".")
+        if entry.name not in {*_FILES, *_FOLDERS} and not entry.name.startswith(".")
     ):
         raise UsageError(f"{path}: not empty, and not a run (found {foreign_files[0]})", remedy="out")
 
@@ -271,7 +271,7 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> N
 
 def _clear(path: Path) -> None:
     """Remove all files of an earlier run, config.json first, so that a partial run never looks complete."""
-    for name in _TABLES:
+    for name in _FILES:
         (path / name).unlink(missing_ok=True)
     for folder in _FOLDERS:
         for file in (path / folder).glob("*.safetensors"):

@@ -93,8 +93,8 @@ def train_models(
     on_loaded
         Called once with the data sets and the report on loading them, before training starts.
     on_epoch
-        Called after every epoch of every model, from the thread that trains it, with the epigenome
-        and the epoch's numbers.
+        Called with the epigenome and the metrics of every epoch of every model, from the thread that trains
+        the model. On a cluster, called for all epochs of a model when it is finished.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def train_datasets(
     options: RunOptions | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> list[Summary]:
-    """Train one model per data set in memory, and write a run directory.
+    """Train one model per loaded data set, and write a run directory.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def train_datasets(
     options, requested = options or RunOptions(), placement or Placement()
     if options.scheduler and config.model in BASELINES:
         raise ParameterError("scheduler", f"is for networks, but {config.model} trains in seconds on one machine")
-    # With a cluster, its workers train the models, and this process only scores them.
+    # On a cluster, the workers train the models, and this process only scores genes with them.
     placement = Placement("cpu", requested.threads) if options.scheduler else requested
     check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
     device = placement.resolve()
@@ -159,20 +159,20 @@ def train_datasets(
         made_with |= {"device": f"{requested.device}, on a cluster", "threads": 1}
     if device.type == "cuda":
         made_with["gpu"] = torch.cuda.get_device_name(device)
-    run = RunConfig(config, inputs, source, describe_datasets(datasets), made_with)
+    run_config = RunConfig(config, inputs, source, describe_datasets(datasets), made_with)
     if options.log is not None and options.log.exists() and not (options.force or options.resume):
         raise UsageError(f"{options.log}: file exists", remedy="append_or_force")
 
-    with start_run(out, run, force=options.force, resume=options.resume):
+    with start_run(out, run_config, force=options.force, resume=options.resume):
         if (out / "summary.tsv").is_file():
             return Run(out).summary()
         if config.model in BASELINES:
             fitted = _fit_baselines(datasets, config, placement.usable_threads())
         else:
-            fitted = _fit_networks(datasets, out, run, requested, device, options, on_epoch)
+            fitted = _fit_networks(datasets, out, run_config, requested, device, options, on_epoch)
         for model in fitted:
             if model.weights:
-                write_model(out, run, model)
+                write_model(out, run_config, model)
         scores = [
             score_genes(config.model, model.weights, data.x, device) if model.weights else None
             for data, model in zip(datasets, fitted, strict=True)
@@ -185,7 +185,7 @@ def train_datasets(
 def _fit_networks(
     datasets: Sequence[Dataset],
     out: Path,
-    run: RunConfig,
+    run_config: RunConfig,
     placement: Placement,
     device: torch.device,
     options: RunOptions,
@@ -197,12 +197,12 @@ def _fit_networks(
         seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
     with open_log(options.log, append=options.resume) as log:
         recorder = EpochRecorder(out, seconds, log, on_epoch)
-        resumed = read_checkpoints(out, run)
+        resumed = read_checkpoints(out, run_config)
         if not options.scheduler:
-            return fit(datasets, run.fit, placement, resume=resumed, on_epoch=recorder)
+            return fit(datasets, run_config.fit, placement, resume=resumed, on_epoch=recorder)
         on_group = partial(recorder.record_group, resumed)
         with cluster_pool(options.scheduler) as pool:
-            return fit_on_cluster(pool, datasets, run.fit, placement, resume=resumed, on_group=on_group)
+            return fit_on_cluster(pool, datasets, run_config.fit, placement, resume=resumed, on_group=on_group)
 
 
 def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[FittedModel]:

@@ -124,4 +124,4 @@ def _check_weights(
         elif must_be_finite and not all(value.isfinite().all() for value in tensors.values()):
             problem = "weights are not finite"
     if problem:
-        raise BadDataError(f"{file}: not the {name} for {marks} marks and {bins} bins of config.json ({problem})")
+        raise BadDataError(f"{file}: not the {name} model for {marks} marks and {bins} bins of config.json ({problem})")

@@ -103,9 +103,9 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
 def load_unseen_genes(
     run: Run, features: Path | None = None, expression: Path | None = None, *, label_rule: LabelRule | None = None
 ) -> tuple[list[Dataset], list[str]]:
-    """Load data, prepared like those of a run, without the genes that the run was trained or validated on.
+    """Load genes that a run was neither trained nor validated on, with the input options of the run.
 
-    Genes are left out by id. They would inflate the scores on other epigenomes too, because most
+    Genes are left out by id. Seen genes would inflate the scores on other epigenomes too, because most
     genes have the same state in many epigenomes.
 
     Parameters
@@ -150,8 +150,10 @@ def load_unseen_genes(
     is_seen = _comparable_ids(pl.Series(datasets[0].gene_id)).is_in(seen.implode()).to_numpy()
     unseen = np.flatnonzero(~is_seen)
     if not unseen.size:
-        raise BadDataError(f"{features}: no gene is left to test on (the run has seen all {is_seen.size} in training)")
-    notes = [f"{is_seen.sum()} genes left out because the run has seen them in training; {unseen.size} genes tested"]
+        raise BadDataError(f"{features}: no gene is left to test on (the run used all {is_seen.size} in training)")
+    notes = [
+        f"{is_seen.sum()} genes left out because the run was trained or validated on them; {unseen.size} genes tested"
+    ]
     if report.not_in_expression:
         notes.append(f"{report.not_in_expression} genes left out because they have no expression")
     return [_take_genes(data, unseen) for data in datasets], notes
@@ -180,7 +182,7 @@ def evaluate(scored: Sequence[ScoredGenes], *, resamples: int = 1000, seed: int 
     Parameters
     ----------
     scored
-        Genes and scores; one entry per row of the result.
+        Genes and scores. Each entry gives one row of the result.
     resamples
         Number of bootstrap samples; 0 for no intervals.
     seed

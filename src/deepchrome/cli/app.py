@@ -24,7 +24,7 @@ from deepchrome.cli.visualize import visualize
 from deepchrome.errors import DeepchromeError, StorageError
 from deepchrome.version import VERSION
 
-_INTERNAL_ERROR = 70  # from sysexits.h, like the exit codes in errors.py
+_INTERNAL_ERROR = 70  # from sysexits.h; errors.py has the other exit codes
 app = typer.Typer(
     name="dc",
     no_args_is_help=True,
@@ -82,5 +82,6 @@ def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, DeepchromeError):
         return explain(error), error.exit_code
     if isinstance(error, OSError):
-        return str(error), StorageError.exit_code
-    return f"internal error ({type(error).__name__}: {error}). Use --debug to see the traceback.", _INTERNAL_ERROR
+        return str(StorageError(str(error))), StorageError.exit_code
+    message = f"internal error ({type(error).__name__}: {error}). Use --debug to see the traceback."
+    return str(DeepchromeError(message)), _INTERNAL_ERROR

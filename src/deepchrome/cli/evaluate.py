@@ -49,7 +49,7 @@ def evaluate(
 ) -> None:
     """Test the models of a run on their test genes or on other data.
 
-    On other data, genes that the run has seen in training are left out.
+    On other data, the training and validation genes of the run are left out.
     """
     if (features is None) != (expression is None):
         raise UsageError("FEATURES and --expression must be given together")

@@ -20,7 +20,7 @@ def interrupts_after_imports() -> Iterator[None]:
     A module that is being imported may drop the exception, and the run would go on as if nothing had happened. Some
     extension modules do this.
 
-    SIGINT stays ignored if the caller ignores it, as shells do for jobs in the background.
+    SIGINT stays ignored if the parent process ignores it, as shells do for jobs in the background.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

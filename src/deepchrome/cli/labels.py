@@ -16,7 +16,10 @@ def labels(
     ],
     rule: Annotated[
         Literal["numeric", "published"],
-        typer.Option(help="numeric: on if RPKM is above the median. published: RPKM compared as text, as in 2016."),
+        typer.Option(
+            help="numeric: on if RPKM is above the median. "
+            "published: RPKM compared as text, like the labels of the 2016 paper."
+        ),
     ] = "numeric",
     out: Annotated[
         Path | None, typer.Option(help="Write the labels to this file (TSV): gene_id, then 0 or 1 per epigenome.")

@@ -42,7 +42,7 @@ AllowNoEofOption = Annotated[
 EpigenomesOption = Annotated[str, typer.Option(help="Names of epigenomes, separated by commas, or all.")]
 MarksOption = Annotated[
     str | None,
-    typer.Option(help="Names of marks, separated by commas, in the order of the columns.", show_default="all"),
+    typer.Option(help="Marks to use, separated by commas. The columns get this order.", show_default="all"),
 ]
 ModelOfOption = Annotated[
     str | None,

@@ -19,7 +19,7 @@ from deepchrome.errors import UsageError
 def predict(
     run: RunArgument,
     features: FeaturesArgument,
-    out: Annotated[Path, typer.Option(help="Table to write (.tsv or .parquet): gene_id, epigenome, score.")],
+    out: Annotated[Path, typer.Option(help="Table to write (.tsv or .parquet): one row per gene, with its score.")],
     model_of: ModelOfOption = None,
     attention: Annotated[
         Path | None, typer.Option(help="Also write the attention weights of an attentivechrome run (.parquet).")

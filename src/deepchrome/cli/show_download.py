@@ -19,7 +19,7 @@ COLUMNS: Final = ("{task.description}", "bar", "bytes", "speed", "time left")
 
 
 class DownloadProgress(DownloadObserver):
-    """Print a line per finished file, and move one bar over the bytes of all files.
+    """Print a line per finished file, and show one progress bar for the bytes of all files.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class DownloadProgress(DownloadObserver):
         """Print a summary of the plan and show the bar. The total is unknown if the size of any file is unknown."""
         wanted = _files_to_fetch(files)
         self._unfinished = {file.entry.file for file in wanted}
-        self._bytes = {file.entry.file: file.begun for file in wanted}
+        self._bytes = {file.entry.file: file.bytes_there for file in wanted}
         self._print(_summarize_plan(files))
         if self._bars:
             known = all(file.size is not None for file in wanted)

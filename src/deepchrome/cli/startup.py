@@ -12,8 +12,8 @@ from typing import Final
 
 import typer
 
-# Settings for glibc's mallopt, by their numbers in malloc.h: never give memory back; reuse blocks up to 32 MB; and keep
-# one heap for all threads, because with one heap each the peak memory depends on which thread does what.
+# Settings for glibc's mallopt, by their numbers in malloc.h: never return memory to the system; reuse blocks up to 32
+# MB; and use one heap for all threads, because with one heap per thread the peak memory varies between runs.
 _MALLOC_OPTIONS: Final = {
     -1: 2**31 - 1,  # M_TRIM_THRESHOLD
     -2: 64 << 20,  # M_TOP_PAD

@@ -67,14 +67,15 @@ def train(
     label_rule: Annotated[
         Literal["numeric", "published"] | None,
         typer.Option(
-            help="numeric: on if RPKM is above the median. published: RPKM compared as text, as in 2016.",
+            help="numeric: on if RPKM is above the median. "
+            "published: RPKM compared as text, like the labels of the 2016 paper.",
             show_default=DEFAULTS["label_rule"],
         ),
     ] = None,
     split: Annotated[
         Literal["published", "random", "chromosome"] | None,
         typer.Option(
-            help="published: thirds in the order of gene ids. random: at random, with overlapping genes in one part. "
+            help="published: thirds in the order of gene IDs. random: at random, but overlapping genes stay together. "
             "chromosome: whole chromosomes.",
             show_default=DEFAULTS["split"],
         ),
@@ -160,8 +161,8 @@ def train(
 ) -> None:
     """Train one model per epigenome and test it on unseen genes.
 
-    Give FEATURES and --expression, or --csv. With --csv, --expression is optional: dc train then reports the
-    epigenome and the label rule that the labels come from.
+    Give FEATURES and --expression, or --csv. With --csv, --expression is optional. If it is given, dc train
+    also reports which epigenome and label rule the labels come from.
     """
     if (csv is None) == (features is None):
         raise UsageError("give either FEATURES and --expression, or --csv")
@@ -170,6 +171,7 @@ def train(
     if csv is not None:
         not_for_csv: dict[str, object] = {"label_rule": label_rule, "split": split, "orient": orient}
         not_for_csv |= {"n_train": n_train, "marks": marks, "library_size": library_size or None}
+        not_for_csv["epigenomes"] = None if epigenomes == "all" else epigenomes
         if given := [name for name, value in not_for_csv.items() if value is not None]:
             raise UsageError(
                 f"{option_name(given[0])} cannot be combined with --csv: the files determine labels, split and inputs"

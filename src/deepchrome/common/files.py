@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from deepchrome.errors import StorageError
 
 _SUFFIX = ".part"
-_RANDOM_SUFFIX = f".????????{_SUFFIX}"  # glob pattern of what mkstemp appends to a name
+_RANDOM_SUFFIX = f".????????{_SUFFIX}"  # glob pattern: mkstemp adds eight random characters
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def output_lock(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not names:
-                # If files have had their own locks, another run may still be writing these temporary files: leave them.
+                # Runs that lock single files may still be writing temporary files here. Do not remove those.
                 leftovers = [] if state_directory(directory).exists() else directory.glob(f".*{_RANDOM_SUFFIX}")
                 locks.enter_context(_hold_lock(directory / ".lock", directory, leftovers, wait))
             _allow_open_files(len(names))
@@ -107,9 +107,9 @@ def _allow_open_files(n: int) -> None:
 
 @contextmanager
 def _hold_lock(path: Path, output: Path, leftovers: Iterable[Path], wait: float) -> Iterator[None]:
-    """Hold the lock ``path`` of ``output``, name this process in a file beside it, and remove temporary files.
+    """Lock ``output`` with the lock file ``path``, and remove ``leftovers``, the temporary files of killed runs.
 
-    The temporary files are ``leftovers`` of killed runs.
+    A file beside the lock file names this process.
     """
     holder_file = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, timeout=wait)

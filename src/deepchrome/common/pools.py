@@ -51,10 +51,10 @@ class Pool(Protocol):
             The error that the task raised.
         """
 
-    def room(self) -> int:
-        """Return how many tasks to keep submitted, so that no worker runs out of tasks."""
+    def max_pending(self) -> int:
+        """Return how many unfinished tasks to keep submitted, so that no worker runs out of tasks."""
 
-    def workers(self) -> int:
+    def slots(self) -> int:
         """Return how many tasks can run at the same time; 0 if the cluster has no worker yet."""
 
 
@@ -78,10 +78,10 @@ class LocalPool:
     def result(self, future: Future[T]) -> T:  # noqa: D102 - see Pool
         return future.result()
 
-    def room(self) -> int:  # noqa: D102 - see Pool
+    def max_pending(self) -> int:  # noqa: D102 - see Pool
         return self._slots + 1
 
-    def workers(self) -> int:  # noqa: D102 - see Pool
+    def slots(self) -> int:  # noqa: D102 - see Pool
         return self._slots
 
 
@@ -130,10 +130,10 @@ class ClusterPool:
             raise returned.error
         return returned
 
-    def room(self) -> int:  # noqa: D102 - see Pool
-        return max(_MIN_PENDING, 2 * self.workers())
+    def max_pending(self) -> int:  # noqa: D102 - see Pool
+        return max(_MIN_PENDING, 2 * self.slots())
 
-    def workers(self) -> int:  # noqa: D102 - see Pool
+    def slots(self) -> int:  # noqa: D102 - see Pool
         try:
             return int(sum(self._client.nthreads().values()))
         except Exception:  # the scheduler does not answer; if it is gone, the tasks fail and report that

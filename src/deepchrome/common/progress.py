@@ -1,4 +1,4 @@
-"""How long-running functions report their progress: to an observer, or in lines of text."""
+"""Interfaces for progress reports: an observer, or a function that receives lines of text."""
 
 from collections.abc import Callable
 from typing import TypeAlias

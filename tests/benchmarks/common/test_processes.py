@@ -15,8 +15,8 @@ def test_usage_covers_the_whole_pipeline(tmp_path: Path) -> None:
     usage = run_shell(f"python3 -c $'{burn}' | python3 -c '{eat}'; python3 -c $'{burn}'", {}, "burning")
     assert usage.cpu > 0.6
     assert usage.rss_mib > 200
-    with pytest.raises(StorageError, match="burning: failed: false alarm"):
-        run_shell("(echo false alarm >&2; false) | true", {}, "burning")
+    with pytest.raises(StorageError, match="burning: failed: bad input"):
+        run_shell("(echo bad input >&2; false) | true", {}, "burning")
     with pytest.raises(MissingInputError, match="no-such-program: program is not installed"):
         run(["no-such-program"])
     run(["grep", "Cpus_allowed_list", "/proc/self/status"], stdout=tmp_path / "out", cores=[0])

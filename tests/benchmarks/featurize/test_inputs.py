@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from oracle import naive
-from support.tiny import GENES, PACK, SIZES, counts_of, place, reads_text
+from support.tiny import GENES, PACK, SIZES, counts_of, reads_text, write_genes_and_sizes
 
 from deepchrome.benchmarks.featurize.inputs import link_inputs, write_bgzip, write_bins, write_plain, write_shuffled
 from deepchrome.engine.counting.count import count_reads
 
 
 def test_given_reads_give_the_same_counts_in_every_format(tmp_path: Path) -> None:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     with open(tmp_path / "genes.tsv", "a") as file:
         file.write("edge\tS\tchr1\t4950\t+\nlost\tS\tchrX\t100\t+\n")
     text = reads_text(2000)
@@ -27,7 +27,7 @@ def test_given_reads_give_the_same_counts_in_every_format(tmp_path: Path) -> Non
 
 
 def test_files_of_bins_hold_every_bin_on_its_chromosome(tmp_path: Path) -> None:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     with open(tmp_path / "genes.tsv", "a") as file:
         file.write("edge\tS\tchr1\t4950\t+\nlost\tS\tchrX\t100\t+\n")
     (tmp_path / "reads.bed.gz").write_bytes(PACK["gzip"](reads_text(10)))

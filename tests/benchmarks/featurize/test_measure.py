@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.tiny import dc, place, reads_text
+from support.tiny import dc, reads_text, write_genes_and_sizes
 
 from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE, find_programs
 
@@ -108,14 +108,14 @@ def real_bedtools() -> str:
             65,
             "dc: bedtools coverage -counts: the output must have one row for each of 20,000 bins",
         ),
-        ("echo out of sorts >&2; exit 3", 74, "dc: bedtools coverage -counts: failed: out of sorts"),
+        ("echo not sorted >&2; exit 3", 74, "dc: bedtools coverage -counts: failed: not sorted"),
     ],
     ids=["tampered", "short", "broken"],
 )
 def test_program_with_wrong_counts_ends_the_benchmark(
     quick_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_coverage: str, code: int, message: str
 ) -> None:
-    """The message names the program and the cell, and no times are shown."""
+    """The message names the program, and no times are shown."""
     path = make_fake_bedtools(tmp_path / "bin", on_coverage.replace("{real}", real_bedtools()))
     monkeypatch.setenv("PATH", path, prepend=":")
     others = [word for peer in PEERS if "coverage" not in peer.name for word in ("--without", peer.name)]
@@ -128,7 +128,7 @@ def test_program_with_wrong_counts_ends_the_benchmark(
 
 
 def test_unusable_inputs_are_refused(tmp_path: Path) -> None:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     (tmp_path / "reads.bed").write_bytes(reads_text(10))
     given = ("--genes", tmp_path / "genes.tsv", "--genome", tmp_path / "small.sizes")
     assert dc("bench", "featurize", "--reads", tmp_path / "reads.bed", *given).code == 2

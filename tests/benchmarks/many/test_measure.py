@@ -43,7 +43,7 @@ def test_counts_that_differ_from_single_files_are_refused(tmp_path: Path) -> Non
 
 
 def test_projection() -> None:
-    """20 s and 11 s for 100 million reads, 1 s of it start-up: 19 s and 10 s, so an efficiency of 0.95."""
+    """20 s on one core and 11 s on two; without 1 s of start-up, 19 s and 10 s: an efficiency of 0.95."""
     figures = project(20.0, 11.0, 1.0, 1.0, 2, 100_000_000)
     assert figures["efficiency"] == pytest.approx(20 / 22)
     assert figures["efficiency_without_start"] == pytest.approx(0.95)

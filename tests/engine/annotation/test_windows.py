@@ -36,7 +36,7 @@ EDGES = genes(("chr1", 50), ("chr1", 60), ("chr2", 7950), ("chr2", 7940), ("chr9
 
 
 def test_bins_outside_the_chromosome() -> None:
-    """With bins of 10 bp in a window of 100 bp, a bin lies outside for TSS <= 50 - 10 and TSS >= length - 40."""
+    """With bins of 10 bp in a window of 100 bp, a bin lies outside for TSS <= 50 - 10 or TSS >= length - 40."""
     places = [("chr1", tss) for tss in (1, 40, 41, 99_959, 99_960, 100_000)]
     windows = tss_windows(genes(*places), GENOME, 50, 10)
     assert windows.outside.tolist() == [0, 1, 4, 5]
@@ -87,7 +87,7 @@ def test_invalid_edge_and_no_genes() -> None:
 def find_windows(windows: Windows, chrom: int, position: int) -> set[int]:
     """Return the genes whose windows contain a position, by a scan from the first slot of its tile."""
     index = build_window_index(windows)
-    first_tile, last, _ = index.sites[chrom]
+    first_tile, last, _ = index.extents[chrom]
     slot = index.tiles[first_tile + min(position >> TILE_BITS, last)]
     found = set()
     while index.starts[slot] <= position:

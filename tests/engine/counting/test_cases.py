@@ -1,11 +1,11 @@
-"""The engine counts each kind of file that the micro-benchmarks time as the naive counter does."""
+"""The engine and the naive counter agree on each kind of file that the micro-benchmarks time."""
 
 from pathlib import Path
 
 import pytest
 from oracle import naive
 from support.cases import CASES, FileCase, random_layout
-from support.ours import blocks_of, windows_of
+from support.engine import blocks_of, windows_of
 
 from deepchrome.engine.counting.count import tally_reads
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from oracle import bedtools
 from oracle.naive import Gene
-from support.ours import windows
+from support.engine import windows
 
 from deepchrome.engine.counting.count import count_reads
 from deepchrome.errors import BadDataError
 
-SIZES = {"chr2": 500, "chr1": 1000}  # unknown chromosomes go to chr2, the first of the file
+SIZES = {"chr2": 500, "chr1": 1000}  # bedtools moves reads on unknown chromosomes to chr2, the first
 GENES = [Gene("chr1", 20, "+"), Gene("chr2", 20, "-"), Gene("chr1", 1000, "+")]
-SHAPE = (20, 10)  # four bins each: [0, 40) twice, and [980, 1020) of which the last two lie outside
+FLANK_AND_BIN = (20, 10)  # four bins each: [0, 40) twice, and [980, 1020) of which the last two lie outside
 READ = "chr1\t10\t20\ta\t0\t+\n"
 ONE = [0, 1, 0, 0] + [0] * 8
 TWO = [0, 2, 0, 0] + [0] * 8
@@ -79,7 +79,7 @@ AS_BEDTOOLS = {
     "no number on the first row": Row("chr1\t15x\t20\ta\n", REFUSED, ":1: the start is not a whole number"),
     "empty start": Row(READ + "chr1\t\t20\ta\t0\t+\n", REFUSED, ":2: the start is not a whole number"),
 }
-OTHERWISE = {
+UNLIKE_BEDTOOLS = {
     "unknown chromosome": Row(STRAY + READ, [0, 1, 0, 0, 0, 1] + [0] * 6, ": 1 of 2 reads lie on chromosomes.*'chrZ'"),
     "unknown chromosome, skip": Row(STRAY, ON_CHR2, NONE, ("unknown_chrom", "skip")),
     "unknown chromosome, bedtools": Row(STRAY, ON_CHR2, ON_CHR2, ("unknown_chrom", "bedtools")),
@@ -101,7 +101,7 @@ OTHERWISE = {
     "empty, allowed": Row("", NONE, NONE, ("allow_empty", True)),
     "only comments": Row("# x\n", NONE, ": no reads in this file"),
 }
-ROWS = AS_BEDTOOLS | OTHERWISE
+ROWS = AS_BEDTOOLS | UNLIKE_BEDTOOLS
 
 
 def text_of(row: Row) -> bytes:
@@ -113,12 +113,12 @@ def text_of(row: Row) -> bytes:
 def test_engine(name: str, tmp_path: Path) -> None:
     row, path = ROWS[name], tmp_path / "reads.bed"
     path.write_bytes(text_of(row))
-    shape, options = windows(GENES, SIZES, *SHAPE), dict([row.options] if row.options else [])
+    gene_windows, options = windows(GENES, SIZES, *FLANK_AND_BIN), dict([row.options] if row.options else [])
     if isinstance(row.engine, str):
         with pytest.raises(BadDataError, match=f"^{re.escape(str(path))}{row.engine}"):
-            count_reads(path, shape, **options)
+            count_reads(path, gene_windows, **options)
     else:
-        assert count_reads(path, shape, **options).ravel().tolist() == row.engine
+        assert count_reads(path, gene_windows, **options).ravel().tolist() == row.engine
 
 
 @pytest.mark.campaign("cases")
@@ -129,7 +129,7 @@ def test_bedtools(name: str, tmp_path: Path) -> None:
 
     def count() -> list[int]:
         bam = bedtools.bed_to_bam(text_of(row), SIZES, tmp_path)
-        rows = bedtools.multicov(bam, GENES, SIZES, *SHAPE, tmp_path)
+        rows = bedtools.multicov(bam, GENES, SIZES, *FLANK_AND_BIN, tmp_path)
         return [count for gene in rows for count in gene]
 
     if isinstance(row.bedtools, str):
@@ -155,19 +155,19 @@ def test_bedtools_on_bins_outside_the_chromosome(tmp_path: Path) -> None:
 
 def test_read_names_may_be_long_but_lines_are_limited(tmp_path: Path) -> None:
     """bedtools cannot be compared here: names of 252 bytes or more break the BAM file that it writes."""
-    path, shape = tmp_path / "reads.bed", windows(GENES, SIZES, *SHAPE)
+    path, gene_windows = tmp_path / "reads.bed", windows(GENES, SIZES, *FLANK_AND_BIN)
     path.write_text("chr1\t10\t20\t" + "x" * 60_000 + "\n")
-    assert count_reads(path, shape).ravel().tolist() == ONE
+    assert count_reads(path, gene_windows).ravel().tolist() == ONE
     path.write_text(READ + "chr1\t10\t20\t" + "x" * 70_000 + "\t0\t+\n")
     with pytest.raises(BadDataError, match=":2: a line of more than 65536 bytes"):
-        count_reads(path, shape)
+        count_reads(path, gene_windows)
 
 
 @pytest.mark.campaign("cases")
 def test_only_bins_completely_outside_the_chromosome_are_listed() -> None:
     """A bin that is partly outside counts as usual. Genes with a bin completely outside are in ``outside``."""
-    shape = windows(
+    gene_windows = windows(
         [Gene("chr1", 3), Gene("chr1", 998), Gene("chr1", 500), Gene("chrAbsent", 500)], {"chr1": 1000}, 10, 5
     )
-    assert shape.outside.tolist() == [0, 1]
-    assert shape.outside_bins().tolist() == [[True, False, False, False], [False, False, False, True]]
+    assert gene_windows.outside.tolist() == [0, 1]
+    assert gene_windows.outside_bins().tolist() == [[True, False, False, False], [False, False, False, True]]

@@ -1,4 +1,4 @@
-"""Fuzzing: replay the seeds and all inputs that once failed; try random inputs, and guided ones if there is atheris."""
+"""Replay the seeds and all inputs that once failed; try random inputs, and guided ones if atheris is installed."""
 
 import importlib.util
 import random
@@ -44,8 +44,8 @@ def mutate(data: bytes, other: bytes, dice: random.Random) -> bytes:
 
 @pytest.mark.campaign("fuzz")
 @pytest.mark.parametrize("target", TARGETS)
-def test_at_random(target: str, record_property: Callable[[str, int], None]) -> None:
-    """Run the compiled kernels, which the guided fuzzer cannot look into, on randomly changed seeds."""
+def test_random_inputs(target: str, record_property: Callable[[str, int], None]) -> None:
+    """Run the compiled kernels, whose branches the guided fuzzer cannot see, on randomly changed seeds."""
     seeds = [path.read_bytes() for path in CORPUS if path.parent.name == target]
     dice, n = random.Random(target), sized(1000, 50_000)
     for _ in range(n):
@@ -61,7 +61,7 @@ def test_at_random(target: str, record_property: Callable[[str, int], None]) -> 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris (Linux): pip install .[fuzz]")
 @pytest.mark.parametrize("target", TARGETS)
 def test_guided(target: str, tmp_path: Path, record_property: Callable[[str, int], None]) -> None:
-    """Run for seconds in the normal suite, for ten minutes in the campaign. An input that fails is in the message."""
+    """Run each target for 4 seconds, or for 205 in the campaign. The message shows an input that fails."""
     seconds = sized(4, 205)
     command = [sys.executable, FUZZ / "guided.py", target, str(seconds), tmp_path, FUZZ / "corpus" / target]
     ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import bedtools, naive
-from support.ours import blocks_of, windows, windows_of
+from support.engine import blocks_of, windows, windows_of
 from support.places import TESTS
 from support.strategies import CUTS, KINDS, Case, cases, examples, packed
 
@@ -27,7 +27,7 @@ from deepchrome.errors import BadDataError
 
 GOLDENS = TESTS / "data" / "goldens"
 MANIFEST = json.loads((GOLDENS / "manifest.json").read_text())
-LETTERS = {"-D": "include_duplicates", "-F": "include_qc_fail"}
+FILTER_OPTIONS = {"-D": "include_duplicates", "-F": "include_qc_fail"}
 BLOCK_BYTES = st.sampled_from([1 << 20, 64, 65, 100, 257, 1000])
 
 
@@ -37,13 +37,13 @@ BLOCK_BYTES = st.sampled_from([1 << 20, 64, 65, 100, 257, 1000])
 @given(case=cases(for_bedtools=True))
 def test_naive_counter_equals_live_bedtools(case: Case) -> None:
     layout = case.layout
-    shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
+    arguments = layout.genes, layout.sizes, layout.flank, layout.bin_size
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bam = bedtools.bed_to_bam(gzip.compress(case.text), layout.sizes, folder)
-        expected = bedtools.multicov(bam, *shape, folder)
+        expected = bedtools.multicov(bam, *arguments, folder)
     reads = naive.on_first(naive.text_reads(case.text), layout.sizes)
-    assert naive.count(reads, *shape) == expected
+    assert naive.count(reads, *arguments) == expected
 
 
 @pytest.mark.campaign("parity")
@@ -72,11 +72,11 @@ def test_engine_equals_naive_counter(
     text = case.text if copies == 1 else (case.text + b"\n") * copies
     path.write_bytes(packed(text, kind, cuts, min(block_bytes, 60_000)))
     layout = case.layout
-    shape = windows_of(layout)
+    gene_windows = windows_of(layout)
 
     def count() -> ReadTally:
         with blocks_of(block_bytes):
-            return tally_reads(path, shape, threads, ReadOptions(unknown_chrom=unknown_chrom, allow_empty=True))
+            return tally_reads(path, gene_windows, threads, ReadOptions(unknown_chrom=unknown_chrom, allow_empty=True))
 
     reads = naive.text_reads(case.text)
     unknown = naive.unknown_chroms(reads, layout.sizes)
@@ -99,9 +99,9 @@ def test_engine_equals_naive_counter(
 
 @pytest.mark.campaign("parity")
 @examples(300)
-@given(case=cases(max_reads=60), seed=st.integers(0, 2**32), columns=st.sampled_from(["same", "opposite"]))
+@given(case=cases(max_reads=60), seed=st.integers(0, 2**32), strand=st.sampled_from(["same", "opposite"]))
 def test_order_does_not_matter_and_strand_does(
-    tmp_path_factory: pytest.TempPathFactory, case: Case, seed: int, columns: str
+    tmp_path_factory: pytest.TempPathFactory, case: Case, seed: int, strand: str
 ) -> None:
     layout, rng = case.layout, random.Random(seed)
     reads = [read for read in naive.text_reads(case.text) if read.chrom in layout.sizes and read.start >= 0]
@@ -112,14 +112,14 @@ def test_order_does_not_matter_and_strand_does(
     for _ in range(2):
         rng.shuffle(lines)
         path.write_text("".join(lines), encoding="utf-8")
-        counted.append(count_reads(path, windows_of(layout), strand=columns, allow_empty=True))
-    shape = layout.genes, layout.sizes, layout.flank, layout.bin_size
+        counted.append(count_reads(path, windows_of(layout), strand=strand, allow_empty=True))
+    arguments = layout.genes, layout.sizes, layout.flank, layout.bin_size
     assert counted[0].tobytes() == counted[1].tobytes()
-    assert counted[0].tolist() == naive.count(reads, *shape, columns)
+    assert counted[0].tolist() == naive.count(reads, *arguments, strand)
 
 
 def golden_counts(case: dict[str, Any], n_genes: int) -> np.ndarray:
-    """Return the rows of multicov as an array of genes by bins. Bins without a row are outside their chromosome, 0."""
+    """Return the rows of multicov as an array of genes by bins. Bins without a row are outside: their count is 0."""
     counts = np.zeros((n_genes, 2 * case["flank"] // case["bin_size"]), np.int64)
     for row in gzip.decompress((GOLDENS / case["counts"]).read_bytes()).decode().splitlines():
         *_, gene, b, _, count = row.split("\t")
@@ -130,11 +130,11 @@ def golden_counts(case: dict[str, Any], n_genes: int) -> np.ndarray:
 def golden_options(options: str) -> dict[str, Any]:
     """Return the options of ``count_reads`` for command-line options of multicov."""
     words = shlex.split(options)
-    arguments: dict[str, Any] = {LETTERS[word]: True for word in words if word in LETTERS}
+    arguments: dict[str, Any] = {FILTER_OPTIONS[word]: True for word in words if word in FILTER_OPTIONS}
     if "-q" in words:
         arguments["min_mapq"] = int(words[words.index("-q") + 1])
-    for strand, letter in bedtools.LETTERS.items():
-        if letter in words:
+    for strand, option in bedtools.STRAND_OPTIONS.items():
+        if option in words:
             arguments["strand"] = strand
     return arguments
 
@@ -182,9 +182,9 @@ def test_engine_equals_stored_bedtools_output(tmp_path: Path, form: str, threads
     for case in MANIFEST["cases"]:
         if case["reads"] == "flags" and form != "gzip":
             continue
-        shape = tss_windows(genes, genome, case["flank"], case["bin_size"])
+        gene_windows = tss_windows(genes, genome, case["flank"], case["bin_size"])
         path = golden_input(case, tmp_path, form)
-        counts = count_reads(path, shape, threads, unknown_chrom="bedtools", **golden_options(case["options"]))
+        counts = count_reads(path, gene_windows, threads, unknown_chrom="bedtools", **golden_options(case["options"]))
         expected = golden_counts(case, len(genes))
         assert expected.any()
         assert counts.tolist() == expected.tolist(), case
@@ -192,9 +192,9 @@ def test_engine_equals_stored_bedtools_output(tmp_path: Path, form: str, threads
 
 def test_skipped_chromosomes_do_not_change_other_counts() -> None:
     genes = read_genes(GOLDENS / "genes.tsv")
-    shape = tss_windows(genes, read_genome(GOLDENS / "chrom.sizes"))
+    gene_windows = tss_windows(genes, read_genome(GOLDENS / "chrom.sizes"))
     case = next(case for case in MANIFEST["cases"] if case["counts"] == "reads.published.tsv.gz")
-    counts = count_reads(GOLDENS / "strays.bed.gz", shape, unknown_chrom="skip")
+    counts = count_reads(GOLDENS / "strays.bed.gz", gene_windows, unknown_chrom="skip")
     assert counts.tolist() == golden_counts(case, len(genes)).tolist()
 
 
@@ -209,7 +209,7 @@ def test_goldens_match_the_manifest() -> None:
 def test_counts_by_hand(tmp_path: Path) -> None:
     """Count reads in one window of four bins: [6, 10) [10, 14) [14, 18) [18, 22)."""
     sizes = {"chr1": 20}
-    shape = windows([naive.Gene("chr1", 14, "-")], sizes, flank=8, bin_size=4)
+    gene_windows = windows([naive.Gene("chr1", 14, "-")], sizes, flank=8, bin_size=4)
     by_hand = {
         "chr1\t6\t10": [1, 0, 0, 0],
         "chr1\t9\t11": [1, 1, 0, 0],
@@ -224,4 +224,4 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     }
     for line, expected in by_hand.items():
         (tmp_path / "reads").write_text(line)
-        assert count_reads(tmp_path / "reads", shape).tolist() == [expected], line
+        assert count_reads(tmp_path / "reads", gene_windows).tolist() == [expected], line

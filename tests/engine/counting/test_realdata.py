@@ -1,4 +1,4 @@
-"""Real data: counts of Roadmap's E003 equal the published ones, and those of ENCODE's K562 equal live bedtools."""
+"""Real data: counts of Roadmap's E003 equal stored counts of bedtools, and those of ENCODE's K562 live bedtools."""
 
 import csv
 import subprocess
@@ -16,18 +16,18 @@ pytestmark = pytest.mark.realdata
 MARKS = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 
 
-def test_e003_counts_equal_the_published_ones(shared_data: Path, tmp_path: Path) -> None:
-    """Compare 109 genes x 5 marks x 100 bins with bedtools; the authors of DeepDiff published 4 of the genes."""
+def test_e003_counts_equal_stored_bedtools_counts(shared_data: Path, tmp_path: Path) -> None:
+    """Compare 109 genes x 5 marks x 100 bins. For 4 of the genes, DeepDiff's authors published the same counts."""
     folder = shared_data / "e003"
     command = [sys.executable, "-m", "deepchrome", "featurize", folder, "--genes", folder / "genes.tsv"]
     subprocess.run([*command, "--genome", "hg19", "--out", tmp_path / "features"], check=True, capture_output=True)
     features = deepchrome.read_features(tmp_path / "features" / "E003.parquet")
     assert features.marks == MARKS
-    place = {gene: i for i, gene in enumerate(features.genes.gene_id)}
+    row_of = {gene: i for i, gene in enumerate(features.genes.gene_id)}
     expected = np.full((109, 100, len(MARKS)), -1)
     with open(folder / "expected_counts.csv", newline="") as file:
         for row in csv.DictReader(file):
-            expected[place[row["GeneID"]], int(row["BinID"]) - 1] = [int(row[mark]) for mark in MARKS]
+            expected[row_of[row["GeneID"]], int(row["BinID"]) - 1] = [int(row[mark]) for mark in MARKS]
     assert expected.min() == 0
     assert features.counts.tolist() == expected.tolist()
 

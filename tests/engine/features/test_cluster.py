@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 from support.cluster import Cluster, cluster, count_or_kill_worker
-from support.tiny import PACK, dc, place, reads_text
+from support.tiny import PACK, dc, reads_text, write_genes_and_sizes
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'deepchrome[cluster]'")
 
@@ -22,7 +22,7 @@ NAMES = [f"E{e}-{mark}" for e in range(1, 5) for mark in "AB"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     (tmp_path / "reads").mkdir()
     for seed, name in enumerate(NAMES):
         (tmp_path / "reads" / f"{name}.tagAlign.gz").write_bytes(PACK["gzip"](reads_text(500, seed)))
@@ -99,7 +99,7 @@ def test_bad_file_is_reported_and_the_others_are_written(folder: Path, two_worke
 
 
 def test_file_that_kills_workers_fails_and_the_others_are_written(folder: Path, two_workers: Cluster) -> None:
-    """After the file has killed some workers it fails; the remaining workers count the other files."""
+    """A file that has killed a few workers fails; the remaining workers count the other files."""
     for _ in range(4):
         two_workers.add_worker()
     (folder / "reads" / "E5-A.bed").write_bytes(reads_text(500, 5))
@@ -118,7 +118,11 @@ def test_lost_scheduler_fails_the_unfinished_files(folder: Path, tmp_path: Path)
         command = [sys.executable, "-m", "deepchrome", *map(str, arguments(folder, "there", stuck))]
         environment = os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
         process = subprocess.Popen(
-            [*command, "--scheduler", str(started.file)], stdout=-3, stderr=-1, text=True, env=environment
+            [*command, "--scheduler", str(started.file)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         deadline = time.monotonic() + 60
         while len(tables(folder / "there")) < 4 and time.monotonic() < deadline:

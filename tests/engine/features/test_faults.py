@@ -20,13 +20,13 @@ from pathlib import Path
 import pytest
 from campaign.rows import sized
 from support.places import CHECKOUT, TESTS
-from support.tiny import PACK, counts_of, place, reads_text
+from support.tiny import PACK, counts_of, reads_text, write_genes_and_sizes
 
 from deepchrome.engine.features.store import read_features
 
 TEXT = {name: reads_text(2000, seed) for seed, name in enumerate(("E1-A", "E2-A"))}
 COMMAND = (sys.executable, "-m", "deepchrome")
-Figure = Callable[[str, int], None]
+RecordProperty = Callable[[str, int], None]
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        place(folder)
+        write_genes_and_sizes(folder)
         for reads, text in TEXT.items():
             (folder / f"{reads}.tagAlign.gz").write_bytes(PACK["gzip"](text))
         yield folder
 
 
-def words(folder: Path, out: Path | None = None, *more: str) -> list[str]:
+def featurize_command(folder: Path, out: Path | None = None, *more: str) -> list[str]:
     given = ["--genes", f"{folder}/genes.tsv", "--genome", f"{folder}/small.sizes", "--out", str(out or folder / "out")]
     return [*COMMAND, "featurize", str(folder), *given, *more]
 
 
 def run(folder: Path, out: Path | None = None, *more: str, **options: object) -> subprocess.CompletedProcess[str]:
-    ran = subprocess.run(words(folder, out, *more), capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    ran = subprocess.run(featurize_command(folder, out, *more), capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
     assert "Traceback" not in ran.stderr
     return ran
 
@@ -64,7 +64,7 @@ def assert_counts_are_correct(out: Path) -> None:
         assert (features.counts[:, :, 0] == counts_of(text)).all()
 
 
-def visible(out: Path) -> dict[str, bytes]:
+def visible_files(out: Path) -> dict[str, bytes]:
     seen = [path for path in out.rglob("*") if not any(part[0] == "." for part in path.relative_to(out).parts)]
     return {path.name: path.read_bytes() for path in seen if path.is_file()}
 
@@ -87,7 +87,7 @@ def test_full_disk_leaves_old_output_unchanged(folder: Path) -> None:
     with mounted(folder / "disk", "size=512k") as disk:
         out = disk / "out"
         assert run(folder, out).returncode == 0
-        before = visible(out)
+        before = visible_files(out)
         (disk / "ballast").write_bytes(b"x" * 1000)
         with open(disk / "ballast", "ab", buffering=0) as ballast:
             try:
@@ -96,7 +96,7 @@ def test_full_disk_leaves_old_output_unchanged(folder: Path) -> None:
             except OSError:
                 pass
         assert_refused(run(folder, out, "--force"), 74, "No space left on device")
-        assert visible(out) == before
+        assert visible_files(out) == before
         assert not list(out.rglob(".*.part"))
         (disk / "ballast").unlink()
         assert run(folder, out, "--force").returncode == 0
@@ -107,13 +107,16 @@ def test_full_disk_leaves_old_output_unchanged(folder: Path) -> None:
 def test_file_size_limit_leaves_old_output_unchanged(folder: Path) -> None:
     """RLIMIT_FSIZE has the effect of a quota, and needs no root."""
     assert run(folder).returncode == 0
-    before = visible(folder / "out")
+    before = visible_files(folder / "out")
     script = 'ulimit -f 2; trap "" XFSZ; exec "$@"'
     ran = subprocess.run(
-        ["sh", "-c", script, "sh", *words(folder, None, "--force")], capture_output=True, text=True, check=False
+        ["sh", "-c", script, "sh", *featurize_command(folder, None, "--force")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert_refused(ran, 74, "File too large")
-    assert visible(folder / "out") == before
+    assert visible_files(folder / "out") == before
     assert not list((folder / "out").rglob(".*.part"))
 
 
@@ -121,19 +124,21 @@ def test_file_size_limit_leaves_old_output_unchanged(folder: Path) -> None:
 def test_read_only_file_system_is_an_error(folder: Path) -> None:
     with mounted(folder / "disk", "size=4m") as disk:
         assert run(folder, disk / "out").returncode == 0
-        before = visible(disk / "out")
+        before = visible_files(disk / "out")
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         assert_refused(run(folder, disk / "out", "--force"), 74, "Read-only file system")
         assert_refused(run(folder, disk / "new"), 74, "Read-only file system")
-        assert visible(disk / "out") == before
+        assert visible_files(disk / "out") == before
 
 
 def run_unprivileged(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Run as a user who is subject to permissions; root gives up its capabilities."""
     powerless = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
     if powerless and not shutil.which("setpriv"):
-        pytest.skip("permissions do not bind root, and setpriv is not installed")
-    ran = subprocess.run([*powerless, *words(folder, None, *more)], capture_output=True, text=True, check=False)
+        pytest.skip("permissions do not restrict root, and setpriv is not installed")
+    ran = subprocess.run(
+        [*powerless, *featurize_command(folder, None, *more)], capture_output=True, text=True, check=False
+    )
     assert "Traceback" not in ran.stderr
     return ran
 
@@ -141,10 +146,10 @@ def run_unprivileged(folder: Path, *more: str) -> subprocess.CompletedProcess[st
 @pytest.mark.campaign("disk", "messages")
 def test_missing_permissions_are_errors(folder: Path) -> None:
     assert run(folder).returncode == 0
-    before = visible(folder / "out")
+    before = visible_files(folder / "out")
     (folder / "out").chmod(0o555)
     assert_refused(run_unprivileged(folder, "--force"), 74, "Permission denied")
-    assert visible(folder / "out") == before
+    assert visible_files(folder / "out") == before
     (folder / "out").chmod(0o777)
     for path in (folder / "out").rglob("*"):
         path.chmod(0o777)
@@ -172,15 +177,17 @@ def test_read_only_installation_counts_correctly(folder: Path) -> None:
     probe = [*alone, "sh", "-c", f"! touch {checkout}/.touched 2>/dev/null"]
     if not shutil.which("unshare") or subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("needs a mount of its own, which only root may make")
-    ran = subprocess.run([*alone, *words(folder)], capture_output=True, text=True, env=environment, check=False)
+    ran = subprocess.run(
+        [*alone, *featurize_command(folder)], capture_output=True, text=True, env=environment, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert_counts_are_correct(folder / "out")
 
 
 @pytest.mark.campaign("kills")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_property: Figure) -> None:
-    place(tmp_path)
+def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_property: RecordProperty) -> None:
+    write_genes_and_sizes(tmp_path)
     for seed, version in enumerate("ab"):
         (tmp_path / version).mkdir()
         for i, name in enumerate(("E1-A", "E1-B", "E2-A")):
@@ -200,10 +207,12 @@ def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_pro
 
 
 @pytest.mark.campaign("races")
-def test_simultaneous_runs_on_one_output(folder: Path, record_property: Figure) -> None:
+def test_simultaneous_runs_on_one_output(folder: Path, record_property: RecordProperty) -> None:
     """The first run writes; the others report it and exit. The output is complete."""
     done = [
-        subprocess.Popen(words(folder, None, "--force"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            featurize_command(folder, None, "--force"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(sized(3, 12))
     ]
     ran = [(*process.communicate(), process.returncode) for process in done]
@@ -221,7 +230,7 @@ def test_simultaneous_runs_on_one_output(folder: Path, record_property: Figure) 
 def test_output_does_not_depend_on_the_clock(folder: Path) -> None:
     """File times of 1970 and 2100, and a clock that stopped in 1970, give the same bytes."""
     assert run(folder).returncode == 0
-    first = visible(folder / "out")
+    first = visible_files(folder / "out")
     clock = (
         "import sys, time; sys.argv[0] = 'dc'; time.time = lambda: 0.0; time.time_ns = lambda: 0;"
         "from deepchrome.cli import main; main()"
@@ -229,10 +238,10 @@ def test_output_does_not_depend_on_the_clock(folder: Path) -> None:
     for i, moment in enumerate((0, 4_102_444_800)):  # 1970 and 2100
         for path in folder.rglob("*"):
             os.utime(path, (moment, moment))
-        command = [sys.executable, "-c", clock, *words(folder, None, "--force")[3:]]
+        command = [sys.executable, "-c", clock, *featurize_command(folder, None, "--force")[3:]]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, (i, ran.stderr)
-        now = visible(folder / "out")
+        now = visible_files(folder / "out")
         assert now.keys() == first.keys()
         assert all(now[name] == data for name, data in first.items() if name != "summary.tsv")  # it has the times
 
@@ -255,7 +264,7 @@ def test_output_on_a_file_system_other_than_tmpdir(folder: Path) -> None:
 def test_output_directory_removed_during_the_run(folder: Path) -> None:
     """Exit code 74, and the directory is not created again."""
     process = subprocess.Popen(
-        [*COMMAND, "featurize", "-", "--name", "E9-A", *words(folder)[5:]],
+        [*COMMAND, "featurize", "-", "--name", "E9-A", *featurize_command(folder)[5:]],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -320,12 +329,12 @@ BOMBS = {
 @pytest.mark.campaign("memory", "messages")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 @pytest.mark.parametrize("kind", BOMBS)
-def test_decompression_bombs_need_little_memory(kind: str, folder: Path, record_property: Figure) -> None:
+def test_decompression_bombs_need_little_memory(kind: str, folder: Path, record_property: RecordProperty) -> None:
     make, message = BOMBS[kind]
     for path in folder.glob("E*"):
         path.unlink()
     (folder / "E1-A.tagAlign.gz").write_bytes(make())
-    command = [sys.executable, "-c", WITH_PEAK, *words(folder)[3:]]
+    command = [sys.executable, "-c", WITH_PEAK, *featurize_command(folder)[3:]]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" not in ran.stderr
     assert re.search(message, ran.stderr)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from support.tiny import GENES, PACK, counts_of, place, reads_text
+from support.tiny import GENES, PACK, counts_of, reads_text, write_genes_and_sizes
 
 from deepchrome.common.files import output_lock
 from deepchrome.engine.annotation.windows import Windows
@@ -30,7 +30,7 @@ TEXT = {name: reads_text(600, seed) for seed, name in enumerate(("E1-A", "E1-B",
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A directory with four files of reads, plain and compressed, and the genes."""
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     for (name, text), kind in zip(TEXT.items(), ("plain", "gzip", "bgzip", "gzip"), strict=True):
         (tmp_path / f"{name}.tagAlign").write_bytes(PACK[kind](text))
     return tmp_path

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from campaign.rows import sized
-from support.tiny import PACK, Ran, counts_of, dc, place, reads_text
+from support.tiny import PACK, CommandResult, counts_of, dc, reads_text, write_genes_and_sizes
 from support.web import serving
 
 from deepchrome.engine.counting.options import ReadOptions
@@ -37,7 +37,7 @@ TEXT = {name: reads_text(500, seed) for seed, name in enumerate(NAMES)}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A directory with six files of reads, and the genes."""
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     (tmp_path / "reads").mkdir()
     for name, text in TEXT.items():
         (tmp_path / "reads" / f"{name}.tagAlign.gz").write_bytes(PACK["gzip"](text))
@@ -65,7 +65,7 @@ def run(folder: Path, **options: Any) -> RecordingObserver:
     return observer
 
 
-def call(folder: Path, *options: object) -> Ran:
+def call(folder: Path, *options: object) -> CommandResult:
     given = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
     return dc("featurize", folder / "reads", *given, *options)
 
@@ -134,7 +134,7 @@ def test_change_of_equal_size_and_time_is_detected(folder: Path) -> None:
 
 
 def test_touched_and_moved_files_are_not_counted_again(folder: Path) -> None:
-    """Only the content counts, not the file times."""
+    """Only the content matters, not the file times."""
     run(folder)
     for i, path in enumerate(sorted((folder / "reads").iterdir())):
         os.utime(path, (4e9, 4e9) if i % 2 else (0, 0))
@@ -313,7 +313,7 @@ def test_failed_file_is_counted_in_the_next_run(folder: Path) -> None:
 
 def test_all_shards_together_equal_one_run(folder: Path) -> None:
     run(folder)
-    for i in (1, 2, 3, 4):  # the fourth of three epigenomes is empty
+    for i in (1, 2, 3, 4):  # with three epigenomes, the fourth shard is empty
         ran = dc(
             *("featurize", folder / "reads", "--shard", f"{i}/4", "--genome", folder / "small.sizes"),
             *("--genes", folder / "genes.tsv", "--out", folder / "parts"),

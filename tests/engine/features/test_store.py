@@ -76,7 +76,7 @@ def test_marks_can_be_selected(path: Path) -> None:
 
 @pytest.mark.campaign("features")
 def test_flipped_bit_is_an_error_or_harmless(path: Path, record_property: Callable[[str, int], None]) -> None:
-    """Also in the footer and the metadata, which Parquet itself does not protect."""
+    """This includes the footer and the metadata, which Parquet itself does not protect."""
     whole, want = path.read_bytes(), read_features(path)
     dice = random.Random(11)
     places = range(4, len(whole)) if FULL else [dice.randrange(4, len(whole)) for _ in range(400)]
@@ -104,7 +104,7 @@ def test_flipped_bit_is_an_error_or_harmless(path: Path, record_property: Callab
 
 @pytest.mark.campaign("features")
 def test_pages_have_checksums(path: Path) -> None:
-    """Readers that do not know our checksums can find damage with them."""
+    """With these, readers that do not know our own checksums can find damage."""
     whole, caught = path.read_bytes(), 0
     column = pq.ParquetFile(path).metadata.row_group(0).column(3)  # tss
     begin = column.dictionary_page_offset or column.data_page_offset
@@ -120,7 +120,7 @@ def test_pages_have_checksums(path: Path) -> None:
 
 
 def rewrite(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    """Change a table and write it as Parquet does, with correct page checksums."""
+    """Change a table and write it like any program, with correct page checksums."""
 
     def spoil(path: Path) -> None:
         table = pq.read_table(path)
@@ -160,14 +160,14 @@ def nulls(table: pa.Table, name: str) -> pa.Table:
 
 
 SPOILT = {
-    "a count more": (one_more, "the checksum of column H2A is wrong"),
-    "a row less": (lambda t: t.slice(0, N - 1), "the checksum of column .* is wrong"),
+    "a count changed": (one_more, "the checksum of column H2A is wrong"),
+    "a row removed": (lambda t: t.slice(0, N - 1), "the checksum of column .* is wrong"),
     "rows swapped": (lambda t: t.take([1, 0, *range(2, N)]), "the checksum of column .* is wrong"),
     "a gene moved": (lambda t: with_column(t, "tss", pa.array(GENES.tss + 1)), "the checksum of column tss is wrong"),
     "a null id": (lambda t: nulls(t, "gene_id"), "damaged"),
     "a null tss": (lambda t: nulls(t, "tss"), "damaged"),
     "a null mark": (lambda t: nulls(t, "H2A"), "damaged"),
-    "a mark less": (lambda t: t.drop_columns("H2A"), r"column H2A is missing \(expected fixed_size_list"),
+    "a mark removed": (lambda t: t.drop_columns("H2A"), r"column H2A is missing \(expected fixed_size_list"),
     "a mark twice": (lambda t: t.append_column("H2A", t["H2A"]), r"column H2A has type fixed.* and fixed.* \(expected"),
     "tss as text": (
         lambda t: with_column(t, "tss", pa.array(["1"] * N)),

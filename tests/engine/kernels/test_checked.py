@@ -29,7 +29,7 @@ PARITY = (
 
 
 def run(how: str, folder: Path, *words: str, cases: float = 1) -> subprocess.CompletedProcess[str]:
-    """Run Python with bounds checked and an empty cache: the cache does not distinguish code with checks."""
+    """Run Python with bounds checks, and with an empty cache, which has no code compiled without checks."""
     environment = os.environ | {VARIABLES[how]: "1", "NUMBA_CACHE_DIR": str(folder), "DEEPCHROME_CASES": str(cases)}
     command = [sys.executable, "-W", "error", "-W", OVERFLOW, *words]
     return subprocess.run(command, env=environment, cwd=TESTS, capture_output=True, text=True, check=False)

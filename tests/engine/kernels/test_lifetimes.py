@@ -33,7 +33,7 @@ def freed_too_early(function: ast.FunctionDef) -> list[str]:
             if not isinstance(array, ast.Name) or array.id in parameters:
                 continue  # the caller keeps it
             needed = max(last_use[name] for name in made)
-            # What is used in a loop is needed until the loop ends.
+            # A name used in a loop is needed until the loop ends.
             needed = max([needed, *(loop.end_lineno or 0 for loop in loops if loop.lineno <= needed)])
             if last_use[array.id] < needed:
                 found.append(array.id)

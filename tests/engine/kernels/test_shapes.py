@@ -5,7 +5,7 @@ import random
 import pytest
 from oracle import naive
 from oracle.naive import Gene
-from support import ours
+from support.engine import windows
 
 from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
@@ -55,20 +55,20 @@ def test_mixed_shapes(tmp_path, tail, seed, strand):
     path.write_text("".join(lines), encoding="utf-8")
     if strand and tail == "three columns":
         strand = None
-    windows = ours.windows(genes, SIZES, 50, 10)
+    gene_windows = windows(genes, SIZES, 50, 10)
     reads = naive.text_reads(path.read_bytes())
-    tally = tally_reads(path, windows, 1 + seed % 2, ReadOptions(strand=strand))
+    tally = tally_reads(path, gene_windows, 1 + seed % 2, ReadOptions(strand=strand))
     assert tally.reads == len(reads) == 1200
     assert tally.counts.tolist() == naive.count(reads, genes, SIZES, 50, 10, strand)
     assert tally.in_windows == sum(
-        any(naive.in_a_window(read, [gene], 50) and naive.strand_counts(gene, read, strand) for gene in genes)
+        any(naive.in_a_window(read, [gene], 50) and naive.strand_matches(gene, read, strand) for gene in genes)
         for read in reads
     )
 
 
 def is_malformed(line: bytes) -> bool:
     fields = line.removesuffix(b"\r").split(b"\t")
-    fields = fields[: len(fields) - (fields[-1] == b"")]  # an empty last field is no field
+    fields = fields[: len(fields) - (fields[-1] == b"")]  # an empty last field does not count as a field
     if len(fields) != 6 or fields[0] != b"chr1" or not (fields[1].isdigit() and fields[2].isdigit()):
         return True
     return not int(fields[1]) <= int(fields[2]) < 2**29
@@ -77,10 +77,10 @@ def is_malformed(line: bytes) -> bool:
 @pytest.mark.parametrize("strand", [None, "same"])
 @pytest.mark.parametrize("start", [1234, 12_345_678, 99_999_990, 123_456_789])
 def test_every_byte_of_lines_alike_is_checked(tmp_path, start, strand):
-    """Lines are checked eight at a time: every changed byte must be noticed or read."""
+    """Lines are checked eight at a time. A line with a changed byte must be refused, or counted as changed."""
     sizes = {"chr1": 250_000_000}
     genes = [Gene("chr1", start + 30, "-"), Gene("chr1", start + 50, "+"), Gene("chr1", start // 10, "+")]
-    windows = ours.windows(genes, sizes, 60, 10)
+    gene_windows = windows(genes, sizes, 60, 10)
     lines = [f"chr1\t{start + i}\t{start + i + 36}\tN\t1000\t{'+-'[i % 2]}".encode() for i in range(40)]
     path = tmp_path / "reads.bed"
     refused = counted = 0
@@ -94,10 +94,10 @@ def test_every_byte_of_lines_alike_is_checked(tmp_path, start, strand):
             if any(is_malformed(line) for line in text.split(b"\n") if line):
                 refused += 1
                 with pytest.raises(BadDataError):
-                    tally_reads(path, windows, options=ReadOptions(strand=strand))
+                    tally_reads(path, gene_windows, options=ReadOptions(strand=strand))
             else:
                 counted += 1
-                counts = tally_reads(path, windows, options=ReadOptions(strand=strand)).counts
+                counts = tally_reads(path, gene_windows, options=ReadOptions(strand=strand)).counts
                 assert counts.tolist() == naive.count(naive.text_reads(text), genes, sizes, 60, 10, strand), text
     assert refused > 200
     assert counted > 100
@@ -117,12 +117,12 @@ def test_lines_alike_across_windows_and_gaps(tmp_path, lengths, order, strand):
         lines = lines[::-1] if order == "reversed" else r.sample(lines, len(lines))
     path = tmp_path / "reads.bed"
     path.write_text("".join(lines), encoding="utf-8")
-    tally = tally_reads(path, ours.windows(genes, sizes, 20, 10), options=ReadOptions(strand=strand))
+    tally = tally_reads(path, windows(genes, sizes, 20, 10), options=ReadOptions(strand=strand))
     reads = naive.text_reads(path.read_bytes())
     assert tally.reads == len(reads)
     assert tally.counts.tolist() == naive.count(reads, genes, sizes, 20, 10, strand)
     assert tally.in_windows == sum(
-        any(naive.in_a_window(read, [gene], 20) and naive.strand_counts(gene, read, strand) for gene in genes)
+        any(naive.in_a_window(read, [gene], 20) and naive.strand_matches(gene, read, strand) for gene in genes)
         for read in reads
     )
     assert (tally.min_length, tally.max_length) == (min(lengths), max(lengths))

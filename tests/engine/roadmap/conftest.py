@@ -18,7 +18,7 @@ def web() -> Iterator[Web]:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry at once, and in small blocks."""
+    """Use short pauses, few tries and small blocks."""
     monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(remote, "BLOCK_BYTES", 100_000)
     monkeypatch.setattr(remote, "TRIES", 3)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from support.downloads import CRC_WRONG, NOISE, READS, TEXT, DownloadSetup, file_name
-from support.tiny import PACK, bgzip, counts_of, dc, featurize, place
+from support.tiny import PACK, bgzip, counts_of, dc, featurize, write_genes_and_sizes
 from support.web import Fault
 
 from deepchrome.common.files import output_lock
@@ -62,7 +62,7 @@ def test_files_are_fetched_checked_and_recorded(setup: DownloadSetup) -> None:
 
 
 def test_downloaded_reads_can_be_counted(setup: DownloadSetup, tmp_path: Path) -> None:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     setup.add_reads("E001-A", faults=[Fault(cut_after=9000)])
     assert setup.dc().code == 0
     assert featurize(tmp_path, setup.out, out="features").code == 0
@@ -80,7 +80,7 @@ BAD = {
     ),
     "another hash": (READS, {"digest": "0" * 64}, f"wrong SHA-256 ({sha256(READS)}; the manifest has {'0' * 64})"),
     "another size": (READS, {"size": 7}, f"wrong size (the server has {len(READS):,} bytes; the manifest has 7)"),
-    "another size, unsaid": (
+    "another size, not announced": (
         READS,
         {"size": 7, "ranges": False, "probes_too": True, "always": Fault(no_length=True)},
         f"wrong size ({len(READS):,} bytes; the manifest has 7)",
@@ -125,7 +125,7 @@ def test_missing_and_forbidden_files_are_reported(setup: DownloadSetup, monkeypa
     results = download(setup.out, entries)
     assert [result.row()["status"] for result in results] == ["fetched", "not published"]
     assert setup.files() == ["E001-Input.tagAlign.gz", "manifest.tsv"]
-    del setup.web.things[f"/{file_name(2)}"]
+    del setup.web.objects[f"/{file_name(2)}"]
     ran = setup.dc()
     assert ran.code == 66
     assert setup.statuses(ran) == ["fetched", "not published"]
@@ -141,7 +141,7 @@ def test_exit_code_is_that_of_the_worst_error(setup: DownloadSetup) -> None:
     setup.add_reads("E002-A")
     setup.add_reads("E003-A", NOISE, always=Fault(cut_after=10))
     setup.add_reads("E004-A", CRC_WRONG)
-    del setup.web.things[f"/{file_name(2)}"]
+    del setup.web.objects[f"/{file_name(2)}"]
     ran = setup.dc()
     assert ran.code == 65
     good, missing, cut, wrong = setup.statuses(ran)
@@ -188,7 +188,7 @@ def test_dry_run_writes_nothing(setup: DownloadSetup) -> None:
     setup.add_reads("E003-A")
     setup.add_reads("E004-A", ranges=False, probes_too=True, always=Fault(no_length=True))
     setup.add_reads("E005-A", probes_too=True, always=Fault(503))
-    del setup.web.things[f"/{file_name(3)}"]
+    del setup.web.objects[f"/{file_name(3)}"]
     ran = setup.dc("--dry-run")
     assert ran.code == 74
     assert not setup.out.exists()
@@ -228,7 +228,7 @@ def test_second_run_on_one_directory_is_refused(setup: DownloadSetup) -> None:
 
 
 def test_number_of_simultaneous_requests_is_limited(setup: DownloadSetup) -> None:
-    """For requests of sizes and for downloads."""
+    """The limit applies to requests of sizes and to downloads."""
     lock, now, most = threading.Lock(), 0, 0
     for i in range(1, 10):
         setup.add_reads(f"E{i:03d}-A")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.campaign("network")
 
 @pytest.mark.parametrize("how", ["same", "no etag", "changed", "no ranges", "another url"])
 def test_interrupted_download_is_resumed_if_the_object_is_the_same(how: str, setup: DownloadSetup) -> None:
-    """The rest is requested if the object is the same; otherwise all of it."""
+    """If the object is the same, only the rest is requested; otherwise the whole object."""
     options: dict[str, Any] = {"etag": None} if how == "no etag" else {}
     setup.add_reads("E001-A", NOISE, faults=[Fault(cut_after=250_000)], always=Fault(cut_after=5), **options)
     ran = setup.dc()
@@ -41,7 +41,7 @@ def test_interrupted_download_is_resumed_if_the_object_is_the_same(how: str, set
     data = gzip.compress(TEXT * 9) if how == "changed" else NOISE
     setup.web.put(file_name(1), data, **options, ranges=how != "no ranges")
     if how == "another url":
-        setup.web.things["/other/" + file_name(1)] = setup.web.things["/" + file_name(1)]
+        setup.web.objects["/other/" + file_name(1)] = setup.web.objects["/" + file_name(1)]
         setup.manifest.write_text(setup.manifest.read_text().replace("/E001", "/other/E001"))
     setup.web.log.clear()
     ran = setup.dc()
@@ -84,7 +84,7 @@ def test_wrong_partial_file_is_discarded(setup: DownloadSetup) -> None:
 
 
 def test_killed_download_continues_where_it_ended(setup: DownloadSetup) -> None:
-    """After each of several SIGKILLs, the next process continues."""
+    """After each of two SIGKILLs, the next process continues."""
     data = gzip.compress(random.Random(3).randbytes(16_000_000), 1)
     setup.add_reads("E001-A", data, always=Fault(chunk=1 << 15, pause=0.01))
     part = setup.out / f"{file_name(1)}.part"
@@ -175,7 +175,7 @@ def test_featurize_ignores_partial_files(setup: DownloadSetup) -> None:
     assert [sample.epigenome for sample in find_samples([str(setup.out)])] == ["E001"]
 
 
-def test_note_beside_a_partial_file(setup: DownloadSetup) -> None:
+def test_note_of_a_partial_file_has_url_size_and_etag(setup: DownloadSetup) -> None:
     setup.add_reads("E001-A", NOISE, faults=[Fault(cut_after=250_000)], always=Fault(cut_after=5))
     assert setup.dc().code == 74
     note = json.loads((setup.out / f".{file_name(1)}.part.json").read_text())

@@ -200,7 +200,7 @@ def test_expression_is_lognormal_with_zeros_and_partly_shared(made: Path) -> Non
     assert table["gene_id"].to_list() == list(read_genes(made / "genes.tsv").gene_id)
     rpkm = table.select("E001", "E002").to_numpy()
     assert 0.05 < (rpkm == 0).mean() < 0.15
-    # Above the silent tenth log2 is normal with mean 1.5 and sd 3: compare quantiles well inside.
+    # Except for the lowest tenth, which is 0, log2(RPKM) is normal with mean 1.5 and sd 3.
     for level, z in ((0.25, -0.6745), (0.5, 0.0), (0.9, 1.2816)):
         assert np.log2(np.quantile(rpkm, level)) == pytest.approx(1.5 + 3 * z, abs=0.6)
     assert 0.7 < stats.spearmanr(rpkm[:, 0], rpkm[:, 1]).statistic < 0.92

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from campaign.rows import sized
 from support.bam import write_bam
-from support.ours import blocks_of
+from support.engine import blocks_of
 from support.strategies import Record
-from support.tiny import BGZF_END, PACK, bgzf_member, bgzip, counts_of, reads_text, windows
+from support.tiny import PACK, bgzip, bgzip_member, counts_of, reads_text, windows
 
+from deepchrome.common.signatures import BGZIP_END
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting import formats
 from deepchrome.engine.counting.count import count_reads, tally_reads
@@ -30,7 +31,7 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, 
 TEXT = reads_text()
 COUNTS = counts_of(TEXT)
 Put = Callable[[bytes], Path]
-Figure = Callable[[str, int], None]
+RecordProperty = Callable[[str, int], None]
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def gzip_flushed_per_line() -> bytes:
 @pytest.mark.campaign("truncation")
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "gzip flushed", "bam"])
 def test_truncated_file_is_an_error(
-    kind: str, put: Put, small_windows: Windows, tmp_path: Path, record_property: Figure
+    kind: str, put: Put, small_windows: Windows, tmp_path: Path, record_property: RecordProperty
 ) -> None:
     whole = {
         "gzip": lambda: PACK["gzip"](TEXT),
@@ -94,7 +95,7 @@ def test_truncated_file_is_an_error(
 @pytest.mark.parametrize("block", [3 << 20, 12_000])  # 12,000: two members fill a block exactly
 @pytest.mark.parametrize("kind", ["gzip", "bgzip", "bam"])
 def test_flipped_bit_is_an_error_or_changes_nothing(
-    kind: str, block: int, put: Put, small_windows: Windows, tmp_path: Path, record_property: Figure
+    kind: str, block: int, put: Put, small_windows: Windows, tmp_path: Path, record_property: RecordProperty
 ) -> None:
     whole = bam_of_text(tmp_path) if kind == "bam" else PACK[kind](TEXT)
     dice = random.Random(block)
@@ -119,9 +120,9 @@ def test_flipped_bit_is_an_error_or_changes_nothing(
 @pytest.mark.campaign("flips")
 def test_last_member_of_a_full_block_is_checked(put: Put, small_windows: Windows) -> None:
     """A wrong checksum and excess data are found, although they come after the last byte that fits the block."""
-    members = [bgzf_member(TEXT[i : i + 6000]) for i in (0, 6000)]
+    members = [bgzip_member(TEXT[i : i + 6000]) for i in (0, 6000)]
     wrong_sum = members[1][:-8] + struct.pack("<I", zlib.crc32(TEXT[6000:12000]) ^ 1) + members[1][-4:]
-    too_long = bgzf_member(TEXT[6000:12_300])[:-8] + members[1][-8:]
+    too_long = bgzip_member(TEXT[6000:12_300])[:-8] + members[1][-8:]
     too_long = too_long[:16] + struct.pack("<H", len(too_long) - 1) + too_long[18:]
     rest = bgzip(TEXT[12_000:], 6000)
     with blocks_of(12_000):
@@ -163,7 +164,7 @@ def test_empty_members_take_little_memory(small_windows: Windows, put: Put) -> N
         sizes.append(len(members))
         return members
 
-    path = put(BGZF_END * 20_000 + bgzip(TEXT))
+    path = put(BGZIP_END * 20_000 + bgzip(TEXT))
     with blocks_of(70_000), patch.object(GzipSource, "take", take_and_measure):
         assert (count_reads(path, small_windows, 2) == COUNTS).all()
     assert max(sizes) < 2 * 70_000
@@ -178,7 +179,7 @@ def test_many_members(n: int, put: Put, small_windows: Windows) -> None:
     plain = b"".join(map(PACK["gzip"], pieces))
     with_empty = empty + b"".join(PACK["gzip"](piece) + empty for piece in pieces)
     both = b"".join(PACK["gzip" if i % 2 else "bgzip"](piece) for i, piece in enumerate(pieces))
-    several_ends = BGZF_END + b"".join(map(PACK["bgzip"], pieces))
+    several_ends = BGZIP_END + b"".join(map(PACK["bgzip"], pieces))
     for data in (plain, with_empty, both, several_ends):
         for threads in (1, 2):
             with blocks_of(20_000):
@@ -231,7 +232,7 @@ def test_lone_carriage_returns_are_refused(put: Put, small_windows: Windows) -> 
 
 @pytest.mark.campaign("empty")
 @pytest.mark.parametrize(
-    "data", [b"", b"# x\n\n", gzip.compress(b""), BGZF_END], ids=["none", "header", "gzip", "bgzip"]
+    "data", [b"", b"# x\n\n", gzip.compress(b""), BGZIP_END], ids=["none", "header", "gzip", "bgzip"]
 )
 def test_file_without_reads(data: bytes, put: Put, small_windows: Windows) -> None:
     with pytest.raises(BadDataError, match="no reads in this file"):

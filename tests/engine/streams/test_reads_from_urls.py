@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from support.bam import write_bam
 from support.strategies import Record
-from support.tiny import PACK, counts_of, dc, featurize, place, reads_text, windows
+from support.tiny import PACK, counts_of, dc, featurize, reads_text, windows, write_genes_and_sizes
 from support.web import SECRET, Fault, Web, shorten_retries
 
 from deepchrome.engine.counting.count import count_reads
@@ -69,7 +69,7 @@ def test_bam_is_counted_and_cram_is_refused(web: Web, tmp_path: Path) -> None:
         options = {"format_options": [b"no_ref=1"]} if mode == "wc" else {}
         write_bam(tmp_path / name, {"chr1": 250_000, "chr2": 240_000}, records, mode, **options)
         web.put(name, (tmp_path / name).read_bytes())
-    here, there = (count_reads(place, windows(tmp_path)) for place in (tmp_path / "E1-A.bam", f"{web.root}/E1-A.bam"))
+    here, there = (count_reads(reads, windows(tmp_path)) for reads in (tmp_path / "E1-A.bam", f"{web.root}/E1-A.bam"))
     assert here.sum() > 500
     assert (here == there).all()
     with pytest.raises(BadDataError, match=r"E1-B\.cram: CRAM can only be read from a file"):
@@ -84,7 +84,7 @@ def test_bam_is_counted_and_cram_is_refused(web: Web, tmp_path: Path) -> None:
 
 def test_featurize_and_verify(web: Web, tmp_path: Path) -> None:
     """The commands give the same counts for URLs and for files."""
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     urls = []
     for mark, kind in (("A", "gzip"), ("B", "bgzip"), ("C", "plain")):
         name = f"E1-{mark}.tagAlign{'' if kind == 'plain' else '.gz'}"
@@ -102,9 +102,9 @@ def test_featurize_and_verify(web: Web, tmp_path: Path) -> None:
     assert ran.out.count("equal") == 3
 
 
-def test_one_bad_url_among_others(web: Web, tmp_path: Path) -> None:
-    """The summary names it without its secrets, and its epigenome gets no output."""
-    place(tmp_path)
+def test_bad_urls_among_others(web: Web, tmp_path: Path) -> None:
+    """The summary names bad URLs without their secrets, and their epigenomes get no output."""
+    write_genes_and_sizes(tmp_path)
     good = web.put("E1-A.tagAlign.gz", PACK["gzip"](TEXT))
     cases = {
         "E2": (Fault(404), "the server has no such file (404)"),

@@ -243,7 +243,7 @@ def test_settings_of_the_environment_apply(web: Web, tmp_path: Path) -> None:
     """fsspec configures headers and the s3 endpoint, and the environment configures proxies."""
     web.put("x", NOISE)
     web.put("bucket/x", NOISE)
-    web.things[f"http://far.example:{web.port}/x"] = web.things["/x"]
+    web.objects[f"http://far.example:{web.port}/x"] = web.objects["/x"]
     code = (
         "from deepchrome.engine.streams.remote import RemoteStream\n"
         f"for url in ('{web.root}/x', 's3://bucket/x', 'http://far.example:{web.port}/x'):\n"

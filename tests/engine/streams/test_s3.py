@@ -1,4 +1,4 @@
-"""Objects in S3: the same behavior as over http."""
+"""Objects in S3: the same behaviour as over http."""
 
 import random
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.tiny import PACK, counts_of, featurize, place, reads_text
+from support.tiny import PACK, counts_of, featurize, reads_text, write_genes_and_sizes
 from support.web import Fault, Web, read_url, shorten_retries
 
 from deepchrome.engine.features.store import read_features
@@ -75,7 +75,7 @@ def test_requests_are_signed_with_credentials(s3: str, web: Web, monkeypatch: py
 
 
 def test_counts_from_s3(s3: str, web: Web, tmp_path: Path) -> None:
-    place(tmp_path)
+    write_genes_and_sizes(tmp_path)
     web.put("bucket/E1-A.tagAlign.gz", PACK["bgzip"](TEXT))
     ran = featurize(tmp_path, f"{s3}/E1-A.tagAlign.gz")
     assert ran.code == 0, ran.err

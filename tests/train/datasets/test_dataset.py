@@ -45,7 +45,7 @@ def features(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def expression(tmp_path: Path) -> Path:
-    # Another order than in the features, without gene 03, with genes 98 and 99. The median is that of all 8 rows.
+    # In another order than the features, without gene 03, with genes 98 and 99. The median is over all 8 rows.
     path = tmp_path / "rpkm.tsv"
     rows = ("07 9 0", "01 1 9", "02.9 20 9", "04 30 0", "05 0 0", "06 9 9", "98 100 100", "99 0 9")
     path.write_text("gene_id\tE003\tE004\n" + "".join(f"ENSG{row}\n".replace(" ", "\t") for row in rows))
@@ -105,8 +105,8 @@ def test_marks_can_be_chosen_and_ordered(features, expression):
 @pytest.mark.parametrize("method", ["random", "chromosome"])
 def test_only_genes_with_expression_are_split(features, expression, method):
     (e003, e004), report = load_datasets(features, expression, split=method, seed=3)
-    left = GENES.take(np.array([0, 1, 3, 4, 5, 6]))
-    assert (e003.split == split_genes(left, method, seed=3, flank=200)).all()
+    kept = GENES.take(np.array([0, 1, 3, 4, 5, 6]))
+    assert (e003.split == split_genes(kept, method, seed=3, flank=200)).all()
     assert (e003.split == e004.split).all()
     assert report.window_overlaps == WindowOverlaps(0, 0)
 

@@ -101,7 +101,7 @@ def test_marks_whose_counts_are_all_even_are_named(data_set):
     assert not [note for note in report.notes if "even" in note]
 
 
-def test_labels_are_recognized(data_set, tmp_path):
+def test_label_rule_is_recognized(data_set, tmp_path):
     # The median is 3. As texts, 13 and 25 are below it.
     rpkm = {"000001": 13, "000002": 25, "000003": 3, "000004": 2, "000005": 1, "000006": 4, "000007": 0.5}
     table = tmp_path / "rpkm.tsv"

@@ -7,7 +7,7 @@ import pytest
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 from deepchrome.train.datasets.expression import read_expression
 
-# Like Roadmap's file: E000 first, versions, blanks at the ends of rows, a value of 0.
+# Like Roadmap's file: E000 first, ids with versions, blanks at the ends of rows, a value of 0.
 ROADMAP = (
     b"gene_id\tE000\tE003\tE004\n"
     b"ENSG00000000003.10\t23.265\t43.985\t37.413\t\n"

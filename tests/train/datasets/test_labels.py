@@ -29,7 +29,7 @@ def test_numeric_labels_are_above_the_median_and_ties_are_off():
     assert label_genes(np.zeros(4)).tolist() == [0, 0, 0, 0]
 
 
-def test_published_labels_compare_texts():
+def test_published_labels_compare_rpkm_as_text():
     rpkm = np.array([13.316, 3.33, 4.1, 0.2, 0.0])
     assert label_genes(rpkm).tolist() == [1, 0, 1, 0, 0]
     assert label_genes(rpkm, "published").tolist() == [0, 0, 1, 0, 0]
@@ -44,7 +44,7 @@ def test_published_labels_equal_a_comparison_of_python_strings(values):
 
 @given(st.lists(st.integers(0, 5_000_000), min_size=1, max_size=50))
 def test_a_median_below_two_flips_nothing(thousandths):
-    # For a median below 2, texts of plain decimals are in numeric order.
+    # With a median below 2, comparing plain decimals as text gives the same result as comparing numbers.
     rpkm = np.array(thousandths) / 1000
     rpkm = np.concatenate([rpkm, np.full(rpkm.size + 1, 1.5)])
     assert label_genes(rpkm, "published").tolist() == label_genes(rpkm).tolist()
@@ -189,7 +189,7 @@ def test_the_published_rule_on_the_real_table(shared_data):
 
 
 @pytest.mark.realdata
-def test_toy_labels_are_the_published_rules(shared_data):
+def test_toy_labels_follow_the_published_rule(shared_data):
     toy = {}
     for part in ("train", "valid", "test"):
         for line in (shared_data / "csv" / f"toy.{part}.csv").read_text().splitlines():

@@ -125,7 +125,7 @@ def test_the_published_split_of_the_real_genes(shared_data):
         table = list(csv.DictReader(file, delimiter="\t"))
     rows = [(row["gene_id"], row["chrom"], int(row["tss"])) for row in table]
     genes = genes_of(rows)
-    # The published list is sorted by id, and cut after rows 6600 and 13201.
+    # The published list is sorted by id, and cut after rows 6601 and 13202.
     published = split_genes(genes, "published")
     assert (published == np.repeat([TRAIN, VALID, TEST], [6601, 6601, 6600])).all()
     found = count_window_overlaps(genes, published)

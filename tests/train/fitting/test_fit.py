@@ -1,4 +1,4 @@
-"""Stacked training, compared with a plain loop of PyTorch: the same models, checkpoints, and refusals."""
+"""Stacked training compared with a plain PyTorch loop; checkpoints, early stopping, and refused data."""
 
 import re
 from dataclasses import replace
@@ -45,7 +45,7 @@ def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str,
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
     optimizer = kinds[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **extra)
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y.astype(np.int64))
-    rows, valid, taken, areas = np.flatnonzero(data.split == TRAIN), data.split == VALID, 0, []
+    rows, valid, n_steps, areas = np.flatnonzero(data.split == TRAIN), data.split == VALID, 0, []
     units, batch = model.dropout_units, config.batch_size
     for epoch in range(1, config.epochs + 1):
         rng = random_generator(config.seed, data.epigenome, epoch)
@@ -56,12 +56,12 @@ def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str,
         for start in range(0, rows.size, batch):
             genes = order[start : start + batch]
             for group in optimizer.param_groups:
-                group["lr"] = config.lr / (1 + taken * config.lr_decay)
+                group["lr"] = config.lr / (1 + n_steps * config.lr_decay)
             optimizer.zero_grad()
             logits = model(x[None, genes], keep[None, start : start + genes.size])[0]
             torch.nn.functional.cross_entropy(logits, y[genes]).backward()
             optimizer.step()
-            taken += 1
+            n_steps += 1
         areas.append(roc_auc_score(data.y[valid], score_genes(config.model, model.weights(0), data.x[valid])))
     return areas, model.weights(0)
 

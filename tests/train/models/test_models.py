@@ -30,7 +30,7 @@ def initialized_network(name, models=3, marks=5, bins=100):
 
 
 def plain_deepchrome(weights, marks, bins):
-    """Build the layers of 2016 from ordinary PyTorch modules, with the weights of one stacked model."""
+    """Build the layers of Singh et al. 2016 from PyTorch modules, with the weights of one stacked model."""
     pools = (bins - 9) // 5
     model = nn.Sequential(
         nn.Conv1d(marks, 50, 10),
@@ -55,7 +55,7 @@ def plain_deepchrome(weights, marks, bins):
     return model
 
 
-def test_deepchrome_has_as_many_parameters_as_in_2016() -> None:
+def test_deepchrome_has_as_many_parameters_as_the_published_model() -> None:
     assert sum(weights.numel() for weights in build_network("deepchrome", 1, 5, 100).parameters()) == 644_177
 
 
@@ -71,7 +71,7 @@ def test_deepchrome_equals_plain_layers(marks, bins) -> None:
 
 def test_deepchrome_gradients_equal_plain_layers_with_ties() -> None:
     stack = initialized_network("deepchrome", models=1)
-    # With few reads many positions of a pool are equal, as in silent genes.
+    # With few reads, many positions of a pool are equal, as in silent genes.
     x = torch.from_numpy(np.random.default_rng(2).poisson(0.02, (1, 8, 100, 5)).astype(np.float32))
     y = torch.tensor([0, 1] * 4)
     functional.cross_entropy(stack(x)[0], y).backward()
@@ -82,7 +82,7 @@ def test_deepchrome_gradients_equal_plain_layers_with_ties() -> None:
     torch.testing.assert_close(stack.output.weight.grad[0], plain[8].weight.grad.T, atol=1e-7, rtol=1e-4)
 
 
-def test_dropout_follows_the_bits_and_doubles_kept_units() -> None:
+def test_dropout_follows_the_mask_and_doubles_kept_units() -> None:
     stack = initialized_network("deepchrome", models=1)
     x = torch.rand(1, 4, 100, 5)
     all_kept = torch.ones(1, 4, stack.dropout_units, dtype=torch.uint8)

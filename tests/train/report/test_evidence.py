@@ -1,4 +1,4 @@
-"""Observed reads compared with a plain count, integrated gradients compared with closed forms."""
+"""Observed reads compared with NumPy, integrated gradients compared with closed forms."""
 
 import numpy as np
 import pytest
@@ -44,9 +44,9 @@ def test_attributions_of_a_network_add_up_to_its_score() -> None:
     fine = integrated_gradients(model, x, steps=256)
     with torch.no_grad():
         logits = model(torch.from_numpy(np.concatenate([x, np.zeros_like(x[:1])]))[None])[0]
-    odds = (logits[:, 1] - logits[:, 0]).numpy()
-    np.testing.assert_allclose(fine.values.sum((1, 2)), odds[:-1] - odds[-1], atol=0.01)
-    np.testing.assert_allclose(fine.gap, fine.values.sum((1, 2)) - (odds[:-1] - odds[-1]), atol=1e-5)
+    log_odds = (logits[:, 1] - logits[:, 0]).numpy()
+    np.testing.assert_allclose(fine.values.sum((1, 2)), log_odds[:-1] - log_odds[-1], atol=0.01)
+    np.testing.assert_allclose(fine.gap, fine.values.sum((1, 2)) - (log_odds[:-1] - log_odds[-1]), atol=1e-5)
 
 
 def test_attributions_of_a_coarse_path_are_incomplete() -> None:
@@ -68,12 +68,12 @@ def test_observed_reads_per_class(transform: str) -> None:
     data = Dataset(
         "E1", ("a", "b"), tuple(map(str, range(60))), inputs.apply_transform(reads.copy()), y, np.zeros(60, np.int8)
     )
-    for label, own in enumerate(observed_reads(data, inputs)):
+    for label, observed in enumerate(observed_reads(data, inputs)):
         part = reads[y == label]
-        assert own.genes == len(part)
-        np.testing.assert_allclose(own.mean, part.mean(0), rtol=1e-4)
-        np.testing.assert_allclose(own.low, np.quantile(part, 0.25, axis=0), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(own.high, np.quantile(part, 0.75, axis=0), rtol=1e-4)
+        assert observed.genes == len(part)
+        np.testing.assert_allclose(observed.mean, part.mean(0), rtol=1e-4)
+        np.testing.assert_allclose(observed.low, np.quantile(part, 0.25, axis=0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(observed.high, np.quantile(part, 0.75, axis=0), rtol=1e-4)
 
 
 def test_mean_attention_sums_to_1() -> None:

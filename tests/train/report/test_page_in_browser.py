@@ -125,7 +125,7 @@ def test_map_follows_epigenome_class_and_source(page: Any) -> None:
     change(page, "class", "on")
     seen["four levels"] = colours(page)
     assert len(set(seen["four levels"])) <= 4
-    assert len({tuple(own) for own in seen.values()}) == len(seen)
+    assert len({tuple(fills) for fills in seen.values()}) == len(seen)
 
 
 def test_two_epigenomes_are_compared(page: Any) -> None:

@@ -52,7 +52,7 @@ def plain_published(one: nn.Module, start: torch.Tensor, target: int) -> torch.T
     """Compute a published map with PyTorch's own loss and optimizer."""
     x = start.clone().requires_grad_(True)
     optimizer = torch.optim.RMSprop([x], lr=0.1)
-    # At a constant rate, rounding errors dominate after a few hundred steps. The first 60 steps identify the recipe.
+    # After a few hundred steps at a constant learning rate, rounding errors dominate.
     for _ in range(60):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(one(x), torch.tensor([target])) + 0.009 * x.square().sum()
@@ -162,8 +162,8 @@ def test_simulated_shapes_are_found(simulated: tuple[Path, Run]) -> None:
         simulated_difference = on["log_enrichment"].mean() - off["log_enrichment"].mean()  # type: ignore[operator]
         found = on["value"].mean() - off["value"].mean()  # type: ignore[operator]
         assert np.sign(found) == np.sign(simulated_difference), mark
-        carrier = on if np.ptp(on["log_enrichment"].to_numpy()) > 0 else off
-        assert spearmanr(carrier["value"], carrier["log_enrichment"]).statistic >= 0.6, mark
+        varying = on if np.ptp(on["log_enrichment"].to_numpy()) > 0 else off
+        assert spearmanr(varying["value"], varying["log_enrichment"]).statistic >= 0.6, mark
 
 
 def test_maps_do_not_depend_on_how_models_are_stacked(simulated: tuple[Path, Run]) -> None:
@@ -185,7 +185,7 @@ def test_published_values_are_scaled_to_1(simulated: tuple[Path, Run]) -> None:
     assert (maps.active() == (maps.value > 0.25).sum(2)).all()
 
 
-def test_every_cell_of_the_table_is_in_its_place(simulated: tuple[Path, Run], tmp_path: Path) -> None:
+def test_rows_of_the_table_equal_the_maps(simulated: tuple[Path, Run], tmp_path: Path) -> None:
     maps = pattern_maps(simulated[1], replace(PUBLISHED, steps=5))
     write_patterns(tmp_path / "patterns.parquet", maps)
     table = pl.read_parquet(tmp_path / "patterns.parquet")

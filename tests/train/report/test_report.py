@@ -30,7 +30,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.inside: list[str] = []
+        self.data_texts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -38,7 +38,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.tags and self.tags[-1][1].get("id") == "data" and data.strip():
-            self.inside.append(data)
+            self.data_texts.append(data)
 
 
 def unpacked(document: dict) -> dict[str, np.ndarray]:
@@ -57,34 +57,34 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(run: Path) -> Path:
-    ran = dc("visualize", run, "--out", run.parent / "made", "--steps", 20, "-t", 2, "--gene", "gene85")
+def report(run: Path) -> Path:
+    ran = dc("visualize", run, "--out", run.parent / "report", "--steps", 20, "-t", 2, "--gene", "gene85")
     assert ran.code == 0, ran.err
-    return run.parent / "made"
+    return run.parent / "report"
 
 
 @pytest.fixture(scope="module")
-def document(made: Path) -> dict:
-    (text,) = Page((made / "report.html").read_text(encoding="utf-8")).inside
+def document(report: Path) -> dict:
+    (text,) = Page((report / "report.html").read_text(encoding="utf-8")).data_texts
     return json.loads(text)
 
 
-def test_files_of_a_report(made: Path) -> None:
-    table = pl.read_parquet(made / "patterns.parquet")
+def test_files_of_a_report(report: Path) -> None:
+    table = pl.read_parquet(report / "patterns.parquet")
     assert table.columns == ["epigenome", "class", "mark", "bin", "value"]
     assert table.height == 2 * 2 * len(MARKS) * BINS
     assert table["value"].is_between(0, 1).all()
     assert sorted(table["bin"].unique()) == list(range(1, BINS + 1))
-    drawn = {path.name for path in (made / "figures").iterdir()}
+    drawn = {path.name for path in (report / "figures").iterdir()}
     stems = ("patterns_E001", "patterns_E002", "observed_E001", "observed_E002", "auroc", "roc", "training")
     assert drawn == {f"{stem}.{form}" for stem in stems for form in ("png", "svg")}
-    assert (made / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
-    assert not list(made.rglob("*.part"))
+    assert (report / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(report.rglob("*.part"))
 
 
 @pytest.mark.campaign("names")
-def test_page_makes_no_request_and_allows_only_its_own_script(made: Path) -> None:
-    text = (made / "report.html").read_text(encoding="utf-8")
+def test_page_makes_no_request_and_allows_only_its_own_script(report: Path) -> None:
+    text = (report / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     linked = [v for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "srcset", "data", "action")]
     assert all(value is not None and value.startswith(("#", "data:")) for value in linked)
@@ -107,18 +107,18 @@ def test_script_never_parses_text_as_markup() -> None:
 
 
 @pytest.mark.campaign("names")
-def test_hostile_names_stay_inside_the_data_element(made: Path, document: dict) -> None:
-    text = (made / "report.html").read_text(encoding="utf-8")
+def test_hostile_names_stay_inside_the_data_element(report: Path, document: dict) -> None:
+    text = (report / "report.html").read_text(encoding="utf-8")
     plain = render_report({"nothing": 1})
     assert [tag for tag, _ in Page(text).tags] == [tag for tag, _ in Page(plain).tags]
     assert {HOSTILE, ENDING} <= set(document["genes"]["symbol"])
     for name in ("<!--<script>", "</SCRIPT >", "\u2028", "{style}{script}{data}", "\\u003c/script>", "&lt;"):
-        (inside,) = Page(render_report({"name": name})).inside
-        assert json.loads(inside) == {"name": name}
-        assert "<" not in inside
+        (body,) = Page(render_report({"name": name})).data_texts
+        assert json.loads(body) == {"name": name}
+        assert "<" not in body
 
 
-def test_document_equals_the_run(run: Path, made: Path, document: dict) -> None:
+def test_document_equals_the_run(run: Path, report: Path, document: dict) -> None:
     assert [row["id"] for row in document["epigenomes"]] == ["E001", "E002"]
     summary = pl.read_csv(run / "summary.tsv", separator="\t")
     for row, (area, best) in zip(
@@ -134,9 +134,9 @@ def test_document_equals_the_run(run: Path, made: Path, document: dict) -> None:
     assert [part[-1] for part in document["roc"].values()] == [1, 1]
 
 
-def test_packed_arrays_equal_their_source(run: Path, made: Path, document: dict) -> None:
+def test_packed_arrays_equal_their_source(run: Path, report: Path, document: dict) -> None:
     arrays = unpacked(document)
-    table = pl.read_parquet(made / "patterns.parquet")["value"].to_numpy().reshape(2, 2, len(MARKS), BINS)
+    table = pl.read_parquet(report / "patterns.parquet")["value"].to_numpy().reshape(2, 2, len(MARKS), BINS)
     np.testing.assert_allclose(arrays["pattern"] / 65535, table, atol=1e-5)
     features = pl.read_parquet(run.parent / "features" / "E002.parquet")
     # Gene 85 is on the minus strand, so 5'→3' is the reverse of the stored order.
@@ -157,12 +157,12 @@ def test_pack_keeps_values_and_zeros() -> None:
     assert found["odd"].tolist() == [1, 2, 3]
 
 
-def test_existing_report_is_not_replaced_without_force(run: Path, made: Path) -> None:
-    before = (made / "report.html").read_bytes()
-    ran = dc("visualize", run, "--out", made)
+def test_existing_report_is_not_replaced_without_force(run: Path, report: Path) -> None:
+    before = (report / "report.html").read_bytes()
+    ran = dc("visualize", run, "--out", report)
     assert (ran.code, ran.out) == (2, "")
     assert "report.html already exists. Use --force to replace it." in ran.err
-    assert (made / "report.html").read_bytes() == before
+    assert (report / "report.html").read_bytes() == before
 
 
 def test_two_writers_at_once_are_refused(run: Path, tmp_path: Path) -> None:
@@ -213,14 +213,14 @@ def test_report_of_baselines_has_no_maps(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert "no pattern maps" in ran.err
     assert pl.read_parquet(tmp_path / "out" / "patterns.parquet").height == 0
-    assert "observed" in json.loads(Page((tmp_path / "out" / "report.html").read_text()).inside[0])["arrays"]
+    assert "observed" in json.loads(Page((tmp_path / "out" / "report.html").read_text()).data_texts[0])["arrays"]
 
 
 def test_report_of_attentivechrome_has_attention(tmp_path: Path) -> None:
     run = hostile_run(tmp_path, model="attentivechrome", epochs=1)
     ran = dc("visualize", run, "--out", tmp_path / "out", "--steps", 3, "--starts", 1)
     assert ran.code == 0, ran.err
-    document = json.loads(Page((tmp_path / "out" / "report.html").read_text()).inside[0])
+    document = json.loads(Page((tmp_path / "out" / "report.html").read_text()).data_texts[0])
     assert document["arrays"]["attention"]["shape"] == [2, 2, len(MARKS), BINS]
     for weights in document["epigenomes"][0]["mark_attention"]:
         assert sum(weights) == pytest.approx(1, abs=1e-3)
@@ -245,8 +245,8 @@ def test_server_serves_only_the_report_and_only_to_this_machine(tmp_path: Path) 
         for path in ("", "../../etc/passwd"):
             with urllib.request.urlopen(address + path, timeout=10) as answer:
                 assert answer.read() == b"the page"
-        asked = urllib.request.Request(address, headers={"Host": "elsewhere.example:80"})
+        request = urllib.request.Request(address, headers={"Host": "elsewhere.example:80"})
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(asked, timeout=10)
+            urllib.request.urlopen(request, timeout=10)
         assert refused.value.code == 403
         refused.value.close()

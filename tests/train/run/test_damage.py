@@ -46,7 +46,7 @@ READERS = {
 @pytest.mark.campaign("runs")
 @pytest.mark.parametrize("name", READERS)
 def test_a_changed_byte_is_an_error_or_changes_nothing(name, run_copy, record_property) -> None:
-    """Covers footers, headers and documents too, which their formats do not protect."""
+    """The bytes include footers, headers and JSON, which their formats do not protect."""
     read, file = READERS[name], run_copy / name
     whole, want, rng, refused = bytearray(file.read_bytes()), read(run_copy), np.random.default_rng(3), 0
     few = np.unique(np.concatenate([rng.integers(0, len(whole), 150), len(whole) - rng.integers(1, 1500, 150)]))

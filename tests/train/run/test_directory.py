@@ -1,4 +1,4 @@
-"""Which directories a run may be written to, replaced in and resumed from."""
+"""Run directories: when a run may be written, replaced or resumed."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a training run computes and writes."""
+"""The results and files of a training run."""
 
 import json
 import resource
@@ -26,7 +26,7 @@ from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import RunOptions, train_models
 
 
-def test_a_run_writes_the_files_of_the_contract(finished_run) -> None:
+def test_a_run_writes_the_documented_files(finished_run) -> None:
     names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
     assert names == {
         ".lock",
@@ -105,7 +105,7 @@ def test_train_models_loads_the_source_and_records_it(tmp_path) -> None:
     config = read_config(tmp_path / "run")
     assert config.source == source
     assert config.inputs == report.inputs
-    # The default inputs are the best known ones.
+    # The default inputs are those of the protocol "best".
     datasets, _ = load_datasets(
         source.features,
         source.expression,
@@ -201,7 +201,7 @@ def test_the_log_has_a_json_line_for_every_epoch_of_every_model(tmp_path) -> Non
 
 
 @pytest.mark.campaign("disk")
-def test_a_run_on_a_full_disk_fails_and_can_be_resumed(tmp_path) -> None:
+def test_a_run_that_cannot_write_a_checkpoint_fails_and_can_be_resumed(tmp_path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow beyond 100 KB: smaller than a checkpoint.
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))

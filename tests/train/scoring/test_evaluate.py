@@ -98,7 +98,7 @@ def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
 
 def test_on_its_own_data_only_the_test_genes_are_unseen(run, folder) -> None:
     datasets, notes = load_unseen_genes(run, folder / "features", folder / "expression.tsv")
-    assert notes[0] == "100 genes left out because the run has seen them in training; 50 genes tested"
+    assert notes[0] == "100 genes left out because the run was trained or validated on them; 50 genes tested"
     for before, after in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
         np.testing.assert_array_equal(before.on, after.on)
         np.testing.assert_allclose(before.scores, after.scores, atol=1e-6)
@@ -118,7 +118,7 @@ def test_seen_genes_are_found_despite_versions_and_bare_numbers(run, folder, tmp
 def test_data_without_unseen_genes_are_refused(run, folder) -> None:
     other = Run(run.path)
     other.predictions = lambda: run.predictions().with_columns(split=pl.lit("train"))
-    with pytest.raises(BadDataError, match="the run has seen all 150 in training"):
+    with pytest.raises(BadDataError, match="the run used all 150 in training"):
         load_unseen_genes(other, folder / "features", folder / "expression.tsv")
 
 
@@ -167,9 +167,9 @@ def test_every_gene_gets_a_score_in_the_order_of_the_features(run, folder) -> No
     for name in ("E001", "E002"):
         own = table.filter(pl.col("epigenome") == name)
         assert tuple(own["gene_id"]) == read_features(folder / "features" / f"{name}.parquet").genes.gene_id
-        trained_on = run.predictions().filter(pl.col("epigenome") == name)
-        assert own["gene_id"].to_list() == trained_on["gene_id"].to_list()
-        np.testing.assert_allclose(own["score"], trained_on["score"], atol=1e-6)
+        stored = run.predictions().filter(pl.col("epigenome") == name)
+        assert own["gene_id"].to_list() == stored["gene_id"].to_list()
+        np.testing.assert_allclose(own["score"], stored["score"], atol=1e-6)
 
 
 def test_the_model_of_another_epigenome_is_used_only_on_request(run, folder, tmp_path) -> None:

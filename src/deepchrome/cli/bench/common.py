@@ -49,7 +49,7 @@ class Log:
 def parse_numbers(text: str) -> tuple[int, ...]:
     """Return the positive whole numbers in a text such as ``1,2,3``; an empty tuple for any other text."""
     parts = text.split(",")
-    return tuple(int(part) for part in parts) if all(part.isdigit() and int(part) > 0 for part in parts) else ()
+    return tuple(int(part) for part in parts) if all(part.isdecimal() and int(part) > 0 for part in parts) else ()
 
 
 def require_numbers(option: str, text: str) -> tuple[int, ...]:

@@ -39,10 +39,10 @@ def featurize(
     rounds: RoundsOption = 5,
     budget: Annotated[float, typer.Option(help="Stop repeating a task after this many seconds.")] = 10.0,
     multicov_genes: Annotated[
-        int, typer.Option(min=1, help="Number of genes whose bins multicov gets. Its time is scaled to all genes.")
+        int, typer.Option(min=1, help="Number of genes that bedtools multicov counts. Its time is scaled to all genes.")
     ] = 400,
     full_reference: Annotated[
-        bool, typer.Option("--full-reference", help="Give multicov all bins. Takes minutes with 10 million reads.")
+        bool, typer.Option("--full-reference", help="Let multicov count all bins. Takes minutes with 10 million reads.")
     ] = False,
     threads: Annotated[
         str, typer.Option("--threads", "-t", help="Numbers of threads for the engine, separated by commas.")
@@ -77,9 +77,9 @@ def featurize(
     from deepchrome.benchmarks.featurize.measure import Settings, measure, quick_settings
 
     sizes = parse_numbers(reads)
-    if sizes and not genes.isdigit():
+    if sizes and not genes.isdecimal():
         raise UsageError(f"--genes must be a number if reads are simulated, got {genes}")
-    if not sizes and genes.isdigit():
+    if not sizes and genes.isdecimal():
         raise UsageError("--reads FILE needs --genes FILE")
     settings = Settings(
         rounds=rounds,

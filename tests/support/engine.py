@@ -1,4 +1,4 @@
-"""Call the engine on the genes and reads of the oracle."""
+"""Make windows of the engine for the genes of the oracle, and set the size of its blocks."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
