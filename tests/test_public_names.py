@@ -13,8 +13,9 @@ import deepchrome
 @pytest.mark.parametrize("name", deepchrome.__all__)
 def test_every_public_name_can_be_imported_and_has_a_docstring(name: str) -> None:
     public = getattr(deepchrome, name)
-    # Python gives a dataclass without a docstring its signature as docstring.
-    assert (inspect.getdoc(public) or f"{name}(").split("\n")[0].startswith(f"{name}(") is False
+    text = inspect.getdoc(public)
+    assert text
+    assert not text.startswith(f"{name}(")  # Python gives a dataclass without a docstring its signature as docstring
     assert name in dir(deepchrome)
 
 

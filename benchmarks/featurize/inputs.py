@@ -55,7 +55,7 @@ class Inputs:
     text_bytes: int
 
     @property
-    def cells(self) -> int:
+    def total_bins(self) -> int:
         """The number of bins of all genes."""
         return len(self.windows.genes) * self.windows.n_bins
 
@@ -69,7 +69,7 @@ def simulate_inputs(folder: Path, reads: int, genes: int, seed: int = 1) -> Inpu
 
 
 def link_inputs(folder: Path, reads_file: Path, genes: Path, genome: str) -> Inputs:
-    """Use an existing file of reads and gene table.
+    """Use a gene table and a file of reads that already exist.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def write_plain(inputs: Inputs) -> Path:
 
 
 def copy_bam(inputs: Inputs, bam: Path) -> Path:
-    """Copy the BAM of the reference path to a name that ``dc featurize`` accepts, and return its path."""
+    """Copy the BAM of the reference path (bedtobam, sort) to a name that ``dc featurize`` accepts; return its path."""
     path = inputs.folder / "bam" / f"{SAMPLE}.bam"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -181,7 +181,8 @@ class BinFile:
 class Bins:
     """The bins in the file formats that the programs read.
 
-    In BED files the fourth column is the cell: index of the gene * bins per gene + index of the bin, both from 0.
+    In BED files the fourth column is the index of the bin: index of the gene * bins per gene + index in the window,
+    all from 0.
     Bins that lie completely outside their chromosome are left out, because their count is 0 by definition and
     multicov cannot handle them. Bins that begin before position 0 are cut off at 0.
 
@@ -246,7 +247,7 @@ def write_bins(inputs: Inputs, multicov_genes: int, deeptools_genes: int) -> Bin
     chrom_sizes.write_text("".join(f"{name}\t{length}\n" for name, length in lengths), encoding="utf-8")
     bed = frame.drop("gene")
     saf = bed.select(
-        pl.col("cell").alias("GeneID"),
+        pl.col("bin").alias("GeneID"),
         pl.col("chrom").alias("Chr"),
         (pl.col("start") + 1).alias("Start"),
         pl.col("end").alias("End"),
@@ -277,7 +278,7 @@ def _bin_table(windows: Windows) -> pl.DataFrame:
             "chrom": pl.Series(windows.genes.chrom).gather(gene),
             "start": np.maximum(start, 0),
             "end": end,
-            "cell": np.arange(genes * n_bins),
+            "bin": np.arange(genes * n_bins),
             "score": np.zeros(genes * n_bins, np.int64),
             "strand": pl.Series(windows.genes.strand).gather(gene),
             "gene": gene,

@@ -137,7 +137,7 @@ def measure(files: Sequence[Inputs], settings: Settings, command: str, on_messag
         "reads": [one.reads for one in files],
         "genes": len(files[0].windows.genes),
         "rounds": settings.rounds,
-        "bins": files[0].cells,
+        "bins": files[0].total_bins,
     }
     return Results.create(
         "featurize", command, versions, settings=recorded, rows=rows, parity=parity, missing=missing, figures=figures
@@ -247,10 +247,10 @@ def _compare(name: str, counts: Counts, expected: Counts, reads: int, reason: st
     given = counts >= 0  # -1: the program did not count in this bin
     different = np.flatnonzero(given & (counts != expected))
     if len(different) and not reason:
-        cell = int(different[0])
+        first = int(different[0])
         raise BadDataError(
             f"{name}: {len(different):,} of {int(given.sum()):,} counts differ from the engine's "
-            f"(first in bin {cell}: {counts[cell]}, engine {expected[cell]}). No times were measured."
+            f"(first in bin {first}: {counts[first]}, engine {expected[first]}). No times were measured."
         )
     return Parity(name, int(given.sum()), len(different), reads, reason)
 

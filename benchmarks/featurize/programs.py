@@ -55,10 +55,11 @@ class Program:
     steps
         Names in :data:`STEPS`; the last step writes the counts.
     parse
-        Function that reads the output of the last step into two integer columns: cell, the index of a bin as in
+        Function that reads the output of the last step into two integer columns: bin, the index of a bin as in
         :class:`~deepchrome.benchmarks.featurize.inputs.Bins`, and count.
     commands, packages
-        The commands that it needs on PATH, and the packages that it needs in the Python of ``PEER_PYTHON``.
+        The commands that it needs, on PATH or in the folder of ``PEER_PYTHON``, and the packages that it needs in that
+        Python.
     install
         The command that installs it.
     reason
@@ -74,9 +75,9 @@ class Program:
     reason: str = ""
 
 
-def _read_columns(path: Path, cell: int, count: int, skip_rows: int = 0) -> pl.DataFrame:
-    """Read the columns with the indices ``cell`` and ``count``, from 0; ``cell`` must be the smaller index."""
-    return pl.read_csv(path, separator="\t", has_header=False, columns=[cell, count], skip_rows=skip_rows)
+def _read_columns(path: Path, index: int, count: int, skip_rows: int = 0) -> pl.DataFrame:
+    """Read the columns with the indices ``index`` and ``count``, from 0; ``index`` must be the smaller one."""
+    return pl.read_csv(path, separator="\t", has_header=False, columns=[index, count], skip_rows=skip_rows)
 
 
 def _parse_bed6(path: Path, _bins: Bins) -> pl.DataFrame:
@@ -92,7 +93,7 @@ def _parse_feature_counts(path: Path, _bins: Bins) -> pl.DataFrame:
 
 
 def _parse_deeptools(path: Path, bins: Bins) -> pl.DataFrame:
-    """Find the cells of each region by its position, because deepTools does not keep names."""
+    """Find the bins of each region by its position, because deepTools does not keep names."""
     position = ["chrom", "start", "end"]
 
     def read(file: Path, names: list[str], skip_rows: int) -> pl.DataFrame:
@@ -103,7 +104,7 @@ def _parse_deeptools(path: Path, bins: Bins) -> pl.DataFrame:
         return frame.with_columns(pl.col(name).cast(pl.Float64).cast(pl.Int64) for name in names[1:])
 
     counted = read(path, [*position, "count"], 1).unique(position)
-    return read(bins.deeptools.path, [*position, "cell"], 0).join(counted, on=position).select("cell", "count")
+    return read(bins.deeptools.path, [*position, "bin"], 0).join(counted, on=position).select("bin", "count")
 
 
 _POLARS_BIO = """
@@ -116,9 +117,9 @@ def bed(path, names):
     frame.config_meta.set(coordinate_system_zero_based=True)
     return frame
 reads = bed(sys.argv[1], ["chrom", "start", "end"])
-bins = bed(sys.argv[2], ["chrom", "start", "end", "cell"])
+bins = bed(sys.argv[2], ["chrom", "start", "end", "bin"])
 counted = pb.count_overlaps(bins, reads, output_type="polars.DataFrame")
-counted.select("cell", "count").write_csv(sys.argv[3], separator="\\t", include_header=False)
+counted.select("bin", "count").write_csv(sys.argv[3], separator="\\t", include_header=False)
 """
 _PYRANGES = """
 import sys
@@ -127,9 +128,9 @@ import pyranges as pr
 def bed(path, names):
     return pr.PyRanges(pd.read_csv(path, sep="\\t", header=None, usecols=range(len(names)), names=names))
 reads = bed(sys.argv[1], ["Chromosome", "Start", "End"])
-bins = bed(sys.argv[2], ["Chromosome", "Start", "End", "cell"])
+bins = bed(sys.argv[2], ["Chromosome", "Start", "End", "bin"])
 counted = bins.count_overlaps(reads, strand_behavior="ignore", overlap_col="count")
-pd.DataFrame(counted)[["cell", "count"]].to_csv(sys.argv[3], sep="\\t", header=False, index=False)
+pd.DataFrame(counted)[["bin", "count"]].to_csv(sys.argv[3], sep="\\t", header=False, index=False)
 """
 _STARTS_ONLY = """
 import sys
@@ -140,12 +141,12 @@ def bed(path, names):
     frame.columns = names
     return frame
 reads = bed(sys.argv[1], ["chrom", "start"]).partition_by("chrom", as_dict=True)
-bins = bed(sys.argv[2], ["chrom", "start", "end", "cell"])
+bins = bed(sys.argv[2], ["chrom", "start", "end", "bin"])
 parts = []
 for (chrom,), of_chrom in bins.group_by("chrom"):
     starts = np.sort(reads[chrom,]["start"].to_numpy()) if (chrom,) in reads else np.empty(0, np.int64)
     count = np.searchsorted(starts, of_chrom["end"].to_numpy()) - np.searchsorted(starts, of_chrom["start"].to_numpy())
-    parts.append(pl.DataFrame({"cell": of_chrom["cell"], "count": count}))
+    parts.append(pl.DataFrame({"bin": of_chrom["bin"], "count": count}))
 pl.concat(parts).write_csv(sys.argv[3], separator="\\t", include_header=False)
 """
 

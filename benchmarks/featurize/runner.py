@@ -31,7 +31,7 @@ class ProgramRunner:
         self._full_reference = full_reference
         self._work = inputs.folder / "work"
         self._work.mkdir(exist_ok=True)
-        self._cells = inputs.cells
+        self._total_bins = inputs.total_bins
         self._variables = {
             "READS": str(inputs.reads_file),
             "BINS": str(bins.all.path),
@@ -81,8 +81,8 @@ class ProgramRunner:
 
         Returns
         -------
-        int64 (cells,)
-            The counts; -1 for bins that the program was not given. A cell is one bin of one gene.
+        int64 (total bins,)
+            The counts; -1 for bins that the program was not given.
 
         Raises
         ------
@@ -93,18 +93,19 @@ class ProgramRunner:
         """
         step = program.steps[-1]
         try:
-            cell, count = program.parse(self._output_of(step), self._bins).cast(pl.Int64).to_numpy().T
+            bin_index, count = program.parse(self._output_of(step), self._bins).cast(pl.Int64).to_numpy().T
         except (OSError, pl.exceptions.PolarsError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise StorageError(f"{program.name}: output cannot be read ({reason})") from error
-        n_bins, n_found = self._bins_for(step).n, len(np.unique(cell[(cell >= 0) & (cell < self._cells)]))
-        if len(cell) != n_bins or n_found != n_bins:
+        n_bins = self._bins_for(step).n
+        n_found = len(np.unique(bin_index[(bin_index >= 0) & (bin_index < self._total_bins)]))
+        if len(bin_index) != n_bins or n_found != n_bins:
             raise BadDataError(
                 f"{program.name}: the output must have one row for each of {n_bins:,} bins "
-                f"({len(cell):,} rows for {n_found:,} bins found)"
+                f"({len(bin_index):,} rows for {n_found:,} bins found)"
             )
-        counts = np.full(self._cells, -1, np.int64)
-        counts[cell] = count
+        counts = np.full(self._total_bins, -1, np.int64)
+        counts[bin_index] = count
         return counts
 
     def _bins_for(self, step: str) -> BinFile:

@@ -25,7 +25,7 @@ Piece = tuple[np.ndarray, int, int]
 
 
 def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
-    """Read a file block by block; return its format, and the buffer and byte range to count of each block."""
+    """Read a file block by block; return its format and, for each block, the buffer and the range of bytes to count."""
     windows = windows_of(random_layout(GENES, CHROM_BP))
     index = build_window_index(windows, case.options.strand)
     target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, case.options)

@@ -18,7 +18,7 @@ class ReadOptions:
     unknown_chrom
         What to do with reads on a chromosome that the genome does not have. ``error`` refuses the file. ``skip``
         leaves the reads out. ``bedtools`` counts reads of BED files on the first chromosome of the genome, where
-        ``bedtools bedtobam`` places them, and leaves reads of BAM files out, as ``bedtools multicov`` does.
+        ``bedtools bedtobam`` places them, and leaves reads of BAM and CRAM files out, as ``bedtools multicov`` does.
     allow_empty
         Accept a file without reads.
     allow_no_eof
@@ -27,9 +27,9 @@ class ReadOptions:
         ``same`` or ``opposite`` to count only reads on that strand relative to the gene (multicov -s and -S); None
         to count all.
     min_mapq
-        Leave out BAM records with a lower mapping quality (multicov -q).
+        Leave out BAM and CRAM records with a lower mapping quality (multicov -q).
     include_duplicates, include_qc_fail
-        Count BAM records flagged as duplicates or as failing quality control (multicov -D and -F).
+        Count BAM and CRAM records flagged as duplicates or as failing quality control (multicov -D and -F).
     """
 
     unknown_chrom: str = "error"

@@ -161,7 +161,7 @@ def state_log_likelihoods(
     """
     nodes = np.linspace(-6, 6, 241)
     counts = starts.astype(np.float64)
-    # Nearly all windows have the same background, and one matrix product computes them all.
+    # Windows that overlap no other window, most of them, have the lowest background. One matrix product computes these.
     common = np.flatnonzero((background == background.min()).all(1))
     others = np.setdiff1d(np.arange(len(counts)), common)
 

@@ -56,7 +56,7 @@ ROWS = {
         "kernels that read outside their buffer",
         "never: tested with numba's bounds checks, and as plain Python with every access checked",
     ),
-    "fuzz": Row("random and guided malformed input", "the result of the naive reader; no crash"),
+    "fuzz": Row("random and guided malformed input", "the result of the naive counter; no crash"),
     "overflow": Row("a bin with more than 2^32 - 1 reads", "exact counts up to the limit; exit 65 above"),
     "disk": Row(
         "disk full, file too large, no permission, read-only file system",

@@ -31,7 +31,7 @@ class EpochPlan(NamedTuple):
     epoch
         Number of the epoch, from 1.
     rows
-        int64 (steps, models, batch): the genes of every step.
+        int64 (steps, models, batch): the genes of every step, as rows of the stack's array of all genes.
     weights
         float32 (steps, models, batch): 1 for a gene, 0 for padding.
     bits
@@ -166,7 +166,7 @@ class TrainingStack:
         return FittedModel(self._names[i], tuple(self.history[i]), best, weights)
 
     def _load_genes(self, datasets: Sequence[Dataset]) -> None:
-        """Copy the training and validation genes of all data sets to the device, concatenated along one axis."""
+        """Copy the training and validation genes of all data sets to the device, as one array of genes."""
         models, device = len(datasets), self._device
         used = [np.flatnonzero(data.split != TEST) for data in datasets]
         parts = np.concatenate([data.split[rows] for data, rows in zip(datasets, used, strict=True)])

@@ -25,7 +25,7 @@ def demo(
 
     done = run_demo(out, lambda line: typer.echo(f"dc demo: {line}", err=True))
     typer.echo("\nReads: counts per file (dc featurize)")
-    columns = SUMMARY_COLUMNS[:-1]
+    columns = SUMMARY_COLUMNS[:-1]  # without the status
     print_table(columns, [tuple(outcome.row()[name] for name in columns) for outcome in done.outcomes])
     typer.echo("\nLabels: RPKM above the epigenome's median (dc labels)")
     print_table(

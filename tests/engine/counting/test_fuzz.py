@@ -70,5 +70,5 @@ def test_guided(target: str, tmp_path: Path, record_property: Callable[[str, int
     assert tried
     assert int(tried[1]) > 100
     assert not list(tmp_path.glob("crash-*"))
-    record_property("inputs tried", int(tried[1]))
+    record_property("guided inputs, plain", int(tried[1]))
     record_property("seconds of guided fuzzing", seconds)

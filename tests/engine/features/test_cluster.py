@@ -45,6 +45,7 @@ def tables(out: Path) -> dict[str, bytes]:
 
 
 def rows(out: Path) -> list[list[str]]:
+    """Return the rows of summary.tsv without seconds and reads_per_second."""
     lines = [line.split("\t") for line in (out / "summary.tsv").read_text().splitlines()]
     return [line[:7] + line[9:] for line in lines]
 

@@ -40,7 +40,7 @@ def test_stacked_auroc_on_thousands_of_float32_scores() -> None:
     np.testing.assert_allclose(areas.numpy(), expected, atol=1e-6, rtol=0)
 
 
-def test_nan_score_makes_auroc_nan_for_its_own_model_only() -> None:
+def test_nan_score_makes_the_auroc_of_its_model_nan_unless_it_is_padding() -> None:
     scores = torch.tensor([[0.1, torch.nan, 0.3], [0.1, 0.2, torch.nan]])
     on = torch.tensor([[False, True, True]] * 2)
     counted = torch.tensor([[True, True, True], [True, True, False]])
@@ -49,7 +49,7 @@ def test_nan_score_makes_auroc_nan_for_its_own_model_only() -> None:
     assert float(areas[1]) == 1.0
 
 
-def test_auroc_and_auprc_of_one_class_are_none() -> None:
+def test_auroc_and_auprc_are_none_for_one_class_and_1_for_a_perfect_ranking() -> None:
     for area in (auroc, auprc):
         assert area(np.ones(5), np.arange(5.0)) is None
         assert area(np.array([0, 1, 0]), np.array([0.1, 0.9, 0.2])) == pytest.approx(1.0)

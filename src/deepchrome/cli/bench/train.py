@@ -34,13 +34,16 @@ def train(
     ] = "auto",
     share: Annotated[
         float,
-        typer.Option(help="Validation AUROC to reach: 0.5 plus this share of (best possible AUROC - 0.5)."),
+        typer.Option(help="Sets the target AUROC: 0.5 plus this share of (best possible AUROC - 0.5)."),
     ] = 0.95,
     quick: QuickOption = False,
     save: SaveOption = None,
     as_json: BenchJsonOption = False,
 ) -> None:
-    """Time the training of many models against a plain PyTorch loop."""
+    """Time the training of many models against a plain PyTorch loop.
+
+    Also time how long each takes to reach a target validation AUROC on simulated reads.
+    """
     from deepchrome.benchmarks.train.measure import QUICK, Settings, measure
     from deepchrome.train.fitting.config import FitConfig
 
