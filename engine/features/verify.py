@@ -172,7 +172,7 @@ def _recount(
     """
     options = ReadOptions(**metadata["options"])
     flank, bin_size, n_bins = metadata["flank"], metadata["bin_size"], metadata["n_bins"]
-    # Reads of a BED file on unknown chromosomes are skipped, or placed on the first chromosome, as bedtools does.
+    # With ``unknown_chrom="bedtools"``, BED reads on unknown chromosomes are placed on the first one, as bedtools does.
     as_bedtools = options.unknown_chrom == "bedtools" and metadata["sources"][sample.mark]["format"] == "BED"
     unknown_chrom = next(iter(sizes)) if as_bedtools else None
     # For each chromosome, its windows sorted by start, as (start, row of the gene, strands that count).

@@ -40,7 +40,8 @@ from deepchrome.engine.kernels.llvm import (
 # ASCII codes.
 TAB, NEWLINE, RETURN, ZERO = 9, 10, 13, 48
 
-# numba types of arguments and results. An ADDRESS is that of a buffer.
+# numba types of arguments and results. An ADDRESS is that of a buffer. A MASK is any uint64: a mask, an element of a
+# vector, or a column of a batch.
 ADDRESS = INDEX = types.intp
 NUMBER, MASK, BOOL, NONE, EIGHT = types.int64, types.uint64, types.boolean, types.void, EightType()
 
@@ -131,7 +132,7 @@ def _(builder: Any, buffer: Any, i: Any, value: Any) -> None:
 
 
 def name_column(slots: Any, slot: int, column: int) -> np.uint64:
-    """Return a number from the slots of a table of names, uint64 (slots, N_NAME_COLUMNS)."""
+    """Return one number of one slot of a table of names. ``slots`` is uint64 (slots, N_NAME_COLUMNS)."""
     return np.uint64(slots[slot, column])
 
 
@@ -207,7 +208,7 @@ def matches(text: Any, i: int, patterns: Any, at: int) -> bool:
 
 @lowers(matches, BOOL(ADDRESS, INDEX, ADDRESS, INDEX))
 def _(builder: Any, text: Any, i: Any, patterns: Any, at: Any) -> Any:
-    return _match_lines(builder, text, i, i, patterns, at, 1)
+    return _match_lines(builder, text, i, i, patterns, at, 1)  # one line, so the step does not matter
 
 
 def matches_eight(text: Any, i: int, step: int, patterns: Any, at: int) -> bool:

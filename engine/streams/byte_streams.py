@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import Protocol
 
-# Number of bytes to read from a stream at a time.
+# Number of bytes, compressed in most files, to read from a stream at a time.
 COMPRESSED_BYTES = 1 << 18
 
 
@@ -92,7 +92,7 @@ class MeteredStream(io.RawIOBase):
         return self._hasher.finish() if self._hasher else None
 
     def etag(self) -> str | None:
-        """Return the ETag of the object, or else its Last-Modified date; None if neither is known, as for files."""
+        """Return the ETag of the object at a URL, or else its Last-Modified date; None if neither is known."""
         identity = getattr(self._stream, "identity", None)
         return identity.etag if identity else None
 

@@ -1,8 +1,8 @@
 """Fuzz one target, guided by coverage: guided.py TARGET SECONDS CORPUS [SEEDS...].
 
 The kernels run as plain Python, so that the fuzzer sees their branches and every access is checked. New inputs go to
-CORPUS. An input that fails is saved there as crash-*, and the exit code is not 0. Prints the number of inputs tried.
-Linux only, like atheris.
+CORPUS. An input that fails is saved there as crash-*, timeout-* or oom-*, and the exit code is not 0. Prints the number
+of inputs tried. Linux only, like atheris.
 """
 
 import os

@@ -267,7 +267,7 @@ class BamCase:
 
 @st.composite
 def bam_cases(draw: st.DrawFn, max_reads: int = 40, with_unknown: bool = True) -> BamCase:
-    """Draw a BAM file. If ``with_unknown``, some of its chromosomes are not in the genome."""
+    """Draw a BAM file. If ``with_unknown``, some of its chromosomes may be absent from the genome."""
     layout = draw(layouts())
     known = draw(st.permutations([name for name in layout.sizes if name.isascii()]))
     references = {name: layout.sizes[name] for name in known}
@@ -286,7 +286,7 @@ def bam_cases(draw: st.DrawFn, max_reads: int = 40, with_unknown: bool = True) -
         records.append(
             Record(placed_on, start if placed_on else -1, flag, choose.pick([0, 1, 29, 30, 31, 254, 255]), cigar, bases)
         )
-    # Records before the first base. bedtobam writes reads [0, 0) like this; flag 4 is an unmapped read.
+    # Records without a position on a chromosome. bedtobam writes reads [0, 0) like this; with flag 4 they are unmapped.
     first = draw(st.lists(st.sampled_from(list(references)), max_size=2, unique=True))
     records += [Record(name, -1, draw(st.sampled_from([0, 4])), 255, "2M", "") for name in first]
     return BamCase(layout, references, records)

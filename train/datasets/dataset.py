@@ -271,7 +271,7 @@ def _describe_report(
             "The random and chromosome splits avoid this"
         )
     one_class = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
-    return notes + [f"{name}: labels of one class only in {parts}" for name, parts in one_class.items() if parts]
+    return notes + [f"{name}: only one class of labels in {parts}" for name, parts in one_class.items() if parts]
 
 
 def _first_names(names: Sequence[str]) -> str:

@@ -217,7 +217,7 @@ def _describe_problems(data: Dataset, counts: NDArray[np.float32]) -> list[str]:
     if seen:
         notes.append(f"{seen} test genes are training genes too, which inflates test scores")
     if one_class := data.one_class_parts():
-        notes.append(f"labels of one class only in {', '.join(one_class)}")
+        notes.append(f"only one class of labels in {', '.join(one_class)}")
     return notes
 
 

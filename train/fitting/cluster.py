@@ -1,7 +1,8 @@
 """Train groups of models on the workers of a cluster.
 
 A model does not depend on the worker that trains it. On CPUs, each group is a single model, trained by one thread. A
-single machine with fewer cores than models does the same. On GPUs, each worker trains one group in lockstep.
+single machine with fewer cores than models also uses one thread per model, so the rounding is the same. On GPUs, each
+worker trains one group, whose models take each step together.
 """
 
 import threading

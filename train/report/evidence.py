@@ -60,7 +60,7 @@ class Evidence:
     gene_attributions
         float32 (chosen genes, bins, marks): integrated gradients; ``None`` for baselines.
     complete
-        Whether the attributions add up to the change in the score, within a tolerance.
+        Whether the attributions add up, within a tolerance, to the change in log-odds from a gene without reads.
     attention
         float32 (2, bins, marks): mean attention weights of the bins; ``None`` if the model has none.
     mark_attention

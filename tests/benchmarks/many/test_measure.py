@@ -19,7 +19,8 @@ def test_quick_run(tmp_path: Path) -> None:
     (saved,) = (tmp_path / "results").iterdir()
     results = read_results(saved)
     assert json.loads((saved / "many.json").read_text()) == ran.json() == results.to_document()
-    assert [(one.cells, one.different, one.work) for one in results.parity] == [(10 * 200 * 100, 0, 50_000)] * 2
+    compared = [(parity.cells, parity.different, parity.work) for parity in results.parity]
+    assert compared == [(10 * 200 * 100, 0, 50_000)] * 2
     one, several = results.row("many", "one core"), results.row("many", "2 cores")
     assert one
     assert several

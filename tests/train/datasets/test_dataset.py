@@ -75,7 +75,7 @@ def test_counts_and_labels_are_joined_by_gene(features, expression):
     assert "E129 left out" in notes
     assert "1 genes left out because they have no expression (ENSG03)" in notes
     assert "2 genes of the expression table have no features" in notes
-    assert "E004: labels of one class only in train (2 genes), valid (2 genes), test (2 genes)" in notes
+    assert "E004: only one class of labels in train (2 genes), valid (2 genes), test (2 genes)" in notes
 
 
 def test_strand_order_reverses_minus_genes_only(features, expression):

@@ -59,7 +59,7 @@ def test_three_files_make_one_data_set(tmp_path, header):
     assert report.inputs.marks == data.marks
     assert (report.inputs.n_bins, report.inputs.bin_size, report.inputs.transform) == (3, None, "counts")
     assert report.genes == 6
-    assert report.notes == ("labels of one class only in test (1 genes)",)
+    assert report.notes == ("only one class of labels in test (1 genes)",)
 
     (logged,), report = load_csv(directory, transform="log1p")
     np.testing.assert_allclose(logged.x, np.log1p(data.x), rtol=1e-6)

@@ -42,7 +42,8 @@ def featurize(
         int, typer.Option(min=1, help="Number of genes that bedtools multicov counts. Its time is scaled to all genes.")
     ] = 400,
     full_reference: Annotated[
-        bool, typer.Option("--full-reference", help="Let multicov count all bins. Takes minutes with 10 million reads.")
+        bool,
+        typer.Option("--full-reference", help="Let multicov count all genes. Takes minutes with 10 million reads."),
     ] = False,
     threads: Annotated[
         str, typer.Option("--threads", "-t", help="Numbers of threads for the engine, separated by commas.")
