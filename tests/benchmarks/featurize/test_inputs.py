@@ -17,7 +17,7 @@ def test_given_reads_give_the_same_counts_in_every_format(tmp_path: Path) -> Non
     (tmp_path / "reads.bed.gz").write_bytes(PACK["gzip"](text))
     genes, sizes = tmp_path / "genes.tsv", str(tmp_path / "small.sizes")
     inputs = link_inputs(tmp_path / "data", tmp_path / "reads.bed.gz", genes, sizes)
-    assert (inputs.reads, inputs.text_bytes, inputs.cells) == (2000, len(text), 1200)
+    assert (inputs.reads, inputs.text_bytes, inputs.total_bins) == (2000, len(text), 1200)
     assert write_plain(inputs).read_bytes() == text
     for path in (inputs.reads_file, write_shuffled(inputs), write_bgzip(inputs)):
         assert (count_reads(path, inputs.windows)[:10] == counts_of(text)).all()
