@@ -189,4 +189,7 @@ GUARDS = (
         (f"{_DAMAGE}::test_a_changed_byte_is_an_error_or_changes_nothing[models/E003.safetensors]",),
     ),
     Guard("weight-shapes", NEVER, (f"{_DAMAGE}::test_weights_that_do_not_fit_the_config_are_refused",)),
+    Guard("interrupt-in-import", ALWAYS, ("tests/cli/test_interrupts.py::test_an_interrupt_ends_the_program",)),
+    Guard("interrupt-wakes", ("0.1", "1e6"), ("tests/common/test_threads.py",)),
+    Guard("interrupted-exit", "raise SystemExit(INTERRUPTED)", ("tests/cli/test_interrupts.py",)),
 )

@@ -44,12 +44,12 @@ def exit_interrupted() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED)  # guard: interrupted-exit
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
     """Handle SIGINT; inside an import, try again a moment later."""
-    if not _is_importing(frame):
+    if not _is_importing(frame):  # guard: interrupt-in-import
         raise KeyboardInterrupt
     signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-_WAKE_SECONDS: Final = 0.1  # an interrupt is noticed after at most this time
+_WAKE_SECONDS: Final = 0.1  # an interrupt is noticed after at most this time # guard: interrupt-wakes
 
 
 def map_in_threads(
