@@ -52,9 +52,9 @@ def map_in_threads(
                     if on_value:
                         on_value(item_of[future], value)
         except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # first, so that no call starts after ``cancel``
             if cancel:
                 cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in item_of]
 

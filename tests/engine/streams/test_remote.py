@@ -84,6 +84,9 @@ def test_wrong_lengths_are_detected(web: Web) -> None:
         StorageError, match=r"announced 300 bytes and \d+ arrived, but the server now reports that there are no more"
     ):
         read_url(gone)
+    shorter = web.put("s", NOISE[:100], faults=[Fault(announce=300), Fault(416, {"Content-Range": "bytes */100"})])
+    with pytest.raises(StorageError, match=r"^the server announced 300 bytes, and later 100\. Read the file again"):
+        read_url(shorter)
 
 
 def test_without_a_length_only_gzip_is_read(web: Web) -> None:
