@@ -28,10 +28,10 @@ class Row:
 
 ROWS = {
     "truncation": Row(
-        "reads cut short at any byte or at the end of a line: gzip, bgzip, BAM",
+        "reads cut short at any byte or at the end of a line: gzip, bgzip, BAM, CRAM",
         "exit 65; no output; existing files unchanged",
     ),
-    "flips": Row("a flipped bit in gzip, bgzip or BAM", "exit 65, or the same counts"),
+    "flips": Row("a flipped bit in gzip, bgzip, BAM or CRAM", "exit 65, or the same counts"),
     "no-eof": Row("bgzip or BAM without its end-of-file block", "exit 65, unless `--allow-no-eof`"),
     "members": Row("gzip of many members, some of them empty", "the counts of the plain file"),
     "lines": Row(
@@ -100,5 +100,44 @@ ROWS = {
     ),
     "one-bad": Row("one bad file among many", "the others are counted; exit 65; the summary names the bad file"),
     "supply": Row("a new version of a dependency", "all versions are pinned in the lock that tests and demo use"),
+    "kernel-cache": Row(
+        "cached kernels that are empty, cut, zeroed, unreadable or of another version; a full cache disk",
+        "the kernels are compiled anew; the same counts; the run succeeds",
+    ),
+    "cram": Row(
+        "CRAM of every version, cut at any container, larger than any buffer",
+        "the counts of bedtools, or exit 65; no run that never ends",
+    ),
+    "tables": Row(
+        "tables cut between bgzip blocks: genes, genome, samples, expression, labels, splits", "exit 65; no output"
+    ),
+    "provenance": Row(
+        "feature files, checkpoints and models that were renamed, swapped or mixed between runs",
+        "refused; the message names the file and what differs",
+    ),
+    "unlike": Row(
+        "features unlike those of the training: swapped marks, another build, one chromosome, a tenth of the reads",
+        "refused, or a warning that names the mark and the numbers",
+    ),
+    "save-load": Row(
+        "a model whose saved weights are not the trained ones", "refused; scores after loading equal those before"
+    ),
+    "strangers": Row(
+        "files of other programs under the names that a command writes or clears",
+        "refused without `--force`; unchanged",
+    ),
+    "edges": Row(
+        "signals from the first millisecond to the exit; closed standard streams; readers that go away; directories "
+        "that are not UTF-8; FIFOs; symlinks",
+        "an exit code of the table above; no traceback; nothing lost",
+    ),
+    "limits": Row(
+        "small files that ask for gigabytes; thousands of threads, epigenomes or chromosome names",
+        "bounded memory and time",
+    ),
+    "odd-files": Row(
+        "real and odd files from other programs' tests; annotations with odd lines; very long chromosomes",
+        "the counts of bedtools; odd lines skipped and counted, or refused with the way out",
+    ),
     "messages": Row("any of these on the command line", "one line with the problem and its place; no traceback"),
 }
