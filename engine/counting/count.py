@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from deepchrome.engine.counting.formats import BadItemError, Sequences, Target
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import FilePipeline, ProgressCallback
 from deepchrome.engine.kernels import Tally
-from deepchrome.engine.streams.byte_streams import MeteredStream
+from deepchrome.engine.streams.byte_streams import ByteStream, MeteredStream
 from deepchrome.engine.streams.cram import CramStream
 from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.engine.streams.sources import open_source
@@ -159,16 +160,15 @@ def tally_reads(
     name = str(path)
     with ExitStack() as resources:
         try:
-            cram = is_cram(name)
-            stream = resources.enter_context(closing(CramStream(name) if cram else open_stream(name)))
+            cram = CramStream(name, threads, options.allow_no_eof) if is_cram(name) else None
+            stream = resources.enter_context(closing(cram or open_stream(name)))
             meter = resources.enter_context(closing(MeteredStream(stream, hashed and not cram)))
             pipeline = FilePipeline(open_source(meter, options.allow_no_eof), target, meter, progress)
             pipeline.run(threads)
-            if cram:  # pysam read the file itself, so its bytes have not passed through the meter
-                stream = resources.enter_context(closing(open_stream(name)))
-                meter = resources.enter_context(closing(MeteredStream(stream, hashed)))
+            if cram:  # the decoder read the file itself, so its bytes have not passed through the meter
+                meter = resources.enter_context(closing(MeteredStream(cast(ByteStream, cram.file), hashed)))
                 meter.drain()
-            return _summarize(pipeline, windows, meter, cram, time.perf_counter() - began)
+            return _summarize(pipeline, windows, meter, cram is not None, time.perf_counter() - began)
         except BadItemError as error:
             raise BadDataError(error.message(hide_secrets(name))) from error
         except Exception as error:

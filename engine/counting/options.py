@@ -22,7 +22,8 @@ class ReadOptions:
     allow_empty
         Accept a file without reads.
     allow_no_eof
-        Accept bgzip and BAM files without the block that marks their end.
+        Accept bgzip, BAM and CRAM files without the block that marks their end. Such a file may have been cut between
+        two blocks.
     strand
         ``same`` or ``opposite`` to count only reads on that strand relative to the gene (multicov -s and -S); None
         to count all.

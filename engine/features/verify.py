@@ -24,7 +24,8 @@ from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
 from deepchrome.engine.kernels import MAX_LINE_BYTES
 from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
-from deepchrome.engine.streams.inputs import open_stream, translate_error
+from deepchrome.engine.streams.cram import REQUIRED_FIELDS, check_cram_end
+from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
 Read = tuple[str, int, int, str]
@@ -257,7 +258,13 @@ def _iterate_bed_lines(text: Any) -> Iterator[Read]:
 def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
     import pysam
 
-    with pysam.AlignmentFile(path, check_sq=False) as file:
+    format_options = None
+    if is_cram(path):
+        format_options = [REQUIRED_FIELDS]
+        if not options.allow_no_eof:
+            with open(path, "rb") as cram:
+                check_cram_end(cram)
+    with _quiet_htslib(), pysam.AlignmentFile(path, check_sq=False, format_options=format_options) as file:
         for read in file.fetch(until_eof=True):
             if (
                 read.reference_id < 0
@@ -271,6 +278,18 @@ def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
             is_aligned = not read.is_unmapped and read.cigartuples
             end = (read.reference_end or start) if is_aligned else start + 1
             yield str(read.reference_name), start, max(end, 0), "-" if read.is_reverse else "+"
+
+
+@contextmanager
+def _quiet_htslib() -> Iterator[None]:
+    """Keep htslib from writing to standard error, for example that a CRAM file has no index."""
+    import pysam
+
+    before = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(before)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import ManifestEntry
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.byte_streams import MeteredStream
-from deepchrome.engine.streams.inputs import open_stream, translate_error
+from deepchrome.engine.streams.cram import check_cram_end
+from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.engine.streams.remote import RemoteStream, fetch_identity
 from deepchrome.engine.streams.sources import GzipSource, open_source
 from deepchrome.engine.streams.transports import ObjectIdentity
@@ -128,9 +129,10 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
     path
         Path of the file on disk, which may still end in ``.part``.
     decompress
-        Also check the compressed data, if the file has the name of a compressed file (.gz, .bgz or .bam).
+        Also check the compressed data, if the file has the name of a compressed file (.gz, .bgz or .bam), and the end
+        of CRAM.
     allow_no_eof
-        Accept bgzip and BAM without their end-of-file block.
+        Accept bgzip, BAM and CRAM without their end-of-file block.
 
     Returns
     -------
@@ -153,6 +155,9 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
         else:
             meter.drain()
         sha256 = meter.sha256()
+    if decompress and not allow_no_eof and is_cram(str(path)):
+        with path.open("rb") as cram:
+            check_cram_end(cram)
     if entry.sha256 and sha256 != entry.sha256:
         raise BadDataError(f"wrong SHA-256 ({sha256}; the manifest has {entry.sha256})")
     return replace(entry, bytes=size, sha256=sha256)

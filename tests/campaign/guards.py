@@ -84,6 +84,7 @@ def guard_file(guard: Guard, root: Path = ROOT) -> Path:
 
 _ENGINE = "tests/engine"
 _READS = f"{_ENGINE}/streams/test_reads.py"
+_CRAM = f"{_ENGINE}/streams/test_cram.py"
 _FAULTS = f"{_ENGINE}/features/test_faults.py"
 _FEATURIZE = f"{_ENGINE}/features/test_featurize.py"
 _RESUME = f"{_ENGINE}/features/test_resume.py"
@@ -123,6 +124,8 @@ GUARDS = (
         (" or reader.read(1)", ""),
         (f"{_READS}::test_last_member_of_a_full_block_is_checked",),
     ),
+    Guard("cram-end", NEVER, (f"{_CRAM}::test_file_cut_at_any_container_is_an_error",)),
+    Guard("cram-decoder", NEVER, (f"{_CRAM}::test_decoder_that_dies_is_an_error",)),
     Guard("changed-object", "return", (f"{_ENGINE}/streams/test_remote.py::test_changed_object_is_detected",)),
     # Counting.
     Guard("bam-end", NEVER, (f"{_READS}::test_truncated_file_is_an_error[bam]", f"{_FUZZ}::test_replay[bam-short]")),

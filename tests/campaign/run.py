@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 if not {"--small", "--list"} & set(sys.argv):
     # Set before the tests are imported. DEEPCHROME_CASES multiplies the number of random files.
-    os.environ |= {"DEEPCHROME_CAMPAIGN": "full", "DEEPCHROME_CASES": "5"}
+    os.environ |= {"DEEPCHROME_CAMPAIGN": "full", "DEEPCHROME_CASES": "8"}
 
 from campaign.report import newest_results, update_document
 from campaign.rows import ROWS
@@ -37,7 +37,8 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 # Slow test files, and all other tests. Each part runs in a process of its own, as many at a time as there are cores.
 PARTS: dict[str, tuple[str, ...]] = {
     "fuzzing": ("engine/counting/test_fuzz.py",),
-    "parity": ("engine/counting/test_parity.py", "engine/counting/test_parity_bam.py"),
+    "bam": ("engine/counting/test_parity_bam.py",),
+    "parity": ("engine/counting/test_parity.py", "engine/streams/test_cram.py"),
     "kernels": ("engine/kernels/test_checked.py", "common/test_files.py"),
     "faults": ("engine/features/test_faults.py", "engine/streams/test_reads.py"),
     "rest": (),

@@ -18,6 +18,7 @@ from deepchrome.cli import app
 from deepchrome.cli.remedies import OPTIONS, REMEDIES, option_name
 
 MAX_LINES = 500
+SAMTOOLS_OPTIONS = ("--no-PG", "--input-fmt-option")
 LIBRARY = ("engine", "train", "src/deepchrome/common", "src/deepchrome/demo.py")
 LIBRARY_AND_CLI = (*LIBRARY, "src/deepchrome/cli")
 
@@ -72,7 +73,7 @@ def test_library_messages_name_no_options() -> None:
         f"{path.relative_to(CHECKOUT)}:{literal.lineno}: {literal.value!r}"
         for path in python_files(LIBRARY)
         for literal in string_literals(parse(path))
-        if re.search(r"--[A-Za-z]", literal.value)
+        if re.search(r"--[A-Za-z]", literal.value) and literal.value not in SAMTOOLS_OPTIONS
     ]
     assert not found, "\n".join(found)
 

@@ -35,7 +35,7 @@ ExpressionOption = Annotated[
     Path | None, typer.Option(help="Expression table (TSV): gene_id, then RPKM in one column per epigenome.")
 ]
 AllowNoEofOption = Annotated[
-    bool, typer.Option("--allow-no-eof", help="Accept bgzip and BAM files without an end-of-file block.")
+    bool, typer.Option("--allow-no-eof", help="Accept bgzip, BAM and CRAM files without an end-of-file block.")
 ]
 
 # Selections.

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaign.rows import sized
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import bedtools, naive
 from support.bam import write_bam
+from support.cram import VERSIONS, write_cram
 from support.engine import blocks_of, windows, windows_of
 from support.strategies import CUTS, BamCase, Case, Record, bam_cases, cases, examples, packed
 
@@ -114,26 +116,53 @@ def test_engine_equals_naive_counter(
     assert count().tolist() == naive.count(placed, *arguments, strand)
 
 
-def with_bases(record: Record) -> Record:
-    """Return a record with as many bases as its CIGAR has, as CRAM requires."""
+def as_in_cram(record: Record) -> Record:
+    """Return a record as CRAM can store it: with as many bases as its CIGAR has, or unmapped and without MAPQ."""
+    if record.flag & 4:
+        return replace(record, mapq=0, cigar=None, bases=record.bases or "ACGT")
     operations = re.findall(r"(\d+)([A-Z=])", record.cigar or "")
     return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
 
 
-@pytest.mark.campaign("parity")
-@examples(30)
-@given(case=bam_cases(with_unknown=False), filters=FILTERS, strand=STRANDS)
+@pytest.mark.campaign("parity", "cram")
+@examples(sized(30, 280))
+@given(
+    case=bam_cases(with_unknown=False),
+    filters=FILTERS,
+    strand=STRANDS,
+    version=st.sampled_from(VERSIONS),
+    with_reference=st.booleans(),
+    reads_per_slice=st.sampled_from([1, 3, 10_000]),
+    threads=st.sampled_from([1, 1, 2]),
+)
 def test_engine_equals_naive_counter_on_cram(
-    tmp_path_factory: pytest.TempPathFactory, case: BamCase, filters: dict[str, Any], strand: str | None
+    tmp_path_factory: pytest.TempPathFactory,
+    case: BamCase,
+    filters: dict[str, Any],
+    strand: str | None,
+    version: str,
+    with_reference: bool,
+    reads_per_slice: int,
+    threads: int,
 ) -> None:
-    path, layout = tmp_path_factory.getbasetemp() / "drawn.cram", case.layout
+    folder, layout = tmp_path_factory.getbasetemp(), case.layout
     # CRAM cannot store mapped records without a CIGAR, operations of length 0, or starts before the first base.
-    records = [with_bases(record) for record in case.records if record.cigar not in (None, "0M") and record.start >= 0]
-    write_bam(path, case.references, records, "wc", format_options=[b"no_ref=1"])
-    reads = naive.bam_reads(path, **filters)
+    records = [as_in_cram(record) for record in case.records if record.cigar not in (None, "0M") and record.start >= 0]
+    small = sum(case.references.values()) < 1_000_000  # the reference is written to disk
+    write_cram(
+        folder / "drawn.cram",
+        case.references,
+        records,
+        version,
+        with_reference=with_reference and small,
+        reads_per_slice=reads_per_slice,
+    )
+    write_bam(folder / "drawn.bam", case.references, records)
+    reads = naive.bam_reads(folder / "drawn.bam", **filters)
     options: dict[str, Any] = {**filters, "strand": strand, "allow_empty": True}
     arguments = layout.genes, layout.sizes, layout.flank, layout.bin_size
-    assert count_reads(path, windows_of(layout), **options).tolist() == naive.count(reads, *arguments, strand)
+    counts = count_reads(folder / "drawn.cram", windows_of(layout), threads, **options)
+    assert counts.tolist() == naive.count(reads, *arguments, strand)
 
 
 def test_cigar_with_more_than_65535_operations(tmp_path: Path) -> None:

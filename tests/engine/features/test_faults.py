@@ -19,8 +19,10 @@ from pathlib import Path
 
 import pytest
 from campaign.rows import sized
+from support.cram import write_cram
 from support.places import CHECKOUT, TESTS
-from support.tiny import PACK, counts_of, reads_text, write_genes_and_sizes
+from support.strategies import Record
+from support.tiny import PACK, SIZES, counts_of, reads_text, write_genes_and_sizes
 
 from deepchrome.engine.features.store import read_features
 
@@ -184,7 +186,7 @@ def test_read_only_installation_counts_correctly(folder: Path) -> None:
     assert_counts_are_correct(folder / "out")
 
 
-@pytest.mark.campaign("kills")
+@pytest.mark.campaign("kills", "cram")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_property: RecordProperty) -> None:
     write_genes_and_sizes(tmp_path)
@@ -193,6 +195,8 @@ def test_sigkill_at_random_moments_leaves_whole_files(tmp_path: Path, record_pro
         for i, name in enumerate(("E1-A", "E1-B", "E2-A")):
             text = reads_text(20_000, 10 * seed + i)
             (tmp_path / version / f"{name}.tagAlign.gz").write_bytes(PACK["gzip" if i else "bgzip"](text))
+        records = [Record("chr1", 10 * start + seed, 0, 30, "36M", "A" * 36) for start in range(20_000)]
+        write_cram(tmp_path / version / "E2-B.cram", SIZES, records)
     kills = sized(16, 200)
     script = TESTS / "support" / "killed_featurize.py"
     command = [sys.executable, script, tmp_path, str(kills), "4"]

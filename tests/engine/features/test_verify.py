@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.bam import write_bam
+from support.cram import VERSIONS, container_starts, write_cram
 from support.strategies import Record
 from support.tiny import PACK, SIZES, featurize, reads_text, write_genes_and_sizes
 
@@ -166,3 +167,19 @@ def test_several_epigenomes_are_verified(folder: Path) -> None:
         ("E1", "A", True),
         ("E2", "A", True),
     ]
+
+
+@pytest.mark.campaign("cram")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_cram_is_recounted_without_its_reference(version: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that is cut at the end of a container is refused, although htslib reads it without an error."""
+    path = folder / "E1-A.cram"
+    records = [Record("chr1", 100 * i, 16 * (i % 2), 30, "36M", "A" * 36) for i in range(2000)]
+    write_cram(path, SIZES, records, version, with_reference=True, reads_per_slice=100)
+    assert featurize(folder, path).code == 0
+    assert check(folder, path).agrees
+    assert capfd.readouterr().err == ""
+    whole = path.read_bytes()
+    path.write_bytes(whole[: container_starts(whole)[5]])
+    with pytest.raises(BadDataError, match=r"E1-A\.cram: the CRAM end-of-file container is missing"):
+        check(folder, path)
