@@ -9,8 +9,8 @@ from pathlib import Path
 from deepchrome.errors import BadDataError, MissingInputError
 
 BUNDLED_GENOMES = ("hg19", "hg38")
-# bedtools multicov, which defines the counts, needs a BAI index, which cannot address positions of 2^29 or more.
-MAX_POSITION_BP = (1 << 29) - 1
+# The longest chromosome on which bedtools multicov, which defines the counts, finds reads (with a CSI index).
+MAX_POSITION_BP = (1 << 31) - 2
 _WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
 

@@ -111,7 +111,7 @@ _PROBLEMS = {
     kernels.Status.BAD_START: "the start is not a whole number",
     kernels.Status.BAD_END: "the end is not a whole number",
     kernels.Status.BAD_ORDER: "the end lies before the start",
-    kernels.Status.BAD_LARGE: "a position beyond 2^29 - 1 bp",
+    kernels.Status.BAD_LARGE: "a position beyond 2^29 - 1 bp, or on longer chromosomes beyond 2^31 - 2 bp",
     kernels.Status.BAD_LONG: f"a line of more than {kernels.MAX_LINE_BYTES} bytes. Is this a file of reads?",
     kernels.Status.BAD_NAME: "no chromosome name",
 }

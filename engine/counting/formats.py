@@ -84,7 +84,7 @@ class Sequences:
             row: Integers = self._index.extents[sequence]
             return row
         if unknown_on_first:
-            return np.array([*self._index.extents[0, :2], kernels.FAR], np.int64)
+            return np.array([*self._index.extents[0, :2], kernels.BAI_LIMIT], np.int64)
         return self._index.unknown_extent
 
 

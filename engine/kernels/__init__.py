@@ -10,6 +10,7 @@ Kernels may read 64 bytes before ``begin`` and 64 bytes after ``end`` of a buffe
 from deepchrome.engine.kernels.bam import count_bam, whole_records
 from deepchrome.engine.kernels.counting import fold
 from deepchrome.engine.kernels.layout import (
+    BAI_LIMIT,
     FAR,
     MAX_LINE_BYTES,
     MINUS,
@@ -28,6 +29,7 @@ from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.text import count_text
 
 __all__ = [
+    "BAI_LIMIT",
     "FAR",
     "MAX_LINE_BYTES",
     "MINUS",

@@ -15,8 +15,11 @@ TILE_BITS = 13
 FAR = (1 << 31) - 1
 """Start of a sentinel window, in bp: beyond any read."""
 
-MAX_POSITION = (1 << 29) - 1
-"""The largest end of a read in a BED file, in bp."""
+MAX_POSITION = FAR - 1
+"""The largest end of a read, in bp, on sequences longer than ``BAI_LIMIT``."""
+
+BAI_LIMIT = (1 << 29) - 1
+"""The largest end of a read in a BED file, in bp, on all other sequences: what a BAI index can address."""
 
 MAX_LINE_BYTES = 1 << 16
 """The length of the longest line of BED allowed, in bytes, without its newline."""

@@ -21,7 +21,7 @@ class Status(IntEnum):
     BAD_ORDER = 6
     """The end is less than the start."""
     BAD_LARGE = 7
-    """A position of 2^29 bp or more."""
+    """A position beyond ``BAI_LIMIT`` or ``MAX_POSITION``."""
     BAD_LONG = 8
     """A line of more than ``MAX_LINE_BYTES`` bytes."""
     BAD_NAME = 9

@@ -14,6 +14,7 @@ from deepchrome.engine.kernels.counting import add_reads
 from deepchrome.engine.kernels.digits import parse_eight_digits
 from deepchrome.engine.kernels.jit import entry_point, helper, inlined
 from deepchrome.engine.kernels.layout import (
+    BAI_LIMIT,
     BATCH_COLUMNS,
     BATCH_READS,
     END,
@@ -195,7 +196,7 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, windows, str
 def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
-    A usual read is not empty, ends within its sequence, and does not exceed ``MAX_POSITION``. Numbers are stored only
+    A usual read is not empty and ends within its sequence. Numbers are stored only
     after all eight lines are checked, so nothing must be undone. This is not inlined: on its own, it keeps all its
     vectors in registers.
 
@@ -206,7 +207,7 @@ def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, su
     """
     text, step, n = lines.text, shape.step, batch.n
     min_length, max_length, sum_length = eight_of(FAR), eight_of(0), eight_of(0)
-    end_limit = np.uint64(min(extent.size, MAX_POSITION) + 1)
+    end_limit = np.uint64(extent.size + 1)
     tile_first, tile_last = np.uint64(extent.tile_first), np.uint64(extent.tile_last)
     gap_begin, gap_end = gap
     n_lines = np.int64(0)
@@ -261,7 +262,7 @@ def _end_of_gap(start, window, starts, width):
 def _parse_up_to_eight(lines, at, shape, extent, batch, summary):
     """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
 
-    Here usual reads may end beyond the end of their sequence.
+    Here usual reads may also end beyond the end of their sequence, up to ``BAI_LIMIT``.
 
     Returns
     -------
@@ -281,7 +282,7 @@ def _parse_up_to_eight(lines, at, shape, extent, batch, summary):
                 break
         start = np.int64(parse_eight_digits(load64(text, at + shape.start_at), shape.start_mask) + shape.start_top)
         end = np.int64(parse_eight_digits(load64(text, at + shape.end_at), shape.end_mask) + shape.end_top)
-        if (end <= start) | (end > MAX_POSITION):
+        if (end <= start) | (end > max(extent.size, BAI_LIMIT)):
             break
         length = end - start
         min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
@@ -313,6 +314,8 @@ def _parse_other(lines, at, names, extents, reads_on, batch, summary):
     if sequence < 0:
         return Status.NEW_NAME, at, batch, summary
     extent, length = _read_extent(extents, sequence), end - start
+    if end > (MAX_POSITION if extent.size > BAI_LIMIT else BAI_LIMIT):
+        return Status.BAD_LARGE, at, batch, summary
     reads_on[sequence] += 1
     past_end += end > extent.size
     if length == 0:  # bedtools extends a read of no length by 1 bp on either side
