@@ -75,7 +75,8 @@ class KernelCache(NullCache):
     def _key(self, sig: Any, codegen: Any) -> bytes:
         """Return everything that the machine code depends on."""
         options = (config.OPT, config.BOUNDSCHECK)
-        return repr((_digest(self._source), self._name, str(sig), codegen.magic_tuple(), options)).encode()
+        own_source = _file_digest(self._source)  # raises an error if it is not installed
+        return repr((_digest(), own_source, self._name, str(sig), codegen.magic_tuple(), options)).encode()
 
     def _file_name(self, key: bytes) -> str:
         return f"{self._name}-{hashlib.sha256(key).hexdigest()[:32]}.kernel"
@@ -145,15 +146,14 @@ def _checksum(key: bytes, code: bytes) -> bytes:
 
 
 @lru_cache
-def _digest(source: Path) -> str:
-    """Return a digest of the sources of all kernels, of the file ``source``, and of the versions of the software.
-
-    Raises
-    ------
-    FileNotFoundError
-        The source is not installed, so its version is unknown.
-    """
+def _digest() -> str:
+    """Return a digest of the sources of all kernels and of the versions of the software."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__} {sys.version}".encode())
-    for file in [*sorted(_SOURCES.glob("*.py")), source]:
-        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())  # guard: kernel-sources
+    for file in sorted(_SOURCES.glob("*.py")):
+        digest.update(f"{file.name} {_file_digest(file)}\n".encode())  # guard: kernel-sources
     return digest.hexdigest()
+
+
+@lru_cache
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

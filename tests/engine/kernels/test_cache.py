@@ -2,12 +2,11 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import pytest
 from campaign.rows import sized
 from support.places import CHECKOUT
 
+# Files may grow to 32 KiB, as on a full disk or with a quota. The code of some kernels is larger.
+WITH_LITTLE_SPACE = ("sh", "-c", 'ulimit -f 64; trap "" XFSZ; exec "$@"', "sh")
 COUNT = """
     import sys
     from pathlib import Path
@@ -42,31 +43,21 @@ def package(tmp_path: Path) -> Path:
 
 
 def run(
-    package: Path, *arguments: str, preexec_fn: Callable[[], object] | None = None, **variables: str
+    package: Path, *arguments: str, prefix: Sequence[str] = (), **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python on a copy of the package."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | {"PYTHONPATH": str(package.parent)} | variables,
-        cwd=package.parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=preexec_fn,
-    )
+    environment = os.environ | {"PYTHONPATH": str(package.parent)} | variables
+    command = [*prefix, sys.executable, *arguments]
+    folder = package.parent.parent
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def count(package: Path, cache: Path, preexec_fn: Callable[[], object] | None = None) -> list[int]:
+def count(package: Path, cache: Path, prefix: Sequence[str] = ()) -> list[int]:
     """Return the sum of the counts and the number of kernels loaded from ``cache``, of a new process."""
     arguments = ("-W", "error", "-c", textwrap.dedent(COUNT))
-    ran = run(package, *arguments, preexec_fn=preexec_fn, NUMBA_CACHE_DIR=str(cache))
+    ran = run(package, *arguments, prefix=prefix, NUMBA_CACHE_DIR=str(cache))
     assert ran.returncode == 0, ran.stderr
     return [int(word) for word in ran.stdout.split()]
-
-
-def limit_file_size() -> None:
-    """Let files grow to 32 KiB, as a full disk or a quota would. The code of some kernels is larger."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, 32 << 10))
 
 
 @pytest.mark.campaign("kernel-cache")
@@ -79,7 +70,7 @@ def test_cache_never_returns_outdated_code(package: Path, tmp_path: Path) -> Non
     source = callee.read_text()
     assert source.count("] += 1\n") == 1
     callee.write_text(source.replace("] += 1\n", "] += 3\n"))
-    assert count(package, cache, preexec_fn=limit_file_size) == [60, 0]  # saves only some of the kernels
+    assert count(package, cache, WITH_LITTLE_SPACE) == [60, 0]  # saves only some of the kernels
     assert count(package, cache) == [60, 0]
     assert count(package, cache) == [60, 1]
 
