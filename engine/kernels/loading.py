@@ -12,7 +12,7 @@ from deepchrome.engine.kernels.text import count_text
 
 
 def warm_up() -> None:
-    """Compile every kernel, or load it from numba's cache, before threads need it."""
+    """Compile every kernel, or load it from the cache, before threads need it."""
     line = b"c\t1\t2\n"
     text = np.zeros(192, np.uint8)
     begin, end = 64, 64 + len(line)

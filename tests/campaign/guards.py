@@ -91,6 +91,7 @@ _RESUME = f"{_ENGINE}/features/test_resume.py"
 _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
 _SHAPES = f"{_ENGINE}/kernels/test_shapes.py"
+_CACHE = f"{_ENGINE}/kernels/test_cache"
 _FILES = "tests/common/test_files.py"
 _NAMES = "tests/robustness/test_names.py"
 _NUMBERS = "tests/robustness/test_numbers.py"
@@ -113,7 +114,7 @@ GUARDS = (
     Guard("cigar-in-record", "is_too_long = False", (f"{_FUZZ}::test_replay[bam-long_cigar]",)),
     Guard(
         "no-cache-directory",
-        ("RuntimeError", "ZeroDivisionError"),
+        ("Exception", "ZeroDivisionError"),
         ("tests/cli/test_engine.py::test_no_place_for_compiled_code",),
     ),
     # Streams.
@@ -195,4 +196,13 @@ GUARDS = (
     Guard("interrupt-in-import", ALWAYS, ("tests/cli/test_interrupts.py::test_an_interrupt_ends_the_program",)),
     Guard("interrupt-wakes", ("0.1", "1e6"), ("tests/common/test_threads.py",)),
     Guard("interrupted-exit", "raise SystemExit(INTERRUPTED)", ("tests/cli/test_interrupts.py",)),
+    # The cache of compiled kernels.
+    Guard("kernel-sources", NOTHING, (f"{_CACHE}.py::test_cache_never_returns_outdated_code",)),
+    Guard("kernel-checksum", NEVER, (f"{_CACHE}_files.py::test_file_of_another_version_under_the_name_of_this_one",)),
+    Guard(
+        "private-kernels", "belongs_to_us = True", (f"{_CACHE}_files.py::test_directory_of_another_user_is_not_used",)
+    ),
+    Guard(
+        "unsaved-kernel", ("Exception", "ZeroDivisionError"), (f"{_CACHE}_files.py::test_failed_save_leaves_no_file",)
+    ),
 )

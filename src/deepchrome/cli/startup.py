@@ -12,6 +12,8 @@ from typing import Final
 
 import typer
 
+from deepchrome.errors import StorageError
+
 # Settings for glibc's mallopt, by their numbers in malloc.h: never return memory to the system; reuse blocks up to 32
 # MB; and use one heap for all threads, because with one heap per thread the peak memory varies between runs.
 _MALLOC_OPTIONS: Final = {
@@ -38,12 +40,9 @@ def keep_memory() -> None:
 
 
 def load_kernels() -> None:
-    """Load the kernels from numba's cache, or compile them and print a message that explains the delay."""
+    """Load the kernels from their cache, or compile them and print a message that explains the delay."""
     keep_memory()
-    timer = threading.Timer(
-        _SLOW_SECONDS,
-        lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True),
-    )
+    timer = threading.Timer(_SLOW_SECONDS, _explain_delay)
     timer.start()
     was_enabled = gc.isenabled()
     gc.disable()  # imports create no garbage
@@ -57,6 +56,17 @@ def load_kernels() -> None:
         gc.freeze()  # imported objects stay in use, so later collections can skip them
         if was_enabled:
             gc.enable()
+
+
+def _explain_delay() -> None:
+    from deepchrome.engine.kernels.cache import private_directory
+
+    try:
+        private_directory()
+        runs = "only the first run does this"
+    except StorageError as error:
+        runs = f"every run does this: {error}. Set NUMBA_CACHE_DIR to a directory of your own."
+    typer.echo(f"compiling the kernels for this processor; {runs}", err=True)
 
 
 @contextmanager
