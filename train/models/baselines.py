@@ -56,7 +56,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     """
     data.check_classes()
     train, valid = data.split == TRAIN, data.split == VALID
-    sklearn_seed = int(random_generator(seed, data.epigenome).integers(2**31))
+    sklearn_seed = int(random_generator(seed, data.seed_name).integers(2**31))
     candidates = _FIT[name](data.x[train], data.y[train], sklearn_seed)
 
     def valid_auroc(arrays: Arrays) -> float:

@@ -13,6 +13,7 @@ from typing import TextIO
 from deepchrome.errors import StorageError
 from deepchrome.train.fitting.cluster import TrainedGroup
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord
+from deepchrome.train.run.config import RunConfig
 from deepchrome.train.run.weights import write_checkpoint
 
 # Called with the epigenome and the metrics of every epoch of every model. For models that train on this machine, it is
@@ -26,8 +27,8 @@ class EpochRecorder:
 
     Parameters
     ----------
-    run
-        The run directory.
+    run, config
+        The run directory and its config.
     checkpoint_seconds
         Minimum time in seconds between two checkpoints of one model.
     log
@@ -37,9 +38,15 @@ class EpochRecorder:
     """
 
     def __init__(
-        self, run: Path, checkpoint_seconds: float, log: TextIO | None, on_epoch: EpochCallback | None
+        self,
+        run: Path,
+        config: RunConfig,
+        checkpoint_seconds: float,
+        log: TextIO | None,
+        on_epoch: EpochCallback | None,
     ) -> None:
-        self._run, self._checkpoint_seconds, self._log, self._on_epoch = run, checkpoint_seconds, log, on_epoch
+        self._run, self._config = run, config
+        self._checkpoint_seconds, self._log, self._on_epoch = checkpoint_seconds, log, on_epoch
         self._log_lock = threading.Lock()
         self._last_checkpoint: dict[str, float] = {}
 
@@ -53,7 +60,7 @@ class EpochRecorder:
         """
         now = time.monotonic()
         if now - self._last_checkpoint.setdefault(epigenome, now) >= self._checkpoint_seconds:
-            write_checkpoint(self._run, epigenome, checkpoint())
+            write_checkpoint(self._run, self._config, epigenome, checkpoint())
             self._last_checkpoint[epigenome] = now
         self._report(epigenome, record)
 
@@ -66,7 +73,7 @@ class EpochRecorder:
             A checkpoint or the log cannot be written.
         """
         for model in group.fitted:
-            write_checkpoint(self._run, model.epigenome, group.checkpoints[model.epigenome])
+            write_checkpoint(self._run, self._config, model.epigenome, group.checkpoints[model.epigenome])
             n_old = len(resumed[model.epigenome].history) if model.epigenome in resumed else 0
             for record in model.history[n_old:]:
                 self._report(model.epigenome, record)
