@@ -290,6 +290,9 @@ def _check_places(path: Path) -> None:
     for name in (*FOLDERS, *LOCKS):
         if (path / name).is_symlink():  # guard: linked-folders
             raise UsageError(f"{path / name}: a link, and a run writes only below its own directory", remedy="out")
+    holder = path / LOCKS[1]
+    if holder.is_file() and holder.read_bytes()[:8] not in (b"", b"process "):
+        raise UsageError(f"{holder}: not written by a run, which needs a file of this name", remedy="out")
     for name in FOLDERS:
         if (path / name).exists() and not (path / name).is_dir():
             raise UsageError(f"{path / name}: not a directory, but a run needs one of this name", remedy="out")

@@ -24,6 +24,11 @@ def checkpoint_path(run: Path, epigenome: str) -> Path:
     return run / "checkpoints" / f"{epigenome}.safetensors"
 
 
+def places(run: Path) -> list[Path]:
+    """Return the files and folders that a run writes."""
+    return [run / name for name in (*FILES, *FOLDERS, *LOCKS)]
+
+
 def written_paths(run: Path, epigenomes: Iterable[str]) -> list[Path]:
     """Return every file that a run with these epigenomes writes, except locks. summary.tsv is the first.
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
-from deepchrome.errors import StorageError
+from deepchrome.errors import StorageError, UsageError
 from deepchrome.train.fitting.cluster import TrainedGroup
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord
 from deepchrome.train.run.config import RunConfig
@@ -20,6 +20,8 @@ from deepchrome.train.run.weights import write_checkpoint
 # called after each epoch, from the thread that trains the model. For models that train on a cluster, it is called for
 # all epochs when the model is finished.
 EpochCallback = Callable[[str, EpochRecord], None]
+
+_LONGEST_LINE: Final = 65536  # bytes
 
 
 class EpochRecorder:
@@ -90,6 +92,34 @@ class EpochRecorder:
                 raise _unwritable_log(self._log.name, error) from None
         if self._on_epoch is not None:
             self._on_epoch(epigenome, record)
+
+
+def check_log(path: Path | None, *, force: bool, resume: bool) -> None:
+    """Check that a log file may be written: a new file, or with ``resume`` the log of an earlier run.
+
+    Raises
+    ------
+    UsageError
+        The file exists and neither ``force`` nor ``resume`` is set, or it is not a log and ``force`` is not set.
+    StorageError
+        The file cannot be read.
+    """
+    if path is None or force or not (path.is_symlink() or path.exists()):
+        return
+    if not resume:
+        raise UsageError(f"{path}: file exists", remedy="append_or_force")
+    if not path.is_file():
+        return  # a pipe or a device: nothing in it can be lost
+    try:
+        with path.open("rb") as log:
+            line = log.readline(_LONGEST_LINE)
+        is_log = not line or {"epigenome", "epoch"} <= json.loads(line).keys()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, AttributeError):
+        is_log = False
+    if not is_log:  # guard: log-of-others
+        raise UsageError(f"{path}: not the log of a run", remedy="force")
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.common.pools import cluster_pool
 from deepchrome.common.threads import map_in_threads
-from deepchrome.errors import ParameterError, UsageError
+from deepchrome.errors import ParameterError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.source import DataSource
@@ -23,8 +24,9 @@ from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import BASELINES, check_network
 from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
 from deepchrome.train.run.directory import Run, check_run_directory, finish_run, start_run
+from deepchrome.train.run.layout import SUMMARY, places
 from deepchrome.train.run.protocols import BEST
-from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, open_log
+from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, check_log, open_log
 from deepchrome.train.run.summary import Summary, summarize_model
 from deepchrome.train.run.verify import save_and_score, score_rounding
 from deepchrome.train.run.weights import read_checkpoints
@@ -117,7 +119,7 @@ def train_models(
         A file cannot be read or written, another process writes to the directory, or the cluster is lost.
     """
     out, options = Path(out), options or RunOptions()
-    check_run_directory(out, force=options.force, resume=options.resume)
+    _check_outputs(out, options, source)
     datasets, report = source.load(inputs, epigenomes)
     if on_loaded is not None:
         on_loaded(datasets, report)
@@ -165,11 +167,10 @@ def train_datasets(
     if device.type == "cuda":
         made_with["gpu"] = torch.cuda.get_device_name(device)
     run_config = RunConfig(config, inputs, source, describe_datasets(datasets), made_with)
-    if options.log is not None and options.log.exists() and not (options.force or options.resume):
-        raise UsageError(f"{options.log}: file exists", remedy="append_or_force")
+    _check_outputs(out, options, source)
 
     with start_run(out, run_config, force=options.force, resume=options.resume):
-        if (out / "summary.tsv").is_file():
+        if (out / SUMMARY).is_file():
             return _read_finished(out)
         if config.model in BASELINES:
             fitted = _fit_baselines(datasets, config, placement.usable_threads())
@@ -183,6 +184,14 @@ def train_datasets(
         summary = [summarize_model(*row) for row in zip(datasets, fitted, scores, strict=True)]
         finish_run(out, run_config, _predictions(datasets, scores), fitted, summary)
     return summary
+
+
+def _check_outputs(out: Path, options: RunOptions, source: DataSource | None) -> None:
+    """Check that the run directory and the log may be written, and that they do not replace each other or the data."""
+    check_run_directory(out, force=options.force, resume=options.resume)
+    log = [] if options.log is None else [options.log]
+    check_distinct([*places(out), *log], data_files(*source.paths()) if source else ())
+    check_log(options.log, force=options.force, resume=options.resume)
 
 
 def _read_finished(out: Path) -> list[Summary]:

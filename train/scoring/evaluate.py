@@ -97,8 +97,7 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
     test = predictions.filter(pl.col("split") == "test")
     tables = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
     return [
-        ScoredGenes(name, name, tables[name]["label"].to_numpy(), tables[name]["score"].to_numpy())
-        for name in tables
+        ScoredGenes(name, name, tables[name]["label"].to_numpy(), tables[name]["score"].to_numpy()) for name in tables
     ]
 
 
