@@ -27,7 +27,7 @@ NETWORKS: Final = {
 }
 BASELINES: Final = ("logistic", "random-forest", "svm")
 MODELS: Final = (*NETWORKS, *BASELINES)
-_GENES_PER_BATCH: Final = 1024
+GENES_PER_BATCH: Final = 1024  # when scoring
 
 
 def build_network(name: str, models: int, marks: int, bins: int) -> "StackedModel":
@@ -134,8 +134,8 @@ def score_genes(
     model.to(device)
     scores = np.empty(len(x))
     with torch.no_grad():
-        for start in range(0, len(x), _GENES_PER_BATCH):
-            genes = slice(start, start + _GENES_PER_BATCH)
+        for start in range(0, len(x), GENES_PER_BATCH):
+            genes = slice(start, start + GENES_PER_BATCH)
             batch = torch.from_numpy(x[genes]).to(device)
             scores[genes] = on_probability(model(batch.unsqueeze(0)))[0].cpu().numpy()
     return scores
