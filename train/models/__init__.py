@@ -84,12 +84,11 @@ def check_network(name: str, marks: int, bins: int) -> None:
         raise refuse("its class is not a StackedModel. Derive it from deepchrome.train.models.stacked.StackedModel")
     small, large = ({key: tuple(value.shape) for key, value in stack.named_parameters()} for stack in stacks)
     for key in sorted(small.keys() | large):
-        shapes = (small.get(key), large.get(key))
-        if any(shape is None or shape[:1] != (models,) for shape, models in zip(shapes, sizes, strict=True)) or (
-            small[key][1:] != large[key][1:]
-        ):  # guard: not-a-stack
+        one_model = small.get(key, ())[1:]
+        found, expected = (small.get(key), large.get(key)), tuple((models, *one_model) for models in sizes)
+        if found != expected:  # guard: not-a-stack
             raise refuse(
-                f"its parameter {key} has the shape {shapes[0]} in a stack of {sizes[0]} models and {shapes[1]} in a "
+                f"its parameter {key} has the shape {found[0]} in a stack of {sizes[0]} models and {found[1]} in a "
                 f"stack of {sizes[1]}. The first axis of every parameter must be the models, as in the layers of "
                 "deepchrome.train.models.stacked"
             )
