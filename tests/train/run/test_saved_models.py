@@ -149,5 +149,5 @@ def test_a_network_from_outside_must_be_known_to_open_its_run(tmp_path) -> None:
         train(tmp_path / "run", replace(CONFIG, model="outside"))
         assert Run(tmp_path / "run").epigenomes == ("E003", "E004")
         assert build_network("outside", 1, 3, 24).shapes()["output.weight"] == (72, 2)
-    with pytest.raises(BadDataError, match="not the config of a run .model 'outside'"):
+    with pytest.raises(BadDataError, match=r"not the config of a run \(model 'outside'"):
         Run(tmp_path / "run")
