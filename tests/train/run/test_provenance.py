@@ -204,9 +204,7 @@ def test_every_command_refuses_a_model_of_another_run(tmp_path) -> None:
     ):
         result = dc(*command)
         assert (result.code, result.out) == (65, ""), command
-        assert (
-            "models/E002.safetensors: belongs to a run with other settings or data (fit.seed is 2" in result.err
-        )
+        assert "models/E002.safetensors: belongs to a run with other settings or data (fit.seed is 2" in result.err
     assert not scores.exists()
     assert not (tmp_path / "report" / "report.html").exists()
 
