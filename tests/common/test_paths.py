@@ -59,7 +59,9 @@ def test_different_paths_are_accepted(tmp_path) -> None:
 
 
 def test_the_data_files_of_a_directory(tmp_path) -> None:
-    for name in ("E001.parquet", "train.csv", "test.csv.gz", "notes.txt"):
+    for name in ("train.csv", "test.csv.gz", "notes.txt"):
         (tmp_path / name).touch()
     found = data_files(tmp_path, None, tmp_path / "table.tsv")
-    assert {path.name for path in found} == {"E001.parquet", "train.csv", "test.csv.gz", "table.tsv"}
+    assert [path.name for path in found] == ["train.csv", "test.csv.gz", "table.tsv"]
+    (tmp_path / "E001.parquet").touch()
+    assert data_files(tmp_path) == [tmp_path / "E001.parquet"]

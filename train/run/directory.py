@@ -278,7 +278,8 @@ def finish_run(
     write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: summary_checksum(content)})
     write_summary(path, content)
     for model in fitted:
-        checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
+        if model.history:  # baselines have no checkpoints
+            checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
 
 
 def _check_places(path: Path) -> None:
@@ -347,6 +348,8 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> N
         differences.append(f"epigenomes were {', '.join(stored.data)}, are {', '.join(requested.data)}")
     elif changed := [name for name in stored.data if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
+    elif changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]:
+        differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
     if differences:
         raise UsageError(f"{path}: cannot resume with other settings or data ({'; '.join(sorted(differences))})")
 

@@ -17,31 +17,46 @@ def check_distinct(outputs: Sequence[Path], inputs: Iterable[Path] = ()) -> None
     UsageError
         Two outputs, or an output and an input, are the same file, or one of them contains the other.
     """
-    for i, output in enumerate(outputs):
-        for other in outputs[:i]:
-            if _overlap(output, other):  # guard: distinct-outputs
-                raise UsageError(f"{output}: another output has the same path ({other}). Choose another path")
-    for path in inputs:
-        for output in outputs:
-            if _overlap(output, path):  # guard: outputs-are-no-inputs
-                raise UsageError(f"{output}: this output would replace an input ({path}). Choose another path")
+    places = [_Place(path) for path in outputs]
+    for i, output in enumerate(places):
+        for other in places[:i]:
+            if output.overlaps(other):  # guard: distinct-outputs
+                raise UsageError(f"{output.path}: another output has the same path ({other.path}). Choose another path")
+    for place in map(_Place, inputs):
+        for output in places:
+            if output.overlaps(place):  # guard: outputs-are-no-inputs
+                raise UsageError(
+                    f"{output.path}: this output would replace an input ({place.path}). Choose another path"
+                )
 
 
 def data_files(*paths: Path | None) -> list[Path]:
-    """Return the files at these paths; for a directory, the Parquet and CSV files in it."""
+    """Return the files at these paths; for a directory, the Parquet files in it, or its CSV files if it has none."""
     files = []
     for path in paths:
         if path is not None and path.is_dir():
-            files += [file for pattern in ("*.parquet", "*.csv", "*.csv.gz") for file in sorted(path.glob(pattern))]
+            tables = sorted(path.glob("*.parquet"))
+            files += tables or [*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv.gz"))]
         elif path is not None:
             files.append(path)
     return files
 
 
-def _overlap(one: Path, other: Path) -> bool:
-    """Return whether two paths are the same file or directory, or one contains the other."""
-    first, second = Path(os.path.realpath(one)), Path(os.path.realpath(other))
-    if first.is_relative_to(second) or second.is_relative_to(first):
-        return True
-    # Hard links, and file systems that ignore upper and lower case.
-    return first.exists() and second.exists() and first.samefile(second)
+class _Place:
+    """A path, its spelling without links, and the number of the file if there is one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._real = Path(os.path.realpath(path))
+        try:
+            found = self._real.stat()
+            self._number: tuple[int, int] | None = (found.st_dev, found.st_ino)
+        except OSError:
+            self._number = None
+
+    def overlaps(self, other: "_Place") -> bool:
+        """Return whether both are the same file or directory, or one contains the other."""
+        if self._real.is_relative_to(other._real) or other._real.is_relative_to(self._real):
+            return True
+        # Hard links, and file systems that ignore upper and lower case.
+        return self._number is not None and self._number == other._number

@@ -110,6 +110,15 @@ def test_resuming_replaces_no_file_of_others(name, run_copy) -> None:
     assert Run(run_copy).epigenomes == ("E003", "E004")
 
 
+def test_a_baseline_removes_no_checkpoint(tmp_path) -> None:
+    baseline = replace(CONFIG, model="logistic")
+    train(tmp_path, baseline)
+    (tmp_path / "summary.tsv").unlink()
+    file = place(tmp_path, "checkpoints/E003.safetensors")
+    train(tmp_path, baseline, resume=True)
+    assert file.read_bytes() == MINE
+
+
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}], ids=["new", "resume", "force"])
 @pytest.mark.parametrize("name", [*FOLDERS, ".lock", ".lock.holder"])
 def test_a_link_in_place_of_a_folder_or_a_lock_is_refused(name, options, tmp_path) -> None:
