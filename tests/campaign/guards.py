@@ -96,6 +96,9 @@ _FILES = "tests/common/test_files.py"
 _NAMES = "tests/robustness/test_names.py"
 _NUMBERS = "tests/robustness/test_numbers.py"
 _DAMAGE = "tests/train/run/test_damage.py"
+_PROVENANCE = "tests/train/run/test_provenance.py"
+_SAVED = "tests/train/run/test_saved_models.py"
+_STRANGERS = "tests/train/run/test_strangers.py"
 
 GUARDS = (
     # Kernels.
@@ -205,4 +208,27 @@ GUARDS = (
     Guard(
         "unsaved-kernel", ("Exception", "ZeroDivisionError"), (f"{_CACHE}_files.py::test_failed_save_leaves_no_file",)
     ),
+    # Files of a run belong to it, and give its results.
+    Guard("model-origin", "if differences := '':", (f"{_PROVENANCE}::test_a_model_of_another_run_is_refused",)),
+    Guard(
+        "checkpoint-origin", "if differences := '':", (f"{_PROVENANCE}::test_a_checkpoint_of_another_run_is_refused",)
+    ),
+    Guard("checkpoint-without-origin", NEVER, (f"{_PROVENANCE}::test_a_checkpoint_that_names_no_run_is_refused",)),
+    Guard("table-origin", "if differences := '':", (f"{_PROVENANCE}::test_a_table_of_another_run_is_refused",)),
+    Guard("evaluated-models", NOTHING, (f"{_PROVENANCE}::test_every_command_refuses_a_model_of_another_run",)),
+    Guard("summary-checksum", NEVER, (f"{_PROVENANCE}::test_an_edited_summary_is_refused",)),
+    Guard("not-a-stack", NEVER, (f"{_SAVED}::test_networks_that_a_file_cannot_hold_are_refused_before_training",)),
+    Guard(
+        "unsaved-buffers",
+        "if buffers := []:",
+        (f"{_SAVED}::test_networks_that_a_file_cannot_hold_are_refused_before_training",),
+    ),
+    Guard("saved-scores", NEVER, (f"{_SAVED}::test_a_file_that_gives_other_scores_is_an_error",)),
+    Guard("measured-auroc", NEVER, (f"{_SAVED}::test_networks_that_mix_models_or_genes_are_refused_after_training",)),
+    # Outputs replace nothing that they should not.
+    Guard("files-of-others", ALWAYS, (f"{_STRANGERS}::test_a_file_of_others_is_refused_without_force",)),
+    Guard("linked-folders", NEVER, (f"{_STRANGERS}::test_a_link_in_place_of_a_folder_or_a_lock_is_refused",)),
+    Guard("log-of-others", NEVER, (f"{_STRANGERS}::test_a_file_of_others_is_no_log",)),
+    Guard("distinct-outputs", NEVER, ("tests/cli/test_outputs.py::test_two_outputs_at_one_path_are_refused",)),
+    Guard("outputs-are-no-inputs", NEVER, ("tests/cli/test_outputs.py::test_an_output_that_is_an_input_is_refused",)),
 )

@@ -37,6 +37,9 @@ class Dataset:
         uint8 (n,): 1 if the gene is on, else 0.
     split
         int8 (n,): ``TRAIN``, ``VALID`` or ``TEST`` of :mod:`deepchrome.train.datasets.splits`.
+    has_name
+        Whether ``epigenome`` is part of the data. ``False`` for DeepChrome's text format: its data set is named after
+        its directory, and must give the same model in every directory.
     """
 
     epigenome: str
@@ -45,6 +48,12 @@ class Dataset:
     x: NDArray[np.float32] = field(repr=False)
     y: NDArray[np.uint8] = field(repr=False)
     split: NDArray[np.int8] = field(repr=False)
+    has_name: bool = True
+
+    @property
+    def seed_name(self) -> str:
+        """The name that random choices depend on, together with the seed."""
+        return self.epigenome if self.has_name else "csv"
 
     def one_class_parts(self) -> tuple[str, ...]:
         """Describe the parts of the split (train, valid, test) that have no genes, or genes of one class only."""

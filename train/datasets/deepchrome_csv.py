@@ -59,7 +59,7 @@ def load_csv(
     Returns
     -------
     datasets
-        One data set, named after the directory.
+        One data set, named after the directory. The name does not influence training.
     report
         Its notes warn about marks whose counts are all even (in the published toy data, those of H3K4me3 are
         doubled), test genes that are also training genes, and parts with labels of one class only.
@@ -82,6 +82,7 @@ def load_csv(
         inputs.apply_transform(counts.copy()),
         np.concatenate([part.label for part in parts]),
         np.repeat(np.arange(3, dtype=np.int8), [len(part.gene_id) for part in parts]),
+        has_name=False,
     )
     notes = _describe_problems(data, counts)
     if expression is not None:

@@ -76,9 +76,13 @@ class FeatureSource:
         genes = read_features(feature_files(self.features)[0]).genes
         return dict(zip(genes.gene_id, genes.symbol, strict=True))
 
+    def paths(self) -> list[Path]:
+        """Return the paths of the data."""
+        return [self.features, self.expression]
+
     def missing_paths(self) -> list[Path]:
         """Return the paths that do not exist."""
-        return [path for path in (self.features, self.expression) if not path.exists()]
+        return [path for path in self.paths() if not path.exists()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as a dictionary that can be stored as JSON, with absolute paths."""
@@ -125,9 +129,13 @@ class TextSource:
         """Return an empty mapping: the format has no gene symbols."""
         return {}
 
+    def paths(self) -> list[Path]:
+        """Return the paths of the data."""
+        return [self.directory] if self.expression is None else [self.directory, self.expression]
+
     def missing_paths(self) -> list[Path]:
         """Return the paths that do not exist."""
-        return [path for path in (self.directory, self.expression) if path is not None and not path.exists()]
+        return [path for path in self.paths() if not path.exists()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as a dictionary that can be stored as JSON, with an absolute path."""

@@ -32,6 +32,7 @@ from deepchrome.train.fitting.config import (
 )
 from deepchrome.train.fitting.stack import TrainingStack
 from deepchrome.train.fitting.threads import torch_threads
+from deepchrome.train.models import check_network
 
 # Fraction of the free memory of a GPU that a stack may use.
 _MEMORY_SHARE: Final = 0.8
@@ -75,11 +76,13 @@ def fit(
         The training or validation genes of a data set lack one class or both; data sets differ in marks or bins, or
         have the same name; an input is not finite; or there are fewer bins than the network needs.
     UsageError
-        There is no data set; the network is unknown; or a GPU is required and PyTorch finds none.
+        There is no data set; the network is unknown or not a stack of models; or a GPU is required and PyTorch finds
+        none.
     """
     placement = placement or Placement()
     resume = resume or {}
     _check_datasets(datasets)
+    check_network(config.model, len(datasets[0].marks), datasets[0].x.shape[1])
     device = placement.resolve()
     threads = placement.usable_threads()
     size = placement.group_size or (1 if device.type == "cpu" else _largest_group(datasets[0], config, device))

@@ -67,6 +67,7 @@ class TrainingStack:
 
     def __init__(self, datasets: Sequence[Dataset], config: FitConfig, device: torch.device) -> None:
         self._names = [data.epigenome for data in datasets]
+        self._seed_names = [data.seed_name for data in datasets]
         self._config, self._device = config, device
         self.history: list[list[EpochRecord]] = [[] for _ in datasets]
         models, (bins, marks) = len(datasets), datasets[0].x.shape[1:]
@@ -87,7 +88,7 @@ class TrainingStack:
     def start(self, i: int, checkpoint: Checkpoint | None) -> None:
         """Set weights and optimizer of model ``i`` to their initial state, or to the state of a checkpoint."""
         if checkpoint is None:
-            self._model.draw(i, random_generator(self._config.seed, self._names[i], 0))
+            self._model.draw(i, random_generator(self._config.seed, self._seed_names[i], 0))
         else:
             self.history[i] = list(checkpoint.history)
             self._model.load(i, checkpoint.weights)
@@ -105,7 +106,7 @@ class TrainingStack:
         rows = np.empty((self._steps, models, batch), np.int64)
         weights = np.empty((self._steps, models, batch), np.float32)
         bits = np.empty((self._steps, models, batch, dropout_bytes), np.uint8)
-        for i, (name, train_rows) in enumerate(zip(self._names, self._train_rows, strict=True)):
+        for i, (name, train_rows) in enumerate(zip(self._seed_names, self._train_rows, strict=True)):
             rng = random_generator(self._config.seed, name, epoch)
             order, is_gene = _pad([rng.permutation(train_rows)], self._steps * batch)
             rows[:, i] = order.reshape(self._steps, batch)

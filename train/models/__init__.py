@@ -1,4 +1,4 @@
-"""List the models, build networks by name, and score genes.
+"""List the models, build and check networks by name, and score genes.
 
 :mod:`deepchrome.train.fitting.fit` trains networks. :mod:`deepchrome.train.models.baselines` fits baselines.
 This module imports neither, so a command can list the models without loading PyTorch.
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
     from deepchrome.train.models.stacked import StackedModel
 
-# To add a network, write a file with a StackedModel and add a line here.
+# To add a network, write a file with a StackedModel and add a line here. A program that uses the library can also add
+# one of its own. check_network refuses networks that are not stacks of models.
 NETWORKS: Final = {
     "deepchrome": "deepchrome.train.models.deepchrome:DeepChrome",
     "attentivechrome": "deepchrome.train.models.attentivechrome:AttentiveChrome",
 }
 BASELINES: Final = ("logistic", "random-forest", "svm")
 MODELS: Final = (*NETWORKS, *BASELINES)
-_GENES_PER_BATCH: Final = 1024
+GENES_PER_BATCH: Final = 1024  # when scoring
 
 
 def build_network(name: str, models: int, marks: int, bins: int) -> "StackedModel":
@@ -53,6 +54,47 @@ def build_network(name: str, models: int, marks: int, bins: int) -> "StackedMode
     module, _, class_name = NETWORKS[name].partition(":")
     network: StackedModel = getattr(import_module(module), class_name)(models, marks, bins)
     return network
+
+
+def check_network(name: str, marks: int, bins: int) -> None:
+    """Check that a network is a stack of models whose parameters are all that a model file needs to hold.
+
+    The first axis of every parameter must be the models. A model file holds one row of each parameter. It would hold a
+    part of a plain :class:`torch.nn.Linear`, and nothing of a buffer, such as the running mean of a batch norm.
+
+    Parameters
+    ----------
+    name, marks, bins
+        See :func:`build_network`, also for the errors.
+
+    Raises
+    ------
+    UsageError
+        The network is not a stack of models. The message names the parameter or buffer.
+    """
+    from deepchrome.train.models.stacked import StackedModel
+
+    def refuse(problem: str) -> UsageError:
+        return UsageError(f"the network {name!r} ({NETWORKS[name]}) cannot be trained: {problem}")
+
+    # With one size only, a parameter of two outputs would look like a stack of two models.
+    sizes = (2, 3)
+    stacks = [build_network(name, models, marks, bins) for models in sizes]
+    if not all(isinstance(stack, StackedModel) for stack in stacks):
+        raise refuse("its class is not a StackedModel. Derive it from deepchrome.train.models.stacked.StackedModel")
+    small, large = ({key: tuple(value.shape) for key, value in stack.named_parameters()} for stack in stacks)
+    for key in sorted(small.keys() | large):
+        one_model = small.get(key, ())[1:]
+        found, expected = (small.get(key), large.get(key)), tuple((models, *one_model) for models in sizes)
+        if found != expected:  # guard: not-a-stack
+            raise refuse(
+                f"its parameter {key} has the shape {found[0]} in a stack of {sizes[0]} models and {found[1]} in a "
+                f"stack of {sizes[1]}. The first axis of every parameter must be the models, as in the layers of "
+                "deepchrome.train.models.stacked"
+            )
+    parameters = {key for key, _ in stacks[0].named_parameters(remove_duplicate=False)}
+    if buffers := sorted(stacks[0].state_dict().keys() - parameters):  # guard: unsaved-buffers
+        raise refuse(f"a model file would not hold its buffer {buffers[0]}. Use parameters, or compute it from them")
 
 
 def score_genes(
@@ -91,8 +133,8 @@ def score_genes(
     model.to(device)
     scores = np.empty(len(x))
     with torch.no_grad():
-        for start in range(0, len(x), _GENES_PER_BATCH):
-            genes = slice(start, start + _GENES_PER_BATCH)
+        for start in range(0, len(x), GENES_PER_BATCH):
+            genes = slice(start, start + GENES_PER_BATCH)
             batch = torch.from_numpy(x[genes]).to(device)
             scores[genes] = on_probability(model(batch.unsqueeze(0)))[0].cpu().numpy()
     return scores

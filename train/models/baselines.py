@@ -21,6 +21,7 @@ from sklearn.svm import SVC
 from deepchrome.common.seeds import random_generator
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.splits import TRAIN, VALID
+from deepchrome.train.models import GENES_PER_BATCH
 from deepchrome.train.models.metrics import auroc
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -29,7 +30,6 @@ LOGISTIC_C = (1e-4, 1e-3, 1e-2, 1e-1)
 SVM_C = (0.1, 1.0, 10.0)
 TREES = 200
 _INDEX_ARRAYS = frozenset({"best_bin", "root", "left", "right", "feature"})
-_GENES_PER_BATCH = 1024
 
 
 def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[Any]]:
@@ -56,7 +56,7 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
     """
     data.check_classes()
     train, valid = data.split == TRAIN, data.split == VALID
-    sklearn_seed = int(random_generator(seed, data.epigenome).integers(2**31))
+    sklearn_seed = int(random_generator(seed, data.seed_name).integers(2**31))
     candidates = _FIT[name](data.x[train], data.y[train], sklearn_seed)
 
     def valid_auroc(arrays: Arrays) -> float:
@@ -71,7 +71,7 @@ def score_baseline(name: str, arrays: Arrays, x: NDArray[np.float32]) -> NDArray
     ``x`` is float32 (genes, bins, marks), and the result is float64 (genes,). See
     :func:`deepchrome.train.models.score_genes` for the meaning of a score.
     """
-    batches = [x[i : i + _GENES_PER_BATCH] for i in range(0, len(x), _GENES_PER_BATCH)]
+    batches = [x[i : i + GENES_PER_BATCH] for i in range(0, len(x), GENES_PER_BATCH)]
     return np.concatenate([_SCORE[name](arrays, batch) for batch in batches] or [np.empty(0)])
 
 

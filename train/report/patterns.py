@@ -215,7 +215,7 @@ def pattern_maps(
         group_priors = None
         if priors is not None and recipe.name != "published":
             group_priors = [priors[epigenome] for epigenome in group]
-        generators = [random_generator(seed, epigenome) for epigenome in group]
+        generators = [random_generator(seed, run.config.seed_name(epigenome)) for epigenome in group]
         return optimize_inputs(model, inputs.n_bins, len(inputs.marks), recipe, group_priors, generators, device)
 
     with torch_threads(max(1, threads // workers)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from deepchrome.common.files import output_lock
+from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.common.progress import OnMessage
 from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import UsageError
@@ -22,6 +23,7 @@ from deepchrome.train.report.page import write_report
 from deepchrome.train.report.patterns import CLASSES, STABLE, Patterns, Recipe, pattern_maps, write_patterns
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
+from deepchrome.train.run.layout import places
 
 Style = Literal["default", "published"]
 _OUTPUTS: Final = ("report.html", "patterns.parquet", "figures")
@@ -127,7 +129,7 @@ def visualize(
         The run is unfinished or damaged, or its data are not those it was trained on.
     UsageError
         ``out`` is not a directory, or contains a report and ``force`` is not set; the data have moved; genes are
-        requested together with ``maps_only``; no epigenome has a model.
+        requested together with ``maps_only``; no epigenome has a model; or the report would replace one of its inputs.
     StorageError
         Another process writes to ``out``, or a file cannot be written.
     """
@@ -140,6 +142,8 @@ def visualize(
     if not run.epigenomes:
         raise UsageError(f"{run_path}: no epigenome has a model. The reasons are in {run_path}/summary.tsv.")
     data = None if maps_only else RunData(run, features, expression)
+    inputs = places(run_path) if data is None else [*places(run_path), *data_files(*data.source.paths())]
+    check_distinct([out / name for name in _OUTPUTS], inputs)
     notes = []
     with output_lock(out):
         evidence: dict[str, Evidence] = {}

@@ -18,7 +18,7 @@ from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.datasets.source import DataSource, source_from_dict
 from deepchrome.train.fitting.config import FitConfig
-from deepchrome.train.models import MODELS
+from deepchrome.train.models import BASELINES, NETWORKS
 
 FORMAT_VERSION: Final = 1
 
@@ -38,7 +38,8 @@ class RunConfig:
         in the file is ``origin``.
     data
         For each epigenome: the ``sha256`` of its inputs, labels and split, and the number of genes in
-        each part of the split (``train``, ``valid``, ``test``).
+        each part of the split (``train``, ``valid``, ``test``). ``seed_name`` if it is not the epigenome; see
+        :attr:`~deepchrome.train.datasets.dataset.Dataset.seed_name`.
     made_with
         Software versions, device and number of threads, for information only. Nothing depends on them.
     """
@@ -48,6 +49,10 @@ class RunConfig:
     source: DataSource | None
     data: Mapping[str, Mapping[str, Any]]
     made_with: Mapping[str, Any] = field(default_factory=dict)
+
+    def seed_name(self, epigenome: str) -> str:
+        """Return the name that the random choices of an epigenome's model depend on."""
+        return str(self.data[epigenome].get("seed_name", epigenome))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON values."""
@@ -86,10 +91,10 @@ class RunConfig:
             inputs = InputSpec.from_dict(document["inputs"])
             source = source_from_dict(document["origin"])
             config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]})
-            is_valid = fit.model in MODELS and config.data and all(len(v["sha256"]) == 64 for v in config.data.values())
+            has_data = config.data and all(len(entry["sha256"]) == 64 for entry in config.data.values())
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
-        if not is_valid:
+        if not (has_data and fit.model in (*NETWORKS, *BASELINES)):
             raise BadDataError(f"{where}: not the config of a run (model {fit.model!r}, {len(config.data)} epigenomes)")
         check_names(list(config.data), "an epigenome", where)
         return config
@@ -105,6 +110,8 @@ def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
             digest.update(array.tobytes())
         sizes = {name: int(np.sum(data.split == part)) for part, name in enumerate(SPLIT_NAMES)}
         described[data.epigenome] = {"sha256": digest.hexdigest(), **sizes}
+        if not data.has_name:
+            described[data.epigenome]["seed_name"] = data.seed_name
     return described
 
 

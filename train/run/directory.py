@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -21,17 +21,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepchrome.common.files import output_lock
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.train.fitting.config import EpochRecord, FittedModel
 from deepchrome.train.models import score_genes
 from deepchrome.train.run.config import RunConfig, read_config, write_config
 from deepchrome.train.run.frames import read_frame, write_frame
-from deepchrome.train.run.summary import Summary, read_summary, write_summary
-from deepchrome.train.run.weights import checkpoint_path, model_path, read_model
+from deepchrome.train.run.layout import (
+    CONFIG,
+    FILES,
+    FOLDERS,
+    LOCKS,
+    METRICS,
+    PREDICTIONS,
+    SUMMARY,
+    checkpoint_path,
+    existing_paths,
+    model_path,
+    written_paths,
+)
+from deepchrome.train.run.origin import OF_ANOTHER_RUN, describe_origin, find_differences
+from deepchrome.train.run.summary import Summary, format_summary, read_summary, summary_checksum, write_summary
+from deepchrome.train.run.weights import read_model
 
-# Everything that a run writes. Replacing a run removes these files and the models and checkpoints, nothing else.
-_FILES: Final = ("config.json", "metrics.parquet", "predictions.parquet", "summary.tsv")
-_FOLDERS: Final = ("models", "checkpoints")
+_SUMMARY_KEY: Final = "summary_sha256"  # in the document of metrics.parquet
 
 
 class Run:
@@ -60,7 +72,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = read_config(path)
-        if not (path / "summary.tsv").is_file():
+        if not (path / SUMMARY).is_file():
             raise BadDataError(f"{path}: this run is not finished", remedy="finish_run")
 
     @property
@@ -73,10 +85,13 @@ class Run:
 
         Raises
         ------
+        MissingInputError
+            metrics.parquet, which has the checksum of summary.tsv, does not exist.
         BadDataError
-            The file is damaged.
+            The file is damaged or was changed.
         """
-        return read_summary(self.path, list(self.config.data))
+        _, document = _read_table(self.path, self.config, METRICS)
+        return read_summary(self.path, list(self.config.data), document.get(_SUMMARY_KEY))
 
     def predictions(self) -> pl.DataFrame:
         """Read predictions.parquet: epigenome, gene_id, split, label, score.
@@ -84,9 +99,9 @@ class Run:
         Raises
         ------
         MissingInputError, BadDataError
-            The file does not exist, or is damaged.
+            The file does not exist, is damaged, or belongs to another run.
         """
-        return read_frame(self.path / "predictions.parquet")
+        return _read_table(self.path, self.config, PREDICTIONS)[0]
 
     def metrics(self) -> pl.DataFrame:
         """Read metrics.parquet: epigenome, epoch, train_loss, valid_loss, valid_auroc, seconds.
@@ -94,9 +109,9 @@ class Run:
         Raises
         ------
         MissingInputError, BadDataError
-            The file does not exist, or is damaged.
+            The file does not exist, is damaged, or belongs to another run.
         """
-        return read_frame(self.path / "metrics.parquet")
+        return _read_table(self.path, self.config, METRICS)[0]
 
     def weights(self, epigenome: str) -> dict[str, Tensor]:
         """Read the weights of one epigenome's model.
@@ -106,7 +121,7 @@ class Run:
         MissingInputError
             The run has no model of this epigenome.
         BadDataError
-            The file is damaged, or its arrays do not fit the model in config.json.
+            The file is damaged, belongs to another run, or its arrays do not fit the model in config.json.
         """
         return read_model(self.path, self.config, epigenome)
 
@@ -155,7 +170,9 @@ def load_run(path: str | Path) -> Run:
 
 
 def check_run_directory(path: Path, *, force: bool = False, resume: bool = False) -> None:
-    """Check that a run may be written to a directory.
+    """Check that a run may be written to a directory, before the data are loaded.
+
+    :func:`start_run` also checks the content of the files of a run that is resumed.
 
     Raises
     ------
@@ -167,15 +184,20 @@ def check_run_directory(path: Path, *, force: bool = False, resume: bool = False
         return
     if not path.is_dir():
         raise UsageError(f"{path}: not a directory", remedy="out")
-    if (path / "config.json").is_file():
-        if not (force or resume):
-            raise UsageError(f"{path}: already contains a run", remedy="resume_or_force")
-    elif foreign_files := sorted(
-        entry.name
-        for entry in path.iterdir()
-        if entry.name not in {*_FILES, *_FOLDERS} and not entry.name.startswith(".")
-    ):
-        raise UsageError(f"{path}: not empty, and not a run (found {foreign_files[0]})", remedy="out")
+    _check_places(path)
+    existing = existing_paths(path)
+    has_config = path / CONFIG in existing
+    if not has_config and (foreign := _foreign_names(path)):
+        raise UsageError(f"{path}: not empty, and not a run (found {foreign[0]})", remedy="out")
+    if not existing or force or (resume and has_config):  # guard: files-of-others
+        return
+    try:
+        read_config(path)
+    except DeepchromeError:
+        raise UsageError(
+            f"{existing[0]}: this file exists, and {path} contains no valid run", remedy="out_or_force"
+        ) from None
+    raise UsageError(f"{path}: already contains a run", remedy="resume_or_force")
 
 
 @contextmanager
@@ -189,7 +211,7 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
     config
         The config of this run.
     force
-        Replace an existing run. Only files that a run writes are removed.
+        Replace an existing run, and files of others that have a name that this run writes. No other file is removed.
     resume
         Continue an existing run; start a new one if there is none.
 
@@ -199,7 +221,7 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
         :func:`check_run_directory` fails, or the existing run has another config. The message names
         every difference.
     BadDataError
-        The run to resume has a damaged config.
+        The run to resume has a damaged config, or a file that is damaged or belongs to another run.
     StorageError
         Another process is writing to the directory, or the directory cannot be written.
     """
@@ -207,28 +229,34 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
     with output_lock(path):
         # Check again under the lock: another process may have started a run in the meantime.
         check_run_directory(path, force=force, resume=resume)
-        if resume and (path / "config.json").is_file():
+        if resume and path / CONFIG in existing_paths(path):
             _check_same_config(path, read_config(path), config)
+            _check_unfinished_files(path, config)
         else:
-            _clear(path)
+            if force:
+                _clear(path, config)
             write_config(path, config)
-        for folder in _FOLDERS:
+        for folder in FOLDERS:
             (path / folder).mkdir(exist_ok=True)
             # Remove the unfinished files of a killed process.
-            for part in (path / folder).glob(".*.part"):
+            for part in (path / folder).glob(".*.safetensors.????????.part"):
                 part.unlink()
         yield
 
 
 def finish_run(
-    path: Path, predictions: pl.DataFrame, fitted: Sequence[FittedModel], summary: Sequence[Summary]
+    path: Path,
+    config: RunConfig,
+    predictions: pl.DataFrame,
+    fitted: Sequence[FittedModel],
+    summary: Sequence[Summary],
 ) -> None:
     """Write the tables of a run, summary.tsv last, and remove its checkpoints.
 
     Parameters
     ----------
-    path
-        The run directory.
+    path, config
+        The run directory and its config.
     predictions
         Content of predictions.parquet.
     fitted
@@ -245,11 +273,66 @@ def finish_run(
         field.name: pl.Int64 if field.name == "epoch" else pl.Float64 for field in fields(EpochRecord)
     }
     rows = [{"epigenome": model.epigenome, **asdict(record)} for model in fitted for record in model.history]
-    write_frame(path / "predictions.parquet", predictions)
-    write_frame(path / "metrics.parquet", pl.DataFrame(rows, schema=types))
-    write_summary(path, summary)
+    origin, content = describe_origin(config, config.data), format_summary(summary)
+    write_frame(path / PREDICTIONS, predictions, origin)
+    write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: summary_checksum(content)})
+    write_summary(path, content)
     for model in fitted:
-        checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
+        if model.history:  # baselines have no checkpoints
+            checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
+
+
+def _check_places(path: Path) -> None:
+    """Raise a UsageError if an entry of the directory is not of the type that a run needs at this place.
+
+    A link in place of a folder or a lock would let a run write or remove files outside its directory. Links in place
+    of other files are harmless, because these files are replaced as a whole.
+    """
+    for name in (*FOLDERS, *LOCKS):
+        if (path / name).is_symlink():  # guard: linked-folders
+            raise UsageError(f"{path / name}: a link, and a run writes only below its own directory", remedy="out")
+    holder = path / LOCKS[1]
+    if holder.is_file() and holder.read_bytes()[:8] not in (b"", b"process "):
+        raise UsageError(f"{holder}: not written by a run, which needs a file of this name", remedy="out")
+    for name in FOLDERS:
+        if (path / name).exists() and not (path / name).is_dir():
+            raise UsageError(f"{path / name}: not a directory, but a run needs one of this name", remedy="out")
+    for file in existing_paths(path):
+        if file.is_dir() and not file.is_symlink():
+            raise UsageError(f"{file}: a directory, but a run writes a file of this name", remedy="out")
+
+
+def _foreign_names(path: Path) -> list[str]:
+    """Return the names in a directory that a run does not use, except hidden ones."""
+    names = sorted(entry.name for entry in path.iterdir())
+    return [name for name in names if name not in {*FILES, *FOLDERS} and not name.startswith(".")]
+
+
+def _check_unfinished_files(path: Path, config: RunConfig) -> None:
+    """Raise an error if resuming would replace a file that is not part of this run.
+
+    A killed run may have left models and tables. Checkpoints are checked when they are read.
+    """
+    existing = existing_paths(path)
+    if path / SUMMARY in existing:
+        return  # the run is finished, and nothing will be replaced
+    try:
+        for epigenome in config.data:
+            if model_path(path, epigenome) in existing:
+                read_model(path, config, epigenome)
+        for name in (PREDICTIONS, METRICS):
+            if path / name in existing:
+                _read_table(path, config, name)
+    except BadDataError as error:
+        raise BadDataError(f"{error}. Resuming would replace this file", remedy="force") from None
+
+
+def _read_table(path: Path, config: RunConfig, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Read a table of a run and its document."""
+    table, document = read_frame(path / name)
+    if differences := find_differences(document, describe_origin(config, config.data)):  # guard: table-origin
+        raise BadDataError(f"{path / name}: {OF_ANOTHER_RUN} ({differences}). Restore the file, or train again")
+    return table, document
 
 
 def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> None:
@@ -265,14 +348,17 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> N
         differences.append(f"epigenomes were {', '.join(stored.data)}, are {', '.join(requested.data)}")
     elif changed := [name for name in stored.data if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
+    elif changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]:
+        differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
     if differences:
         raise UsageError(f"{path}: cannot resume with other settings or data ({'; '.join(sorted(differences))})")
 
 
-def _clear(path: Path) -> None:
-    """Remove all files of an earlier run, config.json first, so that a partial run never looks complete."""
-    for name in _FILES:
-        (path / name).unlink(missing_ok=True)
-    for folder in _FOLDERS:
-        for file in (path / folder).glob("*.safetensors"):
-            file.unlink()
+def _clear(path: Path, config: RunConfig) -> None:
+    """Remove the files of an earlier run, and the files at the places where the new run writes. Remove no others."""
+    try:
+        earlier = set(read_config(path).data)
+    except DeepchromeError:
+        earlier = set()
+    for file in written_paths(path, sorted(earlier | set(config.data))):
+        file.unlink(missing_ok=True)

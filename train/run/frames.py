@@ -1,9 +1,10 @@
-"""Write tables with a checksum to Parquet files, and verify the checksum on reading."""
+"""Store a table and a JSON document in one Parquet file with a checksum, and verify the checksum on reading."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
@@ -14,10 +15,11 @@ from deepchrome.errors import BadDataError, MissingInputError
 
 # Parquet's own checksums cover the pages, but not the footer that describes how to read the pages.
 _CHECKSUM_KEY: Final = b"deepchrome_sha256"
+_DOCUMENT_KEY: Final = b"deepchrome"
 
 
-def write_frame(path: Path, table: pl.DataFrame) -> None:
-    """Write a table whose columns are strings or numbers.
+def write_frame(path: Path, table: pl.DataFrame, document: Mapping[str, Any]) -> None:
+    """Write a table whose columns are strings or numbers, and a JSON document.
 
     Raises
     ------
@@ -25,13 +27,15 @@ def write_frame(path: Path, table: pl.DataFrame) -> None:
         The file cannot be written. An existing file stays unchanged.
     """
     with atomic_write(path) as temporary:
-        stored = table.to_arrow()
-        stored = stored.replace_schema_metadata({_CHECKSUM_KEY: _digest(stored)})
+        stored, text = table.to_arrow(), json.dumps(document).encode()
+        stored = stored.replace_schema_metadata({_DOCUMENT_KEY: text, _CHECKSUM_KEY: _digest(stored, text)})
         pq.write_table(stored, temporary, write_page_checksum=True)
 
 
-def read_frame(path: Path) -> pl.DataFrame:
-    """Read a table that :func:`write_frame` wrote.
+def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Read the table and the document that :func:`write_frame` wrote.
+
+    The document of a file of an earlier version is empty.
 
     Raises
     ------
@@ -42,20 +46,23 @@ def read_frame(path: Path) -> pl.DataFrame:
     """
     try:
         stored = pq.read_table(path, page_checksum_verification=True)
-        found = _digest(stored)
+        metadata = stored.schema.metadata or {}
+        text = metadata.get(_DOCUMENT_KEY, b"")
+        found = _digest(stored, text)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file. Is the run complete?") from None
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise BadDataError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from None
-    if (stored.schema.metadata or {}).get(_CHECKSUM_KEY) != found:  # guard: run-table-checksum
+    if metadata.get(_CHECKSUM_KEY) != found:  # guard: run-table-checksum
         raise BadDataError(f"{path}: damaged, or not written by dc train (the table does not match its checksum)")
     # polars does not validate Arrow data, so pass it the checked columns only, without the file's metadata.
-    return pl.DataFrame(pa.Table.from_arrays(stored.columns, names=stored.column_names))
+    table = pl.DataFrame(pa.Table.from_arrays(stored.columns, names=stored.column_names))
+    return table, json.loads(text or "{}")
 
 
-def _digest(table: pa.Table) -> bytes:
-    """Return the SHA-256 of all column names and values, in hexadecimal."""
-    digest = hashlib.sha256()
+def _digest(table: pa.Table, text: bytes) -> bytes:
+    """Return the SHA-256 of the document and of all column names and values, in hexadecimal."""
+    digest = hashlib.sha256(text)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             values = column.fill_null(0).to_numpy()

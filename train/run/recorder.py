@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
-from deepchrome.errors import StorageError
+from deepchrome.errors import StorageError, UsageError
 from deepchrome.train.fitting.cluster import TrainedGroup
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord
+from deepchrome.train.run.config import RunConfig
 from deepchrome.train.run.weights import write_checkpoint
 
 # Called with the epigenome and the metrics of every epoch of every model. For models that train on this machine, it is
@@ -20,14 +21,16 @@ from deepchrome.train.run.weights import write_checkpoint
 # all epochs when the model is finished.
 EpochCallback = Callable[[str, EpochRecord], None]
 
+_LONGEST_LINE: Final = 65536  # bytes
+
 
 class EpochRecorder:
     """Record every epoch: write a checkpoint if one is due, append to the log, and call the callback.
 
     Parameters
     ----------
-    run
-        The run directory.
+    run, config
+        The run directory and its config.
     checkpoint_seconds
         Minimum time in seconds between two checkpoints of one model.
     log
@@ -37,9 +40,15 @@ class EpochRecorder:
     """
 
     def __init__(
-        self, run: Path, checkpoint_seconds: float, log: TextIO | None, on_epoch: EpochCallback | None
+        self,
+        run: Path,
+        config: RunConfig,
+        checkpoint_seconds: float,
+        log: TextIO | None,
+        on_epoch: EpochCallback | None,
     ) -> None:
-        self._run, self._checkpoint_seconds, self._log, self._on_epoch = run, checkpoint_seconds, log, on_epoch
+        self._run, self._config = run, config
+        self._checkpoint_seconds, self._log, self._on_epoch = checkpoint_seconds, log, on_epoch
         self._log_lock = threading.Lock()
         self._last_checkpoint: dict[str, float] = {}
 
@@ -53,7 +62,7 @@ class EpochRecorder:
         """
         now = time.monotonic()
         if now - self._last_checkpoint.setdefault(epigenome, now) >= self._checkpoint_seconds:
-            write_checkpoint(self._run, epigenome, checkpoint())
+            write_checkpoint(self._run, self._config, epigenome, checkpoint())
             self._last_checkpoint[epigenome] = now
         self._report(epigenome, record)
 
@@ -66,7 +75,7 @@ class EpochRecorder:
             A checkpoint or the log cannot be written.
         """
         for model in group.fitted:
-            write_checkpoint(self._run, model.epigenome, group.checkpoints[model.epigenome])
+            write_checkpoint(self._run, self._config, model.epigenome, group.checkpoints[model.epigenome])
             n_old = len(resumed[model.epigenome].history) if model.epigenome in resumed else 0
             for record in model.history[n_old:]:
                 self._report(model.epigenome, record)
@@ -83,6 +92,34 @@ class EpochRecorder:
                 raise _unwritable_log(self._log.name, error) from None
         if self._on_epoch is not None:
             self._on_epoch(epigenome, record)
+
+
+def check_log(path: Path | None, *, force: bool, resume: bool) -> None:
+    """Check that a log file may be written: a new file, or with ``resume`` the log of an earlier run.
+
+    Raises
+    ------
+    UsageError
+        The file exists and neither ``force`` nor ``resume`` is set, or it is not a log and ``force`` is not set.
+    StorageError
+        The file cannot be read.
+    """
+    if path is None or force or not (path.is_symlink() or path.exists()):
+        return
+    if not resume:
+        raise UsageError(f"{path}: file exists", remedy="append_or_force")
+    if not path.is_file():
+        return  # a pipe or a device: nothing in it can be lost
+    try:
+        with path.open("rb") as log:
+            line = log.readline(_LONGEST_LINE)
+        is_log = not line or {"epigenome", "epoch"} <= json.loads(line).keys()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, AttributeError):
+        is_log = False
+    if not is_log:  # guard: log-of-others
+        raise UsageError(f"{path}: not the log of a run", remedy="force")
 
 
 @contextmanager

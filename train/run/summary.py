@@ -1,5 +1,7 @@
 """RUN/summary.tsv: one row of results per epigenome."""
 
+import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,6 +19,7 @@ from deepchrome.train.datasets.labels import published_aurocs
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.config import FittedModel
 from deepchrome.train.models.metrics import auprc, auroc
+from deepchrome.train.run.layout import METRICS, SUMMARY
 
 
 @dataclass(frozen=True)
@@ -98,33 +101,58 @@ def summarize_model(data: Dataset, model: FittedModel, scores: NDArray[np.float6
     )
 
 
-def write_summary(run: Path, summary: Sequence[Summary]) -> None:
-    """Write summary.tsv into the run directory.
+def format_summary(summary: Sequence[Summary]) -> bytes:
+    """Return the content of summary.tsv."""
+    columns = [field.name for field in fields(Summary)]
+    table = pl.DataFrame([asdict(row) for row in summary], schema=columns, infer_schema_length=None)
+    return table.write_csv(separator="\t").encode()
+
+
+def write_summary(run: Path, content: bytes) -> None:
+    """Write the result of :func:`format_summary` to summary.tsv in the run directory.
 
     Raises
     ------
     StorageError
         The file cannot be written. An existing file is left as it was.
     """
-    columns = [field.name for field in fields(Summary)]
-    table = pl.DataFrame([asdict(row) for row in summary], schema=columns, infer_schema_length=None)
-    with atomic_write(run / "summary.tsv") as temporary:
-        table.write_csv(temporary, separator="\t")
+    with atomic_write(run / SUMMARY) as temporary:
+        temporary.write_bytes(content)
 
 
-def read_summary(run: Path, epigenomes: Sequence[str]) -> list[Summary]:
+def summary_checksum(content: bytes) -> str:
+    """Return the SHA-256 of the content of summary.tsv. A run stores it in metrics.parquet."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_summary(run: Path, epigenomes: Sequence[str], checksum: str | None) -> list[Summary]:
     """Read summary.tsv of the run directory.
 
     It must have one row per epigenome, in the order of ``epigenomes``.
 
+    Parameters
+    ----------
+    run
+        The run directory.
+    epigenomes
+        The epigenomes of the run.
+    checksum
+        Result of :func:`summary_checksum` when the run was finished; ``None`` for a run of an earlier version.
+
     Raises
     ------
     BadDataError
-        The file cannot be read, or has other columns or epigenomes.
+        The file cannot be read, was changed, or has other columns or epigenomes.
     """
-    file = run / "summary.tsv"
+    file = run / SUMMARY
     try:
-        table = pl.read_csv(file, separator="\t", schema_overrides=_COLUMN_TYPES)
+        content = file.read_bytes()
+        if checksum is not None and summary_checksum(content) != checksum:  # guard: summary-checksum
+            raise BadDataError(
+                f"{file}: changed since the run was finished (the content does not match its checksum in {METRICS}). "
+                "Restore the file; dc evaluate computes the test results again"
+            )
+        table = pl.read_csv(io.BytesIO(content), separator="\t", schema_overrides=_COLUMN_TYPES)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadDataError(f"{file}: not the summary of a run ({' '.join(str(error).split())})") from None
     if table.columns != list(_COLUMN_TYPES) or list(table["epigenome"]) != list(epigenomes):

@@ -11,22 +11,25 @@ import torch
 from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.common.pools import cluster_pool
 from deepchrome.common.threads import map_in_threads
-from deepchrome.errors import ParameterError, UsageError
+from deepchrome.errors import ParameterError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.source import DataSource
 from deepchrome.train.fitting.cluster import fit_on_cluster
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import fit
-from deepchrome.train.models import BASELINES, score_genes
+from deepchrome.train.models import BASELINES, check_network
 from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
 from deepchrome.train.run.directory import Run, check_run_directory, finish_run, start_run
+from deepchrome.train.run.layout import SUMMARY, places
 from deepchrome.train.run.protocols import BEST
-from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, open_log
+from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, check_log, open_log
 from deepchrome.train.run.summary import Summary, summarize_model
-from deepchrome.train.run.weights import read_checkpoints, write_model
+from deepchrome.train.run.verify import save_and_score, score_rounding
+from deepchrome.train.run.weights import read_checkpoints
 
 # On a GPU, checkpoints of all models take longer to write than an epoch takes to train.
 GPU_CHECKPOINT_SECONDS = 60.0
@@ -116,7 +119,7 @@ def train_models(
         A file cannot be read or written, another process writes to the directory, or the cluster is lost.
     """
     out, options = Path(out), options or RunOptions()
-    check_run_directory(out, force=options.force, resume=options.resume)
+    _check_outputs(out, options, source)
     datasets, report = source.load(inputs, epigenomes)
     if on_loaded is not None:
         on_loaded(datasets, report)
@@ -154,31 +157,51 @@ def train_datasets(
     placement = Placement("cpu", requested.threads) if options.scheduler else requested
     check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
     device = placement.resolve()
+    # Workers of a cluster may have GPUs even if this machine has none.
+    uses_gpu = device.type == "cuda" or (bool(options.scheduler) and requested.device != "cpu")
+    if config.model not in BASELINES:
+        check_network(config.model, len(inputs.marks), inputs.n_bins)
     made_with = {**software_versions(), "device": device.type, "threads": placement.usable_threads()}
     if options.scheduler:
         made_with |= {"device": f"{requested.device}, on a cluster", "threads": 1}
     if device.type == "cuda":
         made_with["gpu"] = torch.cuda.get_device_name(device)
     run_config = RunConfig(config, inputs, source, describe_datasets(datasets), made_with)
-    if options.log is not None and options.log.exists() and not (options.force or options.resume):
-        raise UsageError(f"{options.log}: file exists", remedy="append_or_force")
+    _check_outputs(out, options, source)
 
     with start_run(out, run_config, force=options.force, resume=options.resume):
-        if (out / "summary.tsv").is_file():
-            return Run(out).summary()
+        if (out / SUMMARY).is_file():
+            return _read_finished(out)
         if config.model in BASELINES:
             fitted = _fit_baselines(datasets, config, placement.usable_threads())
         else:
             fitted = _fit_networks(datasets, out, run_config, requested, device, options, on_epoch)
-        for model in fitted:
-            if model.weights:
-                write_model(out, run_config, model)
+        rounding = score_rounding(config.precision, on_gpu=uses_gpu)
         scores = [
-            score_genes(config.model, model.weights, data.x, device) if model.weights else None
+            save_and_score(out, run_config, data, model, device, rounding) if model.weights else None
             for data, model in zip(datasets, fitted, strict=True)
         ]
         summary = [summarize_model(*row) for row in zip(datasets, fitted, scores, strict=True)]
-        finish_run(out, _predictions(datasets, scores), fitted, summary)
+        finish_run(out, run_config, _predictions(datasets, scores), fitted, summary)
+    return summary
+
+
+def _check_outputs(out: Path, options: RunOptions, source: DataSource | None) -> None:
+    """Check that the run directory and the log may be written, and that they do not replace each other or the data."""
+    check_run_directory(out, force=options.force, resume=options.resume)
+    log = [] if options.log is None else [options.log]
+    check_distinct([*places(out), *log], data_files(*source.paths()) if source else ())
+    check_log(options.log, force=options.force, resume=options.resume)
+
+
+def _read_finished(out: Path) -> list[Summary]:
+    """Return the summary of a finished run whose files are all intact."""
+    run = Run(out)
+    summary = run.summary()
+    for row in summary:
+        if row.valid_auroc is not None:
+            run.weights(row.epigenome)
+    run.predictions()
     return summary
 
 
@@ -196,7 +219,7 @@ def _fit_networks(
     if seconds is None:
         seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
     with open_log(options.log, append=options.resume) as log:
-        recorder = EpochRecorder(out, seconds, log, on_epoch)
+        recorder = EpochRecorder(out, run_config, seconds, log, on_epoch)
         resumed = read_checkpoints(out, run_config)
         if not options.scheduler:
             return fit(datasets, run_config.fit, placement, resume=resumed, on_epoch=recorder)

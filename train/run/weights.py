@@ -11,17 +11,9 @@ from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FittedModel
 from deepchrome.train.models import BASELINES, build_network
 from deepchrome.train.run.config import RunConfig
+from deepchrome.train.run.layout import checkpoint_path, model_path
+from deepchrome.train.run.origin import OF_ANOTHER_RUN, describe_origin, find_differences
 from deepchrome.train.run.tensors import read_tensors, write_tensors
-
-
-def model_path(run: Path, epigenome: str) -> Path:
-    """Return RUN/models/<epigenome>.safetensors."""
-    return run / "models" / f"{epigenome}.safetensors"
-
-
-def checkpoint_path(run: Path, epigenome: str) -> Path:
-    """Return RUN/checkpoints/<epigenome>.safetensors."""
-    return run / "checkpoints" / f"{epigenome}.safetensors"
 
 
 def write_model(run: Path, config: RunConfig, fitted: FittedModel) -> None:
@@ -32,8 +24,9 @@ def write_model(run: Path, config: RunConfig, fitted: FittedModel) -> None:
     StorageError
         The file cannot be written. An existing file is left as it was.
     """
-    document = {"epigenome": fitted.epigenome, "model": config.fit.model, "best_epoch": fitted.best_epoch}
-    write_tensors(model_path(run, fitted.epigenome), fitted.weights, document)
+    name = fitted.epigenome
+    document = {"epigenome": config.seed_name(name), "model": config.fit.model, "best_epoch": fitted.best_epoch}
+    write_tensors(model_path(run, name), fitted.weights, document | describe_origin(config, [name]))
 
 
 def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor]:
@@ -44,7 +37,8 @@ def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor
     MissingInputError
         The run has no model of this epigenome.
     BadDataError
-        The file is damaged, or its weights do not belong to the model in ``config``.
+        The file is damaged or belongs to another run, or its weights do not fit the model in ``config``. A file
+        of an earlier version does not name its run, and is read if its weights fit.
     """
     if epigenome not in config.data:
         raise MissingInputError(f"{run}: no model of {epigenome} (found {', '.join(config.data)})")
@@ -52,16 +46,19 @@ def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file. See the notes in {run}/summary.tsv")
     tensors, document = read_tensors(path)
-    if document.get("model") != config.fit.model or document.get("epigenome") != epigenome:
+    seed_name = config.seed_name(epigenome)
+    if document.get("model") != config.fit.model or document.get("epigenome") != seed_name:
         raise BadDataError(
             f"{path}: contains the model {document.get('model')!r} of {document.get('epigenome')!r}, "
-            f"but config.json specifies {config.fit.model} of {epigenome}"
+            f"but config.json specifies {config.fit.model} of {seed_name}"
         )
+    if differences := find_differences(document, describe_origin(config, [epigenome])):  # guard: model-origin
+        raise BadDataError(f"{path}: {OF_ANOTHER_RUN} ({differences}). Restore the model of this run, or train again")
     _check_weights(path, config, tensors)
     return tensors
 
 
-def write_checkpoint(run: Path, epigenome: str, checkpoint: Checkpoint) -> None:
+def write_checkpoint(run: Path, config: RunConfig, epigenome: str, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of one epigenome.
 
     Raises
@@ -72,7 +69,8 @@ def write_checkpoint(run: Path, epigenome: str, checkpoint: Checkpoint) -> None:
     parts = {"weights": checkpoint.weights, "best": checkpoint.best, "optimizer": checkpoint.optimizer}
     tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
     history = [asdict(record) for record in checkpoint.history]
-    write_tensors(checkpoint_path(run, epigenome), tensors, {"epigenome": epigenome, "history": history})
+    document = {"epigenome": config.seed_name(epigenome), "history": history, **describe_origin(config, [epigenome])}
+    write_tensors(checkpoint_path(run, epigenome), tensors, document)
 
 
 def read_checkpoints(run: Path, config: RunConfig) -> dict[str, Checkpoint]:
@@ -81,13 +79,14 @@ def read_checkpoints(run: Path, config: RunConfig) -> dict[str, Checkpoint]:
     Raises
     ------
     BadDataError
-        A checkpoint is damaged, or belongs to another model.
+        A checkpoint is damaged, belongs to another run or epigenome, or does not name its run (earlier versions).
     """
     checkpoints = {}
     for epigenome in config.data:
         file = checkpoint_path(run, epigenome)
         if not file.is_file():
             continue
+        advice = f"Remove it to train {epigenome} from the beginning"
         tensors, document = read_tensors(file)
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
         try:
@@ -96,7 +95,12 @@ def read_checkpoints(run: Path, config: RunConfig) -> dict[str, Checkpoint]:
                 part, _, name_in_part = name.partition("/")
                 parts[part][name_in_part] = tensor
         except (KeyError, TypeError):
-            raise BadDataError(f"{file}: not a checkpoint. Remove it to train {epigenome} from the beginning") from None
+            raise BadDataError(f"{file}: not a checkpoint. {advice}") from None
+        expected = describe_origin(config, [epigenome])
+        if not expected.keys() <= document.keys():  # guard: checkpoint-without-origin
+            raise BadDataError(f"{file}: does not name its run (written by an earlier version?). {advice}")
+        if differences := find_differences(document, expected):  # guard: checkpoint-origin
+            raise BadDataError(f"{file}: {OF_ANOTHER_RUN} ({differences}). {advice}")
         for part in ("weights", "best"):
             _check_weights(file, config, parts[part], must_be_finite=False)
         checkpoints[epigenome] = Checkpoint(history, **parts)

@@ -1,7 +1,7 @@
 """Evaluate the models of a run on their own test genes, on other data, and across epigenomes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,18 +85,19 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
     Raises
     ------
     MissingInputError
-        The run has no predictions.parquet.
+        The run has no predictions.parquet, or a model is missing.
     BadDataError
-        The run has no model, or its predictions are damaged.
+        The run has no model, or its predictions or models are damaged or belong to another run.
     """
     if not run.epigenomes:
         raise BadDataError(f"{run.path}: no model in this run. See the notes in {run.path}/summary.tsv")
-    test = run.predictions().filter(pl.col("split") == "test")
+    predictions = run.predictions()
+    for name in predictions["epigenome"].unique(maintain_order=True):
+        run.weights(name)  # the scores in the table are those of a model in the directory  # guard: evaluated-models
+    test = predictions.filter(pl.col("split") == "test")
     tables = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
     return [
-        ScoredGenes(name, name, tables[name]["label"].to_numpy(), tables[name]["score"].to_numpy())
-        for name in run.epigenomes
-        if name in tables
+        ScoredGenes(name, name, tables[name]["label"].to_numpy(), tables[name]["score"].to_numpy()) for name in tables
     ]
 
 
@@ -252,4 +253,4 @@ def _comparable_ids(gene_id: pl.Series) -> pl.Series:
 
 def _take_genes(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
     gene_id = tuple(data.gene_id[row] for row in rows)
-    return Dataset(data.epigenome, data.marks, gene_id, data.x[rows], data.y[rows], data.split[rows])
+    return replace(data, gene_id=gene_id, x=data.x[rows], y=data.y[rows], split=data.split[rows])

@@ -13,9 +13,10 @@ from deepchrome.cli.options import (
     JsonOption,
     ModelOfOption,
     RunArgument,
-    check_output_free,
+    check_outputs,
 )
 from deepchrome.cli.tables import print_json, print_rows, print_table
+from deepchrome.common.paths import data_files
 from deepchrome.errors import UsageError
 
 
@@ -57,7 +58,9 @@ def evaluate(
         raise UsageError("--cross prints a matrix and cannot be combined with --roc or --model-of")
     if features is None and (model_of or label_rule) and not cross:
         raise UsageError("--model-of and --label-rule need FEATURES")
-    check_output_free(roc, force)
+    from deepchrome.train.run.layout import places
+
+    check_outputs(roc, inputs=[*places(run), *data_files(features, expression)], force=force)
     from deepchrome.train.fitting.config import Placement
     from deepchrome.train.run.directory import load_run
     from deepchrome.train.scoring import evaluate as evaluation

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from deepchrome.cli.options import EpigenomesOption, FeaturesArgument, ForceOption, SeedOption, parse_names
+from deepchrome.common.names import SPLIT_NAMES
+from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.errors import UsageError
 
 
@@ -48,6 +50,7 @@ def export(
     """
     if labels is None:
         raise UsageError("--labels is missing. Create a label table with dc labels --expression TABLE --out FILE.")
+    check_distinct([out / f"{name}.csv" for name in SPLIT_NAMES], data_files(features, labels, split_file))
     from deepchrome.engine.features.export import export_csv, read_split_table
     from deepchrome.train.datasets.splits import split_genes
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from deepchrome.cli.options import ForceOption, JsonOption, check_output_free
+from deepchrome.cli.options import ForceOption, JsonOption, check_outputs
 from deepchrome.cli.tables import print_json, print_table
 
 
@@ -34,8 +34,7 @@ def labels(
 
     Report the fraction of genes that are on, and the fraction that the two rules label differently.
     """
-    check_output_free(out, force)
-    check_output_free(figure, force)
+    check_outputs(out, figure, inputs=[expression], force=force)
     from deepchrome.train.datasets.expression import read_expression
     from deepchrome.train.datasets.labels import LabelAudit, audit_labels, write_labels
     from deepchrome.train.report.label_figure import draw_audit

@@ -3,11 +3,13 @@
 A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.common.paths import check_distinct
 from deepchrome.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -72,12 +74,34 @@ def parse_names(text: str) -> list[str] | None:
 
 
 def check_output_free(path: Path | None, force: bool) -> None:
-    """Raise an error if ``path`` exists and ``force`` is False.
+    """Raise an error if ``path`` exists and ``force`` is False. A link exists even if its target does not.
 
     Raises
     ------
     UsageError
         The file exists.
     """
-    if path is not None and path.exists() and not force:
+    if path is not None and (path.is_symlink() or path.exists()) and not force:
         raise UsageError(f"{path}: file exists", remedy="force")
+
+
+def check_outputs(*outputs: Path | None, inputs: Iterable[Path], force: bool) -> None:
+    """Check that the outputs of a command are different files, not among its inputs, and free.
+
+    Parameters
+    ----------
+    outputs
+        Paths of the outputs; ``None`` for an output that was not requested.
+    inputs
+        Every file that the command reads.
+    force
+        Whether existing outputs may be replaced.
+
+    Raises
+    ------
+    UsageError
+        Two paths are the same file, or an output exists and ``force`` is False.
+    """
+    check_distinct([path for path in outputs if path is not None], inputs)
+    for path in outputs:
+        check_output_free(path, force)

@@ -11,8 +11,9 @@ from deepchrome.cli.options import (
     ForceOption,
     ModelOfOption,
     RunArgument,
-    check_output_free,
+    check_outputs,
 )
+from deepchrome.common.paths import data_files
 from deepchrome.errors import UsageError
 
 
@@ -31,8 +32,9 @@ def predict(
 
     The features must have the marks, bins and windows that the models were trained on.
     """
-    check_output_free(out, force)
-    check_output_free(attention, force)
+    from deepchrome.train.run.layout import places
+
+    check_outputs(out, attention, inputs=[*places(run), *data_files(features)], force=force)
     if attention is not None and attention.suffix != ".parquet":
         raise UsageError(f"{attention}: attention weights can only be written to a .parquet file")
     from deepchrome.train.fitting.config import Placement

@@ -67,6 +67,8 @@ def test_resuming_with_other_settings_or_data_is_refused(finished_run) -> None:
         train(finished_run, datasets=[one, changed], resume=True)
     with pytest.raises(UsageError, match=r"epigenomes were E003, E004, are E003"):
         train(finished_run, datasets=[one], resume=True)
+    with pytest.raises(UsageError, match=r"an earlier version used other random numbers for E003"):
+        train(finished_run, datasets=[replace(one, has_name=False), other], resume=True)
 
 
 def test_every_change_of_the_data_changes_their_checksum() -> None:
