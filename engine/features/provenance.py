@@ -104,6 +104,30 @@ def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, kno
     return {name: pair for name, pair in differences.items() if ANY not in pair}
 
 
+def describe_settings(here: Mapping[str, Any], there: Mapping[str, Any], differences: Differences) -> str:
+    """Describe differences between two records, each with the value here and the value there.
+
+    Parameters
+    ----------
+    here, there
+        Results of :func:`counting_record`.
+    differences
+        What :func:`compare_counting` found; the order of its arguments does not matter.
+    """
+    texts = []
+    for name in differences:
+        one, two = (_show_setting(record, name) for record in (here, there))
+        texts.append(f"{name.removesuffix('_sha256')} {one}, not {two}")
+    return "; ".join(texts)
+
+
+def _show_setting(record: Mapping[str, Any], name: str) -> str:
+    """Return the value of a setting as text. A genome is shown with the start of its checksum: names can be equal."""
+    if name == "genome_sha256":
+        return f"{record.get('genome', 'unknown')} ({str(record[name])[:8]})"
+    return str(record[name] if name in record else record["options"][name])
+
+
 def _settings(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recorded genome, windows and options as one flat dictionary."""
     settings = {name: document[name] for name in ("genome_sha256", "flank", "bin_size") if name in document}

@@ -191,10 +191,8 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     wanted = stored if marks is None else tuple(marks)
     if absent := [mark for mark in wanted if mark not in stored]:
         raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
-    n_bins = document["n_bins"]
-    n_genes = file.metadata.num_rows
-    declared = declared_bytes(file, [*GENE_COLUMNS, *wanted])
-    check_size(path, max(declared, n_genes * n_bins * len(wanted) * np.dtype(np.uint32).itemsize))
+    n_genes, n_bins = file.metadata.num_rows, document["n_bins"]
+    check_size(path, declared_bytes(file, [*GENE_COLUMNS, *wanted]))
     try:
         genes = _read_genes(path, file.metadata)
         counts = np.empty((len(wanted), n_genes, n_bins), np.uint32)

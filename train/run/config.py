@@ -16,6 +16,7 @@ from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.datasets.profile import Profile
 from deepchrome.train.datasets.source import DataSource, source_from_dict
 from deepchrome.train.fitting.config import FitConfig
 from deepchrome.train.models import MODELS
@@ -37,8 +38,9 @@ class RunConfig:
         Where the data came from, and how labels and split were made; ``None`` if unknown. Its key
         in the file is ``origin``.
     data
-        For each epigenome: the ``sha256`` of its inputs, labels and split, and the number of genes in
-        each part of the split (``train``, ``valid``, ``test``).
+        For each epigenome: the ``sha256`` of its inputs, labels and split, the number of genes in each part of the
+        split (``train``, ``valid``, ``test``), and, if known, the ``profile`` of its features and how they were
+        counted (``counting``).
     made_with
         Software versions, device and number of threads, for information only. Nothing depends on them.
     """
@@ -48,6 +50,19 @@ class RunConfig:
     source: DataSource | None
     data: Mapping[str, Mapping[str, Any]]
     made_with: Mapping[str, Any] = field(default_factory=dict)
+
+    def profile(self, epigenome: str) -> Profile | None:
+        """Return the profile of the features of an epigenome; ``None`` if the run does not record it."""
+        document = self.data[epigenome].get("profile")
+        return None if document is None else Profile.from_dict(document)
+
+    def counting(self, epigenome: str) -> Mapping[str, Any]:
+        """Return how the features of an epigenome were counted; empty if the run does not record it.
+
+        See :func:`~deepchrome.engine.features.provenance.counting_record`.
+        """
+        counting: Mapping[str, Any] = self.data[epigenome].get("counting", {})
+        return counting
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON values."""
@@ -87,6 +102,9 @@ class RunConfig:
             source = source_from_dict(document["origin"])
             config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]})
             is_valid = fit.model in MODELS and config.data and all(len(v["sha256"]) == 64 for v in config.data.values())
+            for epigenome in config.data:
+                config.profile(epigenome)
+                is_valid = is_valid and isinstance(config.counting(epigenome), dict)
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
         if not is_valid:
@@ -96,8 +114,11 @@ class RunConfig:
 
 
 def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
-    """Return, for each epigenome, the SHA-256 of its data and the number of genes in each part of the split."""
-    described = {}
+    """Return, for each epigenome, the SHA-256 of its data, the sizes of the parts of the split, and its features.
+
+    See :attr:`RunConfig.data`.
+    """
+    described: dict[str, dict[str, Any]] = {}
     for data in datasets:
         digest = hashlib.sha256("\n".join((*data.marks, *data.gene_id)).encode())
         for array in (data.x, data.y, data.split):
@@ -105,6 +126,10 @@ def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
             digest.update(array.tobytes())
         sizes = {name: int(np.sum(data.split == part)) for part, name in enumerate(SPLIT_NAMES)}
         described[data.epigenome] = {"sha256": digest.hexdigest(), **sizes}
+        if data.profile is not None:
+            described[data.epigenome]["profile"] = data.profile.to_dict()
+        if data.counting:
+            described[data.epigenome]["counting"] = dict(data.counting)
     return described
 
 

@@ -21,22 +21,24 @@ ALWAYS_BYTES: Final = 256 << 20
 MAX_RATIO: Final = 1000
 # No file may unpack to more.
 MAX_BYTES: Final = 16 << 30
-# Bytes per value in memory, by physical type. Text takes at least a Python string each.
-_WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
-_TEXT_BYTES: Final = 64
+# Bytes that a string needs at least: an index, and a reference to a Python string.
+_TEXT_BYTES: Final = 16
 
 
 def declared_bytes(file: pq.ParquetFile, columns: Sequence[str]) -> int:
-    """Return the memory that the values of some columns need, as the footer of a file declares it."""
-    total = 0
-    metadata = file.metadata
-    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
-        for chunk in (group.column(i) for i in range(group.num_columns)):
-            path = chunk.path_in_schema  # of a list: the name of the column, then .list.element
-            if any(path == name or path.startswith(f"{name}.") for name in columns):
-                width = _WIDTHS.get(chunk.physical_type, _TEXT_BYTES)
-                total += max(chunk.num_values * width, chunk.total_uncompressed_size)
-    return total
+    """Return the memory that some columns need, from the number of rows and the types in the footer of a file.
+
+    The sizes that the footer gives for each column would be more exact, but Arrow ends the process if they are damaged.
+    """
+    types = [field.type for field in file.schema_arrow if field.name in columns]
+    return file.metadata.num_rows * sum(map(_width, types))
+
+
+def _width(kind: pa.DataType) -> int:
+    """Return the bytes that a value of this type needs in memory."""
+    if pa.types.is_fixed_size_list(kind):
+        return kind.list_size * _width(kind.value_type)
+    return max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else _TEXT_BYTES
 
 
 def check_size(path: Path, n_bytes: int) -> None:
@@ -55,8 +57,8 @@ def check_size(path: Path, n_bytes: int) -> None:
         )
 
 
-def read_text(path: Path, column: pa.ChunkedArray) -> tuple[str, ...]:
-    """Return the strings of a dictionary-encoded column. Equal strings share their memory.
+def check_text_size(path: Path, column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Check the size of the strings of a dictionary-encoded column, and return the column as one array.
 
     Raises
     ------
@@ -65,6 +67,19 @@ def read_text(path: Path, column: pa.ChunkedArray) -> tuple[str, ...]:
     """
     encoded = column.unify_dictionaries().combine_chunks()
     lengths = pc.binary_length(encoded.dictionary).to_numpy(zero_copy_only=False)
-    check_size(path, int(lengths[encoded.indices.to_numpy(zero_copy_only=False)].sum(dtype=np.int64)))
+    indices = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    check_size(path, int(lengths[indices].sum(dtype=np.int64)))
+    return encoded
+
+
+def read_text(path: Path, column: pa.ChunkedArray) -> tuple[str, ...]:
+    """Return the strings of a dictionary-encoded column without nulls. Equal strings share their memory.
+
+    Raises
+    ------
+    BadDataError
+        See :func:`check_text_size`.
+    """
+    encoded = check_text_size(path, column)
     words = encoded.dictionary.to_pylist()
     return tuple(words[i] for i in encoded.indices.to_pylist())
