@@ -60,9 +60,7 @@ def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
         the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and ``unknown_chrom`` if no read was
         off the genome.
     """
-    record = {
-        name: metadata[name] for name in ("genome", "genome_sha256", "flank", "bin_size") if metadata.get(name)
-    }
+    record = {name: metadata[name] for name in ("genome", "genome_sha256", "flank", "bin_size") if metadata.get(name)}
     options = metadata.get("options")
     if isinstance(options, Mapping):
         sources = list(metadata.get("sources", {}).values())

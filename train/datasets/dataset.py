@@ -43,7 +43,8 @@ class Dataset:
     profile
         The profile of the features, over all their genes; ``None`` if unknown.
     counting
-        How the reads were counted; see :func:`~deepchrome.engine.features.provenance.counting_record`. Empty if unknown.
+        How the reads were counted; empty if unknown. See
+        :func:`~deepchrome.engine.features.provenance.counting_record`.
     """
 
     epigenome: str

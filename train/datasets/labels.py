@@ -123,7 +123,7 @@ def describe_thresholds(
     if zero := [name for name, median in thresholds.items() if median == 0]:
         notes.append(
             f"the median RPKM is 0 in {_first_names(zero)}, so a gene is on if its RPKM is above 0 at all. "
-            "Is the table full of silent genes? A threshold can be set in place of the median"
+            "Does the table have many silent genes? Set a threshold in place of the median"
         )
     apart = [
         f"{name}: {table[name]:.3g} and {median:.3g}"

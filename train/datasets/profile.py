@@ -1,4 +1,4 @@
-"""Profiles of features: how many reads each mark has, and where they lie. Compare new features with those of a training.
+"""Profiles of features: how many reads each mark has, and where they lie. Compare new features with the training.
 
 A model that gets other data than it was trained on gives scores without an error. A profile holds the few numbers that
 show it. docs/training.md lists what is compared, the limits, and how they were measured on real epigenomes.
@@ -229,7 +229,8 @@ def compare_profiles(found: Profile, trained: Sequence[Profile]) -> Comparison:
     Comparison
         Differences beyond the limits of this module, in the marks that all profiles have.
     """
-    refusals, warnings = [], []
+    refusals: list[str] = []
+    warnings: list[str] = []
     marks = [mark for mark in found.marks if all(mark in profile.marks for profile in trained)]
     swap = _describe_swap(found, trained, marks)
     refusals += swap.refusals
@@ -249,7 +250,8 @@ def _compare_mark(mark: str, found: Profile, trained: Sequence[Profile], near_no
 
     ``near_no_genes``: no mark has its reads near genes, which cannot be chance even with few genes.
     """
-    refusals, warnings = [], []
+    refusals: list[str] = []
+    warnings: list[str] = []
     here, there = found.marks[mark], [profile.marks[mark] for profile in trained]
     enough_genes = min(found.genes, *(profile.genes for profile in trained)) >= MIN_GENES
 
@@ -322,9 +324,7 @@ def _compare_shape(mark: str, found: Profile, trained: Sequence[Profile]) -> Com
 def _describe_swap(found: Profile, trained: Sequence[Profile], marks: Sequence[str]) -> Comparison:
     """Find out whether another order of the marks fits the training much better than the given one."""
     profiles = [found, *trained]
-    usable = [
-        mark for mark in marks if all(p.marks[mark].counts_per_gene * p.genes >= _MIN_COUNTS for p in profiles)
-    ]
+    usable = [mark for mark in marks if all(p.marks[mark].counts_per_gene * p.genes >= _MIN_COUNTS for p in profiles)]
     if len(usable) < 2 or min(profile.genes for profile in profiles) < MIN_GENES:
         return Comparison()
     correlations, shapes = found.correlation_matrix(usable), found.shapes(usable)

@@ -102,14 +102,17 @@ class RunConfig:
             source = source_from_dict(document["origin"])
             config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]})
             is_valid = fit.model in MODELS and config.data and all(len(v["sha256"]) == 64 for v in config.data.values())
-            for epigenome in config.data:
-                config.profile(epigenome)
-                is_valid = is_valid and isinstance(config.counting(epigenome), dict)
+            is_valid = is_valid and all(isinstance(config.counting(name), dict) for name in config.data)
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
         if not is_valid:
             raise BadDataError(f"{where}: not the config of a run (model {fit.model!r}, {len(config.data)} epigenomes)")
         check_names(list(config.data), "an epigenome", where)
+        for epigenome in config.data:
+            try:
+                config.profile(epigenome)
+            except BadDataError as error:
+                raise BadDataError(f"{where}: {epigenome}: {error}") from None
         return config
 
 

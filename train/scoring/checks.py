@@ -1,5 +1,6 @@
 """Check that features are like those that a model was trained on, before they are scored."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,8 +14,8 @@ from deepchrome.train.run.directory import Run
 _MAX_REFUSALS: Final = 3
 
 
-def _ignore(_: str) -> None:
-    pass
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=5)
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class FeatureChecks:
     allow_unlike
         Score features whose reads cannot be those of the training's marks, with a warning.
     on_warning
-        Called with a sentence for every doubtful difference.
+        Called with a sentence for every doubtful difference. Default: give a Python warning.
     """
 
     allow_other_genome: bool = False
     allow_unlike: bool = False
-    on_warning: Callable[[str], None] = _ignore
+    on_warning: Callable[[str], None] = _warn
 
     def check(
         self, run: Run, models: Sequence[str], where: str, profile: Profile | None, counting: Mapping[str, Any]
@@ -100,3 +101,7 @@ class FeatureChecks:
         if not self.allow_unlike:  # guard: unlike-features
             raise BadDataError(message, remedy="unlike")
         self.on_warning(message)
+
+
+STRICT: Final = FeatureChecks()
+"""Accept nothing that is unlike the training."""

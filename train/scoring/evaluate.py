@@ -20,7 +20,7 @@ from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.models.metrics import auprc, auroc, bootstrap_areas
 from deepchrome.train.run.data import find_source
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.checks import FeatureChecks
+from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 from deepchrome.train.scoring.predict import choose_model
 
 _INTERVAL_PERCENTILES: Final = (2.5, 97.5)
@@ -179,7 +179,7 @@ def score_datasets(
     *,
     model_of: str | None = None,
     device: str | torch.device = "cpu",
-    checks: FeatureChecks = FeatureChecks(),
+    checks: FeatureChecks = STRICT,
 ) -> list[ScoredGenes]:
     """Score data sets with the model of their own epigenome, or all with the model of ``model_of``.
 
@@ -192,7 +192,7 @@ def score_datasets(
     """
     names = [choose_model(run, data.epigenome, model_of) for data in datasets]
     for data, name in zip(datasets, names, strict=True):
-        checks.check(run, [name], data.epigenome, data.profile, data.counting)
+        checks.check(run, [name], f"features of {data.epigenome}", data.profile, data.counting)
     return [
         ScoredGenes(data.epigenome, name, data.y, run.score(name, data.x, device))
         for data, name in zip(datasets, names, strict=True)
@@ -237,7 +237,7 @@ def cross_evaluate(
     datasets: Sequence[Dataset],
     *,
     device: str | torch.device = "cpu",
-    checks: FeatureChecks = FeatureChecks(),
+    checks: FeatureChecks = STRICT,
 ) -> pl.DataFrame:
     """Test every model of a run on every data set.
 
@@ -254,7 +254,7 @@ def cross_evaluate(
         The features are unlike those of the training; see :meth:`FeatureChecks.check`.
     """
     for data in datasets:
-        checks.check(run, run.epigenomes, data.epigenome, data.profile, data.counting)
+        checks.check(run, run.epigenomes, f"features of {data.epigenome}", data.profile, data.counting)
     table: dict[str, list[Any]] = {"model": list(run.epigenomes)}
     for data in datasets:
         table[data.epigenome] = [auroc(data.y, run.score(name, data.x, device)) for name in run.epigenomes]

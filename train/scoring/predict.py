@@ -14,7 +14,7 @@ from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.profile import profile_features
 from deepchrome.train.models import build_network
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.checks import FeatureChecks
+from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 
 # Genes per batch. Batches limit the memory that attention weights need.
 _ATTENTION_BATCH = 256
@@ -51,7 +51,7 @@ def predict(
     *,
     model_of: str | None = None,
     device: str | torch.device = "cpu",
-    checks: FeatureChecks = FeatureChecks(),
+    checks: FeatureChecks = STRICT,
 ) -> pl.DataFrame:
     """Score every gene of every epigenome of ``features``.
 
@@ -103,7 +103,7 @@ def predict_attention(
     *,
     model_of: str | None = None,
     device: str | torch.device = "cpu",
-    checks: FeatureChecks = FeatureChecks(),
+    checks: FeatureChecks = STRICT,
 ) -> pl.DataFrame:
     """Return the attention weights of AttentiveChrome models.
 

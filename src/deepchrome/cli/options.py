@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and the functions that parse or check their values.
+"""Options and arguments that several commands share, functions that parse or check their values, and warnings.
 
 A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
@@ -50,6 +50,18 @@ ModelOfOption = Annotated[
         help="Use the model of this epigenome for all of FEATURES.", show_default="the model of each epigenome"
     ),
 ]
+LabelThresholdOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="A gene is on if its RPKM is above this number.", show_default="the median RPKM"),
+]
+
+# What to accept in features to score.
+AllowOtherGenomeOption = Annotated[
+    bool, typer.Option("--allow-other-genome", help="Score features of another genome than that of the training.")
+]
+AllowUnlikeOption = Annotated[
+    bool, typer.Option("--allow-unlike", help="Score features even if their reads are unlike those of the training.")
+]
 
 # How to run.
 DeviceOption = Annotated[Device, typer.Option(help="Device to compute on. auto uses a GPU if there is one.")]
@@ -81,3 +93,8 @@ def check_output_free(path: Path | None, force: bool) -> None:
     """
     if path is not None and path.exists() and not force:
         raise UsageError(f"{path}: file exists", remedy="force")
+
+
+def warn(command: str, text: str) -> None:
+    """Print a warning of a command on standard error."""
+    typer.echo(f"dc {command}: warning: {text}", err=True)

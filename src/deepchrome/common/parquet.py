@@ -31,14 +31,14 @@ def declared_bytes(file: pq.ParquetFile, columns: Sequence[str]) -> int:
     The sizes that the footer gives for each column would be more exact, but Arrow ends the process if they are damaged.
     """
     types = [field.type for field in file.schema_arrow if field.name in columns]
-    return file.metadata.num_rows * sum(map(_width, types))
+    return int(file.metadata.num_rows) * sum(map(_width, types))
 
 
 def _width(kind: pa.DataType) -> int:
     """Return the bytes that a value of this type needs in memory."""
     if pa.types.is_fixed_size_list(kind):
-        return kind.list_size * _width(kind.value_type)
-    return max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else _TEXT_BYTES
+        return int(kind.list_size) * _width(kind.value_type)
+    return max(1, int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else _TEXT_BYTES
 
 
 def check_size(path: Path, n_bytes: int) -> None:

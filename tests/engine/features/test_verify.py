@@ -110,7 +110,9 @@ def test_another_genome_than_that_of_the_counts_is_refused(folder: Path) -> None
     lines = sizes.read_text().splitlines(keepends=True)
     for wrong in ("".join(reversed(lines)), sizes.read_text().replace("0\n", "1\n"), "".join(lines[:1])):
         sizes.write_text(wrong)
-        with pytest.raises(BadDataError, match="small.sizes: not the genome that .*E1.parquet was counted") as caught:
+        with pytest.raises(
+            BadDataError, match=r"small\.sizes: not the genome that .*E1\.parquet was counted"
+        ) as caught:
             check(folder, path)
         assert caught.value.remedy == "genome"
     sizes.write_text("".join(lines))
@@ -168,7 +170,8 @@ def test_features_without_read_metadata_are_refused(folder: Path) -> None:
     counts = {"A": np.ascontiguousarray(stored.counts[:, :, 0])}
     write_features(folder / "out" / "E1.parquet", stored.genes, counts, {"n_bins": 100, "flank": 5000})
     with pytest.raises(
-        BadDataError, match=r"not counted from reads \(its metadata lacks genome, genome_sha256, bin_size, options, sources\)"
+        BadDataError,
+        match=r"not counted from reads \(its metadata lacks genome, genome_sha256, bin_size, options, sources\)",
     ):
         check(folder, path)
 
