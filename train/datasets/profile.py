@@ -364,10 +364,12 @@ _LABELS: Final = {"reads": "reads", "counts_per_gene": "counts per gene", "read_
 
 
 def _fraction_on_empty_chroms(per_gene: NDArray[np.float64], chrom: NDArray[np.int64]) -> float:
-    if not per_gene.size:
+    """Return the fraction of genes on chromosomes without reads that should have some, like the other chromosomes."""
+    if not per_gene.any():
         return 0.0
     genes, reads = np.bincount(chrom), np.bincount(chrom, per_gene)
-    is_empty = (reads == 0) & (genes >= _MIN_CHROM_GENES) & (genes * per_gene.mean() >= _MIN_CHROM_COUNTS)
+    expected = genes * reads.sum() / genes[reads > 0].sum()
+    is_empty = (reads == 0) & (genes >= _MIN_CHROM_GENES) & (expected >= _MIN_CHROM_COUNTS)
     return float(genes[is_empty].sum() / per_gene.size)
 
 
