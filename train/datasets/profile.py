@@ -291,7 +291,7 @@ def _describe_fold(name: str, limit: float, here: MarkProfile, there: Sequence[M
     value, known = getattr(here, name), [getattr(each, name) for each in there]
     if value is None or None in known or min(known) <= limit * value <= limit**2 * max(known):
         return ""
-    return f"{_show(value)} {_LABELS[name]} (training: {_show_range(min(known), max(known))})"
+    return f"{_TEXTS[name].format(_show(value))} (training: {_show_range(min(known), max(known))})"
 
 
 def _shares_per_gene(mark: str, found: Profile, trained: Sequence[Profile]) -> tuple[float, float, float] | None:
@@ -360,7 +360,7 @@ def _describe_swap(found: Profile, trained: Sequence[Profile], marks: Sequence[s
     return Comparison((), (text,))
 
 
-_LABELS: Final = {"reads": "reads", "counts_per_gene": "counts per gene", "read_length": "mean read length (bp)"}
+_TEXTS: Final = {"reads": "{} reads", "counts_per_gene": "{} counts per gene", "read_length": "reads of {} bp"}
 
 
 def _fraction_on_empty_chroms(per_gene: NDArray[np.float64], chrom: NDArray[np.int64]) -> float:
