@@ -94,6 +94,9 @@ _FILES = "tests/common/test_files.py"
 _NAMES = "tests/robustness/test_names.py"
 _NUMBERS = "tests/robustness/test_numbers.py"
 _DAMAGE = "tests/train/run/test_damage.py"
+_PROVENANCE = f"{_ENGINE}/features/test_provenance.py"
+_VERIFY = f"{_ENGINE}/features/test_verify.py"
+_CHECKS = "tests/train/scoring/test_checks.py"
 
 GUARDS = (
     # Kernels.
@@ -192,4 +195,27 @@ GUARDS = (
     Guard("interrupt-in-import", ALWAYS, ("tests/cli/test_interrupts.py::test_an_interrupt_ends_the_program",)),
     Guard("interrupt-wakes", ("0.1", "1e6"), ("tests/common/test_threads.py",)),
     Guard("interrupted-exit", "raise SystemExit(INTERRUPTED)", ("tests/cli/test_interrupts.py",)),
+    # Provenance: features under another name, of other settings, or unlike those of the training.
+    Guard(
+        "epigenome-of-file",
+        NEVER,
+        (
+            f"{_PROVENANCE}::test_a_file_under_another_name_is_refused_by_every_reader",
+            f"{_CHECKS}::test_a_renamed_file_is_not_trained_on_predicted_evaluated_or_shown",
+        ),
+    ),
+    Guard("declared-size", NEVER, ("tests/common/test_parquet.py::test_the_limits_leave_room_for_large_data",)),
+    Guard("header-first", NOTHING, (f"{_CHECKS}::test_features_that_do_not_fit_are_refused_before_they_are_read",)),
+    Guard("verify-genome", NEVER, (f"{_VERIFY}::test_another_genome_than_that_of_the_counts_is_refused",)),
+    Guard("same-counting", NEVER, (f"{_CHECKS}::test_mixed_features_are_not_trained_on",)),
+    Guard("same-genome", NEVER, (f"{_CHECKS}::test_another_genome_is_refused_unless_it_is_accepted",)),
+    Guard("same-options", "if others := {}:", (f"{_CHECKS}::test_other_read_options_are_refused_with_both_values",)),
+    Guard(
+        "unlike-features",
+        NEVER,
+        (
+            f"{_CHECKS}::test_swapped_marks_are_refused_by_name",
+            f"{_CHECKS}::test_tsss_of_another_build_and_reads_of_one_chromosome_are_refused",
+        ),
+    ),
 )

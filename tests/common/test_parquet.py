@@ -71,13 +71,13 @@ def frame_bomb(path: Path, rows: int, text: str) -> None:
 
 
 BOMBS: dict[str, tuple[Callable[[Path], None], Mapping[str, str]]] = {
-    "many bins": (lambda path: feature_bomb(path, 2, sized(34_000_000, 200_000_000)), STORE),
-    "many rows": (lambda path: feature_bomb(path, sized(700_000, 25_000_000), 100), STORE),
-    "many marks": (lambda path: feature_bomb(path, sized(2_500, 100_000), 1000, marks=30), STORE),
-    "many genes, hardly a count": (lambda path: feature_bomb(path, sized(3_700_000, 50_000_000), 1), STORE),
-    "long names": (lambda path: feature_bomb(path, sized(20_000, 500_000), 1, "g" * 20_000), STORE),
-    "many rows of a run": (lambda path: frame_bomb(path, sized(12_000_000, 200_000_000), "E003"), FRAMES),
-    "long names of a run": (lambda path: frame_bomb(path, sized(20_000, 500_000), "E" * 20_000), FRAMES),
+    "many bins": (lambda path: feature_bomb(path, 2, sized(34_000_000, 100_000_000)), STORE),
+    "many rows": (lambda path: feature_bomb(path, sized(700_000, 5_000_000), 100), STORE),
+    "many marks": (lambda path: feature_bomb(path, sized(2_500, 20_000), 1000, marks=30), STORE),
+    "many genes, hardly a count": (lambda path: feature_bomb(path, sized(3_700_000, 20_000_000), 1), STORE),
+    "long names": (lambda path: feature_bomb(path, sized(20_000, 100_000), 1, "g" * 20_000), STORE),
+    "many rows of a run": (lambda path: frame_bomb(path, sized(12_000_000, 50_000_000), "E003"), FRAMES),
+    "long names of a run": (lambda path: frame_bomb(path, sized(20_000, 100_000), "E" * 20_000), FRAMES),
 }
 
 
