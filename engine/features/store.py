@@ -292,7 +292,24 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
         raise damaged
     if not all(isinstance(text, str) for text in (*marks, document.get("epigenome", ""))) or not 0 < n_bins < 2**31:
         raise damaged
+    sources = document.get("sources", {})
+    if not isinstance(document.get("options", {}), dict) or not isinstance(sources, dict):
+        raise damaged
+    if not all(map(_is_source, sources.values())):
+        raise damaged
     return document
+
+
+def _is_source(source: Any) -> bool:
+    """Return whether this is a record of the reads of a mark. Other programs may leave out any part of it."""
+    if not isinstance(source, dict) or not isinstance(source.get("read_length_bp", {}), dict):
+        return False
+    numbers = [
+        source.get("reads", 0),
+        source.get("reads_in_windows", 0),
+        source.get("read_length_bp", {}).get("mean", 0),
+    ]
+    return all(isinstance(number, int | float) and number >= 0 for number in numbers)
 
 
 def _one_line(error: Exception) -> str:

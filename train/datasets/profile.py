@@ -199,12 +199,12 @@ def profile_counts(
         total = per_gene.sum()
         shape = np.bincount(distance, per_bin, N_DISTANCES) / total if total else ()
         source = (sources or {}).get(mark, {})
-        reads = source.get("reads")
-        in_windows = source.get("reads_in_windows")
+        reads, in_windows = source.get("reads"), source.get("reads_in_windows")
+        length = source.get("read_length_bp", {}).get("mean")
         profiles[mark] = MarkProfile(
             reads,
             _round(in_windows / reads) if reads and in_windows is not None else None,
-            _round(source["read_length_bp"]["mean"]) if "read_length_bp" in source else None,
+            None if length is None else _round(length),
             _round(total / max(n_genes, 1)),
             _round(np.mean(per_gene == 0)) if n_genes else 0.0,
             None if chrom_of_gene is None else _round(_fraction_on_empty_chroms(per_gene, chrom_of_gene)),
