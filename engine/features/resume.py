@@ -4,7 +4,6 @@ A feature file records the hashes of its reads, the checksums of its genes and g
 if a new run would make the same file.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +13,9 @@ from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
+from deepchrome.engine.features.provenance import compare_counting, counting_options
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import BadDataError, DeepchromeError
-
-# Increase this when a change to the code can change the counts of the same reads. Files with another number are then
-# counted again.
-COUNT_RULE = 1
-# These options only relax checks. They do not change the counts of a file that passes the checks without them.
-_LENIENT_OPTIONS = ("allow_empty", "allow_no_eof")
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,8 @@ def decide_reuse(
         return ReuseDecision(epigenome, "refuse", str(error).removeprefix(f"{path}: "))
     except BadDataError as error:
         return ReuseDecision(epigenome, "redo", str(error).removeprefix(f"{path}: "))
-    different = _differences(stored, counting_options(windows, options))  # guard: counting-options-differ
+    requested = counting_options(windows, options)
+    different = _differences(stored, requested)  # guard: counting-options-differ
     checksums = gene_checksums(windows.genes)
     if any(stored["crc32"].get(name) != checksum for name, checksum in checksums.items()):
         different.append("the genes differ")
@@ -105,7 +100,7 @@ def decide_reuse(
         different.append(f"its marks are in another order: {', '.join(stored['marks'])}")
     if different:
         return ReuseDecision(epigenome, "refuse", "; ".join(different))
-    if stored.get("count_rule") != COUNT_RULE:
+    if stored.get("count_rule") != requested["count_rule"]:
         return ReuseDecision(epigenome, "redo", "it was made by a version with another counting rule")
     sources = stored.get("sources", {})
     changed = [
@@ -118,28 +113,11 @@ def decide_reuse(
     return ReuseDecision(epigenome, "keep", "up to date", sources)
 
 
-def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
-    """Return the settings that determine the counts, apart from reads and genes, as a feature file stores them."""
-    sizes = "".join(f"{name}\t{size}\n" for name, size in windows.genome.sizes.items())
-    return {
-        "count_rule": COUNT_RULE,
-        "genome_sha256": hashlib.sha256(sizes.encode()).hexdigest(),
-        "flank": windows.flank,
-        "bin_size": windows.bin_size,
-        "options": vars(options),
-    }
-
-
 def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """Describe each difference between two sets of counting options."""
-    genome = [] if stored.get("genome_sha256") == current["genome_sha256"] else ["the genome differs"]
-    before, after = {**stored.get("options", {}), **stored}, {**current["options"], **current}
-    ignored = {*_LENIENT_OPTIONS}
-    if before.get("unknown_chrom") == "error":
-        ignored.add("unknown_chrom")  # no read was on an unknown chromosome, so the new value changes nothing
-    names = [name for name in ("flank", "bin_size", *current["options"]) if name not in ignored]
-    return genome + [
-        f"{name} was {before.get(name)}, is now {after[name]}" for name in names if before.get(name) != after[name]
+    return [
+        "the genome differs" if name == "genome_sha256" else f"{name} was {before}, is now {after}"
+        for name, (before, after) in compare_counting(stored, current).items()
     ]
 
 

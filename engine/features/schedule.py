@@ -20,7 +20,8 @@ from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.count_sample import count_sample
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.observer import FeaturizeObserver
-from deepchrome.engine.features.resume import ReuseDecision, counting_options, decide_reuse
+from deepchrome.engine.features.provenance import counting_options
+from deepchrome.engine.features.resume import ReuseDecision, decide_reuse
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.summary import FileOutcome, write_summary
 from deepchrome.errors import DeepchromeError, UsageError

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepchrome.common.files import atomic_write
+from deepchrome.common.parquet import check_size, declared_bytes, read_text
 from deepchrome.engine.annotation.genes import GENE_COLUMNS, Genes
 from deepchrome.errors import BadDataError, MissingInputError
 
@@ -25,7 +26,7 @@ _MAKE_AGAIN = "Make it again with dc featurize."
 
 
 class ForeignFileError(BadDataError):
-    """A valid Parquet file that this version of ``dc featurize`` did not write."""
+    """A valid Parquet file that this version of ``dc featurize`` did not write under this name."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,28 @@ class Features:
     genes: Genes
     marks: tuple[str, ...]
     counts: npt.NDArray[np.uint32] = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FeatureHeader:
+    """What a feature file says about itself, without its counts.
+
+    Attributes
+    ----------
+    path
+        The file.
+    epigenome
+        Name of the epigenome.
+    marks
+        Names of its marks, in the order of the columns.
+    metadata
+        How the file was made; see docs/format.md.
+    """
+
+    path: Path
+    epigenome: str
+    marks: tuple[str, ...]
     metadata: Mapping[str, Any] = field(repr=False)
 
 
@@ -116,6 +139,17 @@ def feature_files(features: Path) -> list[Path]:
     return found
 
 
+def read_header(path: Path) -> FeatureHeader:
+    """Read only what a feature file says about itself, and check the types and the sizes of its columns.
+
+    Raises
+    ------
+    MissingInputError, BadDataError
+        See :func:`read_features`.
+    """
+    return _open(path)[1]
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """Read only the metadata of a feature file: how it was made (see docs/format.md).
 
@@ -124,7 +158,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     MissingInputError, BadDataError
         See :func:`read_features`.
     """
-    return _open(path)[1]
+    return dict(read_header(path).metadata)
 
 
 def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Features:
@@ -148,24 +182,26 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     MissingInputError
         There is no such file.
     BadDataError
-        The file is not a feature file, has another format version, is damaged, or lacks a mark.
+        The file is not a feature file, was renamed, has another format version, is damaged, or lacks a mark; or a
+        small file unpacks to gigabytes (see :func:`~deepchrome.common.parquet.check_size`).
     """
     path = Path(path)
-    file, document = _open(path)
-    stored = tuple(document["marks"])
+    file, header = _open(path)
+    document, stored = header.metadata, header.marks
     wanted = stored if marks is None else tuple(marks)
     if absent := [mark for mark in wanted if mark not in stored]:
         raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
-    n_bins = document["n_bins"]
+    n_genes, n_bins = file.metadata.num_rows, document["n_bins"]
+    check_size(path, declared_bytes(file, [*GENE_COLUMNS, *wanted]))
     try:
-        table = file.read(columns=[*GENE_COLUMNS, *wanted])
-        if any(column.null_count for column in table.columns):
-            raise ValueError("a value is null")
-        counts = np.empty((len(wanted), table.num_rows, n_bins), np.uint32)
+        genes = _read_genes(path, file.metadata)
+        counts = np.empty((len(wanted), n_genes, n_bins), np.uint32)
+        # One mark at a time, because Arrow needs more than twice the memory of the counts.
         for mark, out in zip(wanted, counts, strict=True):
-            out[:] = table[mark].combine_chunks().flatten().to_numpy().reshape(-1, n_bins)
-        texts = {name: tuple(table[name].to_pylist()) for name in GENE_COLUMNS if name != "tss"}
-        genes = Genes(tss=table["tss"].to_numpy(), **texts)
+            column = file.read(columns=[mark])[mark].combine_chunks()
+            if column.null_count:
+                raise ValueError("a value is null")
+            out[:] = column.flatten().to_numpy().reshape(-1, n_bins)
         found = gene_checksums(genes) | {
             mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
         }
@@ -173,7 +209,17 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         raise BadDataError(f"{path}: damaged ({_one_line(error)}). {_MAKE_AGAIN}") from None
     if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:  # guard: column-checksums
         raise BadDataError(f"{path}: damaged (the checksum of column {wrong[0]} is wrong). {_MAKE_AGAIN}")
-    return Features(path.stem, genes, wanted, np.moveaxis(counts, 0, -1), document)
+    return Features(header.epigenome, genes, wanted, np.moveaxis(counts, 0, -1), document)
+
+
+def _read_genes(path: Path, metadata: pq.FileMetaData) -> Genes:
+    """Read the gene columns. Equal strings are kept once, so the memory does not depend on how often they occur."""
+    texts = [name for name in GENE_COLUMNS if name != "tss"]
+    file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True, read_dictionary=texts)
+    table = file.read(columns=list(GENE_COLUMNS))
+    if any(column.null_count for column in table.columns):
+        raise ValueError("a value is null")
+    return Genes(tss=table["tss"].to_numpy(), **{name: read_text(path, table[name]) for name in texts})
 
 
 def gene_checksums(genes: Genes) -> dict[str, int]:
@@ -184,11 +230,11 @@ def gene_checksums(genes: Genes) -> dict[str, int]:
 
 
 # Exceptions that Arrow and json raise on damaged data.
-_DAMAGE_ERRORS = (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException)
+_DAMAGE_ERRORS = (OSError, ValueError, LookupError, TypeError, RecursionError, pa.ArrowException)
 
 
-def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
-    """Open a feature file; check its metadata and the types of its columns."""
+def _open(path: Path) -> tuple[pq.ParquetFile, FeatureHeader]:
+    """Open a feature file; check its metadata, its name and the types of its columns."""
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = file.schema_arrow
@@ -207,7 +253,14 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
         if found != [kind]:
             problem = f"has type {' and '.join(map(str, found))}" if found else "is missing"
             raise BadDataError(f"{path}: column {name} {problem} (expected {kind})")
-    return file, document
+    # Files of other programs need not record the epigenome.
+    epigenome = document.get("epigenome", path.stem)
+    if epigenome != path.stem:  # guard: epigenome-of-file
+        raise ForeignFileError(
+            f"{path}: holds the features of {epigenome}. Rename it to {epigenome}{path.suffix}, "
+            "or count the reads again under the new name"
+        )
+    return file, FeatureHeader(path, epigenome, tuple(document["marks"]), document)
 
 
 def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -237,9 +290,26 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
     marks, n_bins, checksums = (document.get(name) for name in ("marks", "n_bins", "crc32"))
     if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(checksums, dict):
         raise damaged
-    if not all(isinstance(mark, str) for mark in marks) or not 0 < n_bins < 2**31:
+    if not all(isinstance(text, str) for text in (*marks, document.get("epigenome", ""))) or not 0 < n_bins < 2**31:
+        raise damaged
+    sources = document.get("sources", {})
+    if not isinstance(document.get("options", {}), dict) or not isinstance(sources, dict):
+        raise damaged
+    if not all(map(_is_source, sources.values())):
         raise damaged
     return document
+
+
+def _is_source(source: Any) -> bool:
+    """Return whether this is a record of the reads of a mark. Other programs may leave out any part of it."""
+    if not isinstance(source, dict) or not isinstance(source.get("read_length_bp", {}), dict):
+        return False
+    numbers = [
+        source.get("reads", 0),
+        source.get("reads_in_windows", 0),
+        source.get("read_length_bp", {}).get("mean", 0),
+    ]
+    return all(isinstance(number, int | float) and number >= 0 for number in numbers)
 
 
 def _one_line(error: Exception) -> str:

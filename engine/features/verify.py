@@ -20,6 +20,7 @@ from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, read_genome
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.provenance import genome_sha256
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
 from deepchrome.engine.kernels import MAX_LINE_BYTES
@@ -31,7 +32,11 @@ from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 Read = tuple[str, int, int, str]
 """Chromosome, start and end (0-based half-open, zero-length reads widened to 2 bp as in bedtools), and strand."""
 
-_REQUIRED_METADATA = ("genome", "flank", "bin_size", "options", "sources")
+_REQUIRED_METADATA = ("genome", "genome_sha256", "flank", "bin_size", "options", "sources")
+
+
+class _BadLineError(Exception):
+    """A line that is not a read. The message starts with its number."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,13 @@ class VerifyResult:
         """Whether all counts and the number of reads are equal."""
         return self.different == 0 and self.reads == self.reads_stored
 
+    def describe(self) -> str:
+        """Return ``equal``, or what differs between the stored counts and the recount."""
+        differences = [f"in {self.different} bins ({self.first})"] * bool(self.different)
+        if self.reads != self.reads_stored:
+            differences.append(f"in the number of reads ({self.reads_stored} stored, {self.reads} recounted)")
+        return f"DIFFERENT {' and '.join(differences)}" if differences else "equal"
+
 
 def verify(
     features: str | Path,
@@ -89,7 +101,8 @@ def verify(
     seed
         Seed of the random draw.
     genome
-        The chrom.sizes file that the reads were counted with. Not needed for a bundled genome.
+        The chrom.sizes file that the reads were counted with. Not needed for a bundled genome. It must have the
+        chromosomes, in order, and the lengths that the feature file records.
     on_read
         Called after every 100,000 reads with the number of reads of this file so far.
 
@@ -122,6 +135,8 @@ def verify(
                 raise BadDataError(f"{path}: no mark {sample.mark} in this file; it has {', '.join(stored.marks)}")
             try:
                 results.append(_verify_sample(stored, sample, rows, sizes, on_read))
+            except _BadLineError as error:
+                raise BadDataError(f"{sample.shown_path}:{error}") from None
             except Exception as error:
                 raise translate_error(error, sample.path) from error
     return results
@@ -131,7 +146,14 @@ def _chromosome_sizes(path: Path, stored: Features, genome: str | Path | None) -
     name = genome or stored.metadata["genome"]
     if genome is None and name not in BUNDLED_GENOMES:
         raise MissingInputError(f"{path}: recounting needs the chrom.sizes file {name}", remedy="genome")
-    return read_genome(name).sizes
+    read = read_genome(name)
+    if genome_sha256(read) != stored.metadata["genome_sha256"]:  # guard: verify-genome
+        raise BadDataError(
+            f"{name}: not the genome that {path} was counted with ({stored.metadata['genome']}): names, lengths or "
+            "order of the chromosomes differ",
+            remedy="genome",
+        )
+    return read.sizes
 
 
 def _verify_sample(
@@ -247,7 +269,7 @@ def _iterate_bed_lines(text: Any) -> Iterator[Read]:
             continue
         fields = line.split(b"\t", 6)
         if len(line) > MAX_LINE_BYTES or len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit()):
-            raise BadDataError(f"line {number}: not a read: {line[:100].decode('utf-8', 'backslashreplace')!r}")
+            raise _BadLineError(f"{number}: not a read: {line[:100].decode('utf-8', 'backslashreplace')!r}")
         start, end = int(fields[1]), int(fields[2])
         if start == end:
             start, end = start - 1, end + 1

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from deepchrome.train.run.summary import Summary as Summary
     from deepchrome.train.run.train import RunOptions as RunOptions
     from deepchrome.train.run.train import train_models as train_models
+    from deepchrome.train.scoring.checks import FeatureChecks as FeatureChecks
     from deepchrome.train.scoring.evaluate import Evaluation as Evaluation
     from deepchrome.train.scoring.evaluate import ScoredGenes as ScoredGenes
     from deepchrome.train.scoring.evaluate import evaluate as evaluate
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Evaluation": "deepchrome.train.scoring.evaluate",
     "Expression": "deepchrome.train.datasets.expression",
+    "FeatureChecks": "deepchrome.train.scoring.checks",
     "FeatureSource": "deepchrome.train.datasets.source",
     "Features": "deepchrome.engine.features.store",
     "FitConfig": "deepchrome.train.fitting.config",
@@ -85,6 +87,7 @@ __version__ = VERSION
 __all__ = [
     "Evaluation",
     "Expression",
+    "FeatureChecks",
     "FeatureSource",
     "Features",
     "FitConfig",

@@ -99,6 +99,9 @@ _DAMAGE = "tests/train/run/test_damage.py"
 _PROVENANCE = "tests/train/run/test_provenance.py"
 _SAVED = "tests/train/run/test_saved_models.py"
 _STRANGERS = "tests/train/run/test_strangers.py"
+_COUNTING = f"{_ENGINE}/features/test_provenance.py"
+_VERIFY = f"{_ENGINE}/features/test_verify.py"
+_CHECKS = "tests/train/scoring/test_checks.py"
 
 GUARDS = (
     # Kernels.
@@ -231,4 +234,27 @@ GUARDS = (
     Guard("log-of-others", NEVER, (f"{_STRANGERS}::test_a_file_of_others_is_no_log",)),
     Guard("distinct-outputs", NEVER, ("tests/cli/test_outputs.py::test_two_outputs_at_one_path_are_refused",)),
     Guard("outputs-are-no-inputs", NEVER, ("tests/cli/test_outputs.py::test_an_output_that_is_an_input_is_refused",)),
+    # Provenance: features under another name, of other settings, or unlike those of the training.
+    Guard(
+        "epigenome-of-file",
+        NEVER,
+        (
+            f"{_COUNTING}::test_a_file_under_another_name_is_refused_by_every_reader",
+            f"{_CHECKS}::test_a_renamed_file_is_not_trained_on_predicted_evaluated_or_shown",
+        ),
+    ),
+    Guard("declared-size", NEVER, ("tests/common/test_parquet.py::test_the_limits_leave_room_for_large_data",)),
+    Guard("header-first", NOTHING, (f"{_CHECKS}::test_features_that_do_not_fit_are_refused_before_they_are_read",)),
+    Guard("verify-genome", NEVER, (f"{_VERIFY}::test_another_genome_than_that_of_the_counts_is_refused",)),
+    Guard("same-counting", NEVER, (f"{_CHECKS}::test_mixed_features_are_not_trained_on",)),
+    Guard("same-genome", NEVER, (f"{_CHECKS}::test_another_genome_is_refused_unless_it_is_accepted",)),
+    Guard("same-options", "if others := {}:", (f"{_CHECKS}::test_other_read_options_are_refused_with_both_values",)),
+    Guard(
+        "unlike-features",
+        NEVER,
+        (
+            f"{_CHECKS}::test_swapped_marks_are_refused_by_name",
+            f"{_CHECKS}::test_tsss_of_another_build_and_reads_of_one_chromosome_are_refused",
+        ),
+    ),
 )

@@ -22,6 +22,7 @@ from deepchrome.train.run.config import read_config
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.protocols import BEST, PROTOCOLS, PUBLISHED, Protocol
 
+NAMES = ("E001", "E002")
 SMALL = ("--epochs", "2", "--batch-size", "16", "--device", "cpu")
 
 
@@ -181,6 +182,96 @@ def test_one_class_is_refused_in_training_and_has_no_test_auroc(dc, tmp_path, pa
         assert "C1: no AUROC (0 of 24 genes are on)" in err
 
 
+@pytest.fixture
+def tables(data, tmp_path) -> tuple[Path, Path]:
+    """An expression table of the genes with features, and one with many silent genes besides."""
+    table = pl.read_csv(data / "expression.tsv", separator="\t")
+    table = table.with_columns(
+        pl.when(pl.col(name) < 0.5).then(0).otherwise(pl.col(name)).alias(name) for name in NAMES
+    )
+    silent = {"gene_id": [f"ENSG9{i:010d}" for i in range(500)], **dict.fromkeys(NAMES, [0.0] * 500)}
+    paths = tmp_path / "clean.tsv", tmp_path / "annotation.tsv"
+    for path, rows in zip(paths, (table, pl.concat([table, pl.DataFrame(silent)])), strict=True):
+        rows.write_csv(path, separator="\t")
+    return paths
+
+
+def labels_of(run: Path) -> dict[tuple[str, str], int]:
+    """Return the label of every epigenome and gene of a run."""
+    table = Run(run).predictions()
+    return {(name, gene): on for name, gene, on in table.select("epigenome", "gene_id", "label").iter_rows()}
+
+
+@pytest.mark.campaign("numbers")
+def test_a_table_full_of_silent_genes_is_reported_and_has_two_ways_out(dc, data, tables, tmp_path) -> None:
+    features, (clean, annotation) = data / "features", tables
+    table = pl.read_csv(clean, separator="\t")
+    medians = {name: float(table[name].median()) for name in NAMES}
+
+    def train(name: str, expression: Path, *options: object) -> str:
+        call = ("train", features, "--expression", expression, "--out", tmp_path / name, "--model", "logistic")
+        code, _, err = dc(*call, *options)
+        assert code == 0, err
+        return err
+
+    err = train("silent", annotation)
+    assert "the median RPKM is 0 in E001, E002, so a gene is on if its RPKM is above 0 at all" in err
+    shown = ", ".join(f"{name}: 0 and {median:.3g}" for name, median in medians.items())
+    assert f"of the genes with features differ ({shown}). The labels use the first" in err
+
+    assert "median" not in train("clean", clean)
+    err = train("features", annotation, "--label-genes", "features")
+    assert "is 0 in" not in err
+    assert "The labels use the second" in err
+    assert labels_of(tmp_path / "features") == labels_of(tmp_path / "clean") != labels_of(tmp_path / "silent")
+
+    assert "median" not in train("threshold", annotation, "--label-threshold", "1")
+    expected = {
+        (name, gene): int(rpkm > 1)
+        for name in medians
+        for gene, rpkm in zip(table["gene_id"], table[name], strict=True)
+    }
+    assert labels_of(tmp_path / "threshold") == expected
+
+    # evaluate labels other data as the run does, unless it is told otherwise.
+    for name in ("features", "threshold"):
+        call = ("evaluate", tmp_path / name, features, "--expression", annotation, "--bootstrap", "0", "--json")
+        code, out, err = dc(*call)
+        assert code == 0, err
+        test = Run(tmp_path / name).predictions().filter(pl.col("split") == "test")
+        on = dict(test.group_by("epigenome").agg(pl.col("label").sum()).iter_rows())
+        assert {row["epigenome"]: row["on"] for row in json.loads(out)} == on
+        code, out, err = dc(*call, "--label-threshold", "0")
+        assert {row["epigenome"]: row["on"] for row in json.loads(out)} != on
+        code, out, err = dc(*call, "--label-genes", "table")
+        assert "the median RPKM is 0 in E001, E002" in err
+        code, out, err = dc(*call, "--label-genes", "features", "--label-threshold", "1")
+        assert (code, out) == (2, "")
+        assert "a label threshold takes the place of the median" in err
+
+
+@pytest.mark.campaign("numbers", "messages")
+def test_labels_reports_a_median_of_zero(dc, tables, tmp_path) -> None:
+    clean, annotation = tables
+    code, out, err = dc("labels", "--expression", annotation, "--json")
+    assert code == 0
+    assert [row["median_rpkm"] for row in json.loads(out)] == [0, 0]
+    assert set(json.loads(out)[0]) == {
+        *("epigenome", "genes", "median_rpkm", "positive_fraction", "flipped_label_fraction", "published_auroc")
+    }
+    assert err.startswith("dc labels: warning: the median RPKM is 0 in E001, E002, so a gene is on if its RPKM")
+    assert "with --label-threshold" in err
+    call = ("labels", "--expression", annotation, "--label-threshold", "1", "--out", tmp_path / "labels.tsv", "--json")
+    code, out, err = dc(*call)
+    assert (code, err) == (0, "")
+    labels = pl.read_csv(tmp_path / "labels.tsv", separator="\t")
+    table = pl.read_csv(annotation, separator="\t")
+    for row in json.loads(out):
+        assert labels[row["epigenome"]].to_list() == (table[row["epigenome"]] > 1).cast(int).to_list()
+        assert row["positive_fraction"] == pytest.approx((table[row["epigenome"]] > 1).mean())
+    assert dc("labels", "--expression", clean)[2] == ""
+
+
 def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> None:
     options = ("--epochs", "2", "--device", "cpu", "--lr", "1e30")
     code, out, err = dc("train", *from_features(data), "--out", tmp_path / "run", *options)
@@ -202,6 +293,8 @@ def test_training_that_diverges_is_an_error_with_a_table(dc, data, tmp_path) -> 
         (("f", "--out", "run"), "--expression is needed"),
         (("--csv", "c", "--out", "run", "--split", "random"), "--split cannot be combined with --csv"),
         (("--csv", "c", "--out", "run", "--n-train", "9"), "--n-train cannot be combined with --csv"),
+        (("--csv", "c", "--out", "run", "--label-threshold", "9"), "--label-threshold cannot be combined with --csv"),
+        (("--csv", "c", "--out", "run", "--label-genes", "features"), "--label-genes cannot be combined with --csv"),
         (("--csv", "c", "--out", "run", "--epigenomes", "E003"), "--epigenomes cannot be combined with --csv"),
         (
             ("--csv", "c", "--out", "run", "--threads", "0"),
@@ -272,7 +365,8 @@ def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
         (("f",), "FEATURES and --expression must be given together"),
         (("--bootstrap", "-1"), "'--bootstrap': Input should be greater than or equal to 0"),
         (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
-        (("--model-of", "E001"), "--model-of and --label-rule need FEATURES"),
+        (("--model-of", "E001"), "--model-of and options for labels need FEATURES"),
+        (("--label-threshold", "1"), "--model-of and options for labels need FEATURES"),
         (("--roc", "x.doc"), "unknown table format. Use the suffix .tsv or .parquet"),
     ],
 )

@@ -1,8 +1,9 @@
 """Join features and expression into arrays to train on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.common.tables import stable_ids
 from deepchrome.engine.annotation.genes import Genes
+from deepchrome.engine.features.provenance import compare_counting, counting_record, describe_settings
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.expression import Expression, read_expression
 from deepchrome.train.datasets.inputs import InputSpec, Orient, Transform
-from deepchrome.train.datasets.labels import LabelRule, label_genes
+from deepchrome.train.datasets.labels import LabelGenes, LabelRule, describe_thresholds, label_genes
+from deepchrome.train.datasets.profile import Profile, profile_features
 from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, count_window_overlaps, split_genes
 
 
@@ -37,6 +40,11 @@ class Dataset:
         uint8 (n,): 1 if the gene is on, else 0.
     split
         int8 (n,): ``TRAIN``, ``VALID`` or ``TEST`` of :mod:`deepchrome.train.datasets.splits`.
+    profile
+        The profile of the features, over all their genes; ``None`` if unknown.
+    counting
+        How the reads were counted; empty if unknown. See
+        :func:`~deepchrome.engine.features.provenance.counting_record`.
     has_name
         Whether ``epigenome`` is part of the data. ``False`` for DeepChrome's text format: its data set is named after
         its directory, and must give the same model in every directory.
@@ -48,6 +56,8 @@ class Dataset:
     x: NDArray[np.float32] = field(repr=False)
     y: NDArray[np.uint8] = field(repr=False)
     split: NDArray[np.int8] = field(repr=False)
+    profile: Profile | None = field(default=None, repr=False)
+    counting: Mapping[str, Any] = field(default_factory=dict, repr=False)
     has_name: bool = True
 
     @property
@@ -100,7 +110,9 @@ class LoadReport:
         Numbers of test genes that share an id or part of their window with a training gene. ``None`` if gene
         positions are unknown (DeepChrome's text format).
     notes
-        Sentences for the user about these numbers, left-out epigenomes, and labels of one class.
+        Sentences for the user about these numbers, left-out epigenomes, and labels.
+    label_notes
+        Those of the notes that are about the median RPKM.
     """
 
     inputs: InputSpec
@@ -111,6 +123,7 @@ class LoadReport:
     unknown_strand: int
     window_overlaps: WindowOverlaps | None
     notes: tuple[str, ...] = field(repr=False)
+    label_notes: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load_datasets(
@@ -119,6 +132,8 @@ def load_datasets(
     *,
     epigenomes: Sequence[str] | None = None,
     label_rule: LabelRule = "numeric",
+    label_threshold: float | None = None,
+    label_genes: LabelGenes = "table",
     split: SplitMethod = "published",
     seed: int = 1,
     n_train: int | None = None,
@@ -130,8 +145,8 @@ def load_datasets(
     """Read features and expression, and join them by gene id.
 
     All epigenomes share one gene table and one split, so that each model can be tested on every
-    epigenome. Labels compare a gene with the median of the whole expression table, which includes
-    genes without features.
+    epigenome. By default, labels compare a gene with the median of the whole expression table, which
+    includes genes without features.
 
     Parameters
     ----------
@@ -141,8 +156,10 @@ def load_datasets(
         A table in the format of :func:`~deepchrome.train.datasets.expression.read_expression`.
     epigenomes
         Names of the epigenomes to load. Default: all that have both features and expression.
-    label_rule
+    label_rule, label_threshold
         See :func:`~deepchrome.train.datasets.labels.label_genes`.
+    label_genes
+        Take the median over all rows of the expression ``table``, or over the genes with ``features``.
     split, seed, n_train
         See :func:`~deepchrome.train.datasets.splits.split_genes`.
     orient, transform, library_size, marks
@@ -160,8 +177,9 @@ def load_datasets(
     MissingInputError, StorageError
         A file does not exist or cannot be read.
     BadDataError
-        A file is damaged; a requested epigenome has no features or no expression; epigenomes differ
-        in genes, marks or bins; no gene has expression; or the genes cannot be labelled or split.
+        A file is damaged or has the name of another epigenome; a requested epigenome has no features or no
+        expression; epigenomes differ in genes, marks or bins, or were counted with other settings; no gene has
+        expression; or the genes cannot be labelled or split.
     UsageError
         ``epigenomes`` is empty, or ``n_train`` leaves a part of the split without genes.
     """
@@ -181,12 +199,17 @@ def load_datasets(
     unversioned = replace(genes, gene_id=tuple(stable_id.gather(kept)))
     parts = split_genes(unversioned, split, seed=seed, flank=flank, n_train=n_train)
 
-    datasets = []
+    datasets, settings = [], {}
+    labels = _Labels(table, row[kept], label_rule, label_threshold, label_genes)
     for name in names:
         counted = first if name == names[0] else _read_matching_features(first, paths[name], marks)
-        y = label_genes(table.column(name), label_rule)[row[kept]]
-        datasets.append(Dataset(name, inputs.marks, genes.gene_id, inputs.apply(counted)[kept], y, parts))
+        x = inputs.apply(counted)[kept]
+        counting = settings[paths[name]] = counting_record(counted.metadata)
+        _check_same_counting(settings)
+        profile = profile_features(counted)
+        datasets.append(Dataset(name, inputs.marks, genes.gene_id, x, labels.of(name), parts, profile, counting))
 
+    label_notes = tuple(labels.notes(names))
     without_expression = first.genes.take(np.flatnonzero(row < 0)).gene_id
     report = LoadReport(
         inputs,
@@ -196,10 +219,38 @@ def load_datasets(
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
         window_overlaps=count_window_overlaps(unversioned, parts, flank),
-        notes=(*table.notes, *left_out),
+        notes=(*table.notes, *left_out, *label_notes),
+        label_notes=label_notes,
     )
     notes = _describe_report(report, split, without_expression, datasets)
     return datasets, replace(report, notes=(*report.notes, *notes))
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The labels of the genes with features, whose ``rows`` in the expression table are int64 (genes,)."""
+
+    table: Expression
+    rows: NDArray[np.int64]
+    rule: LabelRule
+    threshold: float | None
+    genes: LabelGenes
+
+    def of(self, epigenome: str) -> NDArray[np.uint8]:
+        """Return the labels in one epigenome: uint8 (genes,)."""
+        rpkm = self.table.column(epigenome)
+        over_features = self.threshold is None and self.genes == "features"
+        threshold = float(np.median(rpkm[self.rows])) if over_features else self.threshold
+        return label_genes(rpkm, self.rule, threshold)[self.rows]
+
+    def notes(self, epigenomes: Sequence[str]) -> list[str]:
+        """Return sentences about the medians that the labels are made with."""
+        if self.threshold is not None:
+            return []
+        columns = {name: self.table.column(name) for name in epigenomes}
+        over_table = {name: float(np.median(rpkm)) for name, rpkm in columns.items()}
+        over_features = {name: float(np.median(rpkm[self.rows])) for name, rpkm in columns.items()}
+        return describe_thresholds(over_table, over_features, self.genes)
 
 
 def _choose_epigenomes(
@@ -248,6 +299,19 @@ def _read_matching_features(first: Features, path: Path, marks: Sequence[str] | 
             "Choose marks that all epigenomes have, or train separately"
         )
     return other
+
+
+def _check_same_counting(settings: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Check that the last of some feature files was counted with the settings of all others, as far as recorded."""
+    *others, path = settings
+    for other in others:
+        differences = compare_counting(settings[other], settings[path], known_only=True)
+        if differences:  # guard: same-counting
+            raise BadDataError(
+                f"{path}: counted with other settings than {other} "
+                f"({describe_settings(settings[path], settings[other], differences)}). "
+                "Featurize all epigenomes with the same genome and options"
+            )
 
 
 def _same_genes(one: Genes, other: Genes) -> bool:

@@ -17,6 +17,7 @@ from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.inputs import InputSpec, Transform
 from deepchrome.train.datasets.labels import label_genes
+from deepchrome.train.datasets.profile import profile_counts
 from deepchrome.train.datasets.splits import TEST, TRAIN
 
 # Labels are attributed to an epigenome and a rule if at least this share of them agrees.
@@ -82,6 +83,7 @@ def load_csv(
         inputs.apply_transform(counts.copy()),
         np.concatenate([part.label for part in parts]),
         np.repeat(np.arange(3, dtype=np.int8), [len(part.gene_id) for part in parts]),
+        profile=profile_counts(marks, counts),
         has_name=False,
     )
     notes = _describe_problems(data, counts)

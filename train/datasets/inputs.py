@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deepchrome.engine.features.store import Features
+from deepchrome.engine.features.store import FeatureHeader, Features
 from deepchrome.errors import BadDataError, ParameterError
 
 Orient = Literal["genomic", "strand"]
@@ -78,7 +78,11 @@ class InputSpec:
 
     @classmethod
     def from_features(
-        cls, features: Features, orient: Orient = "genomic", transform: Transform = "counts", library_size: bool = False
+        cls,
+        features: Features | FeatureHeader,
+        orient: Orient = "genomic",
+        transform: Transform = "counts",
+        library_size: bool = False,
     ) -> Self:
         """Describe the model input made from ``features`` with these options.
 
@@ -92,7 +96,8 @@ class InputSpec:
             raise BadDataError(
                 f"features of {features.epigenome}: bin_size or flank is missing. Make the features again."
             )
-        return cls(features.marks, features.counts.shape[1], bin_size, flank, orient, transform, library_size)
+        n_bins = features.metadata["n_bins"]
+        return cls(features.marks, n_bins, bin_size, flank, orient, transform, library_size)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
@@ -128,8 +133,10 @@ class InputSpec:
         """Return the options that prepare other features in the same way."""
         return InputOptions(self.orient, self.transform, self.library_size, self.marks)
 
-    def check(self, features: Features) -> None:
+    def check(self, features: Features | FeatureHeader) -> None:
         """Check that features can be turned into this input. Additional marks are allowed.
+
+        The header of a feature file is sufficient, so that a file that does not fit need not be read.
 
         Raises
         ------
@@ -185,7 +192,7 @@ def _is_positive_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _reads(features: Features, mark: str) -> int:
+def _reads(features: Features | FeatureHeader, mark: str) -> int:
     """Return the number of reads in the file of a mark, or 0 if it is unknown."""
     source = features.metadata.get("sources", {}).get(mark, {})
     return int(source.get("reads", 0))

@@ -1,22 +1,27 @@
 """Label genes as on or off by the numeric or the published rule, and compare the two rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from deepchrome.common.files import atomic_write
-from deepchrome.errors import BadDataError
+from deepchrome.errors import BadDataError, ParameterError
 from deepchrome.train.datasets.expression import Expression
 
 LabelRule = Literal["numeric", "published"]
+LabelGenes = Literal["table", "features"]
+"""The genes over which the median RPKM is taken: all rows of the expression table, or the genes with features."""
+
+# The medians of the table and of the genes with features differ if one is more than so many times the other.
+_MEDIANS_DIFFER: Final = 1.5
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ class LabelAudit:
     published_auroc: float | None
 
 
-def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArray[np.uint8]:
+def label_genes(
+    rpkm: NDArray[np.float64], rule: LabelRule = "numeric", threshold: float | None = None
+) -> NDArray[np.uint8]:
     """Label genes: 1 (on) if expression is above the median of all genes, else 0.
 
     Parameters
@@ -59,6 +66,8 @@ def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArr
         two numbers as text, character by character, each in its shortest decimal form. This reproduces
         the labels of the data published with Singh et al. 2016 (Bioinformatics 32:i639), where "13.316" is
         below "3.33".
+    threshold
+        RPKM to use in place of the median; finite and not negative.
 
     Returns
     -------
@@ -69,18 +78,69 @@ def label_genes(rpkm: NDArray[np.float64], rule: LabelRule = "numeric") -> NDArr
     ------
     BadDataError
         There are no values, or a value is NaN, infinite or negative.
+    ParameterError
+        ``threshold`` is NaN, infinite or negative.
     """
+    check_threshold(threshold)
     if not rpkm.size or not np.all(np.isfinite(rpkm) & (rpkm >= 0)):
         raise BadDataError("labels need at least one gene, and RPKM values that are finite and not negative")
-    median = float(np.median(rpkm))
+    limit = float(np.median(rpkm)) if threshold is None else float(threshold)
     if rule == "numeric":
-        return (rpkm > median).astype(np.uint8)
+        return (rpkm > limit).astype(np.uint8)
     values, value_of_gene = np.unique(rpkm, return_inverse=True)
     # Code points of digits, "." and "e" sort like the bytes that the original code compared.
-    return (values.astype(str) > repr(median)).astype(np.uint8)[value_of_gene]
+    return (values.astype(str) > repr(limit)).astype(np.uint8)[value_of_gene]
 
 
-def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[LabelAudit]:
+def check_threshold(threshold: float | None) -> None:
+    """Check the RPKM that takes the place of the median.
+
+    Raises
+    ------
+    ParameterError
+        It is NaN, infinite or negative.
+    """
+    if threshold is not None and not 0 <= threshold < np.inf:
+        raise ParameterError("label_threshold", f"must be a finite RPKM of at least 0, got {threshold}")
+
+
+def describe_thresholds(
+    table: Mapping[str, float], features: Mapping[str, float] | None = None, used: LabelGenes = "table"
+) -> list[str]:
+    """Return sentences about median RPKMs that do not separate the genes as users expect.
+
+    Parameters
+    ----------
+    table
+        For each epigenome, the median over all rows of the expression table.
+    features
+        For each epigenome, the median over the genes with features; None if there are no features.
+    used
+        Which of the two is the threshold of the labels.
+    """
+    notes = []
+    thresholds = table if used == "table" or features is None else features
+    if zero := [name for name, median in thresholds.items() if median == 0]:
+        notes.append(
+            f"the median RPKM is 0 in {_first_names(zero)}, so a gene is on if its RPKM is above 0 at all. "
+            "Does the table have many silent genes? Set a threshold in place of the median"
+        )
+    apart = [
+        f"{name}: {table[name]:.3g} and {median:.3g}"
+        for name, median in (features or {}).items()
+        if max(table[name], median) > _MEDIANS_DIFFER * min(table[name], median)
+    ]
+    if apart:
+        notes.append(
+            "the median RPKM of the whole expression table and that of the genes with features differ "
+            f"({_first_names(apart)}). The labels use the {'first' if used == 'table' else 'second'}"
+        )
+    return notes
+
+
+def audit_labels(
+    expression: Expression, rule: LabelRule = "numeric", threshold: float | None = None
+) -> list[LabelAudit]:
     """Compare the two label rules on every epigenome of an expression table.
 
     Parameters
@@ -89,12 +149,14 @@ def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[La
         The table.
     rule
         The rule used for :attr:`LabelAudit.positive_fraction`.
+    threshold
+        RPKM to use in place of the median; see :func:`label_genes`.
     """
     published = published_aurocs()
     audits = []
     for epigenome in expression.epigenomes:
         rpkm = expression.column(epigenome)
-        labels = {each: label_genes(rpkm, each) for each in ("numeric", "published")}
+        labels = {each: label_genes(rpkm, each, threshold) for each in ("numeric", "published")}
         audits.append(
             LabelAudit(
                 epigenome,
@@ -108,7 +170,9 @@ def audit_labels(expression: Expression, rule: LabelRule = "numeric") -> list[La
     return audits
 
 
-def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric") -> None:
+def write_labels(
+    path: Path, expression: Expression, rule: LabelRule = "numeric", threshold: float | None = None
+) -> None:
     """Write labels as a TSV table: ``gene_id``, then one column of 0 and 1 per epigenome.
 
     Its rows are those of the expression table, in the same order.
@@ -118,7 +182,7 @@ def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric"
     StorageError
         The file cannot be written.
     """
-    labels = {name: label_genes(expression.column(name), rule) for name in expression.epigenomes}
+    labels = {name: label_genes(expression.column(name), rule, threshold) for name in expression.epigenomes}
     with atomic_write(path) as temporary:
         table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
         # Do not quote, because deepchrome's own table readers do not remove quotes.
@@ -131,3 +195,7 @@ def published_aurocs() -> Mapping[str, float]:
     table = files("deepchrome.train.datasets").joinpath("data", "deepchrome_auc_56.tsv").read_bytes()
     rows = pl.read_csv(table, separator="\t", comment_prefix="#")
     return MappingProxyType(dict(zip(rows["epigenome"], rows["deepchrome_auroc"], strict=True)))
+
+
+def _first_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from deepchrome.engine.features.store import feature_files, read_features
-from deepchrome.errors import ParameterError
+from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport, load_datasets
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 from deepchrome.train.datasets.inputs import InputOptions
-from deepchrome.train.datasets.labels import LabelRule
+from deepchrome.train.datasets.labels import LabelGenes, LabelRule, check_threshold
 from deepchrome.train.datasets.splits import SplitMethod
 
 
@@ -28,15 +28,19 @@ class FeatureSource:
         A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     expression
         Expression table; see :func:`~deepchrome.train.datasets.expression.read_expression`.
-    label_rule
+    label_rule, label_threshold
         See :func:`~deepchrome.train.datasets.labels.label_genes`.
+    label_genes
+        Take the median RPKM over all rows of the expression ``table``, or over the genes with ``features``.
     split, seed, n_train
         See :func:`~deepchrome.train.datasets.splits.split_genes`.
 
     Raises
     ------
     ParameterError
-        ``label_rule`` or ``split`` has an unknown value.
+        ``label_rule``, ``label_genes``, ``label_threshold`` or ``split`` has an invalid value.
+    UsageError
+        ``label_threshold`` is given together with the median over ``features``.
     """
 
     features: Path
@@ -45,12 +49,17 @@ class FeatureSource:
     split: SplitMethod = "published"
     seed: int = 1
     n_train: int | None = None
+    label_threshold: float | None = None
+    label_genes: LabelGenes = "table"
 
     def __post_init__(self) -> None:
-        """Refuse unknown values."""
-        for name, choices in (("label_rule", get_args(LabelRule)), ("split", get_args(SplitMethod))):
-            if (value := getattr(self, name)) not in choices:
+        """Refuse invalid values."""
+        for name, kind in (("label_rule", LabelRule), ("label_genes", LabelGenes), ("split", SplitMethod)):
+            if (value := getattr(self, name)) not in (choices := get_args(kind)):
                 raise ParameterError(name, f"must be one of {', '.join(choices)}, got {value!r}")
+        check_threshold(self.label_threshold)
+        if self.label_threshold is not None and self.label_genes != "table":
+            raise UsageError("a label threshold takes the place of the median, so give it without genes for the median")
 
     def load(self, inputs: InputOptions, epigenomes: Sequence[str] | None = None) -> tuple[list[Dataset], LoadReport]:
         """Load epigenomes, by default all that have both features and expression.
@@ -62,6 +71,8 @@ class FeatureSource:
             self.expression,
             epigenomes=epigenomes,
             label_rule=self.label_rule,
+            label_threshold=self.label_threshold,
+            label_genes=self.label_genes,
             split=self.split,
             seed=self.seed,
             n_train=self.n_train,
@@ -86,6 +97,9 @@ class FeatureSource:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as a dictionary that can be stored as JSON, with absolute paths."""
+        defaults = {"label_threshold": None, "label_genes": "table"}
+        # Written only where they differ, so that older versions can read all other runs.
+        changed = {name: getattr(self, name) for name, value in defaults.items() if getattr(self, name) != value}
         return {
             "features": str(self.features.resolve()),
             "expression": str(self.expression.resolve()),
@@ -93,6 +107,7 @@ class FeatureSource:
             "split": self.split,
             "seed": self.seed,
             "n_train": self.n_train,
+            **changed,
         }
 
 
@@ -152,8 +167,8 @@ def source_from_dict(document: Mapping[str, Any]) -> DataSource | None:
     ------
     KeyError, TypeError
         The document has missing or unknown keys, or a value of the wrong type.
-    ParameterError
-        ``label_rule`` or ``split`` has an unknown value.
+    UsageError
+        A value is not valid; see :class:`FeatureSource`.
     """
     if not document:
         return None

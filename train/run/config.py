@@ -16,6 +16,7 @@ from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.datasets.profile import Profile
 from deepchrome.train.datasets.source import DataSource, source_from_dict
 from deepchrome.train.fitting.config import FitConfig
 from deepchrome.train.models import BASELINES, NETWORKS
@@ -37,8 +38,9 @@ class RunConfig:
         Where the data came from, and how labels and split were made; ``None`` if unknown. Its key
         in the file is ``origin``.
     data
-        For each epigenome: the ``sha256`` of its inputs, labels and split, and the number of genes in
-        each part of the split (``train``, ``valid``, ``test``). ``seed_name`` if it is not the epigenome; see
+        For each epigenome: the ``sha256`` of its inputs, labels and split, and the number of genes in each part of the
+        split (``train``, ``valid``, ``test``). If known, also the ``profile`` of its features and how they were counted
+        (``counting``). ``seed_name`` if it is not the epigenome; see
         :attr:`~deepchrome.train.datasets.dataset.Dataset.seed_name`.
     made_with
         Software versions, device and number of threads, for information only. Nothing depends on them.
@@ -53,6 +55,19 @@ class RunConfig:
     def seed_name(self, epigenome: str) -> str:
         """Return the name that the random choices of an epigenome's model depend on."""
         return str(self.data[epigenome].get("seed_name", epigenome))
+
+    def profile(self, epigenome: str) -> Profile | None:
+        """Return the profile of the features of an epigenome; ``None`` if the run does not record it."""
+        document = self.data[epigenome].get("profile")
+        return None if document is None else Profile.from_dict(document)
+
+    def counting(self, epigenome: str) -> Mapping[str, Any]:
+        """Return how the features of an epigenome were counted; empty if the run does not record it.
+
+        See :func:`~deepchrome.engine.features.provenance.counting_record`.
+        """
+        counting: Mapping[str, Any] = self.data[epigenome].get("counting", {})
+        return counting
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON values."""
@@ -92,17 +107,26 @@ class RunConfig:
             source = source_from_dict(document["origin"])
             config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]})
             has_data = config.data and all(len(entry["sha256"]) == 64 for entry in config.data.values())
+            has_data = has_data and all(isinstance(config.counting(name), dict) for name in config.data)
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
         if not (has_data and fit.model in (*NETWORKS, *BASELINES)):
             raise BadDataError(f"{where}: not the config of a run (model {fit.model!r}, {len(config.data)} epigenomes)")
         check_names(list(config.data), "an epigenome", where)
+        for epigenome in config.data:
+            try:
+                config.profile(epigenome)
+            except BadDataError as error:
+                raise BadDataError(f"{where}: {epigenome}: {error}") from None
         return config
 
 
 def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
-    """Return, for each epigenome, the SHA-256 of its data and the number of genes in each part of the split."""
-    described = {}
+    """Return, for each epigenome, the SHA-256 of its data, the sizes of the parts of the split, and its features.
+
+    See :attr:`RunConfig.data`.
+    """
+    described: dict[str, dict[str, Any]] = {}
     for data in datasets:
         digest = hashlib.sha256("\n".join((*data.marks, *data.gene_id)).encode())
         for array in (data.x, data.y, data.split):
@@ -112,6 +136,10 @@ def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
         described[data.epigenome] = {"sha256": digest.hexdigest(), **sizes}
         if not data.has_name:
             described[data.epigenome]["seed_name"] = data.seed_name
+        if data.profile is not None:
+            described[data.epigenome]["profile"] = data.profile.to_dict()
+        if data.counting:
+            described[data.epigenome]["counting"] = dict(data.counting)
     return described
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepchrome.common.files import atomic_write
+from deepchrome.common.parquet import check_size, check_text_size, declared_bytes
 from deepchrome.errors import BadDataError, MissingInputError
 
 # Parquet's own checksums cover the pages, but not the footer that describes how to read the pages.
@@ -45,19 +46,34 @@ def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
         The file cannot be read as Parquet, or the table does not match its checksum.
     """
     try:
-        stored = pq.read_table(path, page_checksum_verification=True)
+        stored = _read_table(path)
         metadata = stored.schema.metadata or {}
         text = metadata.get(_DOCUMENT_KEY, b"")
         found = _digest(stored, text)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file. Is the run complete?") from None
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise BadDataError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from None
     if metadata.get(_CHECKSUM_KEY) != found:  # guard: run-table-checksum
         raise BadDataError(f"{path}: damaged, or not written by dc train (the table does not match its checksum)")
     # polars does not validate Arrow data, so pass it the checked columns only, without the file's metadata.
     table = pl.DataFrame(pa.Table.from_arrays(stored.columns, names=stored.column_names))
     return table, json.loads(text or "{}")
+
+
+def _read_table(path: Path) -> pa.Table:
+    """Read a table, after checking that a small file does not unpack to gigabytes."""
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        check_size(path, declared_bytes(file, schema.names))
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    # Equal strings are kept once, so that their size is known before they need memory.
+    table = pq.read_table(path, page_checksum_verification=True, read_dictionary=texts)
+    for i, name in enumerate(table.column_names):
+        if name in texts:
+            check_text_size(path, table.column(i))
+            table = table.set_column(i, name, table.column(i).cast(pa.large_string()))
+    return table
 
 
 def _digest(table: pa.Table, text: bytes) -> bytes:

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from deepchrome.common.tables import stable_ids
-from deepchrome.engine.features.store import feature_files, read_features
+from deepchrome.engine.features.store import feature_files, read_header
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.labels import LabelRule
+from deepchrome.train.datasets.labels import LabelGenes, LabelRule
 from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.models.metrics import auprc, auroc, bootstrap_areas
 from deepchrome.train.run.data import find_source
 from deepchrome.train.run.directory import Run
+from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 from deepchrome.train.scoring.predict import choose_model
 
 _INTERVAL_PERCENTILES: Final = (2.5, 97.5)
@@ -102,7 +103,13 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
 
 
 def load_unseen_genes(
-    run: Run, features: Path | None = None, expression: Path | None = None, *, label_rule: LabelRule | None = None
+    run: Run,
+    features: Path | None = None,
+    expression: Path | None = None,
+    *,
+    label_rule: LabelRule | None = None,
+    label_threshold: float | None = None,
+    label_genes: LabelGenes | None = None,
 ) -> tuple[list[Dataset], list[str]]:
     """Load genes that a run was neither trained nor validated on, with the input options of the run.
 
@@ -116,8 +123,9 @@ def load_unseen_genes(
     features, expression
         See :class:`~deepchrome.train.datasets.source.FeatureSource`. Give both or neither.
         Default: the paths in the run's config.json.
-    label_rule
-        Default: the rule of the run, or ``numeric`` if the run was trained on DeepChrome's text format.
+    label_rule, label_threshold, label_genes
+        See :class:`~deepchrome.train.datasets.source.FeatureSource`. Default: as in the run, or the defaults of
+        FeatureSource if the run was trained on DeepChrome's text format.
 
     Returns
     -------
@@ -133,19 +141,25 @@ def load_unseen_genes(
     BadDataError
         The features do not fit the run, no gene is left, or the data are damaged.
     UsageError
-        No paths are given, and the run was trained on DeepChrome's text format, or its data are missing.
+        Only one of ``features`` and ``expression`` is given; or none, and the run was trained on DeepChrome's text
+        format, or its data are missing.
     """
-    recorded = run.config.source
+    if (features is None) != (expression is None):
+        raise UsageError("features and an expression table must be given together")
+    recorded = run.config.source if features else find_source(run)
     if features is None or expression is None:
-        recorded = find_source(run)
         if not isinstance(recorded, FeatureSource):
             raise UsageError(f"{run.path}: this run was not trained on features", remedy="run_data")
         features, expression = recorded.features, recorded.expression
-    if label_rule is None:
-        label_rule = recorded.label_rule if isinstance(recorded, FeatureSource) else "numeric"
-    inputs = run.config.inputs
-    inputs.check(read_features(feature_files(features)[0]))
-    datasets, report = FeatureSource(features, expression, label_rule).load(inputs.options())
+    labels = {"label_rule": label_rule, "label_threshold": label_threshold, "label_genes": label_genes}
+    if isinstance(recorded, FeatureSource):
+        # A given threshold takes the place of the run's median, and a given median that of the run's threshold.
+        known = ("label_rule",) if label_threshold is not None or label_genes else tuple(labels)
+        labels |= {name: getattr(recorded, name) for name in known if labels[name] is None}
+    given = {name: value for name, value in labels.items() if value is not None}
+    run.config.inputs.check(read_header(feature_files(features)[0]))
+    source = FeatureSource(features, expression, **given)  # type: ignore[arg-type]
+    datasets, report = source.load(run.config.inputs.options())
 
     seen = _comparable_ids(run.predictions().filter(pl.col("split") != "test")["gene_id"])
     is_seen = _comparable_ids(pl.Series(datasets[0].gene_id)).is_in(seen.implode()).to_numpy()
@@ -157,11 +171,16 @@ def load_unseen_genes(
     ]
     if report.not_in_expression:
         notes.append(f"{report.not_in_expression} genes left out because they have no expression")
-    return [_take_genes(data, unseen) for data in datasets], notes
+    return [_take_genes(data, unseen) for data in datasets], [*notes, *report.label_notes]
 
 
 def score_datasets(
-    run: Run, datasets: Sequence[Dataset], *, model_of: str | None = None, device: str | torch.device = "cpu"
+    run: Run,
+    datasets: Sequence[Dataset],
+    *,
+    model_of: str | None = None,
+    device: str | torch.device = "cpu",
+    checks: FeatureChecks = STRICT,
 ) -> list[ScoredGenes]:
     """Score data sets with the model of their own epigenome, or all with the model of ``model_of``.
 
@@ -169,8 +188,12 @@ def score_datasets(
     ------
     UsageError
         The run has no such model.
+    BadDataError
+        The features are unlike those of the training; see :meth:`FeatureChecks.check`.
     """
     names = [choose_model(run, data.epigenome, model_of) for data in datasets]
+    for data, name in zip(datasets, names, strict=True):
+        checks.check(run, [name], f"features of {data.epigenome}", data.profile, data.counting)
     return [
         ScoredGenes(data.epigenome, name, data.y, run.score(name, data.x, device))
         for data, name in zip(datasets, names, strict=True)
@@ -210,14 +233,29 @@ def evaluate(scored: Sequence[ScoredGenes], *, resamples: int = 1000, seed: int 
     return evaluations
 
 
-def cross_evaluate(run: Run, datasets: Sequence[Dataset], *, device: str | torch.device = "cpu") -> pl.DataFrame:
+def cross_evaluate(
+    run: Run,
+    datasets: Sequence[Dataset],
+    *,
+    device: str | torch.device = "cpu",
+    checks: FeatureChecks = STRICT,
+) -> pl.DataFrame:
     """Test every model of a run on every data set.
+
+    Each data set is compared with the range over all epigenomes of the run.
 
     Returns
     -------
     DataFrame
         One row per model: ``model``, then its AUROC on each data set, null where one class is absent.
+
+    Raises
+    ------
+    BadDataError
+        The features are unlike those of the training; see :meth:`FeatureChecks.check`.
     """
+    for data in datasets:
+        checks.check(run, run.epigenomes, f"features of {data.epigenome}", data.profile, data.counting)
     table: dict[str, list[Any]] = {"model": list(run.epigenomes)}
     for data in datasets:
         table[data.epigenome] = [auroc(data.y, run.score(name, data.x, device)) for name in run.epigenomes]

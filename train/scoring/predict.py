@@ -8,10 +8,13 @@ import pyarrow.parquet as pq
 import torch
 
 from deepchrome.common.files import atomic_write
-from deepchrome.engine.features.store import Features, feature_files, read_features
+from deepchrome.engine.features.provenance import counting_record
+from deepchrome.engine.features.store import Features, feature_files, read_features, read_header
 from deepchrome.errors import BadDataError, UsageError
+from deepchrome.train.datasets.profile import profile_features
 from deepchrome.train.models import build_network
 from deepchrome.train.run.directory import Run
+from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 
 # Genes per batch. Batches limit the memory that attention weights need.
 _ATTENTION_BATCH = 256
@@ -43,7 +46,12 @@ def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
 
 
 def predict(
-    run: Run, features: Path, *, model_of: str | None = None, device: str | torch.device = "cpu"
+    run: Run,
+    features: Path,
+    *,
+    model_of: str | None = None,
+    device: str | torch.device = "cpu",
+    checks: FeatureChecks = STRICT,
 ) -> pl.DataFrame:
     """Score every gene of every epigenome of ``features``.
 
@@ -57,6 +65,8 @@ def predict(
         Use the model of this epigenome for all features. Default: each epigenome's own model.
     device
         Device to compute on.
+    checks
+        What to accept in features that are unlike those of the training.
 
     Returns
     -------
@@ -69,13 +79,14 @@ def predict(
     MissingInputError
         The features or a model do not exist.
     BadDataError
-        The features or the run are damaged, or the features do not fit the models. In the latter case, the
-        message names every difference in marks, bins or windows.
+        The features or the run are damaged, or the features do not fit the models: the message names every
+        difference in marks, bins or windows. Or the features are unlike those of the training; see
+        :meth:`FeatureChecks.check`.
     UsageError
         An epigenome has no model.
     """
     tables = []
-    for counted, name in _features_with_models(run, features, model_of):
+    for counted, name in _features_with_models(run, features, model_of, checks):
         scores = run.score(name, run.config.inputs.apply(counted), device)
         if len(scores) != len(counted.genes):
             raise BadDataError(f"{len(counted.genes)} genes of {counted.epigenome} got {len(scores)} scores")
@@ -86,12 +97,19 @@ def predict(
     return pl.concat(tables)
 
 
-def predict_attention(run: Run, features: Path, *, model_of: str | None = None) -> pl.DataFrame:
+def predict_attention(
+    run: Run,
+    features: Path,
+    *,
+    model_of: str | None = None,
+    device: str | torch.device = "cpu",
+    checks: FeatureChecks = STRICT,
+) -> pl.DataFrame:
     """Return the attention weights of AttentiveChrome models.
 
     Parameters
     ----------
-    run, features, model_of
+    run, features, model_of, device, checks
         See :func:`predict`.
 
     Returns
@@ -115,16 +133,17 @@ def predict_attention(run: Run, features: Path, *, model_of: str | None = None) 
 
     inputs = run.config.inputs
     tables = []
-    for counted, name in _features_with_models(run, features, model_of):
+    for counted, name in _features_with_models(run, features, model_of, checks):
         model = build_network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
         assert isinstance(model, AttentiveChrome)
         model.load(0, run.weights(name))
+        model.to(device)
         with torch.no_grad():
             batches = [
-                model.attend(batch.unsqueeze(0))[1:]
+                model.attend(batch.to(device).unsqueeze(0))[1:]
                 for batch in torch.split(torch.from_numpy(inputs.apply(counted)), _ATTENTION_BATCH)
             ]
-        bins, marks = (torch.cat([batch[i][0] for batch in batches]).numpy() for i in range(2))
+        bins, marks = (torch.cat([batch[i][0] for batch in batches]).cpu().numpy() for i in range(2))
         columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(inputs.marks)}}
         table = pl.DataFrame({"gene_id": counted.genes.gene_id, **columns})
         tables.append(table.select("gene_id", pl.lit(counted.epigenome).alias("epigenome"), *columns))
@@ -162,9 +181,15 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
             pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
 
 
-def _features_with_models(run: Run, features: Path, model_of: str | None) -> Iterator[tuple[Features, str]]:
+def _features_with_models(
+    run: Run, features: Path, model_of: str | None, checks: FeatureChecks
+) -> Iterator[tuple[Features, str]]:
     """Read the features of one epigenome at a time, each with the name of its model."""
-    paths = feature_files(features)
+    inputs, paths = run.config.inputs, feature_files(features)
     names = [choose_model(run, path.stem, model_of) for path in paths]
+    for path in paths:
+        inputs.check(read_header(path))  # guard: header-first
     for path, name in zip(paths, names, strict=True):
-        yield read_features(path), name
+        counted = read_features(path, inputs.marks)
+        checks.check(run, [name], str(path), profile_features(counted), counting_record(counted.metadata))
+        yield counted, name

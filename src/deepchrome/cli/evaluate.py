@@ -1,19 +1,24 @@
 """The command ``dc evaluate``."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from deepchrome.cli.options import (
+    AllowOtherGenomeOption,
+    AllowUnlikeOption,
     DeviceOption,
     ExpressionOption,
     ForceOption,
     JsonOption,
+    LabelThresholdOption,
     ModelOfOption,
     RunArgument,
     check_outputs,
+    warn,
 )
 from deepchrome.cli.tables import print_json, print_rows, print_table
 from deepchrome.common.paths import data_files
@@ -35,7 +40,17 @@ def evaluate(
         Literal["numeric", "published"] | None,
         typer.Option(help="How to label the genes of FEATURES.", show_default="the rule of the run"),
     ] = None,
+    label_threshold: LabelThresholdOption = None,
+    label_genes: Annotated[
+        Literal["table", "features"] | None,
+        typer.Option(
+            help="Take the median RPKM over the expression table or over the genes of FEATURES.",
+            show_default="as in the run",
+        ),
+    ] = None,
     model_of: ModelOfOption = None,
+    allow_other_genome: AllowOtherGenomeOption = False,
+    allow_unlike: AllowUnlikeOption = False,
     cross: Annotated[
         bool, typer.Option("--cross", help="Test every model on every epigenome, and print a matrix of AUROC.")
     ] = False,
@@ -56,14 +71,16 @@ def evaluate(
         raise UsageError("FEATURES and --expression must be given together")
     if cross and (roc or model_of):
         raise UsageError("--cross prints a matrix and cannot be combined with --roc or --model-of")
-    if features is None and (model_of or label_rule) and not cross:
-        raise UsageError("--model-of and --label-rule need FEATURES")
+    relabelled = label_rule is not None or label_threshold is not None or label_genes is not None
+    if features is None and (model_of or relabelled) and not cross:
+        raise UsageError("--model-of and options for labels need FEATURES")
     from deepchrome.train.run.layout import places
 
     check_outputs(roc, inputs=[*places(run), *data_files(features, expression)], force=force)
     from deepchrome.train.fitting.config import Placement
     from deepchrome.train.run.directory import load_run
     from deepchrome.train.scoring import evaluate as evaluation
+    from deepchrome.train.scoring.checks import FeatureChecks
     from deepchrome.train.scoring.predict import check_table_path, write_table
 
     if roc is not None:
@@ -73,17 +90,25 @@ def evaluate(
     if features is None and not cross:
         scored = evaluation.score_test_genes(opened)
     else:
-        datasets, notes = evaluation.load_unseen_genes(opened, features, expression, label_rule=label_rule)
+        checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "evaluate"))
+        datasets, notes = evaluation.load_unseen_genes(
+            opened,
+            features,
+            expression,
+            label_rule=label_rule,
+            label_threshold=label_threshold,
+            label_genes=label_genes,
+        )
         for note in notes:
             typer.echo(f"dc evaluate: {note}", err=True)
         if cross:
-            matrix = evaluation.cross_evaluate(opened, datasets, device=torch_device)
+            matrix = evaluation.cross_evaluate(opened, datasets, device=torch_device, checks=checks)
             if as_json:
                 print_json(matrix.to_dicts())
             else:
                 print_table(matrix.columns, matrix.rows())
             return
-        scored = evaluation.score_datasets(opened, datasets, model_of=model_of, device=torch_device)
+        scored = evaluation.score_datasets(opened, datasets, model_of=model_of, device=torch_device, checks=checks)
     rows = evaluation.evaluate(scored, resamples=bootstrap, seed=seed)
     if roc is not None:
         write_table(roc, evaluation.roc_points(scored))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from deepchrome.cli.options import ForceOption, JsonOption, check_outputs
+from deepchrome.cli.options import ForceOption, JsonOption, LabelThresholdOption, check_outputs, warn
 from deepchrome.cli.tables import print_json, print_table
 
 
@@ -21,6 +21,7 @@ def labels(
             "published: RPKM compared as text, like the labels of the 2016 paper."
         ),
     ] = "numeric",
+    label_threshold: LabelThresholdOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the labels to this file (TSV): gene_id, then 0 or 1 per epigenome.")
     ] = None,
@@ -36,17 +37,20 @@ def labels(
     """
     check_outputs(out, figure, inputs=[expression], force=force)
     from deepchrome.train.datasets.expression import read_expression
-    from deepchrome.train.datasets.labels import LabelAudit, audit_labels, write_labels
+    from deepchrome.train.datasets.labels import LabelAudit, audit_labels, describe_thresholds, write_labels
     from deepchrome.train.report.label_figure import draw_audit
 
     table = read_expression(expression)
     for note in table.notes:
         typer.echo(f"dc labels: {note}", err=True)
-    audits = audit_labels(table, rule)
+    audits = audit_labels(table, rule, label_threshold)
+    if label_threshold is None:
+        for note in describe_thresholds({audit.epigenome: audit.median_rpkm for audit in audits}):
+            warn("labels", f"{note} with --label-threshold.")
     if figure is not None:
         draw_audit(audits, figure)
     if out is not None:
-        write_labels(out, table, rule)
+        write_labels(out, table, rule, label_threshold)
     if as_json:
         print_json([asdict(audit) for audit in audits])
     else:

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and the functions that parse or check their values.
+"""Options and arguments that several commands share, functions that parse or check their values, and warnings.
 
 A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
@@ -51,6 +51,18 @@ ModelOfOption = Annotated[
     typer.Option(
         help="Use the model of this epigenome for all of FEATURES.", show_default="the model of each epigenome"
     ),
+]
+LabelThresholdOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="A gene is on if its RPKM is above this number.", show_default="the median RPKM"),
+]
+
+# What to accept in features to score.
+AllowOtherGenomeOption = Annotated[
+    bool, typer.Option("--allow-other-genome", help="Score features of another genome than that of the training.")
+]
+AllowUnlikeOption = Annotated[
+    bool, typer.Option("--allow-unlike", help="Score features even if their reads are unlike those of the training.")
 ]
 
 # How to run.
@@ -105,3 +117,8 @@ def check_outputs(*outputs: Path | None, inputs: Iterable[Path], force: bool) ->
     check_distinct([path for path in outputs if path is not None], inputs)
     for path in outputs:
         check_output_free(path, force)
+
+
+def warn(command: str, text: str) -> None:
+    """Print a warning of a command on standard error."""
+    typer.echo(f"dc {command}: warning: {text}", err=True)

@@ -1,17 +1,22 @@
 """The command ``dc predict``."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deepchrome.cli.options import (
+    AllowOtherGenomeOption,
+    AllowUnlikeOption,
     DeviceOption,
     FeaturesArgument,
     ForceOption,
     ModelOfOption,
     RunArgument,
     check_outputs,
+    warn,
 )
 from deepchrome.common.paths import data_files
 from deepchrome.errors import UsageError
@@ -25,12 +30,15 @@ def predict(
     attention: Annotated[
         Path | None, typer.Option(help="Also write the attention weights of an attentivechrome run (.parquet).")
     ] = None,
+    allow_other_genome: AllowOtherGenomeOption = False,
+    allow_unlike: AllowUnlikeOption = False,
     device: DeviceOption = "auto",
     force: ForceOption = False,
 ) -> None:
     """Score every gene of new features with the models of a run.
 
-    The features must have the marks, bins and windows that the models were trained on.
+    The features must have the marks, bins, windows, genome and read options that the models were trained on.
+    A warning names what else differs, such as the number of reads.
     """
     from deepchrome.train.run.layout import places
 
@@ -40,11 +48,17 @@ def predict(
     from deepchrome.train.fitting.config import Placement
     from deepchrome.train.run.directory import load_run
     from deepchrome.train.scoring import predict as prediction
+    from deepchrome.train.scoring.checks import FeatureChecks
 
     prediction.check_table_path(out)
     opened = load_run(run)
-    scores = prediction.predict(opened, features, model_of=model_of, device=Placement(device).resolve())
-    weights = None if attention is None else prediction.predict_attention(opened, features, model_of=model_of)
+    torch_device = Placement(device).resolve()
+    checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "predict"))
+    scores = prediction.predict(opened, features, model_of=model_of, device=torch_device, checks=checks)
+    weights = None
+    if attention is not None:
+        quiet = replace(checks, on_warning=lambda _: None)
+        weights = prediction.predict_attention(opened, features, model_of=model_of, device=torch_device, checks=quiet)
     prediction.write_table(out, scores)
     if attention is not None and weights is not None:
         prediction.write_table(attention, weights)

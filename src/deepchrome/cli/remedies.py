@@ -23,11 +23,13 @@ REMEDIES: Final = {
     "maps_only": "Use --maps-only to make a report without these data.",
     "model_of": "Use --model-of to choose the model of another epigenome.",
     "name": "Use --name <epigenome>-<mark> to give them.",
+    "other_genome": "Use --allow-other-genome if a model of that genome is meant to score them.",
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",
     "run_data": "Give FEATURES and --expression.",
     "samples": "Use --samples TABLE to list the files in a table.",
+    "unlike": "Use --allow-unlike to score them nevertheless.",
     "unknown_chrom": "Give it with --genome, or use --unknown-chrom skip to leave these reads out.",
     "wait_or_out": "Wait for it to finish, or choose another directory with --out.",
 }

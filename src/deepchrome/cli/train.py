@@ -12,6 +12,7 @@ from deepchrome.cli.options import (
     EpigenomesOption,
     ExpressionOption,
     JsonOption,
+    LabelThresholdOption,
     MarksOption,
     SchedulerOption,
     ThreadsOption,
@@ -72,6 +73,11 @@ def train(
             show_default=DEFAULTS["label_rule"],
         ),
     ] = None,
+    label_threshold: LabelThresholdOption = None,
+    label_genes: Annotated[
+        Literal["table", "features"],
+        typer.Option(help="Take the median RPKM over the whole expression table or over the genes of FEATURES."),
+    ] = "table",
     split: Annotated[
         Literal["published", "random", "chromosome"] | None,
         typer.Option(
@@ -171,6 +177,10 @@ def train(
     if csv is not None:
         not_for_csv: dict[str, object] = {"label_rule": label_rule, "split": split, "orient": orient}
         not_for_csv |= {"n_train": n_train, "marks": marks, "library_size": library_size or None}
+        not_for_csv |= {
+            "label_threshold": label_threshold,
+            "label_genes": label_genes if label_genes != "table" else None,
+        }
         not_for_csv["epigenomes"] = None if epigenomes == "all" else epigenomes
         if given := [name for name, value in not_for_csv.items() if value is not None]:
             raise UsageError(
@@ -206,7 +216,14 @@ def train(
         assert features is not None
         assert expression is not None
         source = FeatureSource(
-            features, expression, label_rule or defaults.label_rule, split or defaults.split, seed, n_train
+            features,
+            expression,
+            label_rule or defaults.label_rule,
+            split or defaults.split,
+            seed,
+            n_train,
+            label_threshold,
+            label_genes,
         )
     with progress_bars(*_COLUMNS) as bars:
         progress = _TrainProgress(bars, config.epochs)

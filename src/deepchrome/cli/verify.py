@@ -40,10 +40,9 @@ def verify(
         print_json([asdict(result) | {"agrees": result.agrees} for result in results])
     else:
         for result in results:
-            verdict = "equal" if result.agrees else f"DIFFERENT in {result.different} bins ({result.first})"
             typer.echo(
                 f"{result.epigenome}\t{result.mark}\t{result.genes} genes\t{result.bins} bins\t"
-                f"{result.reads} reads ({result.reads_stored} stored)\t{verdict}"
+                f"{result.reads} reads ({result.reads_stored} stored)\t{result.describe()}"
             )
     if wrong := [result for result in results if not result.agrees]:
         raise BadDataError(

@@ -217,7 +217,7 @@ def test_lenient_options_do_not_invalidate_files(flags: tuple[str, ...], folder:
 def test_files_of_another_count_rule_are_made_again(folder: Path) -> None:
     run(folder)
     before = tables(folder / "out")
-    with patch("deepchrome.engine.features.resume.COUNT_RULE", 2):
+    with patch("deepchrome.engine.features.provenance.COUNT_RULE", 2):
         again = run(folder)
         assert sorted(again.counted) == sorted(NAMES)
         assert again.decisions["E1"].why == "it was made by a version with another counting rule"

@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepchrome.cli import main
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.expression import Expression, read_expression
-from deepchrome.train.datasets.labels import audit_labels, label_genes, published_aurocs, write_labels
+from deepchrome.train.datasets.labels import (
+    audit_labels,
+    describe_thresholds,
+    label_genes,
+    published_aurocs,
+    write_labels,
+)
 from deepchrome.train.report.label_figure import draw_audit
 
 RPKM = st.one_of(
@@ -204,3 +210,29 @@ def test_toy_labels_follow_the_published_rule(shared_data):
 
 def _rpkm(shared_data: Path) -> Path:
     return shared_data / "roadmap" / "rpkm_56_epigenomes.tsv.gz"
+
+
+@pytest.mark.campaign("numbers")
+def test_a_threshold_takes_the_place_of_the_median() -> None:
+    rpkm = np.array([0.0, 0, 0, 0, 3.33, 13.3, 2, 40])
+    assert label_genes(rpkm).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert label_genes(rpkm, threshold=3.33).tolist() == [0, 0, 0, 0, 0, 1, 0, 1]
+    assert label_genes(rpkm, "published", 3.33).tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
+    assert label_genes(rpkm, threshold=0).tolist() == label_genes(rpkm).tolist()
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ParameterError, match="label_threshold must be a finite RPKM of at least 0"):
+            label_genes(rpkm, threshold=wrong)
+    (audit,) = audit_labels(Expression(tuple("abcdefgh"), ("E1",), rpkm[:, None]), "numeric", 3.33)
+    assert (audit.median_rpkm, audit.positive_fraction, audit.flipped_label_fraction) == (1.0, 0.25, 0.125)
+
+
+@pytest.mark.campaign("numbers")
+def test_medians_that_do_not_separate_the_genes_are_described() -> None:
+    assert describe_thresholds({"E1": 2.0}) == describe_thresholds({"E1": 2.0}, {"E1": 2.9}) == []
+    (zero,) = describe_thresholds({"E1": 0.0, "E2": 1.0, "E3": 0.0})
+    assert zero.startswith("the median RPKM is 0 in E1, E3, so a gene is on if its RPKM is above 0 at all.")
+    zero, apart = describe_thresholds({"E1": 0.0, "E2": 1.0}, {"E1": 2.5, "E2": 1.2})
+    assert zero.startswith("the median RPKM is 0 in E1,")
+    assert "(E1: 0 and 2.5). The labels use the first" in apart
+    (apart,) = describe_thresholds({"E1": 0.0, "E2": 1.0}, {"E1": 2.5, "E2": 1.2}, "features")
+    assert "(E1: 0 and 2.5). The labels use the second" in apart

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.epigenomes import write_random_features
 
-from deepchrome.errors import ParameterError
+from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 from deepchrome.train.datasets.inputs import InputOptions
@@ -93,6 +93,20 @@ def test_json_has_the_keys_of_config_json_and_absolute_paths(paths, text_folder,
     assert TextSource(text_folder, paths[1]).to_dict() == {"csv": str(text_folder.resolve())}
     assert source_from_dict({"csv": "/data/liver"}) == TextSource(Path("/data/liver"))
     assert source_from_dict({}) is None
+
+
+def test_how_labels_are_made_is_stored_if_it_is_not_the_default(paths) -> None:
+    for changed in ({"label_threshold": 1.5}, {"label_genes": "features"}):
+        source = FeatureSource(*paths, **changed)
+        document = json.loads(json.dumps(source.to_dict()))
+        assert document == {**FeatureSource(*paths).to_dict(), **changed}
+        assert source_from_dict(document) == source
+    with pytest.raises(ParameterError, match="label_threshold must be a finite RPKM"):
+        FeatureSource(*paths, label_threshold=-1)
+    with pytest.raises(ParameterError, match="label_genes must be one of table, features, got 'all'"):
+        FeatureSource(*paths, label_genes="all")
+    with pytest.raises(UsageError, match="a label threshold takes the place of the median"):
+        FeatureSource(*paths, label_threshold=1, label_genes="features")
 
 
 def test_keys_with_a_default_may_be_absent_from_the_json() -> None:

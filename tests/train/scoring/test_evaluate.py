@@ -145,6 +145,13 @@ def test_paths_are_needed_if_the_data_have_moved_or_are_not_features(run, tmp_pa
         assert caught.value.remedy == "run_data"
 
 
+def test_features_and_expression_are_given_together_or_not_at_all(run, folder) -> None:
+    """One of them alone was ignored, and the run's own data were tested."""
+    for lone in ({"features": folder / "features"}, {"expression": folder / "expression.tsv"}):
+        with pytest.raises(UsageError, match="features and an expression table must be given together"):
+            load_unseen_genes(run, **lone)
+
+
 def test_other_data_are_labelled_by_the_rule_of_the_run_or_the_given_rule(run, folder, tmp_path) -> None:
     # Around a median of 10, the two rules label many genes differently.
     table = pl.read_csv(folder / "expression.tsv", separator="\t").with_columns(pl.col("E001", "E002") * 10)
@@ -209,6 +216,12 @@ def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
     for mark in MARKS:
         assert table[mark].to_numpy().shape == (2 * GENES, 24)
         np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
+
+
+def test_attention_is_computed_on_the_given_device(attentive, folder) -> None:
+    """PyTorch's meta device computes shapes only, so it has no weights to return."""
+    with pytest.raises(NotImplementedError, match="meta"):
+        predict_attention(attentive, folder / "features", device="meta")
 
 
 def test_attention_of_other_models_is_refused(run, folder) -> None:

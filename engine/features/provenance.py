@@ -1,0 +1,140 @@
+"""Compare the settings with which two feature files were counted.
+
+Counts can be compared, or given to one model, only if they were made with the same genome, windows and read options.
+A feature file records them in its metadata (see docs/format.md). Files of older versions, and files made by other
+programs, may lack some of them: what is not recorded is unknown, and is not compared.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.windows import Windows
+from deepchrome.engine.counting.options import ReadOptions
+
+# Increase this when a change to the code can change the counts of the same reads. Files with another number are then
+# counted again.
+COUNT_RULE: Final = 1
+# Recorded in place of an option that had no effect on a file: the file is the same with every value of the option.
+ANY: Final = "any"
+# These options only relax checks. They do not change the counts of a file that passes the checks without them.
+_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof")
+# These options select records of BAM and CRAM. BED has no such records.
+_ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail")
+
+Differences = dict[str, tuple[Any, Any]]
+"""The settings that differ, by name, with both values; None for a value that is not recorded."""
+
+
+def genome_sha256(genome: Genome) -> str:
+    """Return the SHA-256 of the names and lengths of the chromosomes, as docs/format.md defines it."""
+    sizes = "".join(f"{name}\t{size}\n" for name, size in genome.sizes.items())
+    return hashlib.sha256(sizes.encode()).hexdigest()
+
+
+def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
+    """Return the settings that determine the counts, apart from reads and genes, as a feature file stores them."""
+    return {
+        "count_rule": COUNT_RULE,
+        "genome_sha256": genome_sha256(windows.genome),
+        "flank": windows.flank,
+        "bin_size": windows.bin_size,
+        "options": vars(options),
+    }
+
+
+def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run keeps about the counting of a feature file.
+
+    Parameters
+    ----------
+    metadata
+        The metadata of the feature file.
+
+    Returns
+    -------
+    dict
+        ``genome``, ``genome_sha256``, ``flank``, ``bin_size``, ``options`` and ``genes`` (the checksums of the
+        columns gene_id, chrom and tss), as far as they are recorded. An option that had no effect on the file has
+        the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and ``unknown_chrom`` if no read was
+        off the genome.
+    """
+    record = {name: metadata[name] for name in ("genome", "genome_sha256", "flank", "bin_size") if metadata.get(name)}
+    options = metadata.get("options")
+    if isinstance(options, Mapping):
+        sources = list(metadata.get("sources", {}).values())
+        no_effect = list(_LENIENT_OPTIONS)
+        if sources and all(source.get("format") == "BED" for source in sources):
+            no_effect += _ALIGNMENT_OPTIONS
+        if options.get("unknown_chrom") == "error" or (
+            sources and all(source.get("reads_off_genome") == {} for source in sources)
+        ):
+            no_effect.append("unknown_chrom")
+        record["options"] = {**_with_defaults(options), **dict.fromkeys(no_effect, ANY)}
+    checksums = metadata.get("crc32", {})
+    if all(name in checksums for name in ("gene_id", "chrom", "tss")):
+        record["genes"] = {name: checksums[name] for name in ("gene_id", "chrom", "tss")}
+    return record
+
+
+def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, known_only: bool = False) -> Differences:
+    """Compare the settings of two feature files, or of a file and a request.
+
+    Parameters
+    ----------
+    before, after
+        Metadata of feature files, or results of :func:`counting_options` or :func:`counting_record`.
+    known_only
+        Leave out settings that one side does not record. Otherwise they differ.
+
+    Returns
+    -------
+    dict
+        The differences in genome, windows and read options. ``unknown_chrom`` does not differ if ``before`` has the
+        value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes nothing.
+    """
+    one, two = _settings(before), _settings(after)
+    names = [name for name in dict.fromkeys((*one, *two)) if not known_only or (name in one and name in two)]
+    differences = {name: (one.get(name), two.get(name)) for name in names if one.get(name) != two.get(name)}
+    if one.get("unknown_chrom") == "error":
+        differences.pop("unknown_chrom", None)
+    return {name: pair for name, pair in differences.items() if ANY not in pair}
+
+
+def describe_settings(here: Mapping[str, Any], there: Mapping[str, Any], differences: Differences) -> str:
+    """Describe differences between two records, each with the value here and the value there.
+
+    Parameters
+    ----------
+    here, there
+        Results of :func:`counting_record`.
+    differences
+        What :func:`compare_counting` found; the order of its arguments does not matter.
+    """
+    texts = []
+    for name in differences:
+        one, two = (_show_setting(record, name) for record in (here, there))
+        texts.append(f"{name.removesuffix('_sha256')} {one}, not {two}")
+    return "; ".join(texts)
+
+
+def _show_setting(record: Mapping[str, Any], name: str) -> str:
+    """Return the value of a setting as text. A genome is shown with the start of its checksum: names can be equal."""
+    if name == "genome_sha256":
+        return f"{record.get('genome', 'unknown')} ({str(record[name])[:8]})"
+    return str(record[name] if name in record else record["options"][name])
+
+
+def _settings(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recorded genome, windows and options as one flat dictionary."""
+    settings = {name: document[name] for name in ("genome_sha256", "flank", "bin_size") if name in document}
+    options = document.get("options")
+    if isinstance(options, Mapping):
+        settings |= {name: value for name, value in _with_defaults(options).items() if name not in _LENIENT_OPTIONS}
+    return settings
+
+
+def _with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the default of every option that is not recorded: a file of an older version was counted with it."""
+    return {**vars(ReadOptions()), **options}

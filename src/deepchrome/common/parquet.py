@@ -1,0 +1,85 @@
+"""Read Parquet files without letting a small file ask for much memory.
+
+A Parquet file of a few kilobytes can declare billions of values, because equal values are stored once. The declared
+sizes are therefore checked before any data are read.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from deepchrome.errors import BadDataError
+
+# A file may unpack to so many bytes, whatever its own size.
+ALWAYS_BYTES: Final = 256 << 20
+# A larger file may unpack to so many times its own size. Real counts unpack to 4 to 20 times the size of their file.
+MAX_RATIO: Final = 1000
+# No file may unpack to more.
+MAX_BYTES: Final = 16 << 30
+# Bytes that a string needs at least: an index, and a reference to a Python string.
+_TEXT_BYTES: Final = 16
+
+
+def declared_bytes(file: pq.ParquetFile, columns: Sequence[str]) -> int:
+    """Return the memory that some columns need, from the number of rows and the types in the footer of a file.
+
+    The sizes that the footer gives for each column would be more exact, but Arrow ends the process if they are damaged.
+    """
+    types = [field.type for field in file.schema_arrow if field.name in columns]
+    return int(file.metadata.num_rows) * sum(map(_width, types))
+
+
+def _width(kind: pa.DataType) -> int:
+    """Return the bytes that a value of this type needs in memory."""
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _width(kind.value_type)
+    return max(1, int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else _TEXT_BYTES
+
+
+def check_size(path: Path, n_bytes: int) -> None:
+    """Check that a file may unpack to so many bytes.
+
+    Raises
+    ------
+    BadDataError
+        ``n_bytes`` is more than 16 GiB; or it is more than 256 MiB, and more than 1,000 times the size of the file.
+    """
+    stored = path.stat().st_size
+    if n_bytes > min(max(ALWAYS_BYTES, MAX_RATIO * stored), MAX_BYTES):  # guard: declared-size
+        raise BadDataError(
+            f"{path}: unpacks to more than deepchrome reads ({n_bytes:,} bytes from {stored:,}). "
+            f"The limit is {MAX_RATIO:,} times the size of the file, and at most {MAX_BYTES >> 30} GiB"
+        )
+
+
+def check_text_size(path: Path, column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Check the size of the strings of a dictionary-encoded column, and return the column as one array.
+
+    Raises
+    ------
+    BadDataError
+        The strings, one after the other, would be larger than :func:`check_size` allows.
+    """
+    encoded = column.unify_dictionaries().combine_chunks()
+    lengths = pc.binary_length(encoded.dictionary).to_numpy(zero_copy_only=False)
+    indices = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    check_size(path, int(lengths[indices].sum(dtype=np.int64)))
+    return encoded
+
+
+def read_text(path: Path, column: pa.ChunkedArray) -> tuple[str, ...]:
+    """Return the strings of a dictionary-encoded column without nulls. Equal strings share their memory.
+
+    Raises
+    ------
+    BadDataError
+        See :func:`check_text_size`.
+    """
+    encoded = check_text_size(path, column)
+    words = encoded.dictionary.to_pylist()
+    return tuple(words[i] for i in encoded.indices.to_pylist())
