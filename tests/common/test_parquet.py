@@ -134,7 +134,8 @@ def test_sparse_counts_are_read(tmp_path: Path) -> None:
 def test_tables_of_runs_keep_their_values_and_types(tmp_path: Path) -> None:
     table = pl.DataFrame({"a": ["x", "", "é", "x", None], "b": [1, 2, None, 3, 4], "c": [0.5, 1, 2, 3, 4]})
     for frame in (table, table.clear()):
-        write_frame(tmp_path / "t.parquet", frame)
-        read = read_frame(tmp_path / "t.parquet")
+        write_frame(tmp_path / "t.parquet", frame, {"a": 1})
+        read, document = read_frame(tmp_path / "t.parquet")
+        assert document == {"a": 1}
         assert read.equals(frame)
         assert read.schema == frame.schema
