@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepchrome.common.cores import usable_cores
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.common.pools import cluster_pool, local_pool
 from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import state_directory
+from deepchrome.common.locks import state_directory
 from deepchrome.engine.streams.inputs import translate_error
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import atomic_write, output_lock
+from deepchrome.common.files import atomic_write
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.counting.count import ReadTally
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import DeepchromeError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.common.progress import Observer
 from deepchrome.common.threads import map_in_threads
 from deepchrome.common.urls import hide_secrets

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 from support.tiny import PACK, counts_of, dc, featurize, reads_text, write_genes_and_sizes
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from campaign.rows import sized
 
-from deepchrome.common.files import atomic_write, output_lock
+from deepchrome.common.files import atomic_write
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import StorageError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.common.progress import OnMessage
 from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import UsageError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.tiny import GENES, PACK, counts_of, reads_text, write_genes_and_sizes
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features import store
