@@ -267,7 +267,8 @@ def _write_splits(
                 "label": np.repeat(labels[in_split], n_bins),
             }
             # Programs that read this format split lines at commas and do not handle quotes.
-            pl.DataFrame(columns).write_csv(temporary, include_header=header, quote_style="never")
+            with temporary.open("wb") as file:
+                pl.DataFrame(columns).write_csv(file, include_header=header, quote_style="never")
             sizes.append(in_split.size)
     n_train, n_valid, n_test = sizes
     return ExportedEpigenome(

@@ -15,6 +15,7 @@ from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.samples import Sample
+from deepchrome.engine.features.strangers import is_own_damaged_file
 from deepchrome.errors import BadDataError, DeepchromeError
 
 # Increase this when a change to the code can change the counts of the same reads. Files with another number are then
@@ -22,6 +23,9 @@ from deepchrome.errors import BadDataError, DeepchromeError
 COUNT_RULE = 1
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
 _LENIENT_OPTIONS = ("allow_empty", "allow_no_eof")
+
+
+Action = Literal["make", "keep", "redo", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class ReuseDecision:
     """
 
     epigenome: str
-    action: Literal["make", "keep", "redo", "refuse"]
+    action: Action
     why: str
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -94,7 +98,8 @@ def decide_reuse(
     except ForeignFileError as error:
         return ReuseDecision(epigenome, "refuse", str(error).removeprefix(f"{path}: "))
     except BadDataError as error:
-        return ReuseDecision(epigenome, "redo", str(error).removeprefix(f"{path}: "))
+        action: Action = "redo" if is_own_damaged_file(path) else "refuse"  # guard: foreign-features
+        return ReuseDecision(epigenome, action, str(error).removeprefix(f"{path}: "))
     different = _differences(stored, counting_options(windows, options))  # guard: counting-options-differ
     checksums = gene_checksums(windows.genes)
     if any(stored["crc32"].get(name) != checksum for name, checksum in checksums.items()):

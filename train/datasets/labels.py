@@ -119,10 +119,10 @@ def write_labels(path: Path, expression: Expression, rule: LabelRule = "numeric"
         The file cannot be written.
     """
     labels = {name: label_genes(expression.column(name), rule) for name in expression.epigenomes}
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
         # Do not quote, because deepchrome's own table readers do not remove quotes.
-        table.write_csv(temporary, separator="\t", quote_style="never")
+        table.write_csv(file, separator="\t", quote_style="never")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.errors import BadDataError, MissingInputError
 
 # Parquet's own checksums cover the pages, but not the footer that describes how to read the pages.
@@ -24,10 +25,10 @@ def write_frame(path: Path, table: pl.DataFrame) -> None:
     StorageError
         The file cannot be written. An existing file stays unchanged.
     """
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         stored = table.to_arrow()
         stored = stored.replace_schema_metadata({_CHECKSUM_KEY: _digest(stored)})
-        pq.write_table(stored, temporary, write_page_checksum=True)
+        pq.write_table(stored, file, write_page_checksum=True)
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -40,8 +41,10 @@ def read_frame(path: Path) -> pl.DataFrame:
     BadDataError
         The file cannot be read as Parquet, or the table does not match its checksum.
     """
+    check_regular_file(path)
     try:
-        stored = pq.read_table(path, page_checksum_verification=True)
+        # As bytes, because Arrow takes texts to be UTF-8, and a path need not be.
+        stored = pq.read_table(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
         found = _digest(stored)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file. Is the run complete?") from None

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
@@ -108,8 +108,8 @@ def write_summary(run: Path, summary: Sequence[Summary]) -> None:
     """
     columns = [field.name for field in fields(Summary)]
     table = pl.DataFrame([asdict(row) for row in summary], schema=columns, infer_schema_length=None)
-    with atomic_write(run / "summary.tsv") as temporary:
-        table.write_csv(temporary, separator="\t")
+    with atomic_write(run / "summary.tsv") as temporary, temporary.open("wb") as file:
+        table.write_csv(file, separator="\t")
 
 
 def read_summary(run: Path, epigenomes: Sequence[str]) -> list[Summary]:
@@ -123,8 +123,9 @@ def read_summary(run: Path, epigenomes: Sequence[str]) -> list[Summary]:
         The file cannot be read, or has other columns or epigenomes.
     """
     file = run / "summary.tsv"
+    check_regular_file(file)
     try:
-        table = pl.read_csv(file, separator="\t", schema_overrides=_COLUMN_TYPES)
+        table = pl.read_csv(file.read_bytes(), separator="\t", schema_overrides=_COLUMN_TYPES)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadDataError(f"{file}: not the summary of a run ({' '.join(str(error).split())})") from None
     if table.columns != list(_COLUMN_TYPES) or list(table["epigenome"]) != list(epigenomes):

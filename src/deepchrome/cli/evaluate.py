@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import (
     DeviceOption,
     ExpressionOption,
@@ -72,7 +73,7 @@ def evaluate(
     else:
         datasets, notes = evaluation.load_unseen_genes(opened, features, expression, label_rule=label_rule)
         for note in notes:
-            typer.echo(f"dc evaluate: {note}", err=True)
+            print_note(f"dc evaluate: {note}")
         if cross:
             matrix = evaluation.cross_evaluate(opened, datasets, device=torch_device)
             if as_json:
@@ -90,4 +91,4 @@ def evaluate(
         print_rows(rows, ("epigenome", "model", "genes", "auroc", "auroc_low", "auroc_high", "auprc"))
     for row in rows:
         if row.auroc is None:
-            typer.echo(f"dc evaluate: {row.epigenome}: no AUROC ({row.on} of {row.genes} genes are on)", err=True)
+            print_note(f"dc evaluate: {row.epigenome}: no AUROC ({row.on} of {row.genes} genes are on)")

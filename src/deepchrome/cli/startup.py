@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Final
 
-import typer
+from deepchrome.cli.messages import print_note
 
 # Settings for glibc's mallopt, by their numbers in malloc.h: never return memory to the system; reuse blocks up to 32
 # MB; and use one heap for all threads, because with one heap per thread the peak memory varies between runs.
@@ -42,7 +42,7 @@ def load_kernels() -> None:
     keep_memory()
     timer = threading.Timer(
         _SLOW_SECONDS,
-        lambda: typer.echo("compiling the kernels for this processor; only the first run does this", err=True),
+        lambda: print_note("compiling the kernels for this processor; only the first run does this"),
     )
     timer.start()
     was_enabled = gc.isenabled()

@@ -112,5 +112,5 @@ def standard_input() -> BinaryIO:
         Standard input is closed.
     """
     if sys.stdin is None:
-        raise MissingInputError("-: standard input is closed")
+        raise MissingInputError("standard input is closed")
     return sys.stdin.buffer

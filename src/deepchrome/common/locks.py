@@ -3,9 +3,9 @@
 Two kinds of locks, both held by the operating system until the process ends, even if it is killed:
 
 - The whole directory: the file ``.lock``.
-- Some files of a directory: each run has one file in the directory ``.deepchrome``, which it keeps locked and which lists
-  the names of its outputs. A run reads the files of the other runs before it starts. So a run needs one file descriptor,
-  however many outputs it has. While a run reads and adds such files, it holds ``.deepchrome/lock``.
+- Some files of a directory: each run keeps one file in the directory ``.deepchrome`` locked, and lists the names of its
+  outputs in it. A run reads the files of the other runs before it starts. So it needs one file descriptor, however many
+  outputs it has. While a run reads and adds such files, it holds ``.deepchrome/lock``.
 """
 
 import fcntl
@@ -210,7 +210,7 @@ def _remove_temporary_files(directory: Path, outputs: Container[str] | None = No
         for entry in entries:
             owner = temporary_owner(entry.name)
             if owner is not None and (outputs is None or owner in outputs) and entry.is_file():
-                os.unlink(entry.path)  # guard: leftover-files
+                Path(entry.path).unlink()  # guard: leftover-files
 
 
 def _is_locked(output: Path, holder: str) -> StorageError:
