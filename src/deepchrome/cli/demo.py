@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from deepchrome.cli.messages import print_note
+from deepchrome.cli.options import ForceOption
 from deepchrome.cli.tables import print_table
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Directory for all output. Files of an earlier demo are replaced.")] = Path(
+    out: Annotated[Path, typer.Option(help="Directory for all output. An earlier demo in it is replaced.")] = Path(
         "demo"
     ),
+    force: ForceOption = False,
 ) -> None:
     """Run the whole analysis on simulated data, in about a minute.
 
@@ -24,7 +26,7 @@ def demo(
     from deepchrome.demo import run_demo
     from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
-    done = run_demo(out, lambda line: print_note(f"dc demo: {line}"))
+    done = run_demo(out, lambda line: print_note(f"dc demo: {line}"), force=force)
     typer.echo("\nReads: counts per file (dc featurize)")
     columns = SUMMARY_COLUMNS[:-1]  # without the status
     print_table(columns, [tuple(outcome.row()[name] for name in columns) for outcome in done.outcomes])

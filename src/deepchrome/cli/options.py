@@ -3,11 +3,13 @@
 A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.common.files import special_kind
 from deepchrome.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -72,12 +74,16 @@ def parse_names(text: str) -> list[str] | None:
 
 
 def check_output_free(path: Path | None, force: bool) -> None:
-    """Raise an error if ``path`` exists and ``force`` is False.
+    """Raise an error if ``path`` exists and ``force`` is False, or if it is a directory, a pipe or a device.
 
     Raises
     ------
     UsageError
-        The file exists.
+        The file exists, or is no regular file.
     """
-    if path is not None and path.exists() and not force:
+    if path is None:
+        return
+    if kind := special_kind(path):
+        raise UsageError(f"{path}: is {kind}. Give the path of a file.")
+    if os.path.lexists(path) and not force:
         raise UsageError(f"{path}: file exists", remedy="force")

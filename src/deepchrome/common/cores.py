@@ -8,6 +8,8 @@ from deepchrome.errors import ParameterError
 
 # Threads that count need memory of their own, about 15 MB each.
 MAX_THREADS: Final = 256
+# One thread at a time takes bytes from a file, so more threads than this do not find work.
+_MAX_PER_FILE: Final = 32
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
@@ -29,6 +31,11 @@ def check_threads(threads: int | None) -> None:
         raise ParameterError("threads", f"must be at least 1, got {threads}")
     if threads is not None and threads > (limit := max(MAX_THREADS, usable_cores())):  # guard: max-threads
         raise ParameterError("threads", f"must be at most {limit}, got {threads}")
+
+
+def threads_per_file(threads: int) -> int:
+    """Return how many of ``threads`` to start for one file of reads: the others would only use memory."""
+    return min(threads, max(_MAX_PER_FILE, usable_cores()))  # guard: threads-per-file
 
 
 def _cgroup_cores() -> int | None:

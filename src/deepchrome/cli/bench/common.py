@@ -11,7 +11,7 @@ import typer
 
 from deepchrome.cli.messages import print_note
 from deepchrome.cli.tables import print_json
-from deepchrome.errors import UsageError
+from deepchrome.errors import NotInstalledError, UsageError
 
 if TYPE_CHECKING:
     from deepchrome.benchmarks.common.results import Results
@@ -110,7 +110,7 @@ def _save(results: "Results", log: Log, folder: Path) -> Path:
     if results.kind == "featurize":
         try:
             plot(results, directory)
-        except UsageError as error:
+        except NotInstalledError as error:
             log(f"no plot: {error}")
     return directory
 
