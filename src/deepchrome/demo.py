@@ -82,7 +82,7 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
         A file cannot be written.
     """
     if not force:
-        _check_output(out)
+        check_output(out)
     data, features, run = (out / name for name in _FOLDERS[:3])
     on_message(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")
     simulated = simulate(data, epigenomes=EPIGENOMES, genes=GENES, reads=READS, force=True)
@@ -97,14 +97,31 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     evaluations = evaluate(score_test_genes(load_run(run)))
     on_message("computing the patterns of marks that the models associate with on and off")
     report = visualize(run, out / "report", force=True)
-    hashes = {path.relative_to(out).as_posix(): _sha256(path) for path in _written_files(out)}
-    with atomic_write(out / _RECORD) as temporary:
-        temporary.write_text(json.dumps({"deepchrome_version": VERSION, "sha256": hashes}, indent=1), encoding="utf-8")
+    record_files(out)
     return Demo(data, features, run, simulated, outcomes, audits, evaluations, report)
 
 
-def _check_output(out: Path) -> None:
-    """Refuse a directory with files that no earlier demo wrote, or that have been changed since."""
+def record_files(out: Path) -> None:
+    """Record the hashes of all files of a finished demo, so that the next one may replace them.
+
+    Raises
+    ------
+    StorageError
+        The record cannot be written.
+    """
+    hashes = {path.relative_to(out).as_posix(): _sha256(path) for path in _written_files(out)}
+    with atomic_write(out / _RECORD) as temporary:
+        temporary.write_text(json.dumps({"deepchrome_version": VERSION, "sha256": hashes}, indent=1), encoding="utf-8")
+
+
+def check_output(out: Path) -> None:
+    """Check a directory for files that no earlier demo wrote, or that have been changed since.
+
+    Raises
+    ------
+    UsageError
+        There is such a file under a name that a demo writes.
+    """
     recorded = _read_record(out / _RECORD)
     for path in _written_files(out):
         name = path.relative_to(out).as_posix()

@@ -1,4 +1,4 @@
-"""The edges of the program: signals, closed streams, pipes whose reader goes away, special files, names in any bytes."""
+"""The edges of the program: signals, closed streams, pipes without a reader, special files, names in any bytes."""
 
 import itertools
 import os
@@ -44,11 +44,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments_of(command: str, data: Path, out: Path) -> list[object]:
     """Return a command that can be repeated with the same result."""
     expression = ("--expression", data / "expression.tsv")
+    genes = ("--genes", data / "genes.tsv", "--genome", data / "small.sizes")
     return {
         "help": ["--help"],
         "labels": ["labels", *expression, "--out", out / "labels.tsv", "--force"],
-        "featurize": ["featurize", data, "--genes", data / "genes.tsv", "--genome", data / "small.sizes"]
-        + ["--out", out / "features", "--force"],
+        "featurize": ["featurize", data, *genes, "--out", out / "features", "--force"],
         "train": ["train", data / "features", *expression, "--out", out / "run", "--epochs", 3, "--force"],
         "visualize": ["visualize", data / "run", "--out", out / "report", "--steps", 3, "--starts", 1, "--force"],
     }[command]
@@ -152,7 +152,8 @@ def test_text_from_a_pipe_is_read(data: Path, tmp_path: Path) -> None:
     texts = [data / "genes.tsv", data / "small.sizes", data / "E1-A.tagAlign"]
     for pipe in pipes.values():
         os.mkfifo(pipe)
-    with subprocess.Popen(["sh", "-c", " & ".join(f"cat '{a}' > '{b}'" for a, b in zip(texts, pipes.values()))]):
+    writers = [f"cat '{text}' > '{pipe}'" for text, pipe in zip(texts, pipes.values(), strict=True)]
+    with subprocess.Popen(["sh", "-c", " & ".join(writers)]):
         given = ("--genes", pipes["genes.tsv"], "--genome", pipes["small.sizes"], "--out", tmp_path / "out")
         ran = run("featurize", pipes["E9-A.bed"], *given)
     assert ran.returncode == 0, ran.stderr
