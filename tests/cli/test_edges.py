@@ -78,10 +78,10 @@ def test_signals_at_any_moment(
         place = f"{command}, signal {i}"
         assert "Traceback" not in ended.err, f"{place}: {ended.err}"
         assert ended.code in (0, code_of(number)), f"{place}: {ended}"
-        if ended.code == 0:  # the signal came when the work was done
-            assert (ended.out, ended.seconds < LATE_SECONDS) == (whole.out, True), place
         found = read_files(tmp_path)
         assert found == {name: expected[name] for name in found}, place
+        if ended.code == 0:  # the signal came when the work was done
+            assert (found == expected, ended.seconds < LATE_SECONDS) == (True, True), place
     again = run_until_signal(arguments, tmp_path)
     assert (again.code, again.err.count("Traceback"), read_files(tmp_path)) == (0, 0, expected)
     assert not [path for path in tmp_path.rglob(".*.part") if path.parent.name != "figures"]

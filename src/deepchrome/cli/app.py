@@ -75,7 +75,9 @@ def run() -> None:
         exit_interrupted()
     except ReaderGoneError as error:
         sys.exit(error.exit_code)  # without a message, as programs end that SIGPIPE ends
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # not only Exception: a panic of a library in Rust is none
         if "--debug" in sys.argv[1:]:
             traceback.print_exc()
         message, code = _describe(error)
@@ -95,7 +97,7 @@ def _run_command(arguments: Sequence[str]) -> None:
         raise
 
 
-def _describe(error: Exception) -> tuple[str, int]:
+def _describe(error: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an error."""
     if isinstance(error, DeepchromeError):
         return explain(error), error.exit_code

@@ -18,6 +18,9 @@ from deepchrome.errors import BadDataError, MissingInputError, StorageError
 MAX_BYTES: Final = 1 << 30
 # The lookbehind keeps the search linear: each run of white space is tried once, from its start.
 _TRAILING_SPACE: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
+# The first conversion to numpy prepares polars for it, in Rust code that panics if Ctrl-C interrupts it. Convert here,
+# because the command line delays interrupts until imports have ended.
+pl.DataFrame({"x": [0.0]}).to_numpy()
 _VERSIONED_ID: Final = r"^(ENS[A-Z]*\d+)\.\d+"
 
 
