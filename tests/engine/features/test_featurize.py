@@ -5,7 +5,7 @@ import gzip
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from unittest.mock import patch
 
 import numpy as np
@@ -343,8 +343,8 @@ def test_full_disk_leaves_old_output_and_frees_the_lock(folder: Path) -> None:
     run(folder)
     old = {path.name: path.read_bytes() for path in (folder / "out").glob("E*")}
 
-    def write(table: Any, path: Path, **options: Any) -> None:
-        Path(path).write_bytes(b"PAR1")
+    def write(table: Any, file: BinaryIO, **options: Any) -> None:
+        file.write(b"PAR1")
         raise OSError(28, "No space left on device")
 
     with (
