@@ -216,6 +216,6 @@ GUARDS = (
         ('"redo" if is_own_damaged_file(path) else "refuse"', '"redo"'),
         (f"{_STRANGERS}::test_unreadable_file_under_the_name_of_a_feature_file",),
     ),
-    Guard("foreign-download", NEVER, (f"{_STRANGERS}::test_files_of_other_programs_survive",)),
+    Guard("foreign-download", NEVER, (f"{_ENGINE}/roadmap/test_transfer.py::test_wrong_partial_file_is_discarded",)),
     Guard("foreign-demo", NEVER, (f"{_STRANGERS}::test_a_demo_replaces_an_earlier_one",)),
 )
