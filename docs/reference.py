@@ -7,7 +7,7 @@ from typing import Any
 from typer.main import get_command
 
 import deepchrome
-from deepchrome.cli import app
+from deepchrome.cli.app import app
 
 
 def command_reference() -> str:

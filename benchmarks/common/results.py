@@ -174,9 +174,19 @@ class Results:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{directory}: cannot create this directory ({error.strerror})") from error
+        self._check_own(directory)
         with atomic_write(directory / f"{self.kind}.json") as temporary:
             temporary.write_text(json.dumps(self.to_document(), indent=1) + "\n", encoding="utf-8")
         return directory
+
+    def _check_own(self, directory: Path) -> None:
+        """Check that the directory has no results, log or plot of this kind, or those of an earlier benchmark."""
+        there = sorted(directory.glob(f"{self.kind}.*"))
+        try:
+            if there:
+                read_results(directory, self.kind)
+        except (BadDataError, MissingInputError):
+            raise StorageError(f"{there[0]}: not saved by a benchmark. Move it to another place.") from None
 
 
 def read_results(path: Path, kind: str | None = None) -> Results:

@@ -5,7 +5,7 @@ from typing import Final
 
 from deepchrome.benchmarks.common.results import Results
 from deepchrome.benchmarks.common.tables import FLOOR, GROUP_TITLES, format_seconds
-from deepchrome.errors import UsageError
+from deepchrome.errors import NotInstalledError
 
 # One colour per group, dark enough on white.
 _COLOURS: Final = {
@@ -29,14 +29,16 @@ def plot(results: Results, folder: Path) -> list[Path]:
 
     Raises
     ------
-    UsageError
+    NotInstalledError
         matplotlib is not installed.
     """
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise UsageError("matplotlib is not installed. Install it with: pip install 'deepchrome[figures]'") from None
+        raise NotInstalledError(
+            "matplotlib is not installed. Install it with: pip install 'deepchrome[figures]'"
+        ) from None
     rows = [row for row in results.rows if row.group in _COLOURS]
     work = max((row.work for row in rows if row.group in ("reference", "peer")), default=max(row.work for row in rows))
     rows = sorted((row for row in rows if row.work == work), key=lambda row: -row.seconds)

@@ -1,7 +1,6 @@
 """Gene tables: read them in any supported format, and write them."""
 
 import gzip
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import igzip, igzip_lib
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, standard_input
 from deepchrome.common.signatures import BGZIP_END, GZIP_MAGIC
 from deepchrome.engine.annotation.gene_formats import BadRowError, GeneRow, Parser, check_row, detect_format
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
@@ -170,7 +169,7 @@ def _read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     with ExitStack() as stack:
         number = 0
         try:
-            opened = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
+            opened = standard_input() if str(path) == "-" else stack.enter_context(open(path, "rb"))
             file = cast(BufferedReader, opened)
             stream: BufferedReader | igzip.IGzipFile = file
             if file.peek(2)[:2] == GZIP_MAGIC:

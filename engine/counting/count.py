@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from deepchrome.common.cores import check_threads, threads_per_file
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.annotation.windows import Windows, window_index
 from deepchrome.engine.counting.formats import BadItemError, Sequences, Target
@@ -20,7 +21,7 @@ from deepchrome.engine.streams.byte_streams import ByteStream, MeteredStream
 from deepchrome.engine.streams.cram import CramStream
 from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.engine.streams.sources import open_source
-from deepchrome.errors import BadDataError, ParameterError
+from deepchrome.errors import BadDataError
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def count_reads(
     windows
         n windows of bins, from :func:`tss_windows`.
     threads
-        Number of threads. One thread decompresses gzip while the others count; all threads decompress bgzip.
+        Number of threads, at most 256 or the number of usable cores, whichever is more. One thread decompresses gzip
+        while the others count; all threads decompress bgzip.
     unknown_chrom, allow_empty, allow_no_eof, strand, min_mapq, include_duplicates, include_qc_fail
         See :class:`deepchrome.engine.counting.options.ReadOptions`.
 
@@ -151,8 +153,7 @@ def tally_reads(
     """
     options = options or ReadOptions()
     options.check()
-    if threads < 1:
-        raise ParameterError("threads", f"must be at least 1, got {threads}")
+    check_threads(threads)
     began = time.perf_counter()
     index = window_index(windows, options.strand)
     sequences = Sequences([*windows.genome.sizes], index)
@@ -160,11 +161,11 @@ def tally_reads(
     name = str(path)
     with ExitStack() as resources:
         try:
-            cram = CramStream(name, threads, options.allow_no_eof) if is_cram(name) else None
+            cram = CramStream(name, threads_per_file(threads), options.allow_no_eof) if is_cram(name) else None
             stream = resources.enter_context(closing(cram or open_stream(name)))
             meter = resources.enter_context(closing(MeteredStream(stream, hashed and not cram)))
             pipeline = FilePipeline(open_source(meter, options.allow_no_eof), target, meter, progress)
-            pipeline.run(threads)
+            pipeline.run(threads_per_file(threads))
             if cram:  # the decoder read the file itself, so its bytes have not passed through the meter
                 meter = resources.enter_context(closing(MeteredStream(cast(ByteStream, cram.file), hashed)))
                 meter.drain()

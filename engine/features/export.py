@@ -1,5 +1,6 @@
 """Write features in DeepChrome's text format: ``GeneID,BinID,<one column per mark>,label``, one file per split."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -131,7 +132,7 @@ def export_csv(
     table = read_labels(labels)
     directories = {name: out / name if len(names) > 1 else out for name in names}
     files = [directories[name] / f"{split}.csv" for name in names for split in SPLIT_NAMES]
-    if not force and (existing := [path for path in files if path.exists()]):
+    if not force and (existing := [path for path in files if os.path.lexists(path)]):
         raise UsageError(f"{existing[0]}: already exists", remedy="force")
     # Check the genes of all epigenomes before the first file is written.
     for name in names:
@@ -267,7 +268,8 @@ def _write_splits(
                 "label": np.repeat(labels[in_split], n_bins),
             }
             # Programs that read this format split lines at commas and do not handle quotes.
-            pl.DataFrame(columns).write_csv(temporary, include_header=header, quote_style="never")
+            with temporary.open("wb") as file:
+                pl.DataFrame(columns).write_csv(file, include_header=header, quote_style="never")
             sizes.append(in_split.size)
     n_train, n_valid, n_test = sizes
     return ExportedEpigenome(

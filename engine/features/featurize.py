@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepchrome.common.cores import usable_cores
-from deepchrome.common.files import output_lock
+from deepchrome.common.cores import check_threads, usable_cores
+from deepchrome.common.locks import output_lock
 from deepchrome.common.pools import cluster_pool, local_pool
 from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome
@@ -71,7 +71,8 @@ def featurize(
     jobs
         Number of files to count at a time. The default is the number of threads.
     threads
-        Total number of threads. The default is the number of usable cores.
+        Total number of threads, at most 256 or the number of usable cores, whichever is more. The default is the
+        number of usable cores.
     scheduler
         Address of a running Dask scheduler whose workers do the counting instead of this process. They must
         find the files of reads under the same paths.
@@ -92,13 +93,14 @@ def featurize(
     Raises
     ------
     UsageError, MissingInputError, BadDataError
-        A parameter or an input is not valid, or ``out`` has a feature file that does not match this call. Raised before
-        any file is counted.
+        A parameter or an input is not valid, or ``out`` has a feature file that does not match this call, or a file of
+        another program under the name of an output. Raised before any file is counted.
     StorageError
         ``out`` cannot be written, another run is writing the same files, or no scheduler answers.
     """
     options, observer = options or ReadOptions(), observer or FeaturizeObserver()
     options.check()
+    check_threads(threads)
     if bool(reads) == bool(samples):
         raise UsageError("give either files of reads or a table of samples", remedy="samples")
     found = read_samples(samples) if samples else find_samples([str(item) for item in reads], name)

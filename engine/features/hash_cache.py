@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import state_directory
+from deepchrome.common.locks import replace_text, state_directory
 from deepchrome.engine.streams.inputs import translate_error
 
 
@@ -71,7 +71,7 @@ class HashCache:
     def save(self) -> None:
         """Write the hashes to disk. Errors are ignored, because a later run can hash the files again."""
         with suppress(OSError):
-            self._path.write_text(json.dumps(self._entries), encoding="utf-8")
+            replace_text(self._path, json.dumps(self._entries))
 
 
 def file_stamp(path: str) -> list[int] | None:

@@ -15,7 +15,10 @@ from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.provenance import compare_counting, counting_options
 from deepchrome.engine.features.samples import Sample
+from deepchrome.engine.features.strangers import is_own_damaged_file
 from deepchrome.errors import BadDataError, DeepchromeError
+
+Action = Literal["make", "keep", "redo", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ReuseDecision:
     """
 
     epigenome: str
-    action: Literal["make", "keep", "redo", "refuse"]
+    action: Action
     why: str
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -88,7 +91,8 @@ def decide_reuse(
     except ForeignFileError as error:
         return ReuseDecision(epigenome, "refuse", str(error).removeprefix(f"{path}: "))
     except BadDataError as error:
-        return ReuseDecision(epigenome, "redo", str(error).removeprefix(f"{path}: "))
+        action: Action = "redo" if is_own_damaged_file(path) else "refuse"  # guard: foreign-features
+        return ReuseDecision(epigenome, action, str(error).removeprefix(f"{path}: "))
     requested = counting_options(windows, options)
     different = _differences(stored, requested)  # guard: counting-options-differ
     checksums = gene_checksums(windows.genes)

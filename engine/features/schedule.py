@@ -23,6 +23,7 @@ from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.provenance import counting_options
 from deepchrome.engine.features.resume import ReuseDecision, decide_reuse
 from deepchrome.engine.features.samples import Sample
+from deepchrome.engine.features.strangers import check_summary
 from deepchrome.engine.features.summary import FileOutcome, write_summary
 from deepchrome.errors import DeepchromeError, UsageError
 from deepchrome.version import VERSION
@@ -65,6 +66,7 @@ class FeaturizeRun:
     out: Path
     observer: FeaturizeObserver
     outcomes: dict[Sample, FileOutcome] = field(default_factory=dict, init=False)
+    _counted: dict[str, dict[str, FileOutcome]] = field(default_factory=dict, init=False)  # unfinished epigenomes
     _stamps: dict[Sample, list[int] | None] = field(default_factory=dict, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -82,9 +84,13 @@ class FeaturizeRun:
         Raises
         ------
         UsageError
-            A feature file does not match this call, and only ``force`` may replace it.
+            A feature file does not match this call, or it or the summary is of another program. Only ``force``
+            may replace it.
         """
-        samples_of = {e: [sample for sample in self.samples if sample.epigenome == e] for e in self.marks_of}
+        check_summary(self.out)
+        samples_of: dict[str, list[Sample]] = {epigenome: [] for epigenome in self.marks_of}
+        for sample in self.samples:
+            samples_of[sample.epigenome].append(sample)
 
         def decide(epigenome: str) -> ReuseDecision:
             marks, hashes = self.marks_of[epigenome], self._hashes[epigenome]
@@ -171,8 +177,9 @@ class FeaturizeRun:
             outcome = FileOutcome(sample, None, error)
         self.outcomes[sample] = outcome
         self.observer.on_finish(outcome)
-        by_mark = {s.mark: known for s, known in self.outcomes.items() if s.epigenome == sample.epigenome}
-        return by_mark if len(by_mark) == len(self.marks_of[sample.epigenome]) else {}
+        by_mark = self._counted.setdefault(sample.epigenome, {})
+        by_mark[sample.mark] = outcome
+        return self._counted.pop(sample.epigenome) if len(by_mark) == len(self.marks_of[sample.epigenome]) else {}
 
     def _write_epigenome(self, epigenome: str, outcomes: Mapping[str, FileOutcome]) -> dict[Sample, FileOutcome]:
         """Write the summary of an epigenome and, unless a file has failed, its features.

@@ -42,9 +42,11 @@ def select_marks(
     if len(set(order)) != len(order):
         raise ParameterError("marks", f"must name each mark once, got {','.join(order)}")
     selected = [sample for sample in samples if sample.mark in order]
+    present_in: dict[str, set[str]] = {epigenome: set() for epigenome in sorted({s.epigenome for s in samples})}
+    for sample in selected:
+        present_in[sample.epigenome].add(sample.mark)
     marks_of: dict[str, tuple[str, ...]] = {}
-    for epigenome in sorted({sample.epigenome for sample in samples}):
-        present = {sample.mark for sample in selected if sample.epigenome == epigenome}
+    for epigenome, present in present_in.items():
         if marks and (missing := [mark for mark in order if mark not in present]):
             raise UsageError(f"{epigenome}: no reads of {', '.join(missing)}")
         marks_of[epigenome] = tuple(mark for mark in order if mark in present)

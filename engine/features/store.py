@@ -1,6 +1,7 @@
 """Feature files: one Parquet file per epigenome, written completely or not at all. See docs/format.md."""
 
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.common.parquet import check_size, declared_bytes, read_text
 from deepchrome.engine.annotation.genes import GENE_COLUMNS, Genes
 from deepchrome.errors import BadDataError, MissingInputError
@@ -117,8 +118,8 @@ def write_features(
         metadata={METADATA_KEY: text, CHECKSUM_KEY: b"%d" % zlib.crc32(text)},
     )
     table = pa.Table.from_arrays(list(columns.values()), schema=schema)
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, store_schema=True)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=True)
 
 
 def feature_files(features: Path) -> list[Path]:
@@ -129,6 +130,8 @@ def feature_files(features: Path) -> list[Path]:
     MissingInputError
         The path does not exist, or the directory contains no Parquet file.
     """
+    if not features.is_dir():
+        check_regular_file(features)
     if features.is_file():
         return [features]
     if not features.is_dir():
@@ -235,8 +238,10 @@ _DAMAGE_ERRORS = (OSError, ValueError, LookupError, TypeError, RecursionError, p
 
 def _open(path: Path) -> tuple[pq.ParquetFile, FeatureHeader]:
     """Open a feature file; check its metadata, its name and the types of its columns."""
+    check_regular_file(path)
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        # As bytes, because Arrow takes texts to be UTF-8, and a path need not be.
+        file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
         schema = file.schema_arrow
         types: dict[str, list[pa.DataType]] = {}
         for column in schema:

@@ -1,14 +1,16 @@
 """summary.tsv: the outcome of every file of reads, over all runs that wrote into a directory."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import atomic_write, output_lock
+from deepchrome.common.files import atomic_write, special_kind
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.counting.count import ReadTally
 from deepchrome.engine.features.samples import Sample
-from deepchrome.errors import DeepchromeError
+from deepchrome.errors import DeepchromeError, StorageError
 
 SUMMARY_COLUMNS = (
     "epigenome",
@@ -23,6 +25,7 @@ SUMMARY_COLUMNS = (
     "status",
 )
 _SUMMARY_NAME = "summary.tsv"
+_HEADER = "\t".join(SUMMARY_COLUMNS)
 # Writing takes milliseconds. A run that holds the lock for longer than this is stuck.
 _LOCK_WAIT_SECONDS = 60.0
 
@@ -93,6 +96,33 @@ class FileOutcome:
         } | ({"etag": tally.etag} if tally.etag else {})
 
 
+def summary_path(out: Path) -> Path:
+    """Return the path of the summary in a directory of feature files."""
+    return out / _SUMMARY_NAME
+
+
+def summary_is_foreign(out: Path) -> bool:
+    """Return whether the directory has a summary.tsv that :func:`write_summary` did not write.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    path = summary_path(out)
+    if not os.path.lexists(path):
+        return False
+    if special_kind(path) or not path.exists():
+        return True
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        return True
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return bool(lines) and lines[0] != _HEADER  # an empty file has nothing to lose
+
+
 def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     """Write the rows of some epigenomes into summary.tsv, and leave the rows of other epigenomes unchanged.
 
@@ -110,11 +140,10 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     StorageError
         The file cannot be written, or another run holds its lock for more than a minute.
     """
-    header = "\t".join(SUMMARY_COLUMNS)
-    path = out / _SUMMARY_NAME
+    path = summary_path(out)
     with output_lock(out, [_SUMMARY_NAME], _LOCK_WAIT_SECONDS):
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        earlier = {_row_key(line): line for line in lines[1:]} if lines[:1] == [header] else {}
+        lines = [] if summary_is_foreign(out) or not path.exists() else path.read_text(encoding="utf-8").splitlines()
+        earlier = {_row_key(line): line for line in lines[1:]}
         epigenomes = {outcome.sample.epigenome for outcome in outcomes}
         rows = {key: line for key, line in earlier.items() if key[0] not in epigenomes}
         for outcome in outcomes:
@@ -125,7 +154,7 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
                 line = earlier[key]
             rows[key] = line
         with atomic_write(path) as temporary:
-            temporary.write_text("\n".join([header, *(rows[key] for key in sorted(rows))]) + "\n", encoding="utf-8")
+            temporary.write_text("\n".join([_HEADER, *(rows[key] for key in sorted(rows))]) + "\n", encoding="utf-8")
 
 
 def _format_row(outcome: FileOutcome) -> str:

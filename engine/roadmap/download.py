@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.files import check_regular_file
+from deepchrome.common.locks import output_lock
 from deepchrome.common.progress import Observer
 from deepchrome.common.threads import map_in_threads
 from deepchrome.common.urls import hide_secrets
@@ -199,6 +200,7 @@ def download(
 def _read_record(out: Path) -> dict[str, ManifestEntry]:
     """Return the entries of ``out/manifest.tsv``, which earlier runs have written, by file name."""
     path = out / RECORD_NAME
+    check_regular_file(path)
     return {entry.file: entry for entry in read_manifest(path)} if path.exists() else {}
 
 
@@ -252,6 +254,7 @@ def _fetch_or_check(
 
 def _check_existing(planned: PlannedDownload, path: Path, allow_no_eof: bool) -> ManifestEntry:
     """Check a file of an earlier run; return its entry with size and hash."""
+    check_regular_file(path)
     try:
         size = path.stat().st_size
         if planned.size is not None and size != planned.size:

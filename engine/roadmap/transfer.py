@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, special_kind
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import ManifestEntry
 from deepchrome.engine.streams.blocks import Block
@@ -61,6 +61,24 @@ class PartialFile:
             pass  # no sidecar, or a damaged one
         return 0, None
 
+    def check_own(self) -> None:
+        """Check that the file and its sidecar are absent or were written by a download.
+
+        Raises
+        ------
+        StorageError
+            They belong to another program.
+        """
+        for path in (self.path, self.sidecar):
+            if os.path.lexists(path) and not self._has_sidecar():  # guard: foreign-download
+                raise StorageError(f"{path}: not from a download of this program. Move it to another place.")
+
+    def _has_sidecar(self) -> bool:
+        try:
+            return not special_kind(self.path) and "url" in json.loads(self.sidecar.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            return False
+
     def begin(self, url: str, identity: ObjectIdentity) -> None:
         """Remove bytes of an earlier download, and write the sidecar of a new one."""
         self.path.unlink(missing_ok=True)  # first, so that the sidecar never describes the bytes of another object
@@ -106,6 +124,7 @@ def fetch_file(
         The download failed, or the file cannot be written. The partial file is kept for a later run.
     """
     part = PartialFile.for_entry(out, entry)
+    part.check_own()
     try:
         resumed = _receive(entry, part, on_bytes)
         entry = check_file(entry, part.path, True, allow_no_eof)

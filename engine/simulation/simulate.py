@@ -155,11 +155,11 @@ def simulate(
                     on_file(name)
             expression[epigenome] = pl.Series(rpkm)
             scores = _score_genes(truth_of)
-            _truth_table(table.gene_id, activity, rpkm, isolated, scores["bayes"], truth_of).write_parquet(
-                truth / f"{epigenome}.parquet"
-            )
+            with (truth / f"{epigenome}.parquet").open("wb") as file:
+                _truth_table(table.gene_id, activity, rpkm, isolated, scores["bayes"], truth_of).write_parquet(file)
             simulated.append(_summarize(epigenome, reads, rpkm > np.median(rpkm), isolated, scores))
-        pl.DataFrame(expression).write_csv(directory / "expression.tsv", separator="\t", float_precision=3)
+        with (directory / "expression.tsv").open("wb") as file:
+            pl.DataFrame(expression).write_csv(file, separator="\t", float_precision=3)
         _write_summary(truth / "summary.tsv", simulated)
         _write_profiles(truth / "profiles.tsv", marks)
         _write_manifest(
@@ -266,7 +266,8 @@ def _write_summary(path: Path, simulated: Sequence[SimulatedEpigenome]) -> None:
     rows = [asdict(epigenome) for epigenome in simulated]
     for row in rows:
         row |= {f"{mark}_auroc": value for mark, value in row.pop("mark_auroc").items()}
-    pl.DataFrame(rows, infer_schema_length=None).write_csv(path, separator="\t", float_precision=4)
+    with path.open("wb") as file:
+        pl.DataFrame(rows, infer_schema_length=None).write_csv(file, separator="\t", float_precision=4)
 
 
 def _write_profiles(path: Path, marks: Sequence[str]) -> None:
@@ -277,7 +278,8 @@ def _write_profiles(path: Path, marks: Sequence[str]) -> None:
         for mark in marks
         for label, profile in (("on", model.MARKS[mark].on), ("off", model.MARKS[mark].off))
     ]
-    pl.concat(frames).write_csv(path, separator="\t", float_precision=6)
+    with path.open("wb") as file:
+        pl.concat(frames).write_csv(file, separator="\t", float_precision=6)
 
 
 def _write_manifest(directory: Path, run: Mapping[str, object]) -> None:

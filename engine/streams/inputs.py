@@ -1,13 +1,13 @@
 """Open an input (a file, a URL or standard input), and translate errors in reading it into messages for the user."""
 
 import gzip
-import sys
 import zlib
 from pathlib import Path
 from typing import cast
 
 from isal.isal_zlib import IsalError
 
+from deepchrome.common.files import standard_input
 from deepchrome.common.signatures import CRAM_MAGIC
 from deepchrome.common.urls import hide_secrets, is_url
 from deepchrome.engine.streams.byte_streams import ByteStream
@@ -25,7 +25,7 @@ def open_stream(path: str) -> ByteStream:
         The file or object does not exist or may not be read, or standard input is closed.
     StorageError
         The server does not answer, or its answer is not valid.
-    UsageError
+    NotInstalledError
         ``path`` is a URL, and the packages that read URLs are not installed.
     """
     if is_url(path):
@@ -33,9 +33,7 @@ def open_stream(path: str) -> ByteStream:
 
         return cast(ByteStream, RemoteStream(path))
     if path == "-":
-        if sys.stdin is None:
-            raise MissingInputError("standard input is closed")
-        return cast(ByteStream, sys.stdin.buffer)
+        return cast(ByteStream, standard_input())
     try:
         return cast(ByteStream, open(path, "rb", buffering=0))
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:

@@ -14,7 +14,7 @@ from functools import cache
 from http.client import responses
 from typing import Any, Protocol
 
-from deepchrome.errors import StorageError, UsageError
+from deepchrome.errors import NotInstalledError, StorageError
 from deepchrome.version import VERSION
 
 _INSTALL = "reading from a URL needs more packages ({} is missing). Install them: pip install 'deepchrome[remote]'"
@@ -23,7 +23,7 @@ try:
     import fsspec.asyn
     from yarl import URL
 except ImportError as missing:
-    raise UsageError(_INSTALL.format(missing.name)) from None
+    raise NotInstalledError(_INSTALL.format(missing.name)) from None
 
 _ONE_TRY = {"retries": {"total_max_attempts": 1}}  # the caller decides when to retry
 
@@ -133,7 +133,7 @@ async def request_range(url: str, first: int, last: int | None = None) -> RangeR
         The server does not answer, or answers with an error.
     StorageError
         The request cannot succeed: for example, the URL is not valid or the server redirects too many times.
-    UsageError
+    NotInstalledError
         The URL is s3, and s3fs is not installed.
     """
     byte_range = None if first == 0 and last is None else f"bytes={first}-{'' if last is None else last}"
@@ -283,7 +283,7 @@ def _filesystem(protocol: str, process: int) -> Any:  # noqa: ARG001 - part of t
         import s3fs  # noqa: F401 - required by fsspec
         from botocore.session import Session  # type: ignore[import-untyped]
     except ImportError as missing:
-        raise UsageError(_INSTALL.format(missing.name)) from None
+        raise NotInstalledError(_INSTALL.format(missing.name)) from None
     options: dict[str, Any] = {"config_kwargs": _ONE_TRY | settings.get("config_kwargs", {})}
     if not {"anon", "key", "profile", "session"} & set(settings):
         options["anon"] = Session().get_credentials() is None

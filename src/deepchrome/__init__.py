@@ -5,12 +5,13 @@ The engine (``deepchrome.engine``) counts reads exactly as ``bedtools multicov``
 so that ``import deepchrome`` is fast.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from deepchrome.version import VERSION
 
+# The imports here are those of the program, too: none of them may take time.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from deepchrome.engine.annotation.genes import Genes as Genes
     from deepchrome.engine.annotation.genes import read_genes as read_genes
     from deepchrome.engine.annotation.genome import Genome as Genome
@@ -122,8 +123,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _MODULES:
+        from importlib import import_module
+
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'deepchrome' has no attribute {name!r}")
 

@@ -1,14 +1,19 @@
 """Run the whole analysis on simulated data with known truth. ``dc demo`` calls this."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from deepchrome.common.files import atomic_write, special_kind
 from deepchrome.common.progress import OnMessage
 from deepchrome.engine.features.featurize import featurize
 from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.simulation.simulate import SimulatedEpigenome, simulate
+from deepchrome.errors import UsageError
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import LabelAudit, audit_labels
 from deepchrome.train.datasets.source import FeatureSource
@@ -17,11 +22,14 @@ from deepchrome.train.run.directory import load_run
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.train import RunOptions, train_models
 from deepchrome.train.scoring.evaluate import Evaluation, evaluate, score_test_genes
+from deepchrome.version import VERSION
 
 EPIGENOMES: Final = 3
 GENES: Final = 3000
 READS: Final = 300_000  # per file, that is, per epigenome and mark
 EPOCHS: Final = 25
+_FOLDERS: Final = ("data", "features", "run", "report")
+_RECORD: Final = "demo.json"  # the hashes of all files of a finished demo
 
 
 @dataclass(frozen=True)
@@ -54,22 +62,28 @@ class Demo:
     report: VisualizeResult
 
 
-def run_demo(out: Path, on_message: OnMessage) -> Demo:
+def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     """Simulate, featurize, label, train, evaluate and visualize.
 
     Parameters
     ----------
     out
-        Directory for all output. Files of an earlier demo are replaced.
+        Directory for all output. Unchanged files of an earlier demo are replaced.
     on_message
         Called with a one-line message before each step starts.
+    force
+        Also replace other files of the names that a demo writes.
 
     Raises
     ------
+    UsageError
+        ``out`` has files that an earlier demo did not write, and ``force`` is False.
     StorageError
         A file cannot be written.
     """
-    data, features, run = out / "data", out / "features", out / "run"
+    if not force:
+        check_output(out)
+    data, features, run = (out / name for name in _FOLDERS[:3])
     on_message(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")
     simulated = simulate(data, epigenomes=EPIGENOMES, genes=GENES, reads=READS, force=True)
     on_message("counting reads in bins around every TSS")
@@ -83,4 +97,62 @@ def run_demo(out: Path, on_message: OnMessage) -> Demo:
     evaluations = evaluate(score_test_genes(load_run(run)))
     on_message("computing the patterns of marks that the models associate with on and off")
     report = visualize(run, out / "report", force=True)
+    record_files(out)
     return Demo(data, features, run, simulated, outcomes, audits, evaluations, report)
+
+
+def record_files(out: Path) -> None:
+    """Record the hashes of all files of a finished demo, so that the next one may replace them.
+
+    Raises
+    ------
+    StorageError
+        The record cannot be written.
+    """
+    hashes = {path.relative_to(out).as_posix(): _sha256(path) for path in _written_files(out)}
+    with atomic_write(out / _RECORD) as temporary:
+        temporary.write_text(json.dumps({"deepchrome_version": VERSION, "sha256": hashes}, indent=1), encoding="utf-8")
+
+
+def check_output(out: Path) -> None:
+    """Check a directory for files that no earlier demo wrote, or that have been changed since.
+
+    Raises
+    ------
+    UsageError
+        There is such a file under a name that a demo writes.
+    """
+    recorded = _read_record(out / _RECORD)
+    for path in _written_files(out):
+        name = path.relative_to(out).as_posix()
+        # With a record, files of other names are not in the way.
+        if (name in recorded and recorded[name] != _sha256(path)) or not recorded:  # guard: foreign-demo
+            raise UsageError(f"{path}: not written by an earlier demo, or changed since", remedy="out_or_force")
+
+
+def _read_record(path: Path) -> dict[str, str]:
+    """Return the hashes of the files of an earlier demo, by name; empty if there is none."""
+    if not os.path.lexists(path):
+        return {}
+    try:
+        if special_kind(path):
+            raise ValueError
+        return dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: not written by an earlier demo", remedy="out_or_force") from None
+
+
+def _written_files(out: Path) -> Iterator[Path]:
+    """Yield the files in the folders of a demo, except hidden ones."""
+    for folder in _FOLDERS:
+        for path in sorted((out / folder).rglob("*")):
+            if not path.is_dir() and not any(part.startswith(".") for part in path.relative_to(out).parts):
+                yield path
+
+
+def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a regular file; empty for anything else."""
+    if special_kind(path):
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,8 @@
 """Errors for the user: a one-line message and an exit code.
 
-The exit code is 2 for wrong usage. The others come from ``sysexits.h``: 65 for bad data, 66 for missing input, 74 for
-failed reading or writing.
+The exit code is 2 for wrong usage. Others come from ``sysexits.h``: 65 for bad data, 66 for missing input, 69 for
+missing software, 74 for failed reading or writing. 141 is the code that shells give to a process which SIGPIPE has
+ended.
 """
 
 
@@ -72,7 +73,19 @@ class MissingInputError(DeepchromeError):
     exit_code = 66
 
 
+class NotInstalledError(DeepchromeError):
+    """A part of the software is not installed. The message gives the command that installs it."""
+
+    exit_code = 69
+
+
 class StorageError(DeepchromeError):
     """Reading or writing failed: the disk is full, permission is denied, a connection dropped, a lock is held."""
 
     exit_code = 74
+
+
+class ReaderGoneError(DeepchromeError):
+    """The program that read standard output has ended, as ``head`` does when it has enough lines."""
+
+    exit_code = 141

@@ -95,6 +95,9 @@ _CACHE = f"{_ENGINE}/kernels/test_cache"
 _FILES = "tests/common/test_files.py"
 _NAMES = "tests/robustness/test_names.py"
 _NUMBERS = "tests/robustness/test_numbers.py"
+_EDGES = "tests/cli/test_edges.py"
+_OUTPUTS = "tests/cli/test_strangers.py"
+_LIMITS = "tests/common/test_limits.py"
 _DAMAGE = "tests/train/run/test_damage.py"
 _PROVENANCE = "tests/train/run/test_provenance.py"
 _SAVED = "tests/train/run/test_saved_models.py"
@@ -176,11 +179,11 @@ GUARDS = (
     # Common.
     Guard(
         "atomic-output",
-        ("Path(name)", "path"),
+        ("create_temporary(path)", "path"),
         (f"{_FAULTS}::test_file_size_limit_leaves_old_output_unchanged", _FILES),
     ),
     Guard("leftover-files", NOTHING, (f"{_FAULTS}::test_sigkill_at_random_moments_leaves_whole_files",)),
-    Guard("output-lock", NOTHING, (f"{_FILES}::test_one_writer_at_a_time",)),
+    Guard("output-lock", ALWAYS, (f"{_FILES}::test_waiting_for_a_lock",)),
     Guard("safe-names", NEVER, (f"{_NAMES}::test_unsafe_file_names_are_refused",)),
     Guard(
         "printable-messages",
@@ -257,4 +260,27 @@ GUARDS = (
             f"{_CHECKS}::test_tsss_of_another_build_and_reads_of_one_chromosome_are_refused",
         ),
     ),
+    # Edges of the program.
+    Guard("special-output", "if kind := '':", (f"{_FILES}::test_links_and_special_files_at_outputs",)),
+    Guard("special-input", "if kind := '':", (f"{_EDGES}::test_pipes_are_refused_where_a_file_is_needed",)),
+    Guard("no-follow", ("os.O_NOFOLLOW", "0"), (f"{_FILES}::test_links_at_predictable_names_are_not_followed",)),
+    Guard("state-directory", NEVER, (f"{_FILES}::test_links_at_predictable_names_are_not_followed",)),
+    Guard(
+        "max-threads",
+        "if threads is not None and threads > (limit := 10**9):",
+        (f"{_LIMITS}::test_too_many_threads_are_refused",),
+    ),
+    Guard("threads-per-file", "return threads", (f"{_LIMITS}::test_threads_without_work_are_not_started",)),
+    Guard("closed-streams", NOTHING, (f"{_EDGES}::test_closed_streams",)),
+    Guard("messages-may-fail", "raise", (f"{_EDGES}::test_reader_of_messages_goes_away",)),
+    Guard("interrupt-at-exit", "raise KeyboardInterrupt", ("tests/cli/test_interrupts.py",)),
+    Guard("interrupt-in-destructor", NOTHING, ("tests/cli/test_interrupts.py",)),
+    Guard("foreign-summary", NEVER, (f"{_OUTPUTS}::test_files_of_other_programs_survive",)),
+    Guard(
+        "foreign-features",
+        ('"redo" if is_own_damaged_file(path) else "refuse"', '"redo"'),
+        (f"{_OUTPUTS}::test_unreadable_file_under_the_name_of_a_feature_file",),
+    ),
+    Guard("foreign-download", NEVER, (f"{_ENGINE}/roadmap/test_transfer.py::test_wrong_partial_file_is_discarded",)),
+    Guard("foreign-demo", NEVER, (f"{_OUTPUTS}::test_a_demo_replaces_an_earlier_one",)),
 )

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 from support.tiny import PACK, counts_of, dc, featurize, reads_text, write_genes_and_sizes
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
@@ -261,7 +261,7 @@ def test_interrupt_keeps_the_old_output_and_leaves_nothing_incomplete(folder: Pa
     process = start("featurize", "-", "--name", "E1-A", *required_options(folder), "--force", stdin=subprocess.PIPE)
     assert process.stdin
     with contextlib.suppress(BrokenPipeError):
-        while not (folder / "out" / ".deepchrome" / "E1.parquet.lock.holder").exists():
+        while not list(folder.glob("out/.deepchrome/*.run")):
             process.stdin.write(TEXT.decode())
             process.stdin.flush()
         process.send_signal(signal.SIGINT)

@@ -109,3 +109,54 @@ def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     """Shells start jobs in the background this way."""
     ran = run("interrupt()", tmp_path, before="import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "it went on\n", "")
+
+
+# A stand-in for the commands as above, run as the program.
+AS_PROGRAM = """
+import atexit, os, signal, sys, time
+from unittest.mock import patch
+
+class Careless:
+    def __del__(self):
+        interrupt()
+        time.sleep(1)
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+def interrupt_and_wait():
+    interrupt()
+    time.sleep(30)
+
+def commands(arguments):
+    MOMENT
+    raise SystemExit(0)
+
+from deepchrome.__main__ import main
+with patch("deepchrome.cli.app.app", commands):
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["atexit.register(interrupt_and_wait)", "Careless(); time.sleep(30)", "interrupt_and_wait()"]
+)
+def test_an_interrupt_at_the_exit_or_in_a_destructor(moment: str, tmp_path: Path) -> None:
+    """Python would print a traceback and go on."""
+    program = AS_PROGRAM.replace("MOMENT", moment)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+def test_an_interrupt_during_the_first_imports() -> None:
+    program = """if True:
+        import sys
+        def watch(event, arguments):
+            if event == "import" and arguments[0] == "deepchrome.cli.interrupts":
+                raise KeyboardInterrupt
+        sys.addaudithook(watch)
+        from deepchrome.__main__ import main
+        main()
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")

@@ -12,13 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from campaign.rows import sized
 
-from deepchrome.common.files import atomic_write, output_lock
+from deepchrome.common.files import atomic_write
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.annotation.genes import Genes
+from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import StorageError
 
@@ -210,16 +213,6 @@ def test_locks_of_files_and_of_directories(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.glob(".*.part")] == [".E2.x.parquet.abcd_123.part"]
 
 
-def test_more_locks_than_the_limit_on_open_files(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    try:
-        with output_lock(tmp_path, [f"E{i}.parquet" for i in range(300)]):
-            pass
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In containers, a user may have a number but no name."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
@@ -234,3 +227,89 @@ def test_directory_that_cannot_be_created(tmp_path: Path) -> None:
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/x")):
         with pytest.raises(StorageError, match=f"^{out}: cannot be written"), output_lock(out):
             pytest.fail("written")
+
+
+@pytest.mark.campaign("edges")
+@pytest.mark.parametrize(
+    "name", [".lock", ".lock.holder", ".deepchrome", ".deepchrome/lock", ".deepchrome/E1.inputs.json"]
+)
+def test_links_at_predictable_names_are_not_followed(name: str, tmp_path: Path) -> None:
+    """Otherwise who may write into a shared directory could make us overwrite a file elsewhere."""
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    if name == ".deepchrome":
+        victim.mkdir()
+    else:
+        victim.write_text("precious")
+    (out / name).symlink_to(victim)
+    cache = None
+    try:
+        with output_lock(out, ["E1.parquet"]), output_lock(out):
+            cache = HashCache(out, "E1")
+            cache.remember(__file__, file_stamp(__file__), "0" * 64)
+            cache.save()
+    except StorageError as error:
+        assert str(error).startswith(str(out))  # noqa: PT017 - some names are refused, others are replaced
+    if name == ".deepchrome":
+        assert list(victim.iterdir()) == []
+    else:
+        assert victim.read_text() == "precious"
+    assert (cache is None) == (name in {".lock", ".deepchrome", ".deepchrome/lock"})
+
+
+@pytest.mark.campaign("edges")
+def test_links_and_special_files_at_outputs(tmp_path: Path) -> None:
+    """A link is replaced itself; a pipe and a device are refused."""
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    with atomic_write(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert ((tmp_path / "link").read_text(), (tmp_path / "link").is_symlink()) == ("new", False)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("pipe", "device"):
+        wanted = rf"{name}: cannot be written \(it is a {name}\)"
+        with pytest.raises(StorageError, match=wanted), atomic_write(tmp_path / name):
+            pytest.fail("written")
+
+
+def test_errors_of_other_files_keep_their_names(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"), atomic_write(tmp_path / "out"):
+        (tmp_path / "absent").read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_permissions_of_other_threads_do_not_change(tmp_path: Path) -> None:
+    """The mask of permissions belongs to the whole process, so it must not be changed for a moment."""
+    with patch("os.umask", side_effect=AssertionError), atomic_write(tmp_path / "out"):
+        pass
+
+
+@pytest.mark.campaign("races")
+def test_locks_of_killed_runs_are_free(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with output_lock(tmp_path, ["E1.parquet"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert list((tmp_path / ".deepchrome").glob("*.run"))
+    with output_lock(tmp_path, ["E1.parquet"]):
+        assert len(list((tmp_path / ".deepchrome").glob("*.run"))) == 1
+
+
+@pytest.mark.campaign("races")
+def test_waiting_for_a_lock(tmp_path: Path) -> None:
+    entered = []
+
+    def enter() -> None:
+        with output_lock(tmp_path, ["a"], wait=30):
+            entered.append(1)
+
+    with output_lock(tmp_path, ["a", "b"]):
+        other = threading.Thread(target=enter)
+        other.start()
+        time.sleep(0.2)
+        assert not entered
+    other.join()
+    assert entered

@@ -22,7 +22,8 @@ import pytest
 from support.places import CHECKOUT
 from typer.main import get_command
 
-from deepchrome.cli import app, main
+from deepchrome.cli import main
+from deepchrome.cli.app import app
 
 # These pages begin in an empty directory. All others begin with the files of the tutorial.
 STARTING_PAGES = ("README.md", "docs/getting-started.md", "docs/tutorial.md")

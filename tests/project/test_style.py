@@ -14,7 +14,7 @@ import pytest
 from support.places import CHECKOUT
 from typer.main import get_command
 
-from deepchrome.cli import app
+from deepchrome.cli.app import app
 from deepchrome.cli.remedies import OPTIONS, REMEDIES, option_name
 
 MAX_LINES = 500

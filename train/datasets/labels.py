@@ -183,10 +183,10 @@ def write_labels(
         The file cannot be written.
     """
     labels = {name: label_genes(expression.column(name), rule, threshold) for name in expression.epigenomes}
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         table = pl.DataFrame({"gene_id": expression.gene_id, **labels})
         # Do not quote, because deepchrome's own table readers do not remove quotes.
-        table.write_csv(temporary, separator="\t", quote_style="never")
+        table.write_csv(file, separator="\t", quote_style="never")
 
 
 @cache

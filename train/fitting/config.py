@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from deepchrome.common.cores import usable_cores
+from deepchrome.common.cores import check_threads, usable_cores
 from deepchrome.errors import ParameterError
 
 
@@ -108,7 +108,14 @@ class Placement:
         return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
     def usable_threads(self) -> int:
-        """Return the number of CPU cores to use."""
+        """Return the number of CPU cores to use.
+
+        Raises
+        ------
+        ParameterError
+            ``threads`` is not valid.
+        """
+        check_threads(self.threads)
         return self.threads or usable_cores()
 
 

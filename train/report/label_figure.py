@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, NotInstalledError, UsageError
 from deepchrome.train.datasets.labels import LabelAudit
 from deepchrome.train.report.drawing import (
     OFF,
@@ -35,7 +35,9 @@ def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
     Raises
     ------
     UsageError
-        The suffix is unknown, or matplotlib is not installed.
+        The suffix is unknown.
+    NotInstalledError
+        matplotlib is not installed.
     BadDataError
         Fewer than two epigenomes have a published AUROC.
     StorageError
@@ -44,7 +46,9 @@ def draw_audit(audits: Sequence[LabelAudit], path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: unknown figure format {path.suffix!r}. Use {' or '.join(SUFFIXES)}.")
     if not matplotlib_is_installed():
-        raise UsageError("matplotlib, which draws figures, is not installed. Run: pip install 'deepchrome[figures]'")
+        raise NotInstalledError(
+            "matplotlib, which draws figures, is not installed. Run: pip install 'deepchrome[figures]'"
+        )
     published = [audit for audit in audits if audit.published_auroc is not None]
     if len(published) < 2:
         raise BadDataError(

@@ -329,5 +329,5 @@ def write_patterns(path: Path, patterns: Patterns | None) -> None:
         table = pl.DataFrame(schema=types)
     else:
         table = patterns.table()
-    with atomic_write(path) as temporary:
-        pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table.to_arrow(), file, write_page_checksum=True)

@@ -1,12 +1,13 @@
 """Make the report of a run: pattern maps, evidence, figures, report.html."""
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.common.progress import OnMessage
 from deepchrome.common.threads import map_in_threads
@@ -176,7 +177,7 @@ def visualize(
 def _check_output(out: Path, force: bool) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: not a directory")
-    existing = [name for name in _OUTPUTS if (out / name).exists()]
+    existing = [name for name in _OUTPUTS if os.path.lexists(out / name)]
     if existing and not force:
         raise UsageError(f"{out}: {existing[0]} already exists", remedy="force")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
@@ -176,6 +176,7 @@ def read_config(path: Path) -> RunConfig:
         The file cannot be read.
     """
     file = path / "config.json"
+    check_regular_file(file)
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:

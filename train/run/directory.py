@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.train.fitting.config import EpochRecord, FittedModel
 from deepchrome.train.models import score_genes

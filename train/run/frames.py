@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.common.parquet import check_size, check_text_size, declared_bytes
 from deepchrome.errors import BadDataError, MissingInputError
 
@@ -27,10 +28,10 @@ def write_frame(path: Path, table: pl.DataFrame, document: Mapping[str, Any]) ->
     StorageError
         The file cannot be written. An existing file stays unchanged.
     """
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         stored, text = table.to_arrow(), json.dumps(document).encode()
         stored = stored.replace_schema_metadata({_DOCUMENT_KEY: text, _CHECKSUM_KEY: _digest(stored, text)})
-        pq.write_table(stored, temporary, write_page_checksum=True)
+        pq.write_table(stored, file, write_page_checksum=True)
 
 
 def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -45,6 +46,7 @@ def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     BadDataError
         The file cannot be read as Parquet, or the table does not match its checksum.
     """
+    check_regular_file(path)
     try:
         stored = _read_table(path)
         metadata = stored.schema.metadata or {}
@@ -63,12 +65,13 @@ def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 def _read_table(path: Path) -> pa.Table:
     """Read a table, after checking that a small file does not unpack to gigabytes."""
-    with pq.ParquetFile(path) as file:
+    raw_path = os.fsencode(path)  # bytes, because Arrow takes texts to be UTF-8, and a path need not be
+    with pq.ParquetFile(pa.OSFile(raw_path)) as file:
         schema = file.schema_arrow
         check_size(path, declared_bytes(file, schema.names))
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     # Equal strings are kept once, so that their size is known before they need memory.
-    table = pq.read_table(path, page_checksum_verification=True, read_dictionary=texts)
+    table = pq.read_table(pa.OSFile(raw_path), page_checksum_verification=True, read_dictionary=texts)
     for i, name in enumerate(table.column_names):
         if name in texts:
             check_text_size(path, table.column(i))

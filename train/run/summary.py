@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
@@ -145,6 +145,7 @@ def read_summary(run: Path, epigenomes: Sequence[str], checksum: str | None) -> 
         The file cannot be read, was changed, or has other columns or epigenomes.
     """
     file = run / SUMMARY
+    check_regular_file(file)
     try:
         content = file.read_bytes()
         if checksum is not None and summary_checksum(content) != checksum:  # guard: summary-checksum

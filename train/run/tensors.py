@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from deepchrome.common.files import atomic_write
+from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION: Final = 1
 _KEY: Final = "deepchrome"
+_SIZE_BYTES: Final = 8  # a safetensors file begins with the size of its JSON header
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
@@ -44,11 +45,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The file was not written by :func:`write_tensors`, has another format version, or does not
         match its checksum.
     """
+    check_regular_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        document = json.loads(text or "")
+        # Not safe_open, which needs a path in UTF-8.
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[_SIZE_BYTES : _SIZE_BYTES + int.from_bytes(data[:_SIZE_BYTES], "little")])
+        document = json.loads(header["__metadata__"][_KEY])
         version, digest = document.pop("format_version"), document.pop("sha256")
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file") from None

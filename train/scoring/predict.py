@@ -173,12 +173,12 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
         The file cannot be written. An existing file is left as it was.
     """
     check_table_path(path)
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         if path.suffix == ".tsv":
             # Do not quote values, because our own table readers do not remove quotes.
-            table.write_csv(temporary, separator="\t", quote_style="never")
+            table.write_csv(file, separator="\t", quote_style="never")
         else:
-            pq.write_table(table.to_arrow(), temporary, write_page_checksum=True)
+            pq.write_table(table.to_arrow(), file, write_page_checksum=True)
 
 
 def _features_with_models(

@@ -3,7 +3,8 @@
 import gc
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
 
@@ -15,15 +16,19 @@ from deepchrome.cli.export import export
 from deepchrome.cli.featurize import featurize
 from deepchrome.cli.interrupts import INTERRUPTED, exit_interrupted, interrupts_after_imports
 from deepchrome.cli.labels import labels
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.predict import predict
 from deepchrome.cli.remedies import explain
 from deepchrome.cli.simulate import simulate
+from deepchrome.cli.streams import drop_closed_output
 from deepchrome.cli.train import train
 from deepchrome.cli.verify import verify
 from deepchrome.cli.visualize import visualize
-from deepchrome.errors import DeepchromeError, StorageError
+from deepchrome.errors import DeepchromeError, NotInstalledError, ReaderGoneError, StorageError
 from deepchrome.version import VERSION
 
+# Commands whose results are files. What they print is a copy or a summary, and they work with standard output closed.
+_FILE_COMMANDS: Final = {"demo", "download", "export", "featurize", "predict", "simulate", "train", "visualize"}
 _INTERNAL_ERROR = 70  # from sysexits.h; errors.py has the other exit codes
 app = typer.Typer(
     name="dc",
@@ -42,12 +47,17 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")] = False,
+    debug: Annotated[  # noqa: ARG001 - see run()
+        bool, typer.Option("--debug", help="Show the Python traceback of an error.")
+    ] = False,
 ) -> None:
     """Predict gene expression from histone marks, starting from raw reads."""
+    if context.invoked_subcommand in _FILE_COMMANDS:
+        drop_closed_output()
 
 
 for command in (demo, download, featurize, verify, labels, train, evaluate, predict, export, visualize, simulate):
@@ -55,32 +65,48 @@ for command in (demo, download, featurize, verify, labels, train, evaluate, pred
 app.add_typer(bench, name="bench")
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line. Report an error as one line on standard error, and exit with its exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         with interrupts_after_imports():
-            app(arguments)
-    except KeyboardInterrupt:  # a second one, while the first was handled
+            _run_command(arguments)
+    except KeyboardInterrupt:
         exit_interrupted()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            exit_interrupted()
+    except ReaderGoneError as error:
+        sys.exit(error.exit_code)  # without a message, as programs end that SIGPIPE ends
+    except SystemExit:
         raise
-    except Exception as error:
+    except BaseException as error:  # not only Exception: a panic of a library in Rust is none
         if "--debug" in sys.argv[1:]:
             traceback.print_exc()
         message, code = _describe(error)
-        typer.echo(f"dc: {message}", err=True)
+        print_note(f"dc: {message}")
         sys.exit(code)
     finally:
         gc.freeze()  # saves time at exit: no garbage collection over the objects of numba and torch
 
 
-def _describe(error: Exception) -> tuple[str, int]:
+def _run_command(arguments: Sequence[str]) -> None:
+    try:
+        app(arguments)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        sys.stdout.flush()  # an error in writing the result must not go unnoticed
+        raise
+
+
+def _describe(error: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an error."""
     if isinstance(error, DeepchromeError):
         return explain(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("deepchrome"):
+        missing = NotInstalledError(
+            f"the Python package {error.name}, which this command needs, is not installed. "
+            f"Install it: pip install {(error.name or '').partition('.')[0]}"
+        )
+        return str(missing), missing.exit_code
     if isinstance(error, OSError):
         return str(StorageError(str(error))), StorageError.exit_code
     message = f"internal error ({type(error).__name__}: {error}). Use --debug to see the traceback."

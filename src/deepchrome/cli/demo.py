@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.messages import print_note
+from deepchrome.cli.options import ForceOption
 from deepchrome.cli.tables import print_table
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Directory for all output. Files of an earlier demo are replaced.")] = Path(
+    out: Annotated[Path, typer.Option(help="Directory for all output. An earlier demo in it is replaced.")] = Path(
         "demo"
     ),
+    force: ForceOption = False,
 ) -> None:
     """Run the whole analysis on simulated data, in about a minute.
 
@@ -23,7 +26,7 @@ def demo(
     from deepchrome.demo import run_demo
     from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
-    done = run_demo(out, lambda line: typer.echo(f"dc demo: {line}", err=True))
+    done = run_demo(out, lambda line: print_note(f"dc demo: {line}"), force=force)
     typer.echo("\nReads: counts per file (dc featurize)")
     columns = SUMMARY_COLUMNS[:-1]  # without the status
     print_table(columns, [tuple(outcome.row()[name] for name in columns) for outcome in done.outcomes])
@@ -42,5 +45,5 @@ def demo(
     typer.echo(f"features: {done.features}")
     typer.echo(f"models and scores: {done.run}")
     for note in done.report.notes:
-        typer.echo(f"dc demo: {note}", err=True)
+        print_note(f"dc demo: {note}")
     typer.echo(f"report, to open in a browser: {done.report.report}")

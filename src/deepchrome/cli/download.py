@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import AllowNoEofOption, EpigenomesOption, JsonOption, parse_names
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, StorageError
 
@@ -59,7 +60,7 @@ def download(
         by_rule=manifest is None,
     )
     if any(entry.bytes is None for entry in entries):
-        typer.echo("asking the server for file sizes that the manifest lacks", err=True)
+        print_note("asking the server for file sizes that the manifest lacks")
     if dry_run:
         planned = plan_downloads(out, entries, jobs)
         show_plan(planned, as_json)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import (
     AllowOtherGenomeOption,
     AllowUnlikeOption,
@@ -100,7 +101,7 @@ def evaluate(
             label_genes=label_genes,
         )
         for note in notes:
-            typer.echo(f"dc evaluate: {note}", err=True)
+            print_note(f"dc evaluate: {note}")
         if cross:
             matrix = evaluation.cross_evaluate(opened, datasets, device=torch_device, checks=checks)
             if as_json:
@@ -118,4 +119,4 @@ def evaluate(
         print_rows(rows, ("epigenome", "model", "genes", "auroc", "auroc_low", "auroc_high", "auprc"))
     for row in rows:
         if row.auroc is None:
-            typer.echo(f"dc evaluate: {row.epigenome}: no AUROC ({row.on} of {row.genes} genes are on)", err=True)
+            print_note(f"dc evaluate: {row.epigenome}: no AUROC ({row.on} of {row.genes} genes are on)")

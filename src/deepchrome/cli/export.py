@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import EpigenomesOption, FeaturesArgument, ForceOption, SeedOption, parse_names
 from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.common.paths import check_distinct, data_files
@@ -67,5 +68,5 @@ def export(
     ):
         name, (train, valid, test) = exported.epigenome, exported.genes
         dropped = f"; left out {exported.unlabelled} genes without a label" if exported.unlabelled else ""
-        typer.echo(f"{name}: {train} train, {valid} valid, {test} test genes{dropped}", err=True)
-        typer.echo(f"{name}: columns GeneID, BinID, {', '.join(exported.marks)}, label", err=True)
+        print_note(f"{name}: {train} train, {valid} valid, {test} test genes{dropped}")
+        print_note(f"{name}: columns GeneID, BinID, {', '.join(exported.marks)}, label")

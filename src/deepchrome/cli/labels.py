@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import ForceOption, JsonOption, LabelThresholdOption, check_outputs, warn
 from deepchrome.cli.tables import print_json, print_table
 
@@ -42,7 +43,7 @@ def labels(
 
     table = read_expression(expression)
     for note in table.notes:
-        typer.echo(f"dc labels: {note}", err=True)
+        print_note(f"dc labels: {note}")
     audits = audit_labels(table, rule, label_threshold)
     if label_threshold is None:
         for note in describe_thresholds({audit.epigenome: audit.median_rpkm for audit in audits}):

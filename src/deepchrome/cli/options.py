@@ -3,12 +3,15 @@
 A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
+from deepchrome.common.files import special_kind
 from deepchrome.common.paths import check_distinct
 from deepchrome.errors import UsageError
 
@@ -86,14 +89,20 @@ def parse_names(text: str) -> list[str] | None:
 
 
 def check_output_free(path: Path | None, force: bool) -> None:
-    """Raise an error if ``path`` exists and ``force`` is False. A link exists even if its target does not.
+    """Raise an error if ``path`` is a directory, a pipe or a device, or if it exists and ``force`` is False.
+
+    A link exists even if its target does not.
 
     Raises
     ------
     UsageError
-        The file exists.
+        The file exists, or is no regular file.
     """
-    if path is not None and (path.is_symlink() or path.exists()) and not force:
+    if path is None:
+        return
+    if kind := special_kind(path):
+        raise UsageError(f"{path}: is {kind}. Give the path of a file.")
+    if os.path.lexists(path) and not force:
         raise UsageError(f"{path}: file exists", remedy="force")
 
 
@@ -121,4 +130,4 @@ def check_outputs(*outputs: Path | None, inputs: Iterable[Path], force: bool) ->
 
 def warn(command: str, text: str) -> None:
     """Print a warning of a command on standard error."""
-    typer.echo(f"dc {command}: warning: {text}", err=True)
+    print_note(f"dc {command}: warning: {text}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import (
     AllowOtherGenomeOption,
     AllowUnlikeOption,
@@ -62,4 +63,4 @@ def predict(
     prediction.write_table(out, scores)
     if attention is not None and weights is not None:
         prediction.write_table(attention, weights)
-    typer.echo(f"dc predict: {scores.height} scores in {out}", err=True)
+    print_note(f"dc predict: {scores.height} scores in {out}")

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import typer
-
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.remedies import explain
 from deepchrome.cli.tables import Cell, print_json, print_table
 from deepchrome.engine.roadmap.download import FAILED, DownloadObserver, DownloadResult, PlannedDownload
@@ -72,13 +71,13 @@ class DownloadProgress(DownloadObserver):
         if self._bars:
             self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            typer.echo(line, err=True)
+            print_note(line)
 
 
 def show_plan(files: Sequence[PlannedDownload], as_json: bool) -> None:
     """Print a table with the planned action for each file, and a summary of the plan."""
     _print_files([{"file": file.entry.file, "bytes": file.size, "status": file.status} for file in files], as_json)
-    typer.echo(_summarize_plan(files), err=True)
+    print_note(_summarize_plan(files))
 
 
 def show_results(results: Sequence[DownloadResult], out: Path, as_json: bool) -> None:
@@ -86,7 +85,7 @@ def show_results(results: Sequence[DownloadResult], out: Path, as_json: bool) ->
     _print_files([result.row() for result in results], as_json)
     statuses = [result.status for result in results]
     counts = (f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
-    typer.echo(f"{out}: {', '.join(counts)}", err=True)
+    print_note(f"{out}: {', '.join(counts)}")
 
 
 def _files_to_fetch(files: Sequence[PlannedDownload]) -> list[PlannedDownload]:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import typer
-
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.remedies import explain
 from deepchrome.cli.tables import print_json, print_table
 from deepchrome.engine.annotation.windows import Windows
@@ -63,7 +62,7 @@ class FeaturizeProgress(FeaturizeObserver):
 
     def on_message(self, line: str) -> None:
         """Print a message."""
-        typer.echo(line, err=True)
+        print_note(line)
 
     def on_plan(self, samples: Sequence[Sample], windows: Windows) -> None:
         """Show the bar for all files together. Its total is unknown if one of them is not a local file."""
@@ -101,7 +100,7 @@ class FeaturizeProgress(FeaturizeObserver):
         if self._bars and self._total_bar is not None:
             self._bars.update(self._total_bar, completed=sum(self._bytes.values()))
         if outcome.error:
-            typer.echo(f"dc: {explain(outcome.error)}", err=True)
+            print_note(f"dc: {explain(outcome.error)}")
         elif outcome.tally and len(self._reads) > 1:
             self._print(
                 f"{sample.epigenome} {sample.mark}: {outcome.tally.reads:,} reads in {outcome.tally.seconds:.1f} s; "
@@ -123,7 +122,7 @@ class FeaturizeProgress(FeaturizeObserver):
 
     def _print(self, line: str) -> None:
         if not self._bars:
-            typer.echo(line, err=True)
+            print_note(line)
 
 
 def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out: Path, as_json: bool) -> None:
@@ -138,7 +137,7 @@ def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out:
         _warn_about_genome(outcomes, windows)
     epigenomes = {outcome.sample.epigenome for outcome in outcomes}
     if not epigenomes:
-        typer.echo(f"{out}: this shard contains no epigenomes; nothing to do", err=True)
+        print_note(f"{out}: this shard contains no epigenomes; nothing to do")
         return
     failed = {outcome.sample.epigenome for outcome in outcomes if outcome.error}
     kept = {outcome.sample.epigenome for outcome in outcomes if outcome.kept}
@@ -147,7 +146,7 @@ def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out:
         line += f", {len(kept)} kept"
     if failed:
         line += f", {len(failed)} failed ({_first_three(sorted(failed))})"
-    typer.echo(f"{line}. See summary.tsv.", err=True)
+    print_note(f"{line}. See summary.tsv.")
 
 
 def _warn_about_genome(outcomes: Sequence[FileOutcome], windows: Windows) -> None:
@@ -155,10 +154,9 @@ def _warn_about_genome(outcomes: Sequence[FileOutcome], windows: Windows) -> Non
     for outcome in outcomes:
         tally = outcome.tally
         if tally and tally.past_end > _SUSPICIOUS_READS + _SUSPICIOUS_FRACTION * tally.reads:
-            typer.echo(
+            print_note(
                 f"{outcome.sample.shown_path}: {tally.past_end:,} of {tally.reads:,} reads end past the end of their "
-                f"chromosome. Is {windows.genome.name} the genome they were aligned to?",
-                err=True,
+                f"chromosome. Is {windows.genome.name} the genome they were aligned to?"
             )
 
 
@@ -173,12 +171,9 @@ def _warn_about_genes(windows: Windows) -> None:
     }
     for note, ids in notes.items():
         if ids:
-            typer.echo(f"{note}: {len(ids)} ({_first_three(ids)})", err=True)
+            print_note(f"{note}: {len(ids)} ({_first_three(ids)})")
     if duplicates := len(genes) - len(set(genes.gene_id)):
-        typer.echo(
-            f"rows that repeat a gene ID: {duplicates}. Use --unique-genes to keep only the first row of each.",
-            err=True,
-        )
+        print_note(f"rows that repeat a gene ID: {duplicates}. Use --unique-genes to keep only the first row of each.")
 
 
 def _first_three(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import ForceOption, JsonOption, SeedOption
 from deepchrome.cli.progress import progress_bars
 from deepchrome.cli.tables import print_json
@@ -61,4 +62,4 @@ def simulate(
         print_json([asdict(epigenome) for epigenome in simulated])
     else:
         typer.echo((out / "truth" / "summary.tsv").read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"{out}: {n_files} files of {reads} reads, genes.tsv, expression.tsv, truth/", err=True)
+    print_note(f"{out}: {n_files} files of {reads} reads, genes.tsv, expression.tsv, truth/")

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Final
 
-import typer
-
+from deepchrome.cli.messages import print_note
 from deepchrome.errors import StorageError
 
 # Settings for glibc's mallopt, by their numbers in malloc.h: never return memory to the system; reuse blocks up to 32
@@ -66,7 +65,7 @@ def _explain_delay() -> None:
         runs = "only the first run does this"
     except StorageError as error:
         runs = f"every run does this: {error}. Set NUMBA_CACHE_DIR to a directory of your own."
-    typer.echo(f"compiling the kernels for this processor; {runs}", err=True)
+    print_note(f"compiling the kernels for this processor; {runs}")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import (
     DeviceOption,
     EpigenomesOption,
@@ -244,10 +245,10 @@ def train(
         print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "published_auroc"))
     for row in summary:
         if row.note:
-            typer.echo(f"dc train: {row.epigenome}: {row.note}", err=True)
+            print_note(f"dc train: {row.epigenome}: {row.note}")
     aurocs = [row.test_auroc for row in summary if row.test_auroc is not None]
     if len(aurocs) > 1:
-        typer.echo(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} epigenomes", err=True)
+        print_note(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} epigenomes")
     if failed := [row.epigenome for row in summary if row.valid_auroc is None]:
         raise BadDataError(
             f"{', '.join(failed)}: no model, because training diverged in the first epoch. See {out}/summary.tsv"
@@ -266,7 +267,7 @@ class _TrainProgress:
 
     def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
         for note in report.notes:
-            typer.echo(f"dc train: {note}", err=True)
+            print_note(f"dc train: {note}")
         if self._bars:
             self._task = self._bars.add_task("", total=len(datasets) * self._epochs, rate="")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import DeviceOption, JsonOption, RunArgument, ThreadsOption
 from deepchrome.cli.tables import print_json, print_table
 from deepchrome.errors import UsageError
@@ -77,7 +78,7 @@ def visualize(
         seed=seed,
         placement=Placement(device, threads),
         force=force,
-        on_message=lambda line: typer.echo(f"dc visualize: {line}", err=True),
+        on_message=lambda line: print_note(f"dc visualize: {line}"),
     )
     columns = ("epigenome", "class", "mark", "mean_value", "active_bins", "correlation_with_observed")
     if as_json:
@@ -85,9 +86,9 @@ def visualize(
     else:
         print_table(columns, made.rows)
     for note in made.notes:
-        typer.echo(f"dc visualize: {note}", err=True)
-    typer.echo(f"dc visualize: {made.report} ({made.report_bytes / 1e6:.1f} MB), {len(made.figures)} figures", err=True)
+        print_note(f"dc visualize: {note}")
+    print_note(f"dc visualize: {made.report} ({made.report_bytes / 1e6:.1f} MB), {len(made.figures)} figures")
     if serve:
         with serve_report(made.report, port) as (address, wait):
-            typer.echo(f"dc visualize: {address} (for this machine only; press Ctrl-C to stop)", err=True)
+            print_note(f"dc visualize: {address} (for this machine only; press Ctrl-C to stop)")
             wait()

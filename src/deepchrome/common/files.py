@@ -1,48 +1,54 @@
-"""Write output files atomically, and let only one run write to an output at a time."""
+"""Write output files atomically, and refuse special files where a regular file is needed."""
 
-import getpass
 import os
-import resource
-import socket
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, Final
 
-from filelock import FileLock, Timeout
+from deepchrome.errors import MissingInputError, StorageError
 
-from deepchrome.errors import StorageError
-
-_SUFFIX = ".part"
-_RANDOM_SUFFIX = f".????????{_SUFFIX}"  # glob pattern: mkstemp adds eight random characters
+_SUFFIX: Final = ".part"
+_RANDOM_BYTES: Final = 4  # eight hexadecimal digits in the name of a temporary file
+NAME_LENGTH: Final = 100  # longer names of outputs are cut in the names of their temporary files
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the directory of ``path``; on success, rename it to ``path``.
 
-    After an error the temporary file is removed, and an existing file at ``path`` is unchanged.
+    After an error the temporary file is removed, and an existing file at ``path`` is unchanged. If ``path`` is a
+    symbolic link, the link is replaced, not the file that it points to.
 
     Raises
     ------
     StorageError
-        The directory cannot be written, or the disk is full.
+        The directory cannot be written, the disk is full, or ``path`` is a directory, a pipe or a device.
+    OSError
+        An error in the ``with`` block that concerns another file.
     """
     temporary: Path | None = None
     try:
-        # In the directory of the target, because os.replace is atomic only within one file system.
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=_SUFFIX, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)  # guard: atomic-output
+        if kind := special_kind(path):  # guard: special-output
+            raise OSError(f"it is {kind}")
+        temporary = create_temporary(path)  # guard: atomic-output
         yield temporary
-        # mkstemp creates files that only their owner can read. Give the output the default permissions of new files.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        if temporary is not None and error.filename is not None and Path(os.fsdecode(error.filename)) != temporary:
+            raise  # such as an input that cannot be read
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}). An existing file is unchanged."
         ) from error
@@ -51,93 +57,60 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def output_lock(directory: Path, names: Sequence[str] = (), wait: float = 0.0) -> Iterator[None]:
-    """Create an output directory if necessary, and lock it or some of its files against other runs.
+def create_temporary(path: Path) -> Path:
+    """Create an empty file beside ``path``, with the default permissions of new files, and return its path.
 
-    The operating system releases the locks when the process ends, even if it is killed. Temporary files that a
-    killed process left behind are removed.
+    It is in the same directory because ``os.replace`` is atomic only within one file system. An existing file or link
+    is never opened.
+    """
+    while True:
+        name = f".{path.name[:NAME_LENGTH]}.{secrets.token_hex(_RANDOM_BYTES)}{_SUFFIX}"
+        temporary = path.with_name(name)
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return temporary
 
-    Parameters
-    ----------
-    directory
-        The output directory.
-    names
-        The files to lock. Runs that write other files of the directory may work at the same time. If empty,
-        one lock covers the whole directory; it excludes only runs that also lock the whole directory.
-    wait
-        How long to wait for a run that holds a lock, in seconds.
+
+def temporary_owner(name: str) -> str | None:
+    """Return the name of the output that a temporary file belongs to, cut as in the name; None for other files."""
+    owner, dot, random = name.removesuffix(_SUFFIX).rpartition(".")
+    is_temporary = name.endswith(_SUFFIX) and owner.startswith(".") and dot
+    return owner[1:] if is_temporary and len(random) == 2 * _RANDOM_BYTES else None
+
+
+def special_kind(path: Path) -> str:
+    """Return what ``path`` is if it is no regular file, such as ``a pipe``; an empty text if it is one or is absent."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "a special file")
+
+
+def check_regular_file(path: Path) -> None:
+    """Refuse a directory, pipe, socket or device where a file is needed. A pipe without a writer would block forever.
+
+    An absent file passes, because callers have their own message for it.
 
     Raises
     ------
-    StorageError
-        Another run holds a lock (the message names its process), or the directory cannot be created or written.
+    MissingInputError
+        ``path`` is not a regular file.
     """
-    with ExitStack() as locks:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            if not names:
-                # Runs that lock single files may still be writing temporary files here. Do not remove those.
-                leftovers = [] if state_directory(directory).exists() else directory.glob(f".*{_RANDOM_SUFFIX}")
-                locks.enter_context(_hold_lock(directory / ".lock", directory, leftovers, wait))
-            _allow_open_files(len(names))
-            for name in names:
-                state_directory(directory).mkdir(exist_ok=True)
-                lock = state_directory(directory) / f"{name}.lock"
-                leftovers = directory.glob(f".{name[:100]}{_RANDOM_SUFFIX}")
-                locks.enter_context(_hold_lock(lock, directory / name, leftovers, wait))
-        except OSError as error:
-            raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
-        yield
+    if kind := special_kind(path):  # guard: special-input
+        raise MissingInputError(f"{path}: {kind}, but a regular file is needed here")
 
 
-def state_directory(directory: Path) -> Path:
-    """Return the hidden subdirectory of an output directory that holds locks and the cached hashes of inputs."""
-    return directory / ".deepchrome"
+def standard_input() -> BinaryIO:
+    """Return standard input as a stream of bytes.
 
-
-def _allow_open_files(n: int) -> None:
-    """Raise this process's limit on open files to make room for ``n`` locks, as far as the system permits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if n > soft // 2:
-        wanted = soft + n if hard == resource.RLIM_INFINITY else min(soft + n, hard)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-@contextmanager
-def _hold_lock(path: Path, output: Path, leftovers: Iterable[Path], wait: float) -> Iterator[None]:
-    """Lock ``output`` with the lock file ``path``, and remove ``leftovers``, the temporary files of killed runs.
-
-    A file beside the lock file names this process.
+    Raises
+    ------
+    MissingInputError
+        Standard input is closed.
     """
-    holder_file = path.with_name(f"{path.name}.holder")
-    lock = FileLock(path, timeout=wait)
-    try:
-        lock.acquire()  # guard: output-lock
-    except Timeout:
-        raise StorageError(f"{output}: {_read_holder(holder_file)} is writing there", remedy="wait_or_out") from None
-    try:
-        holder_file.write_text(f"process {os.getpid()} of {_user_name()} on {socket.gethostname()}", encoding="utf-8")
-        for leftover in leftovers:
-            if leftover.is_file():
-                leftover.unlink()  # guard: leftover-files
-        yield
-    finally:
-        holder_file.unlink(missing_ok=True)
-        lock.release()
-
-
-def _read_holder(holder_file: Path) -> str:
-    try:
-        holder = holder_file.read_text(encoding="utf-8")
-    except OSError:  # the holder has not written it yet, or has just removed it
-        holder = ""
-    return holder or "another process"
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, a user may have a number but no name
-        return "an unnamed user"
+    if sys.stdin is None:
+        raise MissingInputError("standard input is closed")
+    return sys.stdin.buffer

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from deepchrome.errors import BadDataError, DeepchromeError, ParameterError, StorageError, UsageError
+from deepchrome.errors import (
+    BadDataError,
+    DeepchromeError,
+    NotInstalledError,
+    ParameterError,
+    StorageError,
+    UsageError,
+)
 from deepchrome.version import VERSION
 
 T = TypeVar("T")
@@ -172,15 +179,19 @@ def cluster_pool(address: str) -> Iterator[ClusterPool]:
 
     Raises
     ------
+    NotInstalledError
+        Dask is not installed.
     ParameterError
-        Dask is not installed, or ``address`` is not valid.
+        ``address`` is not valid.
     StorageError
         No scheduler answers at this address.
     """
     try:
         from distributed import Client
     except ImportError:
-        raise ParameterError("scheduler", "needs Dask. Install it: pip install 'deepchrome[cluster]'") from None
+        raise NotInstalledError(
+            "working on a cluster needs Dask, which is not installed. Install it: pip install 'deepchrome[cluster]'"
+        ) from None
     for name in _LOGGERS:  # errors reach the user through the tasks, once and without a traceback
         logging.getLogger(name).setLevel(logging.CRITICAL)
     where = {"address": address} if "://" in address else {"scheduler_file": address}

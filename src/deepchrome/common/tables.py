@@ -3,7 +3,6 @@
 import gzip
 import io
 import re
-import sys
 import zlib
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from deepchrome.common.files import standard_input
 from deepchrome.common.signatures import GZIP_MAGIC
 from deepchrome.errors import BadDataError, MissingInputError, StorageError
 
@@ -18,6 +18,9 @@ from deepchrome.errors import BadDataError, MissingInputError, StorageError
 MAX_BYTES: Final = 1 << 30
 # The lookbehind keeps the search linear: each run of white space is tried once, from its start.
 _TRAILING_SPACE: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
+# The first conversion to numpy prepares polars for it, in Rust code that panics if Ctrl-C interrupts it. Convert here,
+# because the command line delays interrupts until imports have ended.
+pl.DataFrame({"x": [0.0]}).to_numpy()
 _VERSIONED_ID: Final = r"^(ENS[A-Z]*\d+)\.\d+"
 
 
@@ -40,7 +43,7 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         # Read one byte more than allowed, to detect larger files.
-        raw = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _read_head(path, MAX_BYTES + 1)
+        raw = standard_input().read(MAX_BYTES + 1) if str(path) == "-" else _read_head(path, MAX_BYTES + 1)
         if raw.startswith(GZIP_MAGIC):
             with gzip.open(io.BytesIO(raw), "rb") as unpacked:
                 data = unpacked.read(MAX_BYTES + 1)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from support.tiny import dc
 
+from deepchrome.errors import StorageError
+
 pytestmark = pytest.mark.bedtools
 
 
@@ -47,3 +49,13 @@ def test_damaged_results_are_refused(quick_run, tmp_path: Path, damage: str) -> 
     ran = dc("bench", "compare", tmp_path, tmp_path)
     assert ran.code == 65
     assert f"{tmp_path}/featurize.json: not benchmark results in schema 2" in ran.err
+
+
+@pytest.mark.campaign("strangers")
+def test_files_of_other_programs_are_not_replaced(quick_run, tmp_path: Path) -> None:
+    directory = quick_run.results.save(tmp_path)
+    assert quick_run.results.save(tmp_path) == directory
+    (directory / "featurize.json").write_text("of another program")
+    with pytest.raises(StorageError, match="not saved by a benchmark"):
+        quick_run.results.save(tmp_path)
+    assert (directory / "featurize.json").read_text() == "of another program"

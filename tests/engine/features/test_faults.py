@@ -274,7 +274,7 @@ def test_output_directory_removed_during_the_run(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
     )
     assert process.stdin
-    while not list(folder.glob("out/.deepchrome/*.holder")):
+    while not list(folder.glob("out/.deepchrome/*.run")):
         assert process.poll() is None
         time.sleep(0.01)
     time.sleep(0.1)

@@ -5,14 +5,14 @@ import gzip
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from support.tiny import GENES, PACK, counts_of, reads_text, write_genes_and_sizes
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features import store
@@ -343,8 +343,8 @@ def test_full_disk_leaves_old_output_and_frees_the_lock(folder: Path) -> None:
     run(folder)
     old = {path.name: path.read_bytes() for path in (folder / "out").glob("E*")}
 
-    def write(table: Any, path: Path, **options: Any) -> None:
-        Path(path).write_bytes(b"PAR1")
+    def write(table: Any, file: BinaryIO, **options: Any) -> None:
+        file.write(b"PAR1")
         raise OSError(28, "No space left on device")
 
     with (

@@ -14,7 +14,7 @@ from support.downloads import CRC_WRONG, NOISE, READS, TEXT, DownloadSetup, file
 from support.tiny import PACK, bgzip, counts_of, dc, featurize, write_genes_and_sizes
 from support.web import Fault
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.roadmap import download as downloads
 from deepchrome.engine.roadmap import manifest as manifests

@@ -77,10 +77,10 @@ def test_wrong_partial_file_is_discarded(setup: DownloadSetup) -> None:
     assert setup.files() == []
     for garbage in (b"{", b"[]", b"{}", b"\xff"):
         part.write_bytes(b"garbage")
-        note.write_bytes(garbage)
-        assert setup.statuses(setup.dc()) == ["fetched"]
-        assert setup.files() == [file_name(1), "manifest.tsv"]
-        (setup.out / file_name(1)).unlink()
+        note.write_bytes(garbage)  # a file of another program
+        ran = setup.dc()
+        assert (ran.code, "not from a download of this program" in setup.statuses(ran)[0]) == (74, True)
+        assert (part.read_bytes(), note.read_bytes()) == (b"garbage", garbage)
 
 
 def test_killed_download_continues_where_it_ended(setup: DownloadSetup) -> None:

@@ -143,7 +143,7 @@ def test_missing_packages_are_named(web: Web) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == (
-        "UsageError https://host/x: reading from a URL needs more packages (aiohttp is missing). "
+        "NotInstalledError https://host/x: reading from a URL needs more packages (aiohttp is missing). "
         "Install them: pip install 'deepchrome[remote]'\n"
     )
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepchrome.cli import main
-from deepchrome.errors import BadDataError, ParameterError, UsageError
+from deepchrome.errors import BadDataError, NotInstalledError, ParameterError, UsageError
 from deepchrome.train.datasets.expression import Expression, read_expression
 from deepchrome.train.datasets.labels import (
     audit_labels,
@@ -107,7 +107,7 @@ def test_figure(tmp_path):
 
 def test_figure_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"pip install 'deepchrome\[figures\]'"):
+    with pytest.raises(NotInstalledError, match=r"pip install 'deepchrome\[figures\]'"):
         draw_audit([], tmp_path / "one.svg")
 
 

@@ -19,7 +19,7 @@ from support.places import CHECKOUT
 from support.reports import ENDING, HOSTILE, hostile_run
 from support.tiny import dc
 
-from deepchrome.common.files import output_lock
+from deepchrome.common.locks import output_lock
 from deepchrome.train.report.packing import ArrayPack
 from deepchrome.train.report.page import SCRIPTS, render_report, serve_report
 

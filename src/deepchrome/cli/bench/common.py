@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.tables import print_json
-from deepchrome.errors import UsageError
+from deepchrome.errors import NotInstalledError, UsageError
 
 if TYPE_CHECKING:
     from deepchrome.benchmarks.common.results import Results
@@ -43,7 +44,7 @@ class Log:
     def __call__(self, message: str) -> None:
         """Print and keep a message."""
         self.lines.append(message)
-        typer.echo(f"dc bench: {message}", err=True)
+        print_note(f"dc bench: {message}")
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
@@ -90,7 +91,7 @@ def output_results(results: "Results", log: Log, save: Path | None, as_json: boo
     else:
         print_tables(result_tables(results))
     if save:
-        typer.echo(f"dc bench: results saved in {_save(results, log, save)}", err=True)
+        print_note(f"dc bench: results saved in {_save(results, log, save)}")
 
 
 def _save(results: "Results", log: Log, folder: Path) -> Path:
@@ -109,7 +110,7 @@ def _save(results: "Results", log: Log, folder: Path) -> Path:
     if results.kind == "featurize":
         try:
             plot(results, directory)
-        except UsageError as error:
+        except NotInstalledError as error:
             log(f"no plot: {error}")
     return directory
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deepchrome.cli.bench.common import BenchJsonOption, print_tables
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.tables import print_json
 from deepchrome.errors import BadDataError
 
@@ -37,7 +38,7 @@ def compare(
     else:
         print_tables([comparison_table(rows)])
     if one.machine != other.machine:
-        typer.echo("dc bench: the results are from different machines, so the ratios mean little", err=True)
+        print_note("dc bench: the results are from different machines, so the ratios mean little")
     slower = [row.name for row in rows if row.verdict == "slower"]
     if slower and fail:
         names = ", ".join(slower[:_MAX_NAMED_ROWS])
