@@ -21,6 +21,9 @@ from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_err
 from deepchrome.engine.streams.sources import open_source
 from deepchrome.errors import BadDataError, ParameterError
 
+# Enough for the scaffolds of an assembly. A file of another kind may have a million names.
+MAX_OFF_GENOME_NAMES = 1000
+
 
 @dataclass(frozen=True)
 class ReadTally:
@@ -38,7 +41,8 @@ class ReadTally:
     on_gene_chroms
         Reads on a chromosome that has a window.
     off_genome
-        Number of reads on each chromosome that the genome does not have, by chromosome name.
+        Number of reads on each chromosome that the genome does not have, by chromosome name. If there are more than
+        1,000 such chromosomes, those with the most reads; the key ``""`` has the reads on all others.
     past_end
         Reads that end beyond the end of their chromosome.
     filtered
@@ -199,7 +203,7 @@ def _summarize(pipeline: FilePipeline, windows: Windows, meter: MeteredStream, c
         reads=reads,
         in_windows=int(sums[Tally.IN_WINDOWS]),
         on_gene_chroms=int(reads_on[gene_chroms].sum()),
-        off_genome=unknown,
+        off_genome=_keep_largest(unknown),
         past_end=int(sums[Tally.PAST_END]),
         filtered=int(sums[Tally.FILTERED]),
         min_length=min((int(tally[Tally.MIN_LENGTH]) for tally in tallies), default=0) if reads else 0,
@@ -220,6 +224,14 @@ def _add_counts(pipeline: FilePipeline, windows: Windows) -> npt.NDArray[np.uint
     if len(windows.outside):
         counts[windows.outside] *= ~windows.outside_bins()
     return counts
+
+
+def _keep_largest(reads_on: Mapping[str, int]) -> dict[str, int]:
+    """Return the reads on the chromosomes with the most reads; the key ``""`` has those on all others, if any."""
+    names = sorted(reads_on, key=lambda name: -reads_on[name])
+    kept = {name: reads_on[name] for name in names[:MAX_OFF_GENOME_NAMES]}  # guard: off-genome-names
+    rest = sum(reads_on[name] for name in names[MAX_OFF_GENOME_NAMES:])
+    return kept | {"": kept.get("", 0) + rest} if rest else kept
 
 
 def _describe_unknown(unknown: Mapping[str, int], reads: int, windows: Windows) -> str:

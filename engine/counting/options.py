@@ -23,6 +23,8 @@ class ReadOptions:
         Accept a file without reads.
     allow_no_eof
         Accept bgzip and BAM files without the block that marks their end.
+    allow_few
+        Accept a file of which fewer than 1 % of the reads lie on chromosomes of the genes.
     strand
         ``same`` or ``opposite`` to count only reads on that strand relative to the gene (multicov -s and -S); None
         to count all.
@@ -39,6 +41,7 @@ class ReadOptions:
     min_mapq: int = 0
     include_duplicates: bool = False
     include_qc_fail: bool = False
+    allow_few: bool = False
 
     def check(self) -> None:
         """Raise a ``UsageError`` if an option has a value that is not valid."""

@@ -21,7 +21,7 @@ from deepchrome.errors import BadDataError, DeepchromeError
 # counted again.
 COUNT_RULE = 1
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
-_LENIENT_OPTIONS = ("allow_empty", "allow_no_eof")
+_LENIENT_OPTIONS = ("allow_empty", "allow_no_eof", "allow_few")
 
 
 @dataclass(frozen=True)
