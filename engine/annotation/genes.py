@@ -208,9 +208,10 @@ def _read_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, bytes]]
 
 def _skip_fasta(path: Path, number: int, file: BufferedReader) -> None:
     """Read the sequences that end a GFF3 file. Raise BadDataError if more annotation follows, as in joined files."""
+    at = number + 1
     while piece := file.readline(_MAX_LINE_BYTES):  # a sequence may be one long line
         if b"\t" in piece and not piece.startswith(b">"):  # guard: annotation-after-fasta
             raise BadDataError(
-                f"{path}:{number + 1}: annotation after the FASTA section. Move the sequences to the end."
+                f"{path}:{at}: annotation after the sequences that begin on line {number}. Move the sequences to the end."
             )
-        number += piece.endswith(b"\n")
+        at += piece.endswith(b"\n")
