@@ -212,6 +212,6 @@ def _skip_fasta(path: Path, number: int, file: BufferedReader) -> None:
     while piece := file.readline(_MAX_LINE_BYTES):  # a sequence may be one long line
         if b"\t" in piece and not piece.startswith(b">"):  # guard: annotation-after-fasta
             raise BadDataError(
-                f"{path}:{at}: annotation after the sequences that begin on line {number}. Move the sequences to the end."
+                f"{path}:{at}: annotation after the sequences that begin on line {number}. Move those to the end."
             )
         at += piece.endswith(b"\n")

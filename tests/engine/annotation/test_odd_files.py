@@ -93,11 +93,11 @@ def test_counts_are_those_of_bedtools(kind: str, tmp_path: Path) -> None:
     [
         (
             gff(gff3_attributes, after=f"##FASTA\n{FASTA}" + gff(gff3_attributes)),
-            ":9: annotation after the sequences that begin on line 4. Move the sequences to the end.",
+            ":10: annotation after the sequences that begin on line 4. Move those to the end.",
         ),
         (
             gff(gtf_attributes).replace("chr1\tx\tgene\t60001", ">chr1\tx\tgene\t60001"),
-            ":3: annotation after the sequences that begin on line 2. Move the sequences to the end.",
+            ":3: annotation after the sequences that begin on line 2. Move those to the end.",
         ),
         (
             gff(gtf_attributes, strands="..."),
