@@ -87,7 +87,7 @@ def read_genes(path: str | Path) -> Genes:
         - BED, 0-based and half-open. An interval of 1 bp is a TSS, whose 1-based position is the end of the
           interval. A longer interval is the body of a gene, and then the sixth column must give the strand.
 
-        In GTF, GFF3 and BED, genes with a body but without a strand (``.``, in GFF3 also ``?``) are left out; see
+        In GTF, GFF3 and BED, genes with a body but without a strand (``.`` or ``?``) are left out; see
         :attr:`Genes.strandless`.
 
     Returns

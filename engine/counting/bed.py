@@ -76,11 +76,11 @@ class _BedCounter(Counter):
     def _add_names(self, new: Collection[bytes]) -> None:
         """Give each new name the next local id, and add it to the table."""
         sequences, unknown_on_first = self.target.sequences, self.target.options.unknown_chrom == "bedtools"
+        first, place = len(self._known), self._known_bytes
         for name in new:
             sequence = sequences.id_of(name)
             self.add_sequence(sequence, sequences.extent(sequence, unknown_on_first))
-        first, place = len(self._known), self._known_bytes
-        self._known.update(dict.fromkeys(new))
+            self._known[sequences.names[sequence]] = None  # the same object in all threads, to save memory
         text = b"".join(new)
         slots_used, room = 2 * len(self._known), len(self._names.text) - _NAME_MARGIN
         # At most half full, for fast lookups. A larger table has twice the room, so that growing takes linear time.

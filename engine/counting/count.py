@@ -228,15 +228,20 @@ def _add_counts(pipeline: FilePipeline, windows: Windows) -> npt.NDArray[np.uint
 
 def _keep_largest(reads_on: Mapping[str, int]) -> dict[str, int]:
     """Return the reads on the chromosomes with the most reads; the key ``""`` has those on all others, if any."""
-    names = sorted(reads_on, key=lambda name: -reads_on[name])
+    names = _most_reads_first(reads_on)
     kept = {name: reads_on[name] for name in names[:MAX_OFF_GENOME_NAMES]}  # guard: off-genome-names
     rest = sum(reads_on[name] for name in names[MAX_OFF_GENOME_NAMES:])
     return kept | {"": kept.get("", 0) + rest} if rest else kept
 
 
+def _most_reads_first(reads_on: Mapping[str, int]) -> list[str]:
+    """Sort names in an order that does not depend on which thread found them first."""
+    return sorted(reads_on, key=lambda name: (-reads_on[name], name))
+
+
 def _describe_unknown(unknown: Mapping[str, int], reads: int, windows: Windows) -> str:
     """Return a message about reads on chromosomes that the genome does not have."""
-    names = sorted(unknown, key=lambda name: -unknown[name])
+    names = _most_reads_first(unknown)
     shown = ", ".join(f"{name!r} ({unknown[name]:,} reads)" for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     known = list(windows.genome.sizes)

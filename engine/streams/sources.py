@@ -153,11 +153,12 @@ class GzipSource:
         Raises
         ------
         BadDataError
-            The size is smaller than the header.
+            The size is smaller than the header, or data follow after zeros.
         EOFError
             The stream ends within the member.
         """
-        self._skip_zeros()
+        if self._read_ahead(1) and not self._data[self._at]:
+            self._read_zeros()
         if not self._read_ahead(_FIXED_HEADER_BYTES):
             return 0 if self._read_ahead(1) else None
         magic, flags, extra = struct.unpack_from("<3sB6xH", self._data, self._at)
@@ -177,12 +178,18 @@ class GzipSource:
             field += 4 + length
         return 0
 
-    def _skip_zeros(self) -> None:
-        """Drop zeros before the next member: tapes and some programs fill files up with them, and gzip ignores them."""
-        while self._read_ahead(1) and not self._data[self._at]:
-            rest = self._data[self._at : self._end].lstrip(b"\0")
-            self._end = self._at + len(rest)
-            self._data[self._at : self._end] = rest
+    def _read_zeros(self) -> None:
+        """Read zeros to the end of the stream. Tapes and some programs fill files up with them, and gzip ignores them.
+
+        Raises
+        ------
+        BadDataError
+            Other data follow.
+        """
+        while self._read_ahead(1):
+            if self._data[self._at : self._end].strip(b"\0"):  # guard: data-after-zeros
+                raise BadDataError("data after zeros: the file is damaged. Get the file again.")
+            self._end = self._at
 
     def _read_ahead(self, n: int) -> bool:
         """Read until ``data[at:end]`` has at least ``n`` bytes; return False if the stream ends first."""

@@ -210,6 +210,7 @@ GUARDS = (
     Guard("annotation-after-fasta", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
     Guard("utf-8-names", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
     Guard("bgzip-member-size", ("min(_MAX_MEMBER_BYTES, len(block.room()))", "len(block.room())"), (_READS,)),
+    Guard("data-after-zeros", NEVER, (f"{_READS}::test_zeros_after_the_data_are_ignored",)),
     Guard(
         "off-genome-names",
         ("[:MAX_OFF_GENOME_NAMES]", ""),

@@ -138,8 +138,9 @@ def test_members_and_zeros_after_them(tmp_path: Path) -> None:
         expected = gzip.decompress(packed)
         for n in (0, 1, 17, 512, 100_000):
             assert unpack(path, packed + b"\0" * n) == expected
-            with pytest.raises(BadDataError, match="damaged or truncated gzip data"):
-                unpack(path, packed + b"\0" * n + b"junk")
+            for junk in (b"junk", b"\x1f\x8b", packed if n else b"junk"):
+                with pytest.raises(BadDataError, match="damaged or truncated gzip data"):
+                    unpack(path, packed + b"\0" * n + junk)
     cut = bgzip(text, 1000, end=b"")
     for data in (cut, cut + b"\0" * 512, gzip.compress(text) + cut, BGZIP_END + cut):
         with pytest.raises(BadDataError, match="the last block of bgzip is missing"):

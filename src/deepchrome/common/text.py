@@ -107,15 +107,17 @@ def _standard_input() -> IO[bytes]:
 
 
 def _inflate(packed: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    """Inflate all members of gzip data, which begin with ``packed``; ignore zeros after a member, as gzip does.
+    """Inflate all members of gzip data, which begin with ``packed``; ignore zeros at the end, as gzip does.
 
     gzip marks the end of each member, but not the end of the file. bgzip marks it by an empty block. Without the last
     check, a file cut between two blocks would be read in part, without an error.
     """
     is_block = has_data = False
-    while packed := packed.lstrip(b"\0") or next(rest, b""):
-        if not packed.strip(b"\0"):
-            continue
+    while packed := packed or next(rest, b""):
+        if packed.startswith(b"\0"):
+            if any(piece.strip(b"\0") for piece in chain([packed], rest)):
+                raise EOFError("data after zeros")
+            break
         place, field = _BGZIP_FIELD
         while len(packed) < place.stop and (more := next(rest, b"")):
             packed += more

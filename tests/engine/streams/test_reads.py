@@ -204,10 +204,19 @@ def test_zeros_after_the_data_are_ignored(kind: str, n: int, put: Put, small_win
     for threads in (1, 2):
         with blocks_of(20_000):
             assert (count_reads(put(PACK[kind](TEXT) + b"\0" * n), small_windows, threads) == COUNTS).all()
-    with pytest.raises(BadDataError, match=r"damaged|truncated"):
-        count_reads(put(PACK[kind](TEXT) + b"\0" * n + b"junk"), small_windows)
+    for junk in (b"junk", b"\x1f\x8b", *([PACK[kind](TEXT)] if kind == "bgzip" else [])):
+        with pytest.raises(BadDataError, match=r"damaged|truncated"):
+            count_reads(put(PACK[kind](TEXT) + b"\0" * n + junk), small_windows)
     with pytest.raises(BadDataError, match="end-of-file block is missing"):
         count_reads(put(bgzip(TEXT, 6000, end=b"") + b"\0" * n), small_windows)
+
+
+@pytest.mark.campaign("members")
+def test_empty_blocks_before_bam(tmp_path: Path, put: Put, small_windows: Windows) -> None:
+    """The format of a file is not known before its first bytes."""
+    path = put(BGZIP_END * 9 + bgzip(gzip.decompress(bam_of_text(tmp_path)), 60))
+    with blocks_of(64):
+        assert (count_reads(path, small_windows) == COUNTS).all()
 
 
 @pytest.mark.campaign("flips")
