@@ -9,6 +9,8 @@ from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 
 _COLUMN_ALIASES = {"ens": "gene_id", "sym": "symbol"}
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Bytes that are not UTF-8 are decoded to these characters, with "surrogateescape".
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
 _GFF3_ATTRIBUTE = re.compile(r"\s*[^\s;=\"]+=")
 _GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+("[^"]*"|[^\s;"]+)\s*(?:;|$)')
 _GENE_INFO_STRANDS = {"1": "+", "-1": "-"}
@@ -34,11 +36,17 @@ class GeneRow(NamedTuple):
     strand: str
 
 
+class StrandlessGene(NamedTuple):
+    """A gene whose TSS is unknown: the line gives its interval, but no strand."""
+
+    gene_id: str
+
+
 class BadRowError(Exception):
     """A line is not valid. The message gives only the problem; the caller adds the file and the line."""
 
 
-Parser = Callable[[list[str]], GeneRow | str]
+Parser = Callable[[list[str]], GeneRow | StrandlessGene | str]
 """Parse the tab-separated fields of a line. Return a gene; for other lines, the feature type (may be empty)."""
 
 
@@ -57,9 +65,11 @@ def detect_format(fields: list[str]) -> tuple[Parser, bool]:
     if _is_gene_info(_drop_empty_fields(fields)):
         return _parse_gene_info, False
     if width == 9 and all(map(_is_number, fields[3:5])) and fields[6] in ("+", "-", ".", "?"):
-        return (_parse_gff3 if _GFF3_ATTRIBUTE.match(fields[8]) else _parse_gtf), False
+        return parse_gff, False
     if width >= 3 and all(map(_is_number, fields[1:3])):
         return _bed_parser(width), False
+    if any(map(_NOT_UTF8.search, fields)):
+        raise BadRowError("not UTF-8 text")
     raise BadRowError(
         "not a gene table: expected a header with gene_id, chrom and tss, or Roadmap's gene_info, GTF, GFF3 or BED,"
         " tab-separated"
@@ -72,22 +82,34 @@ def check_row(row: GeneRow) -> None:
     Raises
     ------
     BadRowError
-        A name is empty or contains a control character, the gene id looks like a comment, the TSS is out of range,
-        or the strand is not ``+``, ``-`` or ``.``.
+        A name is empty, is not UTF-8 or contains a control character, the gene id looks like a comment, the TSS is out
+        of range, or the strand is not ``+``, ``-`` or ``.``.
     """
-    if not row.gene_id.strip():
-        raise BadRowError("empty gene id")
+    check_gene_id(row.gene_id)
     if not row.chrom.strip():
         raise BadRowError("empty chromosome name")
-    if row.gene_id.startswith("#"):
-        raise BadRowError(f"gene id {row.gene_id!r} starts with '#', which marks comments")
-    for column, text in (("gene id", row.gene_id), ("symbol", row.symbol), ("chromosome", row.chrom)):
-        if _CONTROL_CHARACTER.search(text):  # guard: control-characters
-            raise BadRowError(f"control character in the {column} {text!r}")
+    _check_characters("symbol", row.symbol)
+    _check_characters("chromosome", row.chrom)
     if not 1 <= row.tss <= MAX_POSITION_BP:
         raise BadRowError(f"tss {row.tss} is not between 1 and {MAX_POSITION_BP}")
     if row.strand not in ("+", "-", "."):
         raise BadRowError(f"strand {row.strand!r} is not +, - or .")
+
+
+def check_gene_id(gene_id: str) -> None:
+    """Raise BadRowError if a gene id is empty, is not UTF-8, has a control character, or looks like a comment."""
+    if not gene_id.strip():
+        raise BadRowError("empty gene id")
+    if gene_id.startswith("#"):
+        raise BadRowError(f"gene id {gene_id!r} starts with '#', which marks comments")
+    _check_characters("gene id", gene_id)
+
+
+def _check_characters(column: str, text: str) -> None:
+    if _NOT_UTF8.search(text):  # guard: utf-8-names
+        raise BadRowError(f"the {column} {text!r} is not UTF-8 text")
+    if _CONTROL_CHARACTER.search(text):  # guard: control-characters
+        raise BadRowError(f"control character in the {column} {text!r}")
 
 
 def _tsv_parser(names: list[str]) -> Parser:
@@ -127,7 +149,7 @@ def _is_gene_info(fields: list[str]) -> bool:
     )
 
 
-def _parse_gene_info(fields: list[str]) -> GeneRow:
+def _parse_gene_info(fields: list[str]) -> GeneRow | StrandlessGene:
     fields = _drop_empty_fields(fields)
     if len(fields) < 6:
         raise BadRowError(f"{len(fields)} fields where gene_info has id, chromosome, start, end, strand, biotype, ...")
@@ -139,40 +161,36 @@ def _parse_gene_info(fields: list[str]) -> GeneRow:
     return _gene_of_body(fields[0], symbol, chrom, start, end, _GENE_INFO_STRANDS[fields[4]])
 
 
-def _parse_gtf(fields: list[str]) -> GeneRow | str:
-    if (feature := _gff_feature(fields)) != "gene":
-        return feature
-    attributes = {key: value.strip('"') for key, value in reversed(_GTF_ATTRIBUTE.findall(fields[8]))}
-    return _gff_gene(fields, attributes.get("gene_id", ""), attributes.get("gene_name", ""))
-
-
-def _parse_gff3(fields: list[str]) -> GeneRow | str:
-    if (feature := _gff_feature(fields)) != "gene":
-        return feature
-    pairs = (text.strip().partition("=") for text in fields[8].split(";"))
-    attributes = {key: unquote(value) for key, _, value in pairs}
-    gene_id = attributes.get("gene_id") or attributes.get("ID", "")
-    return _gff_gene(fields, gene_id, attributes.get("gene_name") or attributes.get("Name", ""))
-
-
-def _gff_feature(fields: list[str]) -> str:
+def parse_gff(fields: list[str]) -> GeneRow | StrandlessGene | str:
+    """Parse a line of GTF or GFF3, which differ in their attributes only. A line without attributes may be either."""
     if len(fields) != 9:
         raise BadRowError(f"{len(fields)} fields where GTF and GFF3 have 9")
-    return fields[2]
-
-
-def _gff_gene(fields: list[str], gene_id: str, symbol: str) -> GeneRow:
+    if fields[2] != "gene":
+        return fields[2]
+    parse_attributes = _gff3_attributes if _GFF3_ATTRIBUTE.match(fields[8]) else _gtf_attributes
+    attributes = parse_attributes(fields[8])
+    gene_id = attributes.get("gene_id") or attributes.get("ID", "")
     if not gene_id:
         raise BadRowError("gene line without gene_id or ID attribute")
+    symbol = attributes.get("gene_name") or attributes.get("Name", "")
     start, end = _parse_position(fields[3]), _parse_position(fields[4])
     return _gene_of_body(gene_id, symbol, fields[0], start, end, fields[6])
+
+
+def _gtf_attributes(text: str) -> dict[str, str]:
+    return {key: value.strip('"') for key, value in reversed(_GTF_ATTRIBUTE.findall(text))}
+
+
+def _gff3_attributes(text: str) -> dict[str, str]:
+    pairs = (pair.strip().partition("=") for pair in text.split(";"))
+    return {key: unquote(value, errors="surrogateescape") for key, _, value in pairs}
 
 
 def _bed_parser(width: int) -> Parser:
     if width < 4:
         raise BadRowError("BED without names: at least chrom, start, end and name are needed")
 
-    def parse(fields: list[str]) -> GeneRow | str:
+    def parse(fields: list[str]) -> GeneRow | StrandlessGene | str:
         if fields[0].startswith(("track ", "browser ")):
             return ""
         if len(fields) != width:
@@ -190,12 +208,14 @@ def _bed_parser(width: int) -> Parser:
     return parse
 
 
-def _gene_of_body(gene_id: str, symbol: str, chrom: str, start: int, end: int, strand: str) -> GeneRow:
+def _gene_of_body(gene_id: str, symbol: str, chrom: str, start: int, end: int, strand: str) -> GeneRow | StrandlessGene:
     """Return the gene with this 1-based inclusive interval. Its TSS is the start on ``+`` and the end on ``-``."""
     if end < start:
         raise BadRowError(f"the gene ends at {end}, before its start {start}")
+    if strand in (".", "?"):
+        return StrandlessGene(gene_id)
     if strand not in ("+", "-"):
-        raise BadRowError(f"strand {strand!r} is not + or -, so the TSS is unknown")
+        raise BadRowError(f"strand {strand!r} is not +, - or .")
     return GeneRow(gene_id, symbol, chrom, start if strand == "+" else end, strand)
 
 

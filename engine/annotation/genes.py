@@ -1,28 +1,32 @@
 """Gene tables: read them in any supported format, and write them."""
 
-import gzip
+from codecs import BOM_UTF8
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from isal import igzip, igzip_lib
 
-from deepchrome.common.files import atomic_write, standard_input
-from deepchrome.common.signatures import BGZIP_END, GZIP_MAGIC
-from deepchrome.engine.annotation.gene_formats import BadRowError, GeneRow, Parser, check_row, detect_format
-from deepchrome.errors import BadDataError, MissingInputError, StorageError
+from deepchrome.common.files import atomic_write
+from deepchrome.common.text import open_text
+from deepchrome.engine.annotation.gene_formats import (
+    BadRowError,
+    GeneRow,
+    Parser,
+    check_gene_id,
+    check_row,
+    detect_format,
+    parse_gff,
+)
+from deepchrome.errors import BadDataError
 
 GENE_COLUMNS = GeneRow._fields
 _MAX_LINE_BYTES = 1 << 16
+_FASTA_STARTS = b"##FASTA", b">"  # the lines with which the sequences of a GFF3 file begin
 # Ten times the number of transcripts in any annotation. The limit stops a file of another kind from filling the memory.
 _MAX_GENES = 1 << 22
-# The type stub of isal declares this class as an instance.
-_IsalError = cast("type[Exception]", igzip_lib.IsalError)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Genes:
         the end of a gene on ``-``.
     strand
         n strings: ``+``, ``-`` or ``.`` (unknown).
+    strandless
+        Ids of further genes in the table. They are left out, because the table gives their interval but no strand, so
+        that their TSS is unknown.
     """
 
     gene_id: tuple[str, ...] = field(repr=False)
@@ -45,6 +52,7 @@ class Genes:
     chrom: tuple[str, ...] = field(repr=False)
     tss: npt.NDArray[np.int64] = field(repr=False)
     strand: tuple[str, ...] = field(repr=False)
+    strandless: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.gene_id)
@@ -57,6 +65,7 @@ class Genes:
             tuple(self.chrom[i] for i in rows),
             self.tss[rows],
             tuple(self.strand[i] for i in rows),
+            self.strandless,
         )
 
 
@@ -66,16 +75,20 @@ def read_genes(path: str | Path) -> Genes:
     Parameters
     ----------
     path
-        One of the following, plain or gzip; ``-`` is standard input.
+        One of the following, plain or compressed; ``-`` is standard input.
 
         - TSV with a header that names ``gene_id`` (or ``ens``), ``chrom`` and ``tss`` (1-based), and
           optionally ``symbol`` (or ``sym``) and ``strand``. Case does not matter, and other columns are
           ignored. The default symbol is empty, and the default strand is ``.``.
         - Roadmap's gene_info, without a header: id, chromosome without ``chr``, start, end, strand as
           1 or -1, biotype, symbol, description. ``chr`` is put before the chromosome; MT becomes chrM.
-        - GTF or GFF3: the lines whose feature is ``gene``, with 1-based inclusive coordinates.
+        - GTF or GFF3: the lines whose feature is ``gene``, with 1-based inclusive coordinates. Sequences at the end of
+          GFF3 are skipped.
         - BED, 0-based and half-open. An interval of 1 bp is a TSS, whose 1-based position is the end of the
           interval. A longer interval is the body of a gene, and then the sixth column must give the strand.
+
+        In GTF, GFF3 and BED, genes with a body but without a strand (``.`` or ``?``) are left out; see
+        :attr:`Genes.strandless`.
 
     Returns
     -------
@@ -93,38 +106,55 @@ def read_genes(path: str | Path) -> Genes:
     StorageError
         Reading failed.
     """
+    path = Path(path)
     parse: Parser | None = None
     rows: list[GeneRow] = []
-    skipped: set[str] = set()
-    for number, line in _read_lines(path):
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split("\t")
-        try:
-            if parse is None:
-                if line.startswith(("track ", "browser ")):
+    strandless: list[str] = []
+    others: set[str] = set()
+    with open_text(path) as file:
+        for number, line in _read_lines(path, file):
+            if line.startswith(_FASTA_STARTS) and parse is parse_gff:
+                _skip_fasta(path, number, file)
+                break
+            if not line.strip() or line.startswith(b"#"):
+                continue
+            # Bytes that are not UTF-8 matter only in the fields that are kept, which check_row checks.
+            text = line.decode("utf-8", "surrogateescape")
+            fields = text.split("\t")
+            try:
+                if parse is None:
+                    if line.startswith((b"track ", b"browser ")):
+                        continue
+                    parse, is_header = detect_format(fields)
+                    if is_header:
+                        continue
+                row = parse(fields)
+                if isinstance(row, str):
+                    others.add(row)
                     continue
-                parse, is_header = detect_format(fields)
-                if is_header:
-                    continue
-            row = parse(fields)
-            if isinstance(row, str):
-                skipped.add(row)
-            else:
-                check_row(row)
-                rows.append(row)
-                if len(rows) > _MAX_GENES:
+                if isinstance(row, GeneRow):
+                    check_row(row)
+                    rows.append(row)
+                else:
+                    check_gene_id(row.gene_id)
+                    strandless.append(row.gene_id)
+                if len(rows) + len(strandless) > _MAX_GENES:
                     raise BadRowError(f"more than {_MAX_GENES:,} genes, so this is not a gene table")
-        except BadRowError as error:
-            raise BadDataError(f"{path}:{number}: {error}. The line is {line[:80]!r}.") from None
+            except BadRowError as error:
+                raise BadDataError(f"{path}:{number}: {error}. The line is {text[:80]!r}.") from None
     if not rows:
-        if found := ", ".join(sorted(skipped)[:6]):
+        if strandless:
+            raise BadDataError(
+                f"{path}: no gene has a strand, so no TSS is known ({len(strandless):,} genes, such as "
+                f"{strandless[0]!r}). Use an annotation with strands."
+            )
+        if found := ", ".join(sorted(others)[:6]):
             raise BadDataError(
                 f"{path}: no line has the feature 'gene' (found only {found}). Use an annotation with gene lines."
             )
         raise BadDataError(f"{path}: no gene in this file")
     gene_id, symbol, chrom, tss, strand = zip(*rows, strict=True)
-    return Genes(gene_id, symbol, chrom, np.array(tss, np.int64), strand)
+    return Genes(gene_id, symbol, chrom, np.array(tss, np.int64), strand, tuple(strandless))
 
 
 def drop_repeated_genes(genes: Genes) -> Genes:
@@ -164,39 +194,24 @@ def write_genes(path: str | Path, genes: Genes) -> None:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
 
 
-def _read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of each line, without the line break."""
-    with ExitStack() as stack:
-        number = 0
-        try:
-            opened = standard_input() if str(path) == "-" else stack.enter_context(open(path, "rb"))
-            file = cast(BufferedReader, opened)
-            stream: BufferedReader | igzip.IGzipFile = file
-            if file.peek(2)[:2] == GZIP_MAGIC:
-                _check_bgzip_end(path, file)
-                stream = stack.enter_context(igzip.IGzipFile(fileobj=file, mode="rb"))  # type: ignore[no-untyped-call]
-            while line := stream.readline(_MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > _MAX_LINE_BYTES:
-                    raise BadDataError(
-                        f"{path}:{number}: a line of more than {_MAX_LINE_BYTES} bytes, so this is not a gene table"
-                    )
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise BadDataError(f"{path}:{number}: not UTF-8 text") from None
-        except (EOFError, gzip.BadGzipFile, _IsalError) as error:
-            raise BadDataError(f"{path}: damaged or truncated gzip data ({error}). Get the file again.") from None
-        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-            raise MissingInputError(f"{path}: {error.strerror}") from None
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from error
+def _read_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each line, without the line break."""
+    number = 0
+    while line := file.readline(_MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > _MAX_LINE_BYTES:
+            raise BadDataError(
+                f"{path}:{number}: a line of more than {_MAX_LINE_BYTES} bytes, so this is not a gene table"
+            )
+        yield number, (line.removeprefix(BOM_UTF8) if number == 1 else line).rstrip(b"\r\n")
 
 
-def _check_bgzip_end(path: str | Path, file: BufferedReader) -> None:
-    """Raise BadDataError if a bgzip file was cut between two blocks, because gzip would read it without an error."""
-    if file.seekable() and file.peek(18)[:18][12:14] == b"BC":
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - len(BGZIP_END)))
-        if file.read() != BGZIP_END:
-            raise BadDataError(f"{path}: truncated bgzip file (its last block is missing). Get the file again.")
-        file.seek(0)
+def _skip_fasta(path: Path, number: int, file: BufferedReader) -> None:
+    """Read the sequences that end a GFF3 file. Raise BadDataError if more annotation follows, as in joined files."""
+    at = number + 1
+    while piece := file.readline(_MAX_LINE_BYTES):  # a sequence may be one long line
+        if b"\t" in piece and not piece.startswith(b">"):  # guard: annotation-after-fasta
+            raise BadDataError(
+                f"{path}:{at}: annotation after the sequences that begin on line {number}. Move those to the end."
+            )
+        at += piece.endswith(b"\n")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+from deepchrome.common.text import read_lines
 from deepchrome.errors import BadDataError, MissingInputError
 
 BUNDLED_GENOMES = ("hg19", "hg38")
@@ -38,30 +39,27 @@ def read_genome(source: str | Path) -> Genome:
     source
         ``hg19`` or ``hg38`` for the bundled chrom.sizes files of UCSC. Otherwise the path of a file whose first
         two tab-separated columns are the name and the length in bp of a chromosome, such as a chrom.sizes or
-        ``.fai`` file.
+        ``.fai`` file, plain or compressed.
 
     Raises
     ------
     MissingInputError
         The file does not exist or cannot be opened.
+    StorageError
+        Reading failed.
     BadDataError
-        A line lacks a name or a valid length, a chromosome is listed with two lengths, or the file lists no chromosome.
+        The file is truncated, damaged or not text, a line lacks a name or a valid length, a chromosome is
+        listed with two lengths, or the file lists no chromosome.
     """
     bundled = files("deepchrome.engine.annotation").joinpath("data", f"{source}.chrom.sizes")
     path = bundled if str(source) in BUNDLED_GENOMES else Path(source)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        lines = read_lines(path, "a chrom.sizes file")
+    except MissingInputError as error:
         known = ", ".join(BUNDLED_GENOMES)
-        raise MissingInputError(
-            f"{source}: no such genome. Give one of {known}, or the path of a chrom.sizes file."
-        ) from None
-    except OSError as error:
-        raise MissingInputError(f"{source}: {error.strerror}. Give the path of a chrom.sizes file.") from None
-    except UnicodeDecodeError:
-        raise BadDataError(f"{source}: not a chrom.sizes file (it is not text)") from None
+        raise MissingInputError(f"{error}. Give one of {known}, or the path of a chrom.sizes file.") from None
     sizes: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")

@@ -110,7 +110,7 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
         if edge == "error":
             i = int(np.flatnonzero(has_outside_bin)[0])
             raise BadDataError(
-                f"{len(names)} windows reach beyond their chromosome (first: {names[0]} at {genes.chrom[i]}:"
+                f"genes with bins wholly outside their chromosome: {len(names)} (first: {names[0]} at {genes.chrom[i]}:"
                 f"{genes.tss[i]}, chromosome length {sizes[i]} bp)",
                 remedy="edge",
             )

@@ -34,8 +34,6 @@ class Bam(Format):
         """Read the header, unless an earlier block contained it, and cut after the last complete record."""
         first = begin if self._has_header() else self._read_header(buffer, begin, end)
         last = kernels.whole_records(buffer, first, end) if self._has_header() else first
-        if last < 0:
-            raise BadItemError("record", f"the size of this record is not valid. {_DAMAGED}")
         if is_last and (last < end or not self._has_header()):  # guard: bam-end
             raise EOFError
         if end - last > MAX_RECORD_BYTES:
@@ -110,4 +108,8 @@ class _BamCounter(Counter):
             self.totals,
         )
         if status != kernels.Status.DONE:
-            raise BadItemError("record", f"the reference, position or CIGAR of this record is not valid. {_DAMAGED}")
+            raise BadItemError(
+                "record",
+                "the size of this record, or its name, references, position, CIGAR or number of bases, is not valid. "
+                f"{_DAMAGED}",
+            )

@@ -1,5 +1,8 @@
 """Count the lines of BED files, such as tagAlign."""
 
+import re
+from collections.abc import Collection
+
 import numpy as np
 
 from deepchrome.engine import kernels
@@ -7,6 +10,8 @@ from deepchrome.engine.counting.formats import BadItemError, Bytes, Counter, For
 from deepchrome.errors import BadDataError
 
 _NAME_MARGIN = 16  # kernels read names eight bytes at a time
+_MAX_AHEAD = 1 << 16  # bytes
+_NAME = re.compile(rb"^(?!#|track|browser)[^\t\n]+(?=\t)", re.MULTILINE)
 
 
 class Bed(Format):
@@ -62,42 +67,48 @@ class _BedCounter(Counter):
     def __init__(self, bed: Bed) -> None:
         super().__init__(bed.target)
         self._bed = bed
-        self._names = kernels.NameTable.empty(n_slots=1 << 8, n_bytes=1 << 10)
+        self._names = kernels.NameTable.empty(n_slots=1, n_bytes=0)
+        self._known: dict[bytes, None] = {}  # the names in the table, by local id
+        self._known_bytes = 0  # the bytes of the table's text that these names take
         self._shapes = np.zeros(kernels.SHAPE_TABLE_BYTES, np.uint8)
-        self._places: list[tuple[int, int]] = []  # of each name: where it begins in the text of the table, its length
-        for name in self.target.sequences.names[: self.target.sequences.n_known]:
-            self._add_name(name)
+        self._add_names(self.target.sequences.names[: self.target.sequences.n_known])
 
-    def _add_name(self, name: bytes) -> None:
-        sequences = self.target.sequences
-        sequence = sequences.id_of(name)
-        local = self.add_sequence(sequence, sequences.extent(sequence, self.target.options.unknown_chrom == "bedtools"))
-        slots, text = self._names
-        place = sum(self._places[-1]) if self._places else 0
-        if place + len(name) + _NAME_MARGIN > len(text):
-            text = np.concatenate([text, np.zeros(len(text) + len(name) + _NAME_MARGIN, np.uint8)])
-        text[place : place + len(name)] = np.frombuffer(name, np.uint8)
-        self._places.append((place, len(name)))
-        first = local
-        if 2 * len(self._places) > len(slots):  # at most half full, for fast lookups: add all names to a larger table
-            slots, first = np.zeros((2 * len(slots), slots.shape[1]), np.uint64), 0
-        self._names = kernels.NameTable(slots, text)
-        for i in range(first, len(self._places)):
-            kernels.add_name(self._names, *self._places[i], i)
+    def _add_names(self, new: Collection[bytes]) -> None:
+        """Give each new name the next local id, and add it to the table."""
+        sequences, unknown_on_first = self.target.sequences, self.target.options.unknown_chrom == "bedtools"
+        first, place = len(self._known), self._known_bytes
+        for name in new:
+            sequence = sequences.id_of(name)
+            self.add_sequence(sequence, sequences.extent(sequence, unknown_on_first))
+            self._known[sequences.names[sequence]] = None  # the same object in all threads, to save memory
+        text = b"".join(new)
+        slots_used, room = 2 * len(self._known), len(self._names.text) - _NAME_MARGIN
+        # At most half full, for fast lookups. A larger table has twice the room, so that growing takes linear time.
+        if slots_used > len(self._names.slots) or place + len(text) > room:
+            new, text, first, place = self._known, b"".join(self._known), 0, 0
+            self._names = kernels.NameTable.empty(1 << slots_used.bit_length(), 2 * len(text) + _NAME_MARGIN)
+        self._known_bytes = place + len(text)
+        self._names.text[place : self._known_bytes] = np.frombuffer(text, np.uint8)
+        kernels.add_names(self._names, place, np.array([*map(len, new)], np.int64), first)
 
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
         columns, shapes, stranded = self._bed.columns, self._shapes, self.target.options.strand is not None
+        ahead = 0
         while True:
             status = kernels.count_text(
                 buffer, begin, end, columns, self._names, shapes, self.extents, self.windows, stranded, self.totals
             )
             if status == kernels.Status.DONE:
                 return
-            begin = self.total(kernels.Tally.CURSOR)
+            before, begin = begin, self.total(kernels.Tally.CURSOR)
             line = _line_at(buffer, begin, end)
             if status != kernels.Status.NEW_NAME:
                 raise BadItemError("line", _describe(status, line, columns))
-            self._add_name(line.split(b"\t", 1)[0])
+            # Where new names are frequent, look for them in the next lines, too: each call of the kernel takes time.
+            ahead = min(2 * ahead + 1024, _MAX_AHEAD) if begin - before <= ahead + 1024 else 0
+            text = buffer[begin : min(begin + ahead, end)].tobytes()
+            names = dict.fromkeys([line.split(b"\t", 1)[0], *_NAME.findall(text)])
+            self._add_names([name for name in names if name not in self._known])
 
 
 def _line_at(buffer: Bytes, begin: int, end: int) -> bytes:

@@ -23,6 +23,9 @@ from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_err
 from deepchrome.engine.streams.sources import open_source
 from deepchrome.errors import BadDataError
 
+# Enough for the scaffolds of an assembly. A file of another kind may have a million names.
+MAX_OFF_GENOME_NAMES = 1000
+
 
 @dataclass(frozen=True)
 class ReadTally:
@@ -40,7 +43,8 @@ class ReadTally:
     on_gene_chroms
         Reads on a chromosome that has a window.
     off_genome
-        Number of reads on each chromosome that the genome does not have, by chromosome name.
+        Number of reads on each chromosome that the genome does not have, by chromosome name. If there are more than
+        1,000 such chromosomes, those with the most reads; the key ``""`` has the reads on all others.
     past_end
         Reads that end beyond the end of their chromosome.
     filtered
@@ -200,7 +204,7 @@ def _summarize(pipeline: FilePipeline, windows: Windows, meter: MeteredStream, c
         reads=reads,
         in_windows=int(sums[Tally.IN_WINDOWS]),
         on_gene_chroms=int(reads_on[gene_chroms].sum()),
-        off_genome=unknown,
+        off_genome=_keep_largest(unknown),
         past_end=int(sums[Tally.PAST_END]),
         filtered=int(sums[Tally.FILTERED]),
         min_length=min((int(tally[Tally.MIN_LENGTH]) for tally in tallies), default=0) if reads else 0,
@@ -223,9 +227,22 @@ def _add_counts(pipeline: FilePipeline, windows: Windows) -> npt.NDArray[np.uint
     return counts
 
 
+def _keep_largest(reads_on: Mapping[str, int]) -> dict[str, int]:
+    """Return the reads on the chromosomes with the most reads; the key ``""`` has those on all others, if any."""
+    names = _most_reads_first(reads_on)
+    kept = {name: reads_on[name] for name in names[:MAX_OFF_GENOME_NAMES]}  # guard: off-genome-names
+    rest = sum(reads_on[name] for name in names[MAX_OFF_GENOME_NAMES:])
+    return kept | {"": kept.get("", 0) + rest} if rest else kept
+
+
+def _most_reads_first(reads_on: Mapping[str, int]) -> list[str]:
+    """Sort names in an order that does not depend on which thread found them first."""
+    return sorted(reads_on, key=lambda name: (-reads_on[name], name))
+
+
 def _describe_unknown(unknown: Mapping[str, int], reads: int, windows: Windows) -> str:
     """Return a message about reads on chromosomes that the genome does not have."""
-    names = sorted(unknown, key=lambda name: -unknown[name])
+    names = _most_reads_first(unknown)
     shown = ", ".join(f"{name!r} ({unknown[name]:,} reads)" for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     known = list(windows.genome.sizes)

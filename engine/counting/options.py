@@ -24,6 +24,8 @@ class ReadOptions:
     allow_no_eof
         Accept bgzip, BAM and CRAM files without the block that marks their end. Such a file may have been cut between
         two blocks.
+    allow_few
+        Accept a file of which fewer than 1 % of the reads lie on chromosomes of the genes.
     strand
         ``same`` or ``opposite`` to count only reads on that strand relative to the gene (multicov -s and -S); None
         to count all.
@@ -40,6 +42,7 @@ class ReadOptions:
     min_mapq: int = 0
     include_duplicates: bool = False
     include_qc_fail: bool = False
+    allow_few: bool = False
 
     def check(self) -> None:
         """Raise a ``UsageError`` if an option has a value that is not valid."""

@@ -168,9 +168,11 @@ class FilePipeline:
             if self._failed_before(number):
                 return 0, 0
             begin = block.prepend(self._carry)
-            if self.format is None:
-                self.format = detect_format(block.buffer[begin : begin + 8].tobytes(), self.target)
-            first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
+            if self.format is None and (block.end - begin >= len(BAM_MAGIC) or block.is_last):
+                self.format = detect_format(block.buffer[begin : begin + len(BAM_MAGIC)].tobytes(), self.target)
+            first = last = begin  # a block of empty bgzip members has no bytes
+            if self.format:
+                first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
             self._carry = b""  # freed before the next one is made, because it can be as long as a record
             self._carry = block.buffer[last : block.end].tobytes()
             self._n_cut += 1

@@ -39,8 +39,8 @@ def count_sample(
     DeepchromeError
         See :func:`~deepchrome.engine.counting.count.count_reads`.
     BadDataError
-        Fewer than 1 % of the reads lie on chromosomes of the genes. Not checked if ``options.unknown_chrom`` is
-        ``bedtools``.
+        Fewer than 1 % of the reads lie on chromosomes of the genes. Not checked with ``options.allow_few``, or if
+        ``options.unknown_chrom`` is ``bedtools``.
     """
     tally = tally_reads(sample.path, windows, threads, options, hashed=True, progress=progress)
     _check_gene_chromosomes(sample, tally, windows, options)
@@ -49,11 +49,13 @@ def count_sample(
 
 def _check_gene_chromosomes(sample: Sample, tally: ReadTally, windows: Windows, options: ReadOptions) -> None:
     """Refuse reads from another genome, which would otherwise give counts of 0 without an error."""
-    if options.unknown_chrom == "bedtools" or tally.on_gene_chroms >= MIN_FRACTION_ON_GENE_CHROMS * tally.reads:
+    is_accepted = options.allow_few or options.unknown_chrom == "bedtools"
+    if is_accepted or tally.on_gene_chroms >= MIN_FRACTION_ON_GENE_CHROMS * tally.reads:
         return
     chroms = sorted({c for c, i in zip(windows.genes.chrom, windows.chrom_id, strict=True) if i >= 0})
     names = f"{', '.join(chroms[:5])}{', ...' if len(chroms) > 5 else ''}"
     raise BadDataError(
         f"{sample.shown_path}: only {tally.on_gene_chroms:,} of {tally.reads:,} reads lie on the genes' "
-        f"chromosomes ({names}). Use reads, genes and a genome of the same build."
+        f"chromosomes ({names}). Use reads, genes and a genome of the same build",
+        remedy="allow_few",
     )

@@ -19,7 +19,7 @@ COUNT_RULE: Final = 1
 # Recorded in place of an option that had no effect on a file: the file is the same with every value of the option.
 ANY: Final = "any"
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
-_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof")
+_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few")
 # These options select records of BAM and CRAM. BED has no such records.
 _ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail")
 

@@ -7,6 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from deepchrome.common.names import check_name
+from deepchrome.common.text import read_lines
 from deepchrome.common.urls import hide_secrets, is_url, url_file_name, url_scheme
 from deepchrome.engine.annotation.genes import GENE_COLUMNS
 from deepchrome.errors import BadDataError, MissingInputError, ParameterError, UsageError
@@ -129,7 +130,7 @@ def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) 
     Parameters
     ----------
     table
-        The file.
+        The file, plain or compressed; ``-`` is standard input.
     what
         What the file should be (``a table of samples``), for the error message.
     columns
@@ -146,16 +147,13 @@ def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) 
     ------
     MissingInputError
         The table does not exist or cannot be opened.
+    StorageError
+        Reading failed.
     BadDataError
-        The table is not text, a column is missing, or a row is shorter or longer than the header.
+        The table is truncated, damaged or not text, a column is missing, or a row is shorter or longer than the header.
     """
-    try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets add a byte order mark
-    except OSError as error:
-        raise MissingInputError(f"{table}: {(error.strerror or str(error)).lower()}") from None
-    except UnicodeDecodeError:
-        raise BadDataError(f"{table}: not {what} (it is not text)") from None
-    header = lines[0].split("\t") if lines else []
+    lines = read_lines(table, what)
+    header = lines[0].split("\t")
     if missing := [column for column in columns if column not in header]:
         raise BadDataError(
             f"{table}:1: no column {', '.join(missing)} (expected {', '.join(columns)}, separated by tabs)"

@@ -218,6 +218,7 @@ class FeaturizeRun:
             "n_bins": windows.n_bins,
             "genes_beyond_chromosome": [genes.gene_id[i] for i in windows.outside],
             "genes_dropped": list(windows.dropped),
+            "genes_without_strand": list(windows.genes.strandless),
             "genes_off_genome": [genes.gene_id[i] for i in np.flatnonzero(windows.chrom_id < 0)],
             "sources": sources,
             "engine_version": VERSION,

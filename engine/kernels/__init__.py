@@ -23,7 +23,7 @@ from deepchrome.engine.kernels.layout import (
 )
 from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.loading import warm_up
-from deepchrome.engine.kernels.names import add_name
+from deepchrome.engine.kernels.names import add_names
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.text import count_text
@@ -41,7 +41,7 @@ __all__ = [
     "Tally",
     "Totals",
     "WindowTable",
-    "add_name",
+    "add_names",
     "count_bam",
     "count_columns",
     "count_text",

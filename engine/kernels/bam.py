@@ -24,20 +24,25 @@ from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import address_of, load8, load32
 
 _UNMAPPED, _REVERSE = 4, 16  # flags
-# CIGAR operations that span the reference: M, D, N, = and X (SAM specification, section 1.4.6).
+# By CIGAR operation (MIDNSHP=X): whether it spans the reference, and whether it uses up bases of the read (SAM
+# specification, section 1.4.6).
 _SPANS_REFERENCE = np.array([1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
+_USES_BASES = np.array([1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
 _FIXED_BYTES = 36  # before the name in a record, including the leading size
 
 
 @entry_point
 def whole_records(buffer, begin, end):
-    """Return the end of the last whole record in [begin, end), or ``-1 - position`` of a damaged one."""
+    """Return the end of the last whole record in [begin, end).
+
+    From a record of impossible size on, all bytes are taken as one record. :func:`count_bam` refuses it.
+    """
     text = address_of(buffer)
     at = begin
     while at + 4 <= end:
         size = load32(text, at)
         if size < _FIXED_BYTES - 4:
-            return -1 - at
+            return end
         if at + 4 + size > end:
             break
         at += 4 + size
@@ -62,12 +67,13 @@ def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, mi
     Returns
     -------
     Status
-        DONE, or BAD_RECORD for the record at CURSOR. LINES counts the records before it.
+        DONE, or BAD_RECORD for the record at CURSOR: one that htslib refuses, too, or one that starts before the
+        sequence. LINES counts the records before it.
     """
     text, batch, n = address_of(buffer), np.empty((4, BATCH_COLUMNS), np.int32), np.uint64(0)
     # Unpack the arrays here: in the loop, each access through the tuple would cost two atomic operations.
     difference, reads_on, tally = totals
-    at, status = np.int64(begin), Status.DONE
+    at, status, n_references = np.int64(begin), Status.DONE, len(extents)
     while at < end:
         if n == BATCH_READS:
             tally[Tally.IN_WINDOWS] += add_reads(batch, n, windows, difference)
@@ -77,19 +83,33 @@ def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, mi
         name_length, mapq = load8(text, at + 12), load8(text, at + 13)
         n_operations = load8(text, at + 16) | load8(text, at + 17) << 8
         flags = load8(text, at + 18) | load8(text, at + 19) << 8
+        n_bases, mate_reference = load32(text, at + 20), load32(text, at + 24)
         cigar = at + _FIXED_BYTES + name_length
-        is_too_long = cigar + 4 * n_operations > record_end  # guard: cigar-in-record
-        if reference < -1 or reference >= len(extents) or start < -1 or is_too_long:
+        # The bases of the read take half a byte each, and their qualities a byte each.
+        data_end = cigar + 4 * n_operations + ((n_bases + 1) >> 1) + n_bases
+        is_negative = (reference + 1 | mate_reference + 1 | start + 1 | n_bases) < 0  # -1 stands for none
+        # htslib makes the same checks in bam_read1 and sam_read1, except that of the start.
+        if (
+            is_negative
+            or data_end > record_end  # guard: fields-in-record
+            or name_length < 1  # guard: bam-name-length
+            or reference >= n_references
+            or mate_reference >= n_references  # guard: bam-mate
+        ):
             status = Status.BAD_RECORD
             break
+        # A read that is placed but not aligned counts at one position, as in multicov.
+        span = np.int64(1)
+        if not flags & _UNMAPPED and n_operations > 0:
+            span, n_used = _measure(text, cigar, n_operations)
+            if n_bases and n_used != n_bases:  # guard: cigar-and-bases
+                status = Status.BAD_RECORD
+                break
         tally[Tally.LINES] += 1
         at = record_end
         if reference < 0 or flags & excluded_flags or mapq < min_mapq:
             tally[Tally.FILTERED] += 1
             continue
-        # A read that is placed but not aligned counts at one position, as in multicov.
-        is_aligned = not flags & _UNMAPPED and n_operations > 0
-        span = _reference_span(text, cigar, n_operations) if is_aligned else np.int64(1)
         stop = start + span
         reads_on[reference] += 1
         tally[Tally.MIN_LENGTH] = min(tally[Tally.MIN_LENGTH], span)
@@ -109,10 +129,13 @@ def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, mi
 
 
 @inlined
-def _reference_span(text, cigar, n_operations):
-    """Return how many bp of the reference an alignment spans."""
-    span = np.int64(0)
-    for k in range(n_operations):
-        operation = load32(text, cigar + 4 * k) & 0xFFFFFFFF
+def _measure(text, cigar, n_operations):
+    """Return how many bp of the reference an alignment spans, and how many bases of the read it uses."""
+    span = n_used = np.int64(0)
+    end = cigar + 4 * n_operations
+    while cigar < end:
+        operation = load32(text, cigar) & 0xFFFFFFFF
         span += (operation >> 4) * _SPANS_REFERENCE[operation & 15]
-    return span
+        n_used += (operation >> 4) * _USES_BASES[operation & 15]
+        cigar += 4
+    return span, n_used

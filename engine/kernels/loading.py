@@ -6,7 +6,7 @@ from deepchrome.engine.kernels.bam import count_bam, whole_records
 from deepchrome.engine.kernels.counting import fold
 from deepchrome.engine.kernels.layout import FAR, NameTable, Totals, WindowTable
 from deepchrome.engine.kernels.lines import count_columns
-from deepchrome.engine.kernels.names import add_name
+from deepchrome.engine.kernels.names import add_names
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.text import count_text
 
@@ -19,7 +19,7 @@ def warm_up() -> None:
     text[begin:end] = np.frombuffer(line, np.uint8)
     names = NameTable.empty(2, 16)
     names.text[0] = line[0]
-    add_name(names, 0, 1, 0)
+    add_names(names, 0, np.ones(1, np.int64), 0)
     shapes = np.zeros(SHAPE_TABLE_BYTES, np.uint8)
     extents = np.zeros((1, 3), np.int64)
     windows = WindowTable(np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8), 1)

@@ -27,6 +27,7 @@ _BGZIP_MAGIC = GZIP_MAGIC + b"\x08"
 _EXTRA_FIELD_FLAG = 4
 _FIXED_HEADER_BYTES = 12  # of a gzip member with an extra field, up to that field
 _TRAILER_BYTES = 8  # CRC-32 and inflated size
+_MAX_MEMBER_BYTES = 1 << 16  # inflated, in bgzip
 
 
 class SerialSource:
@@ -106,7 +107,7 @@ class GzipSource:
                     return self._serial.take(block)
                 break
             (length,) = struct.unpack_from("<I", self._data, self._at + size - 4)
-            if length > len(block.room()):
+            if length > min(_MAX_MEMBER_BYTES, len(block.room())):  # guard: bgzip-member-size
                 raise BadDataError("a bgzip block states an inflated size above 64 KiB: the file is damaged")
             # The second condition limits the memory that many nearly empty members would use.
             if inflated + length > len(block.room()) or self._at > len(block.room()):
@@ -146,16 +147,18 @@ class GzipSource:
     def _next_member_size(self) -> int | None:
         """Read the next bgzip member, and return its compressed size in bytes.
 
-        Return 0 if ordinary gzip or other data follow, and None at the end of the stream. The size is the field
-        ``BC`` of the gzip header (SAM specification, section 4.1).
+        Return 0 if ordinary gzip or other data follow, and None at the end of the stream, which zeros may fill up.
+        The size is the field ``BC`` of the gzip header (SAM specification, section 4.1).
 
         Raises
         ------
         BadDataError
-            The size is smaller than the header.
+            The size is smaller than the header, or data follow after zeros.
         EOFError
             The stream ends within the member.
         """
+        if self._read_ahead(1) and not self._data[self._at]:
+            self._read_zeros()
         if not self._read_ahead(_FIXED_HEADER_BYTES):
             return 0 if self._read_ahead(1) else None
         magic, flags, extra = struct.unpack_from("<3sB6xH", self._data, self._at)
@@ -174,6 +177,19 @@ class GzipSource:
                 return size
             field += 4 + length
         return 0
+
+    def _read_zeros(self) -> None:
+        """Read zeros to the end of the stream. Tapes and some programs fill files up with them, and gzip ignores them.
+
+        Raises
+        ------
+        BadDataError
+            Other data follow.
+        """
+        while self._read_ahead(1):
+            if self._data[self._at : self._end].strip(b"\0"):  # guard: data-after-zeros
+                raise BadDataError("data after zeros: the file is damaged. Get the file again.")
+            self._end = self._at
 
     def _read_ahead(self, n: int) -> bool:
         """Read until ``data[at:end]`` has at least ``n`` bytes; return False if the stream ends first."""

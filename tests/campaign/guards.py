@@ -90,6 +90,8 @@ _FEATURIZE = f"{_ENGINE}/features/test_featurize.py"
 _RESUME = f"{_ENGINE}/features/test_resume.py"
 _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
+_BAM = f"{_ENGINE}/counting/test_damaged_bam.py"
+_ODD = f"{_ENGINE}/annotation/test_odd_files.py"
 _SHAPES = f"{_ENGINE}/kernels/test_shapes.py"
 _CACHE = f"{_ENGINE}/kernels/test_cache"
 _FILES = "tests/common/test_files.py"
@@ -120,7 +122,18 @@ GUARDS = (
     ),
     Guard("minus-alone", (" & is_whole_field", ""), (f"{_SHAPES}::test_mixed_shapes",)),
     Guard("bin-edge", ("width) - 1", "width - 1)"), (f"{_ENGINE}/counting/test_parity.py::test_counts_by_hand",)),
-    Guard("cigar-in-record", "is_too_long = False", (f"{_FUZZ}::test_replay[bam-long_cigar]",)),
+    Guard(
+        "fields-in-record",
+        ("data_end > record_end", "False"),
+        (f"{_FUZZ}::test_replay[bam-long_cigar]", f"{_BAM}::test_what_samtools_refuses_is_refused"),
+    ),
+    Guard("bam-name-length", ("name_length < 1", "False"), (f"{_BAM}::test_what_samtools_refuses_is_refused",)),
+    Guard(
+        "bam-mate",
+        ("mate_reference >= n_references", "False"),
+        (f"{_BAM}::test_what_samtools_refuses_is_refused",),
+    ),
+    Guard("cigar-and-bases", NEVER, (f"{_BAM}::test_what_samtools_refuses_is_refused",)),
     Guard(
         "no-cache-directory",
         ("Exception", "ZeroDivisionError"),
@@ -283,4 +296,15 @@ GUARDS = (
     ),
     Guard("foreign-download", NEVER, (f"{_ENGINE}/roadmap/test_transfer.py::test_wrong_partial_file_is_discarded",)),
     Guard("foreign-demo", NEVER, (f"{_OUTPUTS}::test_a_demo_replaces_an_earlier_one",)),
+    # Tables and odd files.
+    Guard("table-last-block", NEVER, ("tests/common/test_text.py",)),
+    Guard("annotation-after-fasta", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
+    Guard("utf-8-names", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
+    Guard("bgzip-member-size", ("min(_MAX_MEMBER_BYTES, len(block.room()))", "len(block.room())"), (_READS,)),
+    Guard("data-after-zeros", NEVER, (f"{_READS}::test_zeros_after_the_data_are_ignored",)),
+    Guard(
+        "off-genome-names",
+        ("[:MAX_OFF_GENOME_NAMES]", ""),
+        (f"{_READS}::test_the_chromosomes_with_most_reads_are_kept_by_name",),
+    ),
 )

@@ -171,8 +171,12 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
         (66, featurize(folder, folder / "absent-A.bed"), "absent-A.bed: no such file"),
         (66, featurize(folder, folder / "absent.bed", "--name", "E1-A"), "absent.bed: no such file"),
         (66, featurize(folder, "--samples", folder / "absent.tsv"), "absent.tsv: no such file"),
-        (66, dc("featurize", folder, "--genes", folder / "x", *genome, "--out", out), "x: No such file"),
-        (66, dc("featurize", folder, *genes, "--genome", folder / "x", "--out", out), "x: no such genome"),
+        (66, dc("featurize", folder, "--genes", folder / "x", *genome, "--out", out), "x: no such file"),
+        (
+            66,
+            dc("featurize", folder, *genes, "--genome", folder / "x", "--out", out),
+            "x: no such file or directory. Give one of hg19",
+        ),
         (66, dc("verify", folder / "absent", folder / "E1-A.tagAlign.gz"), "absent: no such file"),
         (2, featurize(folder), "Use --samples TABLE to list the files in a table."),
         (2, featurize(folder, folder, "-s", "-S"), "-s and -S cannot be used together"),
@@ -180,7 +184,7 @@ def test_exit_codes_of_wrong_calls_and_missing_inputs(folder: Path) -> None:
         (2, featurize(folder, folder, "--bin-size", "300"), "must divide"),
         (2, dc("verify", folder), "or --samples TABLE"),
         (65, featurize(folder, folder, "--marks", "../A"), "'../A' is not a valid name for a mark"),
-        (65, featurize(folder, folder, "--edge", "error", "--flank", "30000"), "windows reach beyond"),
+        (65, featurize(folder, folder, "--edge", "error", "--flank", "30000"), "bins wholly outside their chromosome"),
         (74, featurize(folder, folder, out="genes.tsv"), "genes.tsv: cannot be written"),
         (74, dc("featurize", folder, *genes, *genome, "--out", "/proc/x"), "/proc/x: cannot be written"),
     ]

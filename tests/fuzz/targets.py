@@ -124,10 +124,16 @@ def bam_records(data: bytes, min_mapq: int) -> list[naive.Read] | None:
         (size,) = struct.unpack_from("<i", data, at)
         if size < 32 or at + 4 + size > len(data):
             return None
-        reference, start, name, mapq, _, operations, flags = struct.unpack_from("<iiBBHHH", data, at + 4)
-        if not -1 <= reference < len(REFERENCES) or start < -1 or 32 + name + 4 * operations > size:
+        fields = struct.unpack_from("<iiBBHHHii", data, at + 4)
+        reference, start, name, mapq, _, operations, flags, bases, mate = fields
+        if not all(-1 <= place < len(REFERENCES) for place in (reference, mate)) or start < -1:
+            return None
+        if name < 1 or bases < 0 or 32 + name + 4 * operations + (bases + 1) // 2 + bases > size:
             return None
         cigar = struct.unpack_from(f"<{operations}I", data, at + 36 + name)
+        used = sum(code >> 4 for code in cigar if code & 15 < 9 and CIGAR_OPERATIONS[code & 15] in "MIS=X")
+        if operations and bases and not flags & 4 and used != bases:
+            return None
         at += 4 + size
         if reference < 0 or flags & 0x600 or mapq < min_mapq:
             continue

@@ -47,6 +47,10 @@ def featurize(
         bool, typer.Option("--unique-genes", help="Keep only the first row of each gene ID.")
     ] = False,
     allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept files without reads.")] = False,
+    allow_few: Annotated[
+        bool,
+        typer.Option("--allow-few", help="Accept files with fewer than 1 % of their reads on the genes' chromosomes."),
+    ] = False,
     allow_no_eof: AllowNoEofOption = False,
     min_mapq: Annotated[
         int, typer.Option("-q", "--min-mapq", min=0, max=255, help="BAM: minimum mapping quality of counted reads.")
@@ -107,6 +111,7 @@ def featurize(
     options = ReadOptions(
         unknown_chrom=unknown_chrom,
         allow_empty=allow_empty,
+        allow_few=allow_few,
         allow_no_eof=allow_no_eof,
         strand="same" if same_strand else "opposite" if opposite_strand else None,
         min_mapq=min_mapq,

@@ -11,6 +11,7 @@ from deepchrome.errors import DeepchromeError, ParameterError
 # Advice to append to the message of an error, by the ``remedy`` of the error.
 REMEDIES: Final = {
     "allow_empty": "Use --allow-empty to accept this.",
+    "allow_few": "Use --allow-few to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
     "append_or_force": "Use --resume to append to it, or --force to replace it.",
     "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",

@@ -161,10 +161,11 @@ def _warn_about_genome(outcomes: Sequence[FileOutcome], windows: Windows) -> Non
 
 
 def _warn_about_genes(windows: Windows) -> None:
-    """Report genes on unknown chromosomes, genes near a chromosome end, and repeated gene IDs."""
+    """Report genes without a strand, on unknown chromosomes or near a chromosome end, and repeated gene IDs."""
     genes = windows.genes
     unplaced = [gene for gene, chrom in zip(genes.gene_id, windows.chrom_id, strict=True) if chrom < 0]
     notes = {
+        "genes left out because their table gives no strand, so that their TSS is unknown": list(genes.strandless),
         f"genes on chromosomes that {windows.genome.name} lacks (all bins are 0)": unplaced,
         "genes with bins outside their chromosome (these bins are 0)": [genes.gene_id[i] for i in windows.outside],
         "genes dropped because they have bins outside their chromosome": list(windows.dropped),

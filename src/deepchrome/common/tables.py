@@ -1,21 +1,16 @@
-"""Read small text tables: plain or gzip, with the line number in every error message."""
+"""Read text tables whole, with the line number in every error message."""
 
-import gzip
 import io
 import re
-import zlib
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from deepchrome.common.files import standard_input
-from deepchrome.common.signatures import GZIP_MAGIC
-from deepchrome.errors import BadDataError, MissingInputError, StorageError
+from deepchrome.common.text import read_bytes
+from deepchrome.errors import BadDataError
 
-# The largest tables read here (19,802 genes x 100 bins as text) take about 30 MB.
-MAX_BYTES: Final = 1 << 30
 # The lookbehind keeps the search linear: each run of white space is tried once, from its start.
 _TRAILING_SPACE: Final = re.compile(rb"(?<![ \t\r])[ \t\r]++(?=\n|\Z)")
 # The first conversion to numpy prepares polars for it, in Rust code that panics if Ctrl-C interrupts it. Convert here,
@@ -24,59 +19,27 @@ pl.DataFrame({"x": [0.0]}).to_numpy()
 _VERSIONED_ID: Final = r"^(ENS[A-Z]*\d+)\.\d+"
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a text file; unpack it if it is gzip, and strip white space at the ends of lines.
+def read_fields(path: Path, separator: str) -> pl.DataFrame:
+    """Read a table without a header: one row per line, one string column per field.
+
+    White space at the ends of lines is dropped.
 
     Parameters
     ----------
     path
-        The file; ``-`` is standard input.
-
-    Raises
-    ------
-    MissingInputError
-        The file does not exist.
-    BadDataError
-        The gzip data are damaged or truncated, or the text is empty or larger than :data:`MAX_BYTES`.
-    StorageError
-        The file cannot be read.
-    """
-    try:
-        # Read one byte more than allowed, to detect larger files.
-        raw = standard_input().read(MAX_BYTES + 1) if str(path) == "-" else _read_head(path, MAX_BYTES + 1)
-        if raw.startswith(GZIP_MAGIC):
-            with gzip.open(io.BytesIO(raw), "rb") as unpacked:
-                data = unpacked.read(MAX_BYTES + 1)
-        else:
-            data = raw
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: no such file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadDataError(f"{path}: damaged or truncated gzip data ({error}). Get the file again.") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if len(data) > MAX_BYTES:
-        raise BadDataError(f"{path}: more than {MAX_BYTES >> 30} GiB of text. Is this the right file?")
-    if not data.strip():
-        raise BadDataError(f"{path}: empty")
-    return _TRAILING_SPACE.sub(b"", data)
-
-
-def _read_head(path: Path, n: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(n)
-
-
-def read_fields(path: Path, separator: str) -> pl.DataFrame:
-    """Read a table without a header: one row per line, one string column per field.
+        The table, plain or compressed; ``-`` is standard input.
+    separator
+        The character between fields.
 
     Raises
     ------
     MissingInputError, StorageError, BadDataError
-        See :func:`read_bytes`. BadDataError is also raised if the text is not UTF-8, or if a line and the first line
-        have different numbers of fields.
+        See :func:`~deepchrome.common.text.read_bytes`. BadDataError is also raised if the text is empty or not UTF-8,
+        or if a line and the first line have different numbers of fields.
     """
-    data = read_bytes(path).rstrip(b"\n") + b"\n"
+    data = _TRAILING_SPACE.sub(b"", read_bytes(path)).rstrip(b"\n") + b"\n"
+    if not data.strip():
+        raise BadDataError(f"{path}: empty")
     characters = np.frombuffer(data, np.uint8)
     line_ends = np.flatnonzero(characters == ord("\n"))
     separators_before = np.searchsorted(np.flatnonzero(characters == ord(separator)), line_ends)

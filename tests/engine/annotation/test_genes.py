@@ -158,7 +158,7 @@ GFF3_LINE = "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=E\n"
         (BED_LINE + "chr1\t9\t9\tE\t0\t+\n", 2, "ends at 9, not after its start 9"),
         (BED_LINE + "chr1\t9\t8\tE\t0\t+\n", 2, "ends at 8"),
         (BED_LINE + "chr1\t9\t10\tE\t0\n", 2, "5 fields where the first line has 6"),
-        (BED_LINE + "chr1\t9\t20\tE\t0\t.\n", 2, "strand '.'"),
+        (BED_LINE + "chr1\t9\t20\t\t0\t.\n", 2, "empty gene id"),
         (BED_LINE + "chr1\t9\t10\tE\t0\t*\n", 2, "strand '*'"),
         (BED_LINE + "chr1\tx\t10\tE\t0\t+\n", 2, "position 'x'"),
         (BED_LINE + "chr1\t9\t10\t\t0\t+\n", 2, "empty gene id"),
@@ -169,12 +169,15 @@ GFF3_LINE = "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=E\n"
         (INFO_LINE + "E\t1\t9\t5\t1\tcoding\tS\td\n", 2, "ends at 5, before its start 9"),
         (INFO_LINE + "E\t1\t0\t5\t1\tcoding\tS\td\n", 2, "position '0'"),
         (INFO_LINE + "E\t1\t5\t9\n", 2, "4 fields"),
-        (GTF_LINE + 'chr1\tx\tgene\t5\t9\t.\t.\t.\tgene_id "E";\n', 2, "strand '.'"),
+        (GTF_LINE + 'chr1\tx\tgene\t5\t9\t.\t1\t.\tgene_id "E";\n', 2, "strand '1'"),
+        (GTF_LINE + 'chr1\tx\tgene\t9\t5\t.\t.\t.\tgene_id "E";\n', 2, "ends at 5, before its start 9"),
+        (GTF_LINE + 'chr1\tx\tgene\tx\t5\t.\t.\t.\tgene_id "E";\n', 2, "position 'x'"),
         (GTF_LINE + 'chr1\tx\tgene\t9\t5\t.\t+\t.\tgene_id "E";\n', 2, "ends at 5, before its start 9"),
         (GTF_LINE + 'chr1\tx\tgene\t5\t9\t.\t+\t.\tgene_name "E";\n', 2, "without gene_id"),
         (GTF_LINE + "chr1\tx\tgene\t5\t9\t.\t+\n", 2, "7 fields where GTF and GFF3 have 9"),
         (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t+\t.\tName=E\n", 2, "without gene_id"),
-        (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t?\t.\tID=E\n", 2, "strand '?'"),
+        (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t?\t.\tID=a%09b\n", 2, "control character in the gene id"),
+        (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=%E9\n", 2, "the gene id '\\udce9' is not UTF-8 text"),
         (GFF3_LINE + "chr1\tx\tgene\t5\t9\t.\t+\t.\tID=a%09b\n", 2, "control character in the gene id"),
     ],
 )
@@ -197,7 +200,7 @@ def test_invalid_line_is_named(tmp_path: Path, content: str, number: int, words:
         (TSV.splitlines()[0].encode(), "no gene in this file"),
         (gzip.compress(b""), "no gene in this file"),
         (b"".join(line for line in GTF.encode().splitlines(True) if b"\tgene\t" not in line), "found only transcript"),
-        (TSV.encode() + b"E\xff\tS\tchr1\t5\t+\n", ":5: not UTF-8 text"),
+        (TSV.encode() + b"E\xff\tS\tchr1\t5\t+\n", r":5: the gene id 'E\\udcff' is not UTF-8 text"),
         (TSV.encode("utf-16"), ":1: not UTF-8 text"),
         (TSV.encode() + b"E" * 70_000, ":5: a line of more than"),
         (b"\x1f\x8b", "truncated"),
@@ -240,12 +243,12 @@ def test_bgzip_file_cut_between_blocks_is_refused(tmp_path: Path) -> None:
     with pysam.BGZFile(str(path), "wb") as file:
         file.write(TSV.encode())
     whole = path.read_bytes()
-    with pytest.raises(BadDataError, match="its last block is missing"):
+    with pytest.raises(BadDataError, match="the last block of bgzip is missing"):
         read_genes(write(path, whole[:-28]))
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="No such file"):
+    with pytest.raises(MissingInputError, match="no such file"):
         read_genes(tmp_path / "none.tsv")
     with pytest.raises(MissingInputError, match="directory"):
         read_genes(tmp_path)

@@ -58,7 +58,7 @@ def test_edge_drop_removes_genes() -> None:
 
 
 def test_edge_error_and_zero() -> None:
-    wanted = r"^4 windows reach beyond their chromosome \(first: g0 at chr1:50, chromosome length 100000 bp\)$"
+    wanted = r"^genes with bins wholly outside their chromosome: 4 \(first: g0 at chr1:50, chromosome length 100000 bp"
     with pytest.raises(BadDataError, match=wanted) as caught:
         tss_windows(EDGES, GENOME, edge="error")
     assert caught.value.remedy == "edge"

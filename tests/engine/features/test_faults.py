@@ -323,9 +323,9 @@ BOMBS = {
     "reads": (lambda: members(b"chr1\t20000\t20036\n", sized(0.3, 10)), ""),
     "a BAM header's text": (lambda: bam_of_zeros(2**31 - 1), "truncated"),
     "a BAM header beyond all bounds": (lambda: bam_of_zeros(2**31), "the BAM header is not valid"),
-    "references without end": (lambda: bam_of_zeros(0, 2**20), "the size of this record is not valid"),
+    "references without end": (lambda: bam_of_zeros(0, 2**20), "record 1: the size of this record"),
     "more references than there are": (lambda: bam_of_zeros(0, 2**30), "the BAM header is not valid"),
-    "a reference's name": (lambda: bam_of_zeros(0, 1, 2**25), "the size of this record is not valid"),
+    "a reference's name": (lambda: bam_of_zeros(0, 1, 2**25), "record 1: the size of this record"),
     "a record": (lambda: bam_of_zeros(0, 0, 2**31 - 1), "a record of more than 33554432 bytes"),
 }
 

@@ -263,11 +263,11 @@ def test_lock_is_per_feature_file(folder: Path) -> None:
 def test_bad_parameters_are_refused_before_counting(folder: Path) -> None:
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"genes": folder / "absent"}, MissingInputError, "absent"),
-        ({"genome": folder / "absent"}, MissingInputError, "no such genome"),
+        ({"genome": folder / "absent"}, MissingInputError, "absent: no such file or directory. Give one of hg19, hg38"),
         ({"samples": folder / "genes.tsv"}, UsageError, "^give either files of reads or a table of samples$"),
         ({"bin_size": 300}, UsageError, "must divide"),
         ({"edge": "cut"}, UsageError, "edge must be one of"),
-        ({"edge": "error", "flank": 30_000}, BadDataError, "windows reach beyond"),
+        ({"edge": "error", "flank": 30_000}, BadDataError, "bins wholly outside their chromosome"),
     ]
     with patch("deepchrome.engine.features.count_sample.tally_reads", side_effect=AssertionError("counting has begun")):
         for options, error, message in cases:

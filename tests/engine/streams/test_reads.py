@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -21,8 +22,9 @@ from support.strategies import Record
 from support.tiny import PACK, bgzip, bgzip_member, counts_of, reads_text, windows
 
 from deepchrome.common.signatures import BGZIP_END
+from deepchrome.engine import kernels
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting import formats
+from deepchrome.engine.counting import count, formats
 from deepchrome.engine.counting.count import count_reads, tally_reads
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.sources import GzipSource
@@ -194,6 +196,42 @@ def test_junk_after_the_data_is_an_error(kind: str, junk: bytes, put: Put, small
         count_reads(put(PACK[kind](TEXT) + junk), small_windows)
 
 
+@pytest.mark.campaign("odd-files")
+@pytest.mark.parametrize("kind", ["gzip", "bgzip"])
+@pytest.mark.parametrize("n", [1, 11, 12, 512, 1_000_000])
+def test_zeros_after_the_data_are_ignored(kind: str, n: int, put: Put, small_windows: Windows) -> None:
+    """gzip itself ignores them; tapes and some programs add them."""
+    for threads in (1, 2):
+        with blocks_of(20_000):
+            assert (count_reads(put(PACK[kind](TEXT) + b"\0" * n), small_windows, threads) == COUNTS).all()
+    for junk in (b"junk", b"\x1f\x8b", *([PACK[kind](TEXT)] if kind == "bgzip" else [])):
+        with pytest.raises(BadDataError, match=r"damaged|truncated"):
+            count_reads(put(PACK[kind](TEXT) + b"\0" * n + junk), small_windows)
+    with pytest.raises(BadDataError, match="end-of-file block is missing"):
+        count_reads(put(bgzip(TEXT, 6000, end=b"") + b"\0" * n), small_windows)
+
+
+@pytest.mark.campaign("members")
+def test_empty_blocks_before_bam(tmp_path: Path, put: Put, small_windows: Windows) -> None:
+    """The format of a file is not known before its first bytes."""
+    path = put(BGZIP_END * 9 + bgzip(gzip.decompress(bam_of_text(tmp_path)), 60))
+    with blocks_of(64):
+        assert (count_reads(path, small_windows) == COUNTS).all()
+
+
+@pytest.mark.campaign("flips")
+def test_bgzip_blocks_hold_64_kib_at_most(put: Put, small_windows: Windows) -> None:
+    line = TEXT[: TEXT.index(b"\n") + 1]
+    for size in (1 << 16, (1 << 16) + 1, 1 << 20):
+        comment = b"#" + b"x" * (size - len(line) - 2) + b"\n"
+        path = put(bgzip_member(comment + line) + BGZIP_END)
+        if size == 1 << 16:
+            assert count_reads(path, small_windows, allow_empty=True).sum() == counts_of(line).sum()
+        else:
+            with pytest.raises(BadDataError, match="states an inflated size above 64 KiB"):
+                count_reads(path, small_windows)
+
+
 @pytest.mark.campaign("lines")
 @pytest.mark.parametrize("kind", PACK)
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -296,12 +334,44 @@ def test_number_of_chromosome_names_is_limited(put: Put, small_windows: Windows)
     """The limit allows any assembly, but keeps files of another kind from filling the memory."""
     real = b"".join(b"NW_%010d_contig\t%d\t%d\n" % (i, i, i + 36) for i in range(5000))
     tally = tally_reads(put(real), small_windows, options=formats.ReadOptions(unknown_chrom="skip"))
-    assert tally.off_genome == {f"NW_{i:010d}_contig": 1 for i in range(5000)}
+    assert tally.off_genome == {f"NW_{i:010d}_contig": 1 for i in range(1000)} | {"": 4000}
     long = b"".join(b"%s%d\t1\t2\n" % (b"x" * 60_000, i) for i in range(600))
     with pytest.raises(BadDataError, match="different chromosome names"):
         count_reads(put(gzip.compress(long, 1)), small_windows, unknown_chrom="skip", threads=2)
     with patch.object(formats, "MAX_NAMES", 100), pytest.raises(BadDataError, match="more than 100 different"):
         count_reads(put(real), small_windows, unknown_chrom="skip")
+
+
+@pytest.mark.campaign("limits", "names")
+@pytest.mark.parametrize("shape", ["NW_%010d_contig", "%d", "scaffold_%d", "a_very_long_prefix_of_%d_and_its_suffix"])
+def test_many_chromosome_names_take_little_time(shape: str, put: Put, small_windows: Windows) -> None:
+    """Names that differ only in the middle do not collide, and the kernel is not interrupted by each of them."""
+    n, options = sized(100_000, 300_000), formats.ReadOptions(unknown_chrom="skip")
+    lines = [f"{shape}\t7\t43\tN\t0\t+\n" % i for i in range(n)]
+    random.Random(1).shuffle(lines)
+    path = put(("".join(lines) + TEXT.decode()).encode())
+    kernels.warm_up()
+    began = time.process_time()
+    with patch.object(kernels, "count_text", side_effect=kernels.count_text) as count_text:
+        tally = tally_reads(path, small_windows, options=options)
+    assert (tally.counts == COUNTS).all()
+    assert tally.reads == n + 3000
+    assert sum(tally.off_genome.values()) == n
+    assert len(tally.off_genome) == 1001
+    assert count_text.call_count < n / 100
+    assert time.process_time() - began < n / 40_000  # seconds; with collisions, ten times as long
+
+
+@pytest.mark.campaign("limits")
+def test_the_chromosomes_with_most_reads_are_kept_by_name(put: Put, small_windows: Windows) -> None:
+    text = "".join(f"u{i}\t1\t2\n" * (1 + (i == 1500)) for i in range(1600))
+    options = formats.ReadOptions(unknown_chrom="skip")
+    with patch.object(count, "MAX_OFF_GENOME_NAMES", 2):
+        tally = tally_reads(put(text.encode()), small_windows, options=options)
+        assert tally.off_genome == {"u1500": 2, "u0": 1, "": 1598}
+        with pytest.raises(BadDataError, match=r"1,601 of 1,601 reads lie .*'u1500' \(2 reads\).* and 1595 more"):
+            tally_reads(put(text.encode()), small_windows)
+    assert len(tally_reads(put(text.encode()), small_windows, options=options).off_genome) == 1001
 
 
 @pytest.mark.campaign("memory")

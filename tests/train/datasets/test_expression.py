@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepchrome.errors import BadDataError, MissingInputError, StorageError
+from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.expression import read_expression
 
 # Like Roadmap's file: E000 first, ids with versions, blanks at the ends of rows, a value of 0.
@@ -143,7 +143,7 @@ def test_long_runs_of_blanks_are_read_in_linear_time(table):
 def test_missing_files_and_columns_are_named(table, tmp_path):
     with pytest.raises(MissingInputError, match=r"nothing\.tsv: no such file"):
         read_expression(tmp_path / "nothing.tsv")
-    with pytest.raises(StorageError, match="cannot be read"):
+    with pytest.raises(MissingInputError, match="is a directory"):
         read_expression(tmp_path)
     with pytest.raises(BadDataError, match="no column E129"):
         read_expression(table(ROADMAP), ["E129"])
