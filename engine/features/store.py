@@ -1,7 +1,6 @@
 """Feature files: one Parquet file per epigenome, written completely or not at all. See docs/format.md."""
 
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepchrome.common.files import atomic_write, check_regular_file
-from deepchrome.common.parquet import check_size, declared_bytes, read_text
+from deepchrome.common.parquet import check_size, declared_bytes, open_parquet, read_text
 from deepchrome.engine.annotation.genes import GENE_COLUMNS, Genes
 from deepchrome.errors import BadDataError, MissingInputError
 
@@ -218,8 +217,7 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
 def _read_genes(path: Path, metadata: pq.FileMetaData) -> Genes:
     """Read the gene columns. Equal strings are kept once, so the memory does not depend on how often they occur."""
     texts = [name for name in GENE_COLUMNS if name != "tss"]
-    file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True, read_dictionary=texts)
-    table = file.read(columns=list(GENE_COLUMNS))
+    table = open_parquet(path, metadata=metadata, read_dictionary=texts).read(columns=list(GENE_COLUMNS))
     if any(column.null_count for column in table.columns):
         raise ValueError("a value is null")
     return Genes(tss=table["tss"].to_numpy(), **{name: read_text(path, table[name]) for name in texts})
@@ -240,8 +238,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, FeatureHeader]:
     """Open a feature file; check its metadata, its name and the types of its columns."""
     check_regular_file(path)
     try:
-        # As bytes, because Arrow takes texts to be UTF-8, and a path need not be.
-        file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
+        file = open_parquet(path)
         schema = file.schema_arrow
         types: dict[str, list[pa.DataType]] = {}
         for column in schema:

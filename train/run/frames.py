@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepchrome.common.files import atomic_write, check_regular_file
-from deepchrome.common.parquet import check_size, check_text_size, declared_bytes
+from deepchrome.common.parquet import check_size, check_text_size, declared_bytes, open_parquet
 from deepchrome.errors import BadDataError, MissingInputError
 
 # Parquet's own checksums cover the pages, but not the footer that describes how to read the pages.
@@ -65,13 +64,12 @@ def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 def _read_table(path: Path) -> pa.Table:
     """Read a table, after checking that a small file does not unpack to gigabytes."""
-    raw_path = os.fsencode(path)  # bytes, because Arrow takes texts to be UTF-8, and a path need not be
-    with pq.ParquetFile(pa.OSFile(raw_path)) as file:
-        schema = file.schema_arrow
-        check_size(path, declared_bytes(file, schema.names))
+    file = open_parquet(path)
+    schema = file.schema_arrow
+    check_size(path, declared_bytes(file, schema.names))
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     # Equal strings are kept once, so that their size is known before they need memory.
-    table = pq.read_table(pa.OSFile(raw_path), page_checksum_verification=True, read_dictionary=texts)
+    table = open_parquet(path, read_dictionary=texts).read()
     for i, name in enumerate(table.column_names):
         if name in texts:
             check_text_size(path, table.column(i))

@@ -4,9 +4,10 @@ A Parquet file of a few kilobytes can declare billions of values, because equal 
 sizes are therefore checked before any data are read.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,20 @@ MAX_RATIO: Final = 1000
 MAX_BYTES: Final = 16 << 30
 # Bytes that a string needs at least: an index, and a reference to a Python string.
 _TEXT_BYTES: Final = 16
+
+
+def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
+    """Open a Parquet file, and verify the checksums of its pages when they are read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    options
+        Passed to :class:`pyarrow.parquet.ParquetFile`.
+    """
+    # As bytes, because Arrow takes texts to be UTF-8, and a path need not be.
+    return pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True, **options)
 
 
 def declared_bytes(file: pq.ParquetFile, columns: Sequence[str]) -> int:

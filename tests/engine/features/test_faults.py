@@ -159,7 +159,7 @@ def test_missing_permissions_are_errors(folder: Path) -> None:
     for name, code, message in (
         ("E1-A.tagAlign.gz", 65, "E1-A.tagAlign.gz: Permission denied"),
         ("genes.tsv", 2, "genes.tsv' is not readable"),
-        ("small.sizes", 66, "small.sizes: Permission denied"),
+        ("small.sizes", 66, "small.sizes: permission denied"),
     ):
         (folder / name).chmod(0)
         ran = run_unprivileged(folder, "--force")
