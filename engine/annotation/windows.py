@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
-from deepchrome.engine.kernels import BAI_LIMIT, FAR, MINUS, PLUS, TILE_BITS
+from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 
 Integers = npt.NDArray[np.int64]
@@ -153,7 +153,7 @@ class WindowIndex:
     @property
     def unknown_extent(self) -> npt.NDArray[np.int64]:
         """Row of ``extents`` for chromosomes that the genome does not have; no window lies on them."""
-        return np.array([len(self.tiles) - 1, 0, BAI_LIMIT], np.int64)
+        return np.array([len(self.tiles) - 1, 0, MAX_POSITION_BP], np.int64)
 
 
 # The strands of the reads that a window counts, by the strand of its gene. In multicov, -S means "not the same

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from deepchrome.engine.counting.formats import BadItemError, Sequences, Target
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import FilePipeline, ProgressCallback
 from deepchrome.engine.kernels import Tally
-from deepchrome.engine.streams.byte_streams import ByteStream, MeteredStream
+from deepchrome.engine.streams.byte_streams import MeteredStream
 from deepchrome.engine.streams.cram import CramStream
 from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.engine.streams.sources import open_source
@@ -165,23 +165,26 @@ def tally_reads(
     name = str(path)
     with ExitStack() as resources:
         try:
-            cram = CramStream(name, threads_per_file(threads), options.allow_no_eof) if is_cram(name) else None
+            cram = CramStream(name, options.allow_no_eof) if is_cram(name) else None
             stream = resources.enter_context(closing(cram or open_stream(name)))
             meter = resources.enter_context(closing(MeteredStream(stream, hashed and not cram)))
             pipeline = FilePipeline(open_source(meter, options.allow_no_eof), target, meter, progress)
             pipeline.run(threads_per_file(threads))
+            facts: dict[str, Any] = {"bytes_read": meter.bytes_read, "sha256": meter.sha256(), "etag": meter.etag()}
             if cram:  # the decoder read the file itself, so its bytes have not passed through the meter
-                meter = resources.enter_context(closing(MeteredStream(cast(ByteStream, cram.file), hashed)))
-                meter.drain()
-            return _summarize(pipeline, windows, meter, cram is not None, time.perf_counter() - began)
+                records = sum(counter.total(Tally.LINES) for counter in pipeline.counters)
+                stored = cram.check(records, hashed)
+                facts |= {"bytes_read": stored.bytes_read, "sha256": stored.sha256}
+            facts["format"] = "CRAM" if cram else pipeline.format.name if pipeline.format else ""
+            return _summarize(pipeline, windows, **facts, seconds=time.perf_counter() - began)
         except BadItemError as error:
             raise BadDataError(error.message(hide_secrets(name))) from error
         except Exception as error:
             raise translate_error(error, name) from error
 
 
-def _summarize(pipeline: FilePipeline, windows: Windows, meter: MeteredStream, cram: bool, seconds: float) -> ReadTally:
-    """Add up what all threads counted."""
+def _summarize(pipeline: FilePipeline, windows: Windows, **facts: Any) -> ReadTally:
+    """Add up what all threads counted. ``facts`` are the other attributes of the result."""
     options, sequences, counters = pipeline.target.options, pipeline.target.sequences, pipeline.counters
     tallies = [counter.totals.tally for counter in counters]
     sums = np.sum(tallies, axis=0) if counters else np.zeros(len(Tally), np.int64)
@@ -210,11 +213,7 @@ def _summarize(pipeline: FilePipeline, windows: Windows, meter: MeteredStream, c
         min_length=min((int(tally[Tally.MIN_LENGTH]) for tally in tallies), default=0) if reads else 0,
         mean_length=float(sums[Tally.SUM_LENGTH]) / reads if reads else 0.0,
         max_length=max((int(tally[Tally.MAX_LENGTH]) for tally in tallies), default=0),
-        format="CRAM" if cram else pipeline.format.name if pipeline.format else "",
-        bytes_read=meter.bytes_read,
-        sha256=meter.sha256(),
-        etag=meter.etag(),
-        seconds=seconds,
+        **facts,
     )
 
 

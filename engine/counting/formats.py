@@ -84,7 +84,8 @@ class Sequences:
             row: Integers = self._index.extents[sequence]
             return row
         if unknown_on_first:
-            return np.array([*self._index.extents[0, :2], kernels.BAI_LIMIT], np.int64)
+            tile_first, tile_last, size = self._index.extents[0]
+            return np.array([tile_first, tile_last, max(size, kernels.BAI_LIMIT)], np.int64)
         return self._index.unknown_extent
 
 

@@ -25,7 +25,8 @@ from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
 from deepchrome.engine.kernels import MAX_LINE_BYTES
 from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
-from deepchrome.engine.streams.cram import REQUIRED_FIELDS, check_cram_end
+from deepchrome.engine.streams.cram import REQUIRED_FIELDS
+from deepchrome.engine.streams.cram_blocks import check_cram_blocks, check_cram_end
 from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
@@ -283,9 +284,10 @@ def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
     format_options = None
     if is_cram(path):
         format_options = [REQUIRED_FIELDS]
-        if not options.allow_no_eof:
-            with open(path, "rb") as cram:
+        with open(path, "rb") as cram:
+            if not options.allow_no_eof:
                 check_cram_end(cram)
+            check_cram_blocks(cram)
     with _quiet_htslib(), pysam.AlignmentFile(path, check_sq=False, format_options=format_options) as file:
         for read in file.fetch(until_eof=True):
             if (

@@ -46,7 +46,11 @@ class KernelCache(NullCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__}.{function.__qualname__}"
-        self._source = Path(function.__code__.co_filename)
+        try:
+            # Read now, not at the first call: an upgrade may replace the sources of a program that runs.
+            self._sources = _digest() + _file_digest(Path(function.__code__.co_filename))
+        except OSError:  # not installed as files
+            self._sources = ""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the kernel compiled for the types ``sig``, or None if it must be compiled."""
@@ -74,9 +78,10 @@ class KernelCache(NullCache):
 
     def _key(self, sig: Any, codegen: Any) -> bytes:
         """Return everything that the machine code depends on."""
+        if not self._sources:
+            raise StorageError("the sources of the kernels are not known")
         options = (config.OPT, config.BOUNDSCHECK)
-        own_source = _file_digest(self._source)  # raises an error if it is not installed
-        return repr((_digest(), own_source, self._name, str(sig), codegen.magic_tuple(), options)).encode()
+        return repr((self._sources, self._name, str(sig), codegen.magic_tuple(), options)).encode()
 
     def _file_name(self, key: bytes) -> str:
         return f"{self._name}-{hashlib.sha256(key).hexdigest()[:32]}.kernel"
@@ -129,7 +134,7 @@ def _write_private_file(path: Path, data: bytes) -> None:
             file.write(data)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink()
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -147,7 +147,7 @@ def download(
     jobs
         Number of files to download at a time.
     allow_no_eof
-        Accept bgzip and BAM files without an end-of-file block.
+        Accept bgzip, BAM and CRAM files without an end-of-file block.
     observer
         Receives the plan, the progress and the results.
 

@@ -17,7 +17,7 @@ from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.roadmap.manifest import ManifestEntry
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.byte_streams import MeteredStream
-from deepchrome.engine.streams.cram import check_cram_end
+from deepchrome.engine.streams.cram_blocks import check_cram_blocks, check_cram_end
 from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
 from deepchrome.engine.streams.remote import RemoteStream, fetch_identity
 from deepchrome.engine.streams.sources import GzipSource, open_source
@@ -103,7 +103,7 @@ def fetch_file(
     out
         The directory for the file.
     allow_no_eof
-        Accept bgzip and BAM without their end-of-file block.
+        Accept bgzip, BAM and CRAM without their end-of-file block.
     on_bytes
         Called with the number of bytes downloaded so far, including those of earlier runs.
 
@@ -148,8 +148,7 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
     path
         Path of the file on disk, which may still end in ``.part``.
     decompress
-        Also check the compressed data, if the file has the name of a compressed file (.gz, .bgz or .bam), and the end
-        of CRAM.
+        Also check the compressed data, if the file has the name of a compressed file (.gz, .bgz or .bam) or is CRAM.
     allow_no_eof
         Accept bgzip, BAM and CRAM without their end-of-file block.
 
@@ -174,9 +173,11 @@ def check_file(entry: ManifestEntry, path: Path, decompress: bool, allow_no_eof:
         else:
             meter.drain()
         sha256 = meter.sha256()
-    if decompress and not allow_no_eof and is_cram(str(path)):
+    if decompress and is_cram(str(path)):
         with path.open("rb") as cram:
-            check_cram_end(cram)
+            if not allow_no_eof:
+                check_cram_end(cram)
+            check_cram_blocks(cram)
     if entry.sha256 and sha256 != entry.sha256:
         raise BadDataError(f"wrong SHA-256 ({sha256}; the manifest has {entry.sha256})")
     return replace(entry, bytes=size, sha256=sha256)

@@ -29,6 +29,7 @@ FLANK, BIN = 200, 50
 WINDOWS = windows(GENES, SIZES, FLANK, BIN)
 BLOCKS = (64, 65, 100, 257, 1000, 4096)
 LAST_POSITION = 2**29 - 1
+LAST_ON_UNKNOWN = 2**31 - 2  # on chromosomes that the genome does not have
 LONGEST_LINE = 1 << 16
 
 
@@ -78,7 +79,8 @@ def first_bad_line(text: bytes) -> int | None:
             return number
         # int() refuses more than 4,300 digits, so convert only the last 4,000 and require zeros before them.
         start, end = (int(field[-4000:]) if not field[:-4000].strip(b"0") else 2**40 for field in fields[1:3])
-        if not start <= end <= LAST_POSITION or start > LAST_POSITION:
+        last = LAST_POSITION if fields[0].decode("utf-8", "surrogateescape") in SIZES else LAST_ON_UNKNOWN
+        if not start <= end <= last:
             return number
     return None
 
