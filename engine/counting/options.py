@@ -1,9 +1,10 @@
 """Options that decide which reads count."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
 
-from deepchrome.errors import ParameterError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 
 UNKNOWN_CHROM: Final = ("error", "skip", "bedtools")
 STRANDS: Final = (None, "same", "opposite")
@@ -43,6 +44,19 @@ class ReadOptions:
     include_duplicates: bool = False
     include_qc_fail: bool = False
     allow_few: bool = False
+
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> Self:
+        """Restore options that a feature file records. Options that it does not have get their default.
+
+        Raises
+        ------
+        BadDataError
+            This version does not know an option.
+        """
+        if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
+            raise BadDataError(f"counted with {', '.join(unknown)}, which this version does not know. Use a later one")
+        return cls(**options)
 
     def check(self) -> None:
         """Raise a ``UsageError`` if an option has a value that is not valid."""

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from deepchrome.common.cores import check_threads, usable_cores
 from deepchrome.common.locks import output_lock
+from deepchrome.common.paths import check_distinct
 from deepchrome.common.pools import cluster_pool, local_pool
+from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
@@ -14,7 +16,7 @@ from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.samples import find_samples, read_samples
 from deepchrome.engine.features.schedule import FeaturizeRun
 from deepchrome.engine.features.selection import select_marks, select_shard, sort_by_size
-from deepchrome.engine.features.summary import FileOutcome
+from deepchrome.engine.features.summary import SUMMARY_NAME, FileOutcome
 from deepchrome.errors import BadDataError, UsageError
 
 
@@ -93,8 +95,9 @@ def featurize(
     Raises
     ------
     UsageError, MissingInputError, BadDataError
-        A parameter or an input is not valid, or ``out`` has a feature file that does not match this call, or a file of
-        another program under the name of an output. Raised before any file is counted.
+        A parameter or an input is not valid, an output would replace an input, or ``out`` has a feature file that does
+        not match this call, or a file of another program under the name of an output. Raised before any file is
+        counted.
     StorageError
         ``out`` cannot be written, another run is writing the same files, or no scheduler answers.
     """
@@ -114,6 +117,9 @@ def featurize(
     if scheduler and any(sample.path == "-" for sample in chosen):
         raise UsageError("-: the workers of a cluster cannot read standard input. Give a file")
     out = Path(out)
+    outputs = [out / SUMMARY_NAME, *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
+    tables = [Path(table) for table in (genes, genome, samples) if isinstance(table, str | Path)]
+    check_distinct(outputs, [*tables, *(Path(sample.path) for sample in chosen if not is_url(sample.path))])
     threads = threads or usable_cores()
     jobs = min(jobs or threads, threads, len(chosen))
     # A cluster runs a task in each thread of its workers.

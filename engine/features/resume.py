@@ -129,6 +129,8 @@ def _describe_change(sample: Sample, source: Mapping[str, Any] | None, hashes: H
     """Return why a file of reads must be counted again; empty if its stored counts are up to date."""
     if source is None:
         return "not counted yet"
+    if not {"name", "bytes", "sha256"} <= source.keys():
+        return "the record of its reads is incomplete"
     if is_url(sample.path):
         return _describe_remote_change(sample, source)
     stamp = file_stamp(sample.path)

@@ -1,6 +1,7 @@
 """Feature files: one Parquet file per epigenome, written completely or not at all. See docs/format.md."""
 
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,8 +118,10 @@ def write_features(
         metadata={METADATA_KEY: text, CHECKSUM_KEY: b"%d" % zlib.crc32(text)},
     )
     table = pa.Table.from_arrays(list(columns.values()), schema=schema)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=True)
+    with atomic_write(path) as temporary:
+        with temporary.open("wb") as file:
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=True)
+        check_size(temporary, declared_bytes(open_parquet(temporary), schema.names))  # else nobody could read it
 
 
 def feature_files(features: Path) -> list[Path]:
@@ -311,7 +314,7 @@ def _is_source(source: Any) -> bool:
         source.get("reads_in_windows", 0),
         source.get("read_length_bp", {}).get("mean", 0),
     ]
-    return all(isinstance(number, int | float) and number >= 0 for number in numbers)
+    return all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers)
 
 
 def _one_line(error: Exception) -> str:

@@ -24,7 +24,7 @@ SUMMARY_COLUMNS = (
     "reads_per_second",
     "status",
 )
-_SUMMARY_NAME = "summary.tsv"
+SUMMARY_NAME = "summary.tsv"
 _HEADER = "\t".join(SUMMARY_COLUMNS)
 # Writing takes milliseconds. A run that holds the lock for longer than this is stuck.
 _LOCK_WAIT_SECONDS = 60.0
@@ -98,7 +98,7 @@ class FileOutcome:
 
 def summary_path(out: Path) -> Path:
     """Return the path of the summary in a directory of feature files."""
-    return out / _SUMMARY_NAME
+    return out / SUMMARY_NAME
 
 
 def summary_is_foreign(out: Path) -> bool:
@@ -141,7 +141,7 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
         The file cannot be written, or another run holds its lock for more than a minute.
     """
     path = summary_path(out)
-    with output_lock(out, [_SUMMARY_NAME], _LOCK_WAIT_SECONDS):
+    with output_lock(out, [SUMMARY_NAME], _LOCK_WAIT_SECONDS):
         lines = [] if summary_is_foreign(out) or not path.exists() else path.read_text(encoding="utf-8").splitlines()
         earlier = {_row_key(line): line for line in lines[1:]}
         epigenomes = {outcome.sample.epigenome for outcome in outcomes}

@@ -164,6 +164,9 @@ def _verify_sample(
     sizes: Mapping[str, int],
     on_read: Callable[[int], None] | None,
 ) -> VerifyResult:
+    record = stored.metadata["sources"].get(sample.mark, {})
+    if not {"reads", "format"} <= record.keys():
+        raise BadDataError(f"the features do not record the reads of {sample.mark}. Count them again with dc featurize")
     genes = stored.genes.take(rows)
     recount, n_reads = _recount(sample, genes, stored.metadata, sizes, on_read)
     counts = stored.counts[rows, :, stored.marks.index(sample.mark)].astype(np.int64)
@@ -172,7 +175,7 @@ def _verify_sample(
     if len(different):
         gene, b = different[0]
         first = f"{genes.gene_id[gene]} bin {b + 1}: {counts[gene, b]} stored, {recount[gene, b]} recounted"
-    reads_stored = stored.metadata["sources"][sample.mark]["reads"]
+    reads_stored = record["reads"]
     return VerifyResult(
         sample.epigenome, sample.mark, len(genes), recount.size, len(different), first, n_reads, reads_stored
     )
@@ -194,7 +197,7 @@ def _recount(
     n_reads
         Number of reads in the file.
     """
-    options = ReadOptions(**metadata["options"])
+    options = ReadOptions.from_dict(metadata["options"])
     flank, bin_size, n_bins = metadata["flank"], metadata["bin_size"], metadata["n_bins"]
     # With ``unknown_chrom="bedtools"``, BED reads on unknown chromosomes are placed on the first one, as bedtools does.
     as_bedtools = options.unknown_chrom == "bedtools" and metadata["sources"][sample.mark]["format"] == "BED"

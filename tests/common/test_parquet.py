@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from campaign.rows import sized
 
+from deepchrome.common import parquet
 from deepchrome.common.parquet import ALWAYS_BYTES, MAX_BYTES, MAX_RATIO, check_size
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import read_features, write_features
@@ -25,8 +27,10 @@ from deepchrome.train.run.frames import read_frame, write_frame
 READ = """
 import sys
 from pathlib import Path
+from deepchrome.common import parquet
 from deepchrome.{module} import {function}
 from deepchrome.errors import BadDataError
+parquet.ALWAYS_BYTES = 256 << 20  # so that smaller files show the same
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) >> 10
 before = peak()
@@ -139,3 +143,11 @@ def test_tables_of_runs_keep_their_values_and_types(tmp_path: Path) -> None:
         assert document == {"a": 1}
         assert read.equals(frame)
         assert read.schema == frame.schema
+
+
+@pytest.mark.campaign("limits")
+def test_no_file_is_written_that_could_not_be_read(tmp_path: Path) -> None:
+    genes = Genes(("g",), ("",), ("chr1",), np.array([5]), ("+",))
+    with patch.object(parquet, "MAX_BYTES", 1000), pytest.raises(BadDataError, match="unpacks to more than"):
+        write_features(tmp_path / "E1.parquet", genes, {"M": np.zeros((1, 400), np.uint32)}, {"n_bins": 400})
+    assert not list(tmp_path.iterdir())

@@ -62,7 +62,7 @@ def _explain_delay() -> None:
 
     try:
         private_directory()
-        runs = "only the first run does this"
+        runs = "later runs load them, if they can be saved"
     except StorageError as error:
         runs = f"every run does this: {error}. Set NUMBA_CACHE_DIR to a directory of your own."
     print_note(f"compiling the kernels for this processor; {runs}")

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from deepchrome.errors import BadDataError
 
 # A file may unpack to so many bytes, whatever its own size.
-ALWAYS_BYTES: Final = 256 << 20
-# A larger file may unpack to so many times its own size. Real counts unpack to 4 to 20 times the size of their file.
+ALWAYS_BYTES: Final = 2 << 30
+# A larger file may unpack to so many times its own size. Counts of ordinary depth unpack to 4 to 20 times that size.
 MAX_RATIO: Final = 1000
 # No file may unpack to more.
 MAX_BYTES: Final = 16 << 30
@@ -62,7 +62,7 @@ def check_size(path: Path, n_bytes: int) -> None:
     Raises
     ------
     BadDataError
-        ``n_bytes`` is more than 16 GiB; or it is more than 256 MiB, and more than 1,000 times the size of the file.
+        ``n_bytes`` is more than 16 GiB; or it is more than 2 GiB, and more than 1,000 times the size of the file.
     """
     stored = path.stat().st_size
     if n_bytes > min(max(ALWAYS_BYTES, MAX_RATIO * stored), MAX_BYTES):  # guard: declared-size

@@ -17,17 +17,16 @@ def check_distinct(outputs: Sequence[Path], inputs: Iterable[Path] = ()) -> None
     UsageError
         Two outputs, or an output and an input, are the same file, or one of them contains the other.
     """
-    places = [_Place(path) for path in outputs]
-    for i, output in enumerate(places):
-        for other in places[:i]:
-            if output.overlaps(other):  # guard: distinct-outputs
-                raise UsageError(f"{output.path}: another output has the same path ({other.path}). Choose another path")
-    for place in map(_Place, inputs):
-        for output in places:
-            if output.overlaps(place):  # guard: outputs-are-no-inputs
-                raise UsageError(
-                    f"{output.path}: this output would replace an input ({place.path}). Choose another path"
-                )
+    places = _Places()
+    for path in outputs:
+        other = places.find(path)
+        if other is not None:  # guard: distinct-outputs
+            raise UsageError(f"{path}: another output has the same path ({other}). Choose another path")
+        places.add(path)
+    for path in inputs:
+        output = places.find(path)
+        if output is not None:  # guard: outputs-are-no-inputs
+            raise UsageError(f"{output}: this output would replace an input ({path}). Choose another path")
 
 
 def data_files(*paths: Path | None) -> list[Path]:
@@ -42,21 +41,35 @@ def data_files(*paths: Path | None) -> list[Path]:
     return files
 
 
-class _Place:
-    """A path, its spelling without links, and the number of the file if there is one."""
+class _Places:
+    """The places of some paths: their spelling without links, and the numbers of their files if there are any."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._real = Path(os.path.realpath(path))
-        try:
-            found = self._real.stat()
-            self._number: tuple[int, int] | None = (found.st_dev, found.st_ino)
-        except OSError:
-            self._number = None
+    def __init__(self) -> None:
+        self._at: dict[Path, Path] = {}
+        self._below: dict[Path, Path] = {}
+        self._by_number: dict[tuple[int, int], Path] = {}
 
-    def overlaps(self, other: "_Place") -> bool:
-        """Return whether both are the same file or directory, or one contains the other."""
-        if self._real.is_relative_to(other._real) or other._real.is_relative_to(self._real):
-            return True
+    def add(self, path: Path) -> None:
+        """Add a path."""
+        real = Path(os.path.realpath(path))
+        self._at[real] = path
+        self._below |= dict.fromkeys(real.parents, path)
+        if (number := _file_number(real)) is not None:
+            self._by_number[number] = path
+
+    def find(self, path: Path) -> Path | None:
+        """Return the added path that is the same file or directory as ``path``, contains it or lies in it."""
+        real = Path(os.path.realpath(path))
+        around = (self._at.get(parent) for parent in (real, *real.parents))
+        found = next((place for place in around if place is not None), None) or self._below.get(real)
         # Hard links, and file systems that ignore upper and lower case.
-        return self._number is not None and self._number == other._number
+        number = _file_number(real)
+        return found if found is not None or number is None else self._by_number.get(number)
+
+
+def _file_number(real: Path) -> tuple[int, int] | None:
+    try:
+        found = real.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -69,6 +69,17 @@ def test_header_with_a_long_chromosome_and_no_read_on_it(tmp_path: Path) -> None
     assert count_reads(tmp_path / "a.bam", gene_windows).sum() == 1
 
 
+@pytest.mark.campaign("odd-files")
+def test_reads_on_long_chromosomes_that_the_genome_lacks(tmp_path: Path) -> None:
+    """They are reported by name, left out, or counted on the first chromosome, as bedtools does."""
+    (tmp_path / "reads.bed").write_text("chr3A\t600000000\t600000036\nchr3B\t600000000\t600000036\n")
+    gene_windows = windows([Gene("chr3B", 600_000_000)], {"chr3B": SIZES["chr3B"]}, FLANK, BIN)
+    with pytest.raises(BadDataError, match=r"1 of 2 reads lie on chromosomes.*'chr3A'"):
+        count_reads(tmp_path / "reads.bed", gene_windows)
+    for unknown_chrom, reads in (("skip", 1), ("bedtools", 2)):
+        assert count_reads(tmp_path / "reads.bed", gene_windows, unknown_chrom=unknown_chrom).sum() == reads
+
+
 @pytest.mark.parametrize(
     ("chrom", "end", "is_refused"),
     [

@@ -275,8 +275,9 @@ def test_bad_parameters_are_refused_before_counting(folder: Path) -> None:
                 run(folder, **options)
         with pytest.raises(MissingInputError, match=r"absent-A\.bed"):
             run(folder, "E1-A.tagAlign", "absent-A.bed")
+        (folder / "file").touch()
         with pytest.raises(StorageError, match="cannot be written"):
-            run(folder, out=folder / "genes.tsv")
+            run(folder, "E1-A.tagAlign", out=folder / "file")
     assert not (folder / "out").exists()
 
 
@@ -370,3 +371,35 @@ def test_counts_are_released_after_writing(folder: Path) -> None:
     outcomes = run(folder)
     # A view would keep all counts in memory.
     assert all(o.tally is not None and not np.size(o.tally.counts) and o.tally.counts.base is None for o in outcomes)
+
+
+@pytest.mark.campaign("strangers")
+@pytest.mark.parametrize("name", ["summary.tsv", "E1.parquet"])
+@pytest.mark.parametrize("table", ["samples", "genes", "genome"])
+def test_output_never_replaces_an_input(name: str, table: str, folder: Path) -> None:
+    (folder / "out").mkdir()
+    samples = "epigenome\tmark\tpath\nE1\tA\t" + str(folder / "E1-A.tagAlign") + "\n"
+    content = {
+        "samples": samples,
+        "genes": (folder / "genes.tsv").read_text(),
+        "genome": (folder / "small.sizes").read_text(),
+    }[table]
+    (folder / "out" / name).write_text(content)
+    given: dict[str, Any] = {"genes": folder / "genes.tsv", "genome": folder / "small.sizes"}
+    reads = [] if table == "samples" else [folder / "E1-A.tagAlign"]
+    with pytest.raises(UsageError, match="this output would replace an input"):
+        featurize(reads, **{**given, table: folder / "out" / name}, out=folder / "out", force=True)
+    assert (folder / "out" / name).read_text() == content
+
+
+@pytest.mark.parametrize("missing", ["bytes", "sha256", "name"])
+def test_incomplete_record_of_reads_is_counted_again(missing: str, folder: Path) -> None:
+    """Another program may have written the file. Its counts cannot be compared with the reads."""
+    run(folder, "E1-A.tagAlign")
+    path = folder / "out" / "E1.parquet"
+    stored = read_features(path)
+    metadata = {key: value for key, value in stored.metadata.items() if key != "crc32"}
+    metadata["sources"] = {"A": {k: v for k, v in metadata["sources"]["A"].items() if k != missing}}
+    store.write_features(path, stored.genes, {"A": np.zeros_like(stored.counts[:, :, 0])}, metadata)
+    run(folder, "E1-A.tagAlign")
+    assert (read_features(path).counts == stored.counts).all()

@@ -205,3 +205,21 @@ def test_cram_is_recounted_without_its_reference(version: str, folder: Path, cap
     path.write_bytes(whole[: container_starts(whole)[5]])
     with pytest.raises(BadDataError, match=r"E1-A\.cram: the CRAM end-of-file container is missing"):
         check(folder, path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sources", {"A": {}}, "the features do not record the reads of A"),
+        ("options", {"magic": 1}, "counted with magic, which this version does not know"),
+    ],
+)
+def test_metadata_of_other_programs(key: str, value: Any, message: str, folder: Path) -> None:
+    (folder / "E1-A.bed").write_bytes(TEXT)
+    featurize(folder, folder / "E1-A.bed")
+    path = folder / "out" / "E1.parquet"
+    stored = read_features(path)
+    metadata = {k: v for k, v in stored.metadata.items() if k != "crc32"} | {key: value}
+    write_features(path, stored.genes, {"A": stored.counts[:, :, 0]}, metadata)
+    with pytest.raises(BadDataError, match=message):
+        check(folder, folder / "E1-A.bed")

@@ -76,6 +76,22 @@ def test_cache_never_returns_outdated_code(package: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.campaign("kernel-cache")
+def test_sources_replaced_while_a_program_runs(package: Path, tmp_path: Path) -> None:
+    """A program that imported the kernels before an upgrade must not save their code for the version after it."""
+    callee = package / "engine" / "kernels" / "counting.py"
+    upgrade = f"""
+    from deepchrome.engine import kernels
+    from pathlib import Path
+    callee = Path({str(callee)!r})
+    callee.write_text(callee.read_text().replace("] += 1\\n", "] += 3\\n"))
+    """
+    script = textwrap.dedent(upgrade) + textwrap.dedent(COUNT)
+    ran = run(package, "-W", "error", "-c", script, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert ran.stdout == "20 0\n", ran.stderr
+    assert count(package, tmp_path / "cache") == [60, 0]
+
+
+@pytest.mark.campaign("kernel-cache")
 def test_processes_that_compile_at_once(package: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         counted = list(pool.map(lambda _: count(package, tmp_path / "cache"), range(sized(2, 8))))
