@@ -35,7 +35,7 @@ ROWS = {
     "no-eof": Row("bgzip or BAM without its end-of-file block", "exit 65, unless `--allow-no-eof`"),
     "members": Row("gzip of many members, some of them empty", "the counts of the plain file"),
     "lines": Row(
-        "a malformed line: missing fields, not a number, negative, end before start, beyond 2^29 - 1, NUL",
+        "a malformed line: missing fields, not a number, negative, end before start, too large a position, NUL",
         "exit 65; a message with file, line number and line; no output",
     ),
     "memory": Row(
