@@ -119,7 +119,8 @@ def featurize(
     out = Path(out)
     outputs = [out / SUMMARY_NAME, *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
     tables = [Path(table) for table in (genes, genome, samples) if isinstance(table, str | Path)]
-    check_distinct(outputs, [*tables, *(Path(sample.path) for sample in chosen if not is_url(sample.path))])
+    files = [*tables, *(Path(sample.path) for sample in chosen if not is_url(sample.path))]
+    check_distinct(outputs, [file for file in files if file.is_file()])
     threads = threads or usable_cores()
     jobs = min(jobs or threads, threads, len(chosen))
     # A cluster runs a task in each thread of its workers.

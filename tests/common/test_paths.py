@@ -25,6 +25,11 @@ def linked_folder(folder: Path) -> Path:
     return folder / "linked" / "a"
 
 
+def inside(folder: Path) -> Path:
+    (folder / "a").unlink()  # nothing lies in a file
+    return folder / "a" / "b"
+
+
 SPELLINGS: dict[str, Callable[[Path], Path]] = {
     "the same": lambda folder: folder / "a",
     "relative": lambda folder: Path(os.path.relpath(folder / "a")),
@@ -33,7 +38,7 @@ SPELLINGS: dict[str, Callable[[Path], Path]] = {
     "hard link": hard_link,
     "link": link,
     "linked folder": linked_folder,
-    "inside": lambda folder: folder / "a" / "b",
+    "inside": inside,
     "outside": lambda folder: folder,
 }
 

@@ -61,7 +61,9 @@ class _Places:
         """Return the added path that is the same file or directory as ``path``, contains it or lies in it."""
         real = Path(os.path.realpath(path))
         around = (self._at.get(parent) for parent in (real, *real.parents))
-        found = next((place for place in around if place is not None), None) or self._below.get(real)
+        found = next((place for place in around if place is not None), None)
+        if found is None and not real.is_file():  # nothing lies in a file
+            found = self._below.get(real)
         # Hard links, and file systems that ignore upper and lower case.
         number = _file_number(real)
         return found if found is not None or number is None else self._by_number.get(number)

@@ -42,7 +42,6 @@ REFUSED_READS = {
 }
 # Annotations with gene lines that are refused.
 REFUSED_GENES = {
-    "FBgn0031208.gff": "1 fields where GTF and GFF3 have 9",  # sequences after the features
     "ncbi_gff3.txt": "gene line without gene_id or ID attribute",
     "unsanitized.gff": "the gene ends at 500, before its start 1000",
 }
