@@ -196,8 +196,8 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, windows, str
 def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
-    A usual read is not empty and ends within its sequence. Numbers are stored only after all eight lines are checked, so
-    nothing must be undone. This is not inlined: on its own, it keeps all its vectors in registers.
+    A usual read is not empty and ends within its sequence. Numbers are stored only after all eight lines are checked,
+    so nothing must be undone. This is not inlined: on its own, it keeps all its vectors in registers.
 
     Returns
     -------
