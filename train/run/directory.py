@@ -283,7 +283,7 @@ def finish_run(
     origin, results = describe_origin(config, config.data), [asdict(row) for row in summary]
     write_frame(path / PREDICTIONS, predictions, origin)
     write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: results})
-    write_config(path, config)
+    write_config(path, config)  # guard: resumed-config
     write_summary(path, summary)
     for model in fitted:
         if model.history:  # baselines have no checkpoints
