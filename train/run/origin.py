@@ -58,9 +58,8 @@ def check_origin(
         if config.format_version > 1:  # guard: file-without-origin
             raise BadDataError(f"{file}: does not name its run (written by an earlier version?). {advice}")
         return
-    if wrong := [
-        section for section in _SECTIONS if not isinstance(document.get(section), dict)
-    ]:  # guard: origin-shape
+    wrong = [section for section in _SECTIONS if not isinstance(document.get(section), dict)]
+    if wrong:  # guard: origin-shape
         raise BadDataError(f"{file}: no valid origin ({', '.join(wrong)} missing or not an object). {advice}")
     if differences := _find_differences(document, describe_origin(config, epigenomes)):
         raise BadDataError(f"{file}: belongs to a run with other settings or data ({differences}). {advice}")
