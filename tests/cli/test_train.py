@@ -320,7 +320,10 @@ def test_missing_input_and_an_existing_run_have_their_exit_codes(dc, data, run, 
     assert "already contains a run. Use --resume to continue it, or --force to replace it." in err
     code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
     assert code == 2
-    assert "fit.lr was 0.01, is now 0.5" in err
+    assert "(fit.lr was 0.01, is now 0.5). Use --force without --resume to start again." in err
+    code, out, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--force")
+    assert (code, out) == (2, "")
+    assert "force and resume contradict each other: replace the run, or continue it" in err
 
 
 def test_evaluate_prints_areas_and_writes_curves(dc, run, tmp_path) -> None:

@@ -97,18 +97,8 @@ class FeatureSource:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as a dictionary that can be stored as JSON, with absolute paths."""
-        defaults = {"label_threshold": None, "label_genes": "table"}
-        # Written only where they differ, so that older versions can read all other runs.
-        changed = {name: getattr(self, name) for name, value in defaults.items() if getattr(self, name) != value}
-        return {
-            "features": str(self.features.resolve()),
-            "expression": str(self.expression.resolve()),
-            "label_rule": self.label_rule,
-            "split": self.split,
-            "seed": self.seed,
-            "n_train": self.n_train,
-            **changed,
-        }
+        paths = {"features": str(self.features.resolve()), "expression": str(self.expression.resolve())}
+        return {**vars(self), **paths}
 
 
 @dataclass(frozen=True)

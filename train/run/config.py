@@ -20,8 +20,11 @@ from deepchrome.train.datasets.profile import Profile
 from deepchrome.train.datasets.source import DataSource, source_from_dict
 from deepchrome.train.fitting.config import FitConfig
 from deepchrome.train.models import BASELINES, NETWORKS
+from deepchrome.train.run.layout import CONFIG
 
-FORMAT_VERSION: Final = 1
+# In runs of version 1, files may lack an origin, and summary.tsv holds the results.
+FORMAT_VERSION: Final = 2
+_READABLE_VERSIONS: Final = (1, FORMAT_VERSION)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class RunConfig:
         :attr:`~deepchrome.train.datasets.dataset.Dataset.seed_name`.
     made_with
         Software versions, device and number of threads, for information only. Nothing depends on them.
+    format_version
+        Version of the formats of the run directory: 1 for runs of earlier versions.
     """
 
     fit: FitConfig
@@ -51,6 +56,7 @@ class RunConfig:
     source: DataSource | None
     data: Mapping[str, Mapping[str, Any]]
     made_with: Mapping[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
 
     def seed_name(self, epigenome: str) -> str:
         """Return the name that the random choices of an epigenome's model depend on."""
@@ -72,7 +78,7 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON values."""
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "fit": asdict(self.fit),
             "inputs": self.inputs.to_dict(),
             "origin": {} if self.source is None else self.source.to_dict(),
@@ -97,15 +103,14 @@ class RunConfig:
             The document is not the config of a run, or has another format version.
         """
         try:
-            if document["format_version"] != FORMAT_VERSION:
-                raise BadDataError(
-                    f"{where}: format version {document['format_version']}, "
-                    f"but this deepchrome reads version {FORMAT_VERSION}"
-                )
+            found = document["format_version"]
+            if found not in _READABLE_VERSIONS:
+                known = " and ".join(map(str, _READABLE_VERSIONS))
+                raise BadDataError(f"{where}: format version {found}, but this deepchrome reads versions {known}")
             fit = FitConfig(**document["fit"])
             inputs = InputSpec.from_dict(document["inputs"])
             source = source_from_dict(document["origin"])
-            config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]})
+            config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]}, found)
             has_data = config.data and all(len(entry["sha256"]) == 64 for entry in config.data.values())
             has_data = has_data and all(isinstance(config.counting(name), dict) for name in config.data)
         except (KeyError, TypeError, AttributeError, UsageError) as error:
@@ -159,7 +164,7 @@ def write_config(path: Path, config: RunConfig) -> None:
     """
     document = config.to_dict()
     text = json.dumps({**document, "sha256": _digest(document)}, indent=1)
-    with atomic_write(path / "config.json") as temporary:
+    with atomic_write(path / CONFIG) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -175,12 +180,12 @@ def read_config(path: Path) -> RunConfig:
     StorageError
         The file cannot be read.
     """
-    file = path / "config.json"
+    file = path / CONFIG
     check_regular_file(file)
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise MissingInputError(f"{path}: not a run directory (config.json is missing)") from None
+        raise MissingInputError(f"{path}: not a run directory ({CONFIG} is missing)") from None
     except OSError as error:
         raise StorageError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:

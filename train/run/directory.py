@@ -3,11 +3,12 @@
 config.json                        settings, and checksums of the data
 models/<epigenome>.safetensors     weights
 predictions.parquet                epigenome, gene_id, split, label, score
-metrics.parquet                    one row per epigenome and epoch
-summary.tsv                        one row per epigenome; written last, so that it marks a finished run
+metrics.parquet                    one row per epigenome and epoch; its document holds the summary
+summary.tsv                        the summary for people; written last, so that it marks a finished run
 checkpoints/                       empty when the run is finished
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -30,20 +31,19 @@ from deepchrome.train.run.layout import (
     CONFIG,
     FILES,
     FOLDERS,
-    LOCKS,
+    LOCK,
+    LOCK_HOLDER,
     METRICS,
     PREDICTIONS,
     SUMMARY,
     checkpoint_path,
-    existing_paths,
     model_path,
-    written_paths,
 )
-from deepchrome.train.run.origin import OF_ANOTHER_RUN, describe_origin, find_differences
-from deepchrome.train.run.summary import Summary, format_summary, read_summary, summary_checksum, write_summary
+from deepchrome.train.run.origin import check_origin, describe_origin
+from deepchrome.train.run.summary import Summary, read_summary, restore_summary, write_summary
 from deepchrome.train.run.weights import read_model
 
-_SUMMARY_KEY: Final = "summary_sha256"  # in the document of metrics.parquet
+_SUMMARY_KEY: Final = "summary"  # in the document of metrics.parquet
 
 
 class Run:
@@ -81,17 +81,17 @@ class Run:
         return tuple(name for name in self.config.data if model_path(self.path, name).is_file())
 
     def summary(self) -> list[Summary]:
-        """Read summary.tsv: the results of every epigenome.
+        """Read the results of every epigenome from metrics.parquet; summary.tsv is only a copy for people.
 
         Raises
         ------
-        MissingInputError
-            metrics.parquet, which has the checksum of summary.tsv, does not exist.
-        BadDataError
-            The file is damaged or was changed.
+        MissingInputError, BadDataError
+            The file does not exist, is damaged, or belongs to another run.
         """
         _, document = _read_table(self.path, self.config, METRICS)
-        return read_summary(self.path, list(self.config.data), document.get(_SUMMARY_KEY))
+        if self.config.format_version == 1:
+            return read_summary(self.path, list(self.config.data))
+        return restore_summary(self.path / METRICS, document.get(_SUMMARY_KEY), list(self.config.data))
 
     def predictions(self) -> pl.DataFrame:
         """Read predictions.parquet: epigenome, gene_id, split, label, score.
@@ -185,8 +185,8 @@ def check_run_directory(path: Path, *, force: bool = False, resume: bool = False
     if not path.is_dir():
         raise UsageError(f"{path}: not a directory", remedy="out")
     _check_places(path)
-    existing = existing_paths(path)
-    has_config = path / CONFIG in existing
+    existing = _existing_paths(path)
+    has_config = os.path.lexists(path / CONFIG)
     if not has_config and (foreign := _foreign_names(path)):
         raise UsageError(f"{path}: not empty, and not a run (found {foreign[0]})", remedy="out")
     if not existing or force or (resume and has_config):  # guard: files-of-others
@@ -203,6 +203,8 @@ def check_run_directory(path: Path, *, force: bool = False, resume: bool = False
 @contextmanager
 def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: bool = False) -> Iterator[None]:
     """Lock a run directory until the context ends, and write the config of a new run or check that of a resumed one.
+
+    The config of a resumed run stays as it is until :func:`finish_run`.
 
     Parameters
     ----------
@@ -229,9 +231,11 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
     with output_lock(path):
         # Check again under the lock: another process may have started a run in the meantime.
         check_run_directory(path, force=force, resume=resume)
-        if resume and path / CONFIG in existing_paths(path):
-            _check_same_config(path, read_config(path), config)
-            _check_unfinished_files(path, config)
+        if resume and os.path.lexists(path / CONFIG):
+            stored, finished = read_config(path), (path / SUMMARY).is_file()
+            _check_same_config(path, stored, config, finished=finished)
+            if not finished:
+                _check_unfinished_files(path, stored)
         else:
             if force:
                 _clear(path, config)
@@ -251,7 +255,10 @@ def finish_run(
     fitted: Sequence[FittedModel],
     summary: Sequence[Summary],
 ) -> None:
-    """Write the tables of a run, summary.tsv last, and remove its checkpoints.
+    """Write the tables of a run, its config, and at last summary.tsv. Then remove its checkpoints.
+
+    An earlier version may have written the config of a run that was resumed. It is replaced when all files have what
+    the new config demands.
 
     Parameters
     ----------
@@ -262,7 +269,7 @@ def finish_run(
     fitted
         The trained models. Their history becomes metrics.parquet.
     summary
-        Rows of summary.tsv.
+        The results of every epigenome.
 
     Raises
     ------
@@ -273,10 +280,11 @@ def finish_run(
         field.name: pl.Int64 if field.name == "epoch" else pl.Float64 for field in fields(EpochRecord)
     }
     rows = [{"epigenome": model.epigenome, **asdict(record)} for model in fitted for record in model.history]
-    origin, content = describe_origin(config, config.data), format_summary(summary)
+    origin, results = describe_origin(config, config.data), [asdict(row) for row in summary]
     write_frame(path / PREDICTIONS, predictions, origin)
-    write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: summary_checksum(content)})
-    write_summary(path, content)
+    write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: results})
+    write_config(path, config)  # guard: resumed-config
+    write_summary(path, summary)
     for model in fitted:
         if model.history:  # baselines have no checkpoints
             checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
@@ -288,18 +296,27 @@ def _check_places(path: Path) -> None:
     A link in place of a folder or a lock would let a run write or remove files outside its directory. Links in place
     of other files are harmless, because these files are replaced as a whole.
     """
-    for name in (*FOLDERS, *LOCKS):
+    for name in (*FOLDERS, LOCK, LOCK_HOLDER):
         if (path / name).is_symlink():  # guard: linked-folders
             raise UsageError(f"{path / name}: a link, and a run writes only below its own directory", remedy="out")
-    holder = path / LOCKS[1]
+    holder = path / LOCK_HOLDER
     if holder.is_file() and holder.read_bytes()[:8] not in (b"", b"process "):
         raise UsageError(f"{holder}: not written by a run, which needs a file of this name", remedy="out")
     for name in FOLDERS:
         if (path / name).exists() and not (path / name).is_dir():
             raise UsageError(f"{path / name}: not a directory, but a run needs one of this name", remedy="out")
-    for file in existing_paths(path):
+    for file in _existing_paths(path):
         if file.is_dir() and not file.is_symlink():
             raise UsageError(f"{file}: a directory, but a run writes a file of this name", remedy="out")
+
+
+def _existing_paths(path: Path) -> list[Path]:
+    """Return the existing files, links and other entries at the places where a run writes, except locks.
+
+    Everything in a folder of models or checkpoints counts, whatever its name, except hidden files.
+    """
+    files = [path / name for name in FILES if os.path.lexists(path / name)]
+    return files + [file for folder in FOLDERS for file in sorted((path / folder).glob("[!.]*"))]
 
 
 def _foreign_names(path: Path) -> list[str]:
@@ -313,30 +330,30 @@ def _check_unfinished_files(path: Path, config: RunConfig) -> None:
 
     A killed run may have left models and tables. Checkpoints are checked when they are read.
     """
-    existing = existing_paths(path)
-    if path / SUMMARY in existing:
-        return  # the run is finished, and nothing will be replaced
     try:
         for epigenome in config.data:
-            if model_path(path, epigenome) in existing:
+            if os.path.lexists(model_path(path, epigenome)):
                 read_model(path, config, epigenome)
         for name in (PREDICTIONS, METRICS):
-            if path / name in existing:
+            if os.path.lexists(path / name):
                 _read_table(path, config, name)
     except BadDataError as error:
-        raise BadDataError(f"{error}. Resuming would replace this file", remedy="force") from None
+        raise BadDataError(f"{error}. Resuming would replace this file", remedy="start_again") from None
 
 
 def _read_table(path: Path, config: RunConfig, name: str) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Read a table of a run and its document."""
     table, document = read_frame(path / name)
-    if differences := find_differences(document, describe_origin(config, config.data)):  # guard: table-origin
-        raise BadDataError(f"{path / name}: {OF_ANOTHER_RUN} ({differences}). Restore the file, or train again")
+    advice = "Restore the file, or train again"
+    check_origin(path / name, document, config, config.data, advice)  # guard: table-origin
     return table, document
 
 
-def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> None:
-    """Raise a UsageError that names every difference, if the requested config is not the stored one."""
+def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, finished: bool) -> None:
+    """Raise a UsageError that names every difference, if the requested config is not the stored one.
+
+    Other random numbers make no difference to a finished run, because it is not trained any more.
+    """
     old, new = stored.to_dict(), requested.to_dict()
     differences = [
         f"{section}.{key} was {old[section].get(key)}, is now {new[section].get(key)}"
@@ -348,10 +365,13 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig) -> N
         differences.append(f"epigenomes were {', '.join(stored.data)}, are {', '.join(requested.data)}")
     elif changed := [name for name in stored.data if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
-    elif changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]:
+    elif not finished and (
+        changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]
+    ):
         differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
     if differences:
-        raise UsageError(f"{path}: cannot resume with other settings or data ({'; '.join(sorted(differences))})")
+        text = "; ".join(sorted(differences))
+        raise UsageError(f"{path}: cannot resume with other settings or data ({text})", remedy="start_again")
 
 
 def _clear(path: Path, config: RunConfig) -> None:
@@ -360,5 +380,8 @@ def _clear(path: Path, config: RunConfig) -> None:
         earlier = set(read_config(path).data)
     except DeepchromeError:
         earlier = set()
-    for file in written_paths(path, sorted(earlier | set(config.data))):
+    names = sorted(earlier | set(config.data))
+    in_folders = [place(path, name) for name in names for place in (model_path, checkpoint_path)]
+    # Without summary.tsv, what is left after an interrupt does not look finished. config.json names the other files.
+    for file in (path / SUMMARY, *in_folders, path / PREDICTIONS, path / METRICS, path / CONFIG):
         file.unlink(missing_ok=True)

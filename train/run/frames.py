@@ -51,15 +51,18 @@ def read_frame(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
         metadata = stored.schema.metadata or {}
         text = metadata.get(_DOCUMENT_KEY, b"")
         found = _digest(stored, text)
+        document = json.loads(text or "{}")
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file. Is the run complete?") from None
-    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, pa.ArrowException) as error:
         raise BadDataError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from None
     if metadata.get(_CHECKSUM_KEY) != found:  # guard: run-table-checksum
         raise BadDataError(f"{path}: damaged, or not written by dc train (the table does not match its checksum)")
     # polars does not validate Arrow data, so pass it the checked columns only, without the file's metadata.
     table = pl.DataFrame(pa.Table.from_arrays(stored.columns, names=stored.column_names))
-    return table, json.loads(text or "{}")
+    if not isinstance(document, dict):
+        raise BadDataError(f"{path}: not a table of a run (its document is not an object)")
+    return table, document
 
 
 def _read_table(path: Path) -> pa.Table:

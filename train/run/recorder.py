@@ -119,7 +119,7 @@ def check_log(path: Path | None, *, force: bool, resume: bool) -> None:
     except (ValueError, AttributeError):
         is_log = False
     if not is_log:  # guard: log-of-others
-        raise UsageError(f"{path}: not the log of a run", remedy="force")
+        raise UsageError(f"{path}: not the log of a run. Write the log to another file")
 
 
 @contextmanager

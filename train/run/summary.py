@@ -1,9 +1,7 @@
-"""RUN/summary.tsv: one row of results per epigenome."""
+"""The summary of a run: one row of results per epigenome. Stored in metrics.parquet, and for people in summary.tsv."""
 
-import hashlib
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +17,7 @@ from deepchrome.train.datasets.labels import published_aurocs
 from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.config import FittedModel
 from deepchrome.train.models.metrics import auprc, auroc
-from deepchrome.train.run.layout import METRICS, SUMMARY
+from deepchrome.train.run.layout import SUMMARY
 
 
 @dataclass(frozen=True)
@@ -101,61 +99,60 @@ def summarize_model(data: Dataset, model: FittedModel, scores: NDArray[np.float6
     )
 
 
-def format_summary(summary: Sequence[Summary]) -> bytes:
-    """Return the content of summary.tsv."""
-    columns = [field.name for field in fields(Summary)]
-    table = pl.DataFrame([asdict(row) for row in summary], schema=columns, infer_schema_length=None)
-    return table.write_csv(separator="\t").encode()
-
-
-def write_summary(run: Path, content: bytes) -> None:
-    """Write the result of :func:`format_summary` to summary.tsv in the run directory.
+def write_summary(run: Path, summary: Sequence[Summary]) -> None:
+    """Write summary.tsv in the run directory.
 
     Raises
     ------
     StorageError
         The file cannot be written. An existing file is left as it was.
     """
+    table = pl.DataFrame([asdict(row) for row in summary], schema=_COLUMN_TYPES)
     with atomic_write(run / SUMMARY) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(table.write_csv(separator="\t").encode())
 
 
-def summary_checksum(content: bytes) -> str:
-    """Return the SHA-256 of the content of summary.tsv. A run stores it in metrics.parquet."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def read_summary(run: Path, epigenomes: Sequence[str], checksum: str | None) -> list[Summary]:
-    """Read summary.tsv of the run directory.
-
-    It must have one row per epigenome, in the order of ``epigenomes``.
+def restore_summary(file: Path, rows: Any, epigenomes: Sequence[str]) -> list[Summary]:
+    """Restore rows from their JSON values, which are those of :func:`dataclasses.asdict`.
 
     Parameters
     ----------
-    run
-        The run directory.
+    file
+        The file that the rows come from.
+    rows
+        The JSON values.
     epigenomes
-        The epigenomes of the run.
-    checksum
-        Result of :func:`summary_checksum` when the run was finished; ``None`` for a run of an earlier version.
+        The epigenomes of the run. There must be one row for each, in this order.
 
     Raises
     ------
     BadDataError
-        The file cannot be read, was changed, or has other columns or epigenomes.
+        The rows have other columns, types or epigenomes.
+    """
+    try:
+        summary = [Summary(**row) for row in rows]
+    except TypeError:
+        summary = []
+    types: list[Any] = [field.type for field in fields(Summary)]
+    has_types = all(isinstance(*pair) for row in summary for pair in zip(astuple(row), types, strict=True))
+    if [row.epigenome for row in summary] != list(epigenomes) or not has_types:
+        raise BadDataError(f"{file}: not the summary of this run (columns, types or epigenomes differ)")
+    return summary
+
+
+def read_summary(run: Path, epigenomes: Sequence[str]) -> list[Summary]:
+    """Read summary.tsv of a run of format version 1. In later runs, nothing reads this file.
+
+    Raises
+    ------
+    BadDataError
+        The file cannot be read, or has other columns or epigenomes.
     """
     file = run / SUMMARY
     check_regular_file(file)
     try:
-        content = file.read_bytes()
-        if checksum is not None and summary_checksum(content) != checksum:  # guard: summary-checksum
-            raise BadDataError(
-                f"{file}: changed since the run was finished (the content does not match its checksum in {METRICS}). "
-                "Restore the file; dc evaluate computes the test results again"
-            )
-        table = pl.read_csv(io.BytesIO(content), separator="\t", schema_overrides=_COLUMN_TYPES)
+        table = pl.read_csv(file.read_bytes(), separator="\t", schema_overrides=_COLUMN_TYPES)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadDataError(f"{file}: not the summary of a run ({' '.join(str(error).split())})") from None
-    if table.columns != list(_COLUMN_TYPES) or list(table["epigenome"]) != list(epigenomes):
-        raise BadDataError(f"{file}: not the summary of this run (columns or epigenomes differ)")
-    return [Summary(**{**row, "note": row["note"] or ""}) for row in table.iter_rows(named=True)]
+    rows = [{**row, "note": row.get("note") or ""} for row in table.iter_rows(named=True)]
+    return restore_summary(file, rows, epigenomes)

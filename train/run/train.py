@@ -14,7 +14,7 @@ from deepchrome.common.names import SPLIT_NAMES, check_names
 from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.common.pools import cluster_pool
 from deepchrome.common.threads import map_in_threads
-from deepchrome.errors import ParameterError
+from deepchrome.errors import ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.source import DataSource
@@ -54,6 +54,11 @@ class RunOptions:
         Address of a running Dask scheduler whose workers train the models; see
         :func:`~deepchrome.train.fitting.cluster.fit_on_cluster`. Checkpoints and epochs of a model are
         then recorded when the model is finished.
+
+    Raises
+    ------
+    UsageError
+        Both ``force`` and ``resume`` are set.
     """
 
     force: bool = False
@@ -61,6 +66,11 @@ class RunOptions:
     checkpoint_seconds: float | None = None
     log: Path | None = None
     scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict each other."""
+        if self.force and self.resume:  # guard: force-or-resume
+            raise UsageError("force and resume contradict each other: replace the run, or continue it")
 
 
 def train_models(

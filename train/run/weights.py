@@ -11,8 +11,8 @@ from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FittedModel
 from deepchrome.train.models import BASELINES, build_network
 from deepchrome.train.run.config import RunConfig
-from deepchrome.train.run.layout import checkpoint_path, model_path
-from deepchrome.train.run.origin import OF_ANOTHER_RUN, describe_origin, find_differences
+from deepchrome.train.run.layout import CHECKPOINTS, SUMMARY, checkpoint_path, model_path
+from deepchrome.train.run.origin import check_origin, describe_origin, has_origin
 from deepchrome.train.run.tensors import read_tensors, write_tensors
 
 
@@ -37,14 +37,14 @@ def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor
     MissingInputError
         The run has no model of this epigenome.
     BadDataError
-        The file is damaged or belongs to another run, or its weights do not fit the model in ``config``. A file
-        of an earlier version does not name its run, and is read if its weights fit.
+        The file is damaged or belongs to another run (see :func:`~deepchrome.train.run.origin.check_origin`), or its
+        weights do not fit the model in ``config``.
     """
     if epigenome not in config.data:
         raise MissingInputError(f"{run}: no model of {epigenome} (found {', '.join(config.data)})")
     path = model_path(run, epigenome)
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file. See the notes in {run}/summary.tsv")
+        raise MissingInputError(f"{path}: no such file. See the notes in {run / SUMMARY}")
     tensors, document = read_tensors(path)
     seed_name = config.seed_name(epigenome)
     if document.get("model") != config.fit.model or document.get("epigenome") != seed_name:
@@ -52,8 +52,8 @@ def read_model(run: Path, config: RunConfig, epigenome: str) -> dict[str, Tensor
             f"{path}: contains the model {document.get('model')!r} of {document.get('epigenome')!r}, "
             f"but config.json specifies {config.fit.model} of {seed_name}"
         )
-    if differences := find_differences(document, describe_origin(config, [epigenome])):  # guard: model-origin
-        raise BadDataError(f"{path}: {OF_ANOTHER_RUN} ({differences}). Restore the model of this run, or train again")
+    advice = "Restore the model of this run, or train again"
+    check_origin(path, document, config, [epigenome], advice)  # guard: model-origin
     _check_weights(path, config, tensors)
     return tensors
 
@@ -81,7 +81,8 @@ def read_checkpoints(run: Path, config: RunConfig) -> dict[str, Checkpoint]:
     BadDataError
         A checkpoint is damaged, belongs to another run or epigenome, or does not name its run (earlier versions).
     """
-    checkpoints = {}
+    checkpoints: dict[str, Checkpoint] = {}
+    nameless: list[str] = []
     for epigenome in config.data:
         file = checkpoint_path(run, epigenome)
         if not file.is_file():
@@ -96,14 +97,18 @@ def read_checkpoints(run: Path, config: RunConfig) -> dict[str, Checkpoint]:
                 parts[part][name_in_part] = tensor
         except (KeyError, TypeError):
             raise BadDataError(f"{file}: not a checkpoint. {advice}") from None
-        expected = describe_origin(config, [epigenome])
-        if not expected.keys() <= document.keys():  # guard: checkpoint-without-origin
-            raise BadDataError(f"{file}: does not name its run (written by an earlier version?). {advice}")
-        if differences := find_differences(document, expected):  # guard: checkpoint-origin
-            raise BadDataError(f"{file}: {OF_ANOTHER_RUN} ({differences}). {advice}")
+        if not has_origin(document):  # guard: checkpoint-without-origin
+            nameless.append(epigenome)
+            continue
+        check_origin(file, document, config, [epigenome], advice)  # guard: checkpoint-origin
         for part in ("weights", "best"):
             _check_weights(file, config, parts[part], must_be_finite=False)
         checkpoints[epigenome] = Checkpoint(history, **parts)
+    if nameless:
+        raise BadDataError(
+            f"{run / CHECKPOINTS}: the checkpoints of {', '.join(nameless)} do not name their run (written by an "
+            "earlier version?). Remove them to train these epigenomes from the beginning"
+        )
     return checkpoints
 
 

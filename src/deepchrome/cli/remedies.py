@@ -30,6 +30,7 @@ REMEDIES: Final = {
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",
     "run_data": "Give FEATURES and --expression.",
     "samples": "Use --samples TABLE to list the files in a table.",
+    "start_again": "Use --force without --resume to start again.",
     "unlike": "Use --allow-unlike to score them nevertheless.",
     "unknown_chrom": "Give it with --genome, or use --unknown-chrom skip to leave these reads out.",
     "wait_or_out": "Wait for it to finish, or choose another directory with --out.",

@@ -86,6 +86,8 @@ def test_json_has_the_keys_of_config_json_and_absolute_paths(paths, text_folder,
         ("split", "chromosome"),
         ("seed", 7),
         ("n_train", None),
+        ("label_threshold", None),
+        ("label_genes", "table"),
     ]
     assert source_from_dict(document) == FeatureSource(
         paths[0].resolve(), paths[1].resolve(), split="chromosome", seed=7
@@ -95,7 +97,7 @@ def test_json_has_the_keys_of_config_json_and_absolute_paths(paths, text_folder,
     assert source_from_dict({}) is None
 
 
-def test_how_labels_are_made_is_stored_if_it_is_not_the_default(paths) -> None:
+def test_how_labels_are_made_is_stored(paths) -> None:
     for changed in ({"label_threshold": 1.5}, {"label_genes": "features"}):
         source = FeatureSource(*paths, **changed)
         document = json.loads(json.dumps(source.to_dict()))

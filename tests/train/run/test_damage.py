@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 import torch
 from campaign.rows import sized
+from support.runs import make_old
 
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.run.config import read_config
 from deepchrome.train.run.directory import Run
+from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.tensors import read_tensors, write_tensors
 from deepchrome.train.run.weights import read_checkpoints
 
@@ -98,16 +100,54 @@ class _Payload:
 
 
 @pytest.mark.campaign("runs")
-def test_foreign_tables_and_damaged_summaries_are_refused(run_copy) -> None:
+def test_foreign_tables_are_refused(run_copy) -> None:
     run = Run(run_copy)
     table = run.predictions()
     table.with_columns(pl.col("score") + 1e-9).write_parquet(run_copy / "predictions.parquet")
     with pytest.raises(BadDataError, match=r"predictions.parquet: damaged, or not written by dc train"):
         run.predictions()
-    for text in ("", "epigenome\n", "a\tb\n1\t2\n", (run_copy / "summary.tsv").read_text().replace("0.", "x.")):
-        (run_copy / "summary.tsv").write_text(text)
-        with pytest.raises(BadDataError, match=r"summary.tsv: "):
+
+
+@pytest.mark.campaign("runs")
+def test_a_damaged_summary_of_an_earlier_version_is_refused(run_copy) -> None:
+    """There, summary.tsv is the only place of the results."""
+    make_old(run_copy)
+    run, text = Run(run_copy), (run_copy / "summary.tsv").read_text()
+    for damaged in ("", "epigenome\n", "a\tb\n1\t2\n", text.replace("0.", "x."), text.replace("30\t", "\t")):
+        (run_copy / "summary.tsv").write_text(damaged)
+        with pytest.raises(BadDataError, match=r"summary.tsv: not the summary"):
             run.summary()
+
+
+ROW = {"epigenome": "E003", **dict.fromkeys(("n_train", "n_valid", "n_test"), 30), "best_epoch": 1, "note": ""}
+ROW |= dict.fromkeys(("valid_auroc", "test_auroc", "test_auprc", "published_auroc"), 0.5)
+
+
+@pytest.mark.campaign("runs")
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None,
+        3,
+        "E003",
+        ["E003", "E004"],
+        [[1], [2]],
+        [],
+        [ROW],
+        [{**ROW, "epigenome": "E004"}, ROW],
+        [ROW, {**ROW, "epigenome": "E004", "test_auroc": "high"}],
+        [ROW, {**ROW, "epigenome": "E004", "n_test": None}],
+        [ROW, {**ROW, "epigenome": "E004", "colour": "blue"}],
+    ],
+)
+def test_a_table_with_another_summary_is_refused(rows, run_copy) -> None:
+    file = run_copy / "metrics.parquet"
+    table, document = read_frame(file)
+    write_frame(file, table, {**document, "summary": [ROW, {**ROW, "epigenome": "E004"}]})
+    assert [row.n_test for row in Run(run_copy).summary()] == [30, 30]
+    write_frame(file, table, {**document, "summary": rows})
+    with pytest.raises(BadDataError, match=r"metrics.parquet: not the summary of this run"):
+        Run(run_copy).summary()
 
 
 @pytest.mark.campaign("runs")

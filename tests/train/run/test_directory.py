@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.epigenomes import INPUTS, random_dataset
-from support.runs import CONFIG, random_datasets, train
+from support.runs import CONFIG, random_datasets, train, visible
 
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.splits import TEST
@@ -59,16 +59,36 @@ def test_an_unsafe_epigenome_name_is_refused_before_anything_is_written(tmp_path
 
 
 def test_resuming_with_other_settings_or_data_is_refused(finished_run) -> None:
-    with pytest.raises(UsageError, match=r"fit.lr was 0.01, is now 0.02; fit.seed was 1, is now 2"):
+    with pytest.raises(UsageError, match=r"fit.lr was 0.01, is now 0.02; fit.seed was 1, is now 2") as caught:
         train(finished_run, replace(CONFIG, lr=0.02, seed=2), resume=True)
+    assert caught.value.remedy == "start_again"
     one, other = random_datasets()
     changed = replace(other, x=other.x + np.float32(1e-6))
     with pytest.raises(UsageError, match=r"the data of E004 changed"):
         train(finished_run, datasets=[one, changed], resume=True)
     with pytest.raises(UsageError, match=r"epigenomes were E003, E004, are E003"):
         train(finished_run, datasets=[one], resume=True)
-    with pytest.raises(UsageError, match=r"an earlier version used other random numbers for E003"):
-        train(finished_run, datasets=[replace(one, has_name=False), other], resume=True)
+
+
+@pytest.mark.campaign("runs")
+def test_other_random_numbers_matter_only_to_an_unfinished_run(run_copy) -> None:
+    """Earlier versions trained on DeepChrome's text format with other random numbers."""
+    one, other = random_datasets()
+    now, before = [replace(one, has_name=False), other], visible(run_copy)
+    assert train(run_copy, datasets=now, resume=True) == Run(run_copy).summary()
+    assert visible(run_copy) == before
+    (run_copy / "summary.tsv").unlink()
+    with pytest.raises(UsageError, match=r"an earlier version used other random numbers for E003") as caught:
+        train(run_copy, datasets=now, resume=True)
+    assert caught.value.remedy == "start_again"
+
+
+@pytest.mark.campaign("runs")
+def test_force_and_resume_contradict_each_other(run_copy) -> None:
+    before = visible(run_copy)
+    with pytest.raises(UsageError, match="force and resume contradict each other"):
+        train(run_copy, replace(CONFIG, seed=2), force=True, resume=True)
+    assert visible(run_copy) == before
 
 
 def test_every_change_of_the_data_changes_their_checksum() -> None:

@@ -258,7 +258,7 @@ def test_runs_of_older_versions_compare_nothing(lab: Lab, tmp_path: Path) -> Non
         (tmp_path / folder).symlink_to(lab.run / folder)
     for file in ("summary.tsv", "predictions.parquet"):
         (tmp_path / file).write_bytes((lab.run / file).read_bytes())
-    write_config(tmp_path, RunConfig(config.fit, config.inputs, config.source, old, config.made_with))
+    write_config(tmp_path, RunConfig(config.fit, config.inputs, config.source, old, config.made_with, format_version=1))
     tenth = lab.count(tmp_path / "tenth", "-s", change=lambda _, lines: lines[::10])
     ran = dc("predict", tmp_path, tenth, "--out", tmp_path / "scores.tsv")
     assert (ran.code, ran.err.count("\n")) == (0, 1), ran.err
