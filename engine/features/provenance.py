@@ -153,9 +153,8 @@ def _show_setting(record: Mapping[str, Any], name: str) -> str:
 def _have_same_gene_chromosomes(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Return whether the chromosomes with genes in both files are known to be the same."""
     # Reads on unknown chromosomes were moved to the first chromosome of the genome, so its order matters.
-    if "bedtools" in {
-        record.get("options", {}).get("unknown_chrom") for record in (before, after)
-    }:  # guard: moved-reads
+    unknown_chrom = [record.get("options", {}).get("unknown_chrom") for record in (before, after)]
+    if "bedtools" in unknown_chrom:  # guard: moved-reads
         return False
     one, two = (record.get("gene_chromosomes", {}) for record in (before, after))
     shared = one.keys() & two.keys()

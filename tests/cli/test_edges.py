@@ -241,7 +241,10 @@ def test_names_in_any_bytes(data: Path, tmp_path: Path) -> None:
         assert ran.code == 0, f"{arguments[0]}: {ran.err}"
         assert not [line for line in ran.err.splitlines() if line.startswith("b")], ran.err
     ran = run("labels", "--expression", folder / "absent")
-    assert (ran.returncode, ran.stderr) == (66, f"dc: {tmp_path}/\\udcff\\udce9 a\\nb/absent: no such file or directory\n")
+    assert (ran.returncode, ran.stderr) == (
+        66,
+        f"dc: {tmp_path}/\\udcff\\udce9 a\\nb/absent: no such file or directory\n",
+    )
     ran = run("demo", "--out", folder / "labels.tsv")
     assert ran.returncode == 74
     assert "Traceback" not in ran.stderr
