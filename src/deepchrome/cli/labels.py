@@ -47,7 +47,7 @@ def labels(
     audits = audit_labels(table, rule, label_threshold)
     if label_threshold is None:
         for text in describe_thresholds({"table": {audit.epigenome: audit.median_rpkm for audit in audits}}):
-            warn("labels", f"{text}. Set another with --label-threshold.")
+            warn("labels", f"{text}. Choose the threshold with --label-threshold.")
     if figure is not None:
         draw_audit(audits, figure)
     if out is not None:

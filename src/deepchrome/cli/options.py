@@ -143,4 +143,4 @@ def show_report(command: str, report: "LoadReport") -> None:
     for text in report.warnings:
         warn(command, text)
     for text in report.label_warnings:
-        warn(command, f"{text}. Set another with --label-threshold or --label-genes.")
+        warn(command, f"{text}. Choose the threshold with --label-threshold or --label-genes.")
