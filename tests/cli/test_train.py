@@ -219,7 +219,8 @@ def test_a_table_full_of_silent_genes_is_reported_and_has_two_ways_out(dc, data,
     zero = "the median RPKM is 0 in E001, E002, so every gene with an RPKM above 0 is on"
     assert f"dc train: warning: {zero}. This threshold is too low if the table has many silent genes{advice}" in err
     shown = ", ".join(f"{name}: 0, not {median:.3g}" for name, median in medians.items())
-    apart = "the labels use the median RPKM of the whole expression table, which is far from that of the genes with features"
+    whole = "the median RPKM of the whole expression table"
+    apart = f"the labels use {whole}, which is far from that of the genes with features"
     assert f"dc train: warning: {apart} ({shown}){advice}" in err
 
     assert "median" not in train("clean", clean)

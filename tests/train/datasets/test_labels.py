@@ -236,7 +236,7 @@ def test_medians_that_do_not_separate_the_genes_are_described() -> None:
     zero, apart = describe_thresholds(medians)
     assert zero.startswith("the median RPKM is 0 in E1,")
     assert apart == (
-        "the labels use the median RPKM of the whole expression table, which is far from that of the genes with features "
-        "(E1: 0, not 2.5)"
+        "the labels use the median RPKM of the whole expression table, which is far from that of the genes with "
+        "features (E1: 0, not 2.5)"
     )
     assert describe_thresholds(medians, "features") == []
