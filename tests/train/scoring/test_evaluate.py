@@ -13,6 +13,7 @@ from deepchrome.train.datasets.source import FeatureSource, TextSource
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
+from deepchrome.train.scoring import predict as prediction
 from deepchrome.train.scoring.evaluate import (
     ScoredGenes,
     cross_evaluate,
@@ -217,6 +218,13 @@ def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
     for mark in MARKS:
         assert table[mark].to_numpy().shape == (2 * GENES, 24)
         np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
+
+
+def test_scores_and_attention_come_from_one_reading_of_the_features(attentive, folder, monkeypatch) -> None:
+    read = []
+    monkeypatch.setattr(prediction, "read_features", lambda *given: read.append(given[0].stem) or read_features(*given))
+    predict_with_attention(attentive, folder / "features")
+    assert read == ["E001", "E002"]
 
 
 def test_attention_is_computed_on_the_given_device(attentive, folder) -> None:
