@@ -22,6 +22,8 @@ ANY: Final = "any"
 _LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few")
 # These options select records of BAM and CRAM. BED has no such records.
 _ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail")
+# The columns that tell whether the genes of two files are the same, at the same places and on the same strands.
+_COMPARED_COLUMNS: Final = ("gene_id", "chrom", "tss", "strand")
 
 Differences = dict[str, tuple[Any, Any]]
 """The settings that differ, by name, with both values; None for a value that is not recorded."""
@@ -38,6 +40,7 @@ def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
     return {
         "count_rule": COUNT_RULE,
         "genome_sha256": genome_sha256(windows.genome),
+        "gene_chromosomes": {name: windows.genome.sizes.get(name) for name in sorted(set(windows.genes.chrom))},
         "flank": windows.flank,
         "bin_size": windows.bin_size,
         "options": vars(options),
@@ -55,12 +58,14 @@ def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``genome``, ``genome_sha256``, ``flank``, ``bin_size``, ``options`` and ``genes`` (the checksums of the
-        columns gene_id, chrom and tss), as far as they are recorded. An option that had no effect on the file has
-        the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and ``unknown_chrom`` if no read was
-        off the genome.
+        ``genome``, ``genome_sha256``, ``gene_chromosomes``, ``flank``, ``bin_size``, ``options`` and ``genes`` (the
+        checksums of gene_id, chrom, tss and strand), as far as they are recorded. An option that had no effect on the
+        file has the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and ``unknown_chrom`` if no
+        read was off the genome.
     """
     record = {name: metadata[name] for name in ("genome", "genome_sha256", "flank", "bin_size") if metadata.get(name)}
+    if isinstance(chromosomes := metadata.get("gene_chromosomes"), Mapping):
+        record["gene_chromosomes"] = dict(chromosomes)
     options = metadata.get("options")
     if isinstance(options, Mapping):
         sources = list(metadata.get("sources", {}).values())
@@ -73,9 +78,24 @@ def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
             no_effect.append("unknown_chrom")
         record["options"] = {**_with_defaults(options), **dict.fromkeys(no_effect, ANY)}
     checksums = metadata.get("crc32", {})
-    if all(name in checksums for name in ("gene_id", "chrom", "tss")):
-        record["genes"] = {name: checksums[name] for name in ("gene_id", "chrom", "tss")}
+    if all(name in checksums for name in _COMPARED_COLUMNS):
+        record["genes"] = {name: checksums[name] for name in _COMPARED_COLUMNS}
     return record
+
+
+def merge_counting(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what at least one of two records knows; they must not differ.
+
+    Parameters
+    ----------
+    one, two
+        Results of :func:`counting_record` or of this function.
+    """
+    merged = {**two, **one}
+    for name in ("options", "gene_chromosomes"):
+        if name in one and name in two:
+            merged[name] = {**one[name], **{key: value for key, value in two[name].items() if value != ANY}}
+    return merged
 
 
 def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, known_only: bool = False) -> Differences:
@@ -92,13 +112,17 @@ def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, kno
     -------
     dict
         The differences in genome, windows and read options. ``unknown_chrom`` does not differ if ``before`` has the
-        value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes nothing.
+        value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes nothing. With
+        ``known_only``, ``genome_sha256`` does not differ if the genomes differ only in what cannot change a count:
+        the order of the chromosomes, and chromosomes without genes.
     """
     one, two = _settings(before), _settings(after)
     names = [name for name in dict.fromkeys((*one, *two)) if not known_only or (name in one and name in two)]
     differences = {name: (one.get(name), two.get(name)) for name in names if one.get(name) != two.get(name)}
     if one.get("unknown_chrom") == "error":
         differences.pop("unknown_chrom", None)
+    if known_only and _have_same_gene_chromosomes(before, after):
+        differences.pop("genome_sha256", None)
     return {name: pair for name, pair in differences.items() if ANY not in pair}
 
 
@@ -124,6 +148,17 @@ def _show_setting(record: Mapping[str, Any], name: str) -> str:
     if name == "genome_sha256":
         return f"{record.get('genome', 'unknown')} ({str(record[name])[:8]})"
     return str(record[name] if name in record else record["options"][name])
+
+
+def _have_same_gene_chromosomes(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Return whether the chromosomes with genes in both files are known to be the same."""
+    # Reads on unknown chromosomes were moved to the first chromosome of the genome, so its order matters.
+    unknown_chrom = [record.get("options", {}).get("unknown_chrom") for record in (before, after)]
+    if "bedtools" in unknown_chrom:  # guard: moved-reads
+        return False
+    one, two = (record.get("gene_chromosomes", {}) for record in (before, after))
+    shared = one.keys() & two.keys()
+    return bool(shared) and all(one[name] == two[name] for name in shared)
 
 
 def _settings(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -262,11 +262,11 @@ GUARDS = (
     Guard("header-first", NOTHING, (f"{_CHECKS}::test_features_that_do_not_fit_are_refused_before_they_are_read",)),
     Guard("verify-genome", NEVER, (f"{_VERIFY}::test_another_genome_than_that_of_the_counts_is_refused",)),
     Guard("same-counting", NEVER, (f"{_CHECKS}::test_mixed_features_are_not_trained_on",)),
-    Guard("same-genome", NEVER, (f"{_CHECKS}::test_another_genome_is_refused_unless_it_is_accepted",)),
+    Guard("same-genome", "True,", (f"{_CHECKS}::test_another_genome_is_refused_unless_it_is_accepted",)),
     Guard("same-options", "if others := {}:", (f"{_CHECKS}::test_other_read_options_are_refused_with_both_values",)),
     Guard(
         "unlike-features",
-        NEVER,
+        ("self.allow_unlike", "True"),
         (
             f"{_CHECKS}::test_swapped_marks_are_refused_by_name",
             f"{_CHECKS}::test_tsss_of_another_build_and_reads_of_one_chromosome_are_refused",
@@ -317,4 +317,11 @@ GUARDS = (
     Guard(
         "force-or-resume", NEVER, ("tests/train/run/test_directory.py::test_force_and_resume_contradict_each_other",)
     ),
+    Guard(
+        "same-strands",
+        ("self.allow_unlike", "True"),
+        (f"{_CHECKS}::test_other_strands_are_refused_where_they_matter",),
+    ),
+    Guard("unchanged-data", NEVER, (f"{_CHECKS}::test_a_cross_matrix_is_made_of_the_data_of_the_training",)),
+    Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
 )

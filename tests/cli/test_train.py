@@ -215,14 +215,16 @@ def test_a_table_full_of_silent_genes_is_reported_and_has_two_ways_out(dc, data,
         return err
 
     err = train("silent", annotation)
-    assert "the median RPKM is 0 in E001, E002, so a gene is on if its RPKM is above 0 at all" in err
-    shown = ", ".join(f"{name}: 0 and {median:.3g}" for name, median in medians.items())
-    assert f"of the genes with features differ ({shown}). The labels use the first" in err
+    advice = ". Choose the threshold with --label-threshold or --label-genes.\n"
+    zero = "the median RPKM is 0 in E001, E002, so every gene with an RPKM above 0 is on"
+    assert f"dc train: warning: {zero}. This threshold is too low if the table has many silent genes{advice}" in err
+    shown = ", ".join(f"{name}: 0, not {median:.3g}" for name, median in medians.items())
+    whole = "the median RPKM of the whole expression table"
+    apart = f"the labels use {whole}, which is far from that of the genes with features"
+    assert f"dc train: warning: {apart} ({shown}){advice}" in err
 
     assert "median" not in train("clean", clean)
-    err = train("features", annotation, "--label-genes", "features")
-    assert "is 0 in" not in err
-    assert "The labels use the second" in err
+    assert "median" not in train("features", annotation, "--label-genes", "features")
     assert labels_of(tmp_path / "features") == labels_of(tmp_path / "clean") != labels_of(tmp_path / "silent")
 
     assert "median" not in train("threshold", annotation, "--label-threshold", "1")
@@ -244,10 +246,10 @@ def test_a_table_full_of_silent_genes_is_reported_and_has_two_ways_out(dc, data,
         code, out, err = dc(*call, "--label-threshold", "0")
         assert {row["epigenome"]: row["on"] for row in json.loads(out)} != on
         code, out, err = dc(*call, "--label-genes", "table")
-        assert "the median RPKM is 0 in E001, E002" in err
+        assert f"dc evaluate: warning: {zero}" in err
         code, out, err = dc(*call, "--label-genes", "features", "--label-threshold", "1")
         assert (code, out) == (2, "")
-        assert "a label threshold takes the place of the median" in err
+        assert "the labels have two thresholds: RPKM 1, and the median of the genes with features. Leave out" in err
 
 
 @pytest.mark.campaign("numbers", "messages")
@@ -259,8 +261,8 @@ def test_labels_reports_a_median_of_zero(dc, tables, tmp_path) -> None:
     assert set(json.loads(out)[0]) == {
         *("epigenome", "genes", "median_rpkm", "positive_fraction", "flipped_label_fraction", "published_auroc")
     }
-    assert err.startswith("dc labels: warning: the median RPKM is 0 in E001, E002, so a gene is on if its RPKM")
-    assert "with --label-threshold" in err
+    assert err.startswith("dc labels: warning: the median RPKM is 0 in E001, E002, so every gene with an RPKM above 0")
+    assert err.endswith("silent genes. Choose the threshold with --label-threshold.\n")
     call = ("labels", "--expression", annotation, "--label-threshold", "1", "--out", tmp_path / "labels.tsv", "--json")
     code, out, err = dc(*call)
     assert (code, err) == (0, "")

@@ -9,16 +9,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.names import SPLIT_NAMES, check_names, first_names
 from deepchrome.common.tables import stable_ids
 from deepchrome.engine.annotation.genes import Genes
-from deepchrome.engine.features.provenance import compare_counting, counting_record, describe_settings
+from deepchrome.engine.features.provenance import (
+    compare_counting,
+    counting_record,
+    describe_settings,
+    merge_counting,
+)
 from deepchrome.engine.features.store import Features, feature_files, read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.expression import Expression, read_expression
 from deepchrome.train.datasets.inputs import InputSpec, Orient, Transform
 from deepchrome.train.datasets.labels import LabelGenes, LabelRule, describe_thresholds, label_genes
-from deepchrome.train.datasets.profile import Profile, profile_features
+from deepchrome.train.datasets.profile import Profile, compare_profiles, profile_features
 from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, count_window_overlaps, split_genes
 
 
@@ -110,9 +115,11 @@ class LoadReport:
         Numbers of test genes that share an id or part of their window with a training gene. ``None`` if gene
         positions are unknown (DeepChrome's text format).
     notes
-        Sentences for the user about these numbers, left-out epigenomes, and labels.
-    label_notes
-        Those of the notes that are about the median RPKM.
+        Sentences for the user about these numbers and about left-out epigenomes.
+    warnings
+        Sentences about data that are probably wrong.
+    label_warnings
+        Sentences about a median RPKM that is probably the wrong threshold.
     """
 
     inputs: InputSpec
@@ -123,7 +130,8 @@ class LoadReport:
     unknown_strand: int
     window_overlaps: WindowOverlaps | None
     notes: tuple[str, ...] = field(repr=False)
-    label_notes: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = field(default=(), repr=False)
+    label_warnings: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load_datasets(
@@ -199,17 +207,16 @@ def load_datasets(
     unversioned = replace(genes, gene_id=tuple(stable_id.gather(kept)))
     parts = split_genes(unversioned, split, seed=seed, flank=flank, n_train=n_train)
 
-    datasets, settings = [], {}
+    datasets: list[Dataset] = []
+    settings = _Settings()
     labels = _Labels(table, row[kept], label_rule, label_threshold, label_genes)
     for name in names:
         counted = first if name == names[0] else _read_matching_features(first, paths[name], marks)
         x = inputs.apply(counted)[kept]
-        counting = settings[paths[name]] = counting_record(counted.metadata)
-        _check_same_counting(settings)
+        counting = settings.add(paths[name], counted.metadata)
         profile = profile_features(counted)
         datasets.append(Dataset(name, inputs.marks, genes.gene_id, x, labels.of(name), parts, profile, counting))
 
-    label_notes = tuple(labels.notes(names))
     without_expression = first.genes.take(np.flatnonzero(row < 0)).gene_id
     report = LoadReport(
         inputs,
@@ -219,8 +226,9 @@ def load_datasets(
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
         window_overlaps=count_window_overlaps(unversioned, parts, flank),
-        notes=(*table.notes, *left_out, *label_notes),
-        label_notes=label_notes,
+        notes=(*table.notes, *left_out),
+        warnings=tuple(_describe_unlike_epigenomes(datasets)),
+        label_warnings=tuple(labels.warnings(names)),
     )
     notes = _describe_report(report, split, without_expression, datasets)
     return datasets, replace(report, notes=(*report.notes, *notes))
@@ -243,14 +251,14 @@ class _Labels:
         threshold = float(np.median(rpkm[self.rows])) if over_features else self.threshold
         return label_genes(rpkm, self.rule, threshold)[self.rows]
 
-    def notes(self, epigenomes: Sequence[str]) -> list[str]:
+    def warnings(self, epigenomes: Sequence[str]) -> list[str]:
         """Return sentences about the medians that the labels are made with."""
         if self.threshold is not None:
             return []
         columns = {name: self.table.column(name) for name in epigenomes}
         over_table = {name: float(np.median(rpkm)) for name, rpkm in columns.items()}
         over_features = {name: float(np.median(rpkm[self.rows])) for name, rpkm in columns.items()}
-        return describe_thresholds(over_table, over_features, self.genes)
+        return describe_thresholds({"table": over_table, "features": over_features}, self.genes)
 
 
 def _choose_epigenomes(
@@ -263,7 +271,7 @@ def _choose_epigenomes(
         if not names:
             raise BadDataError(
                 f"{features} and {expression}: no epigenome in common "
-                f"(features of {_first_names(with_features)}; expression of {_first_names(table.epigenomes)})"
+                f"(features of {first_names(with_features)}; expression of {first_names(table.epigenomes)})"
             )
         note = f"{', '.join(without_expression)} left out: no column in {expression}"
         return names, [note] if without_expression else []
@@ -281,7 +289,7 @@ def _expression_rows(stable_id: pl.Series, table: Expression, where: str) -> NDA
     row = np.array([row_of.get(gene, -1) for gene in stable_id], np.int64)
     if not np.any(row >= 0):
         raise BadDataError(
-            f"{where}: no gene in common (ids like {_first_names(tuple(stable_id))} and {_first_names(table.gene_id)})"
+            f"{where}: no gene in common (ids like {first_names(tuple(stable_id))} and {first_names(table.gene_id)})"
         )
     return row
 
@@ -301,17 +309,44 @@ def _read_matching_features(first: Features, path: Path, marks: Sequence[str] | 
     return other
 
 
-def _check_same_counting(settings: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Check that the last of some feature files was counted with the settings of all others, as far as recorded."""
-    *others, path = settings
-    for other in others:
-        differences = compare_counting(settings[other], settings[path], known_only=True)
-        if differences:  # guard: same-counting
-            raise BadDataError(
-                f"{path}: counted with other settings than {other} "
-                f"({describe_settings(settings[path], settings[other], differences)}). "
-                "Featurize all epigenomes with the same genome and options"
-            )
+class _Settings:
+    """How the feature files of some epigenomes were counted: the same, as far as recorded."""
+
+    def __init__(self) -> None:
+        self._of_file: dict[Path, Mapping[str, Any]] = {}
+        self._known: Mapping[str, Any] = {}
+
+    def add(self, path: Path, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return how one more file was counted; raise BadDataError if it differs from an earlier file."""
+        counting = counting_record(metadata)
+        if compare_counting(self._known, counting, known_only=True):  # guard: same-counting
+            raise self._error(path, counting)
+        self._of_file[path] = counting
+        self._known = merge_counting(self._known, counting)
+        return counting
+
+    def _error(self, path: Path, counting: Mapping[str, Any]) -> BadDataError:
+        """Describe the differences from the first file that differs."""
+        compared = {other: compare_counting(known, counting, known_only=True) for other, known in self._of_file.items()}
+        other, differences = next(each for each in compared.items() if each[1])
+        return BadDataError(
+            f"{path}: counted with other settings than {other} "
+            f"({describe_settings(counting, self._of_file[other], differences)}). "
+            "Featurize all epigenomes with the same genome and options"
+        )
+
+
+def _describe_unlike_epigenomes(datasets: Sequence[Dataset]) -> list[str]:
+    """Return sentences about epigenomes whose features would be refused by models of the others."""
+    warnings = []
+    for data in datasets:
+        others = [other.profile for other in datasets if other is not data and other.profile is not None]
+        if data.profile is None or not others:
+            continue
+        findings = compare_profiles(data.profile, others, "other epigenomes")
+        if texts := [finding.text for finding in findings if finding.refuse]:
+            warnings.append(f"{data.epigenome}: unlike the other epigenomes: {'; '.join(texts)}")
+    return warnings
 
 
 def _same_genes(one: Genes, other: Genes) -> bool:
@@ -329,14 +364,14 @@ def _describe_report(
     """Return sentences for the user about a report, and about data sets with labels of one class."""
     notes = []
     if without_expression:
-        examples = _first_names(without_expression)
+        examples = first_names(without_expression)
         notes.append(f"{len(without_expression)} genes left out because they have no expression ({examples})")
     if report.not_in_features:
         notes.append(f"{report.not_in_features} genes of the expression table have no features")
     if report.duplicate_ids:
         notes.append(f"{report.duplicate_ids} rows repeat the gene id of an earlier row")
-    if report.unknown_strand and report.inputs.orient == "strand":
-        notes.append(f"{report.unknown_strand} genes of unknown strand keep the genomic order")
+    if note := report.inputs.describe_unknown_strands(report.unknown_strand):
+        notes.append(note)
     if report.window_overlaps and report.window_overlaps.overlapping_windows:
         notes.append(
             f"{split} split: the windows of {report.window_overlaps.overlapping_windows} test genes overlap the window "
@@ -345,7 +380,3 @@ def _describe_report(
         )
     one_class = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
     return notes + [f"{name}: only one class of labels in {parts}" for name, parts in one_class.items() if parts]
-
-
-def _first_names(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

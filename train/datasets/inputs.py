@@ -183,6 +183,12 @@ class InputSpec:
             x *= np.array([LIBRARY_READS / _reads(features, mark) for mark in self.marks], np.float32)
         return self.apply_transform(x)
 
+    def describe_unknown_strands(self, n_genes: int) -> str:
+        """Return a sentence about genes of unknown strand; empty if their number is 0, or if strands have no effect."""
+        if not n_genes or self.orient != "strand":
+            return ""
+        return f"{n_genes} genes of unknown strand keep the genomic order"
+
     def apply_transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Apply the transform to ``x`` in place, and return ``x``."""
         return np.log1p(x, out=x) if self.transform == "log1p" else x

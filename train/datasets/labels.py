@@ -1,6 +1,6 @@
 """Label genes as on or off by the numeric or the published rule, and compare the two rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from deepchrome.common.files import atomic_write
+from deepchrome.common.names import first_names
 from deepchrome.errors import BadDataError, ParameterError
 from deepchrome.train.datasets.expression import Expression
 
@@ -104,38 +105,32 @@ def check_threshold(threshold: float | None) -> None:
         raise ParameterError("label_threshold", f"must be a finite RPKM of at least 0, got {threshold}")
 
 
-def describe_thresholds(
-    table: Mapping[str, float], features: Mapping[str, float] | None = None, used: LabelGenes = "table"
-) -> list[str]:
+def describe_thresholds(medians: Mapping[LabelGenes, Mapping[str, float]], used: LabelGenes = "table") -> list[str]:
     """Return sentences about median RPKMs that do not separate the genes as users expect.
 
     Parameters
     ----------
-    table
-        For each epigenome, the median over all rows of the expression table.
-    features
-        For each epigenome, the median over the genes with features; None if there are no features.
+    medians
+        The median of each epigenome, over all rows of the expression table and, if there are features, over the genes
+        with features.
     used
         Which of the two is the threshold of the labels.
     """
-    notes = []
-    thresholds = table if used == "table" or features is None else features
-    if zero := [name for name, median in thresholds.items() if median == 0]:
-        notes.append(
-            f"the median RPKM is 0 in {_first_names(zero)}, so a gene is on if its RPKM is above 0 at all. "
-            "Does the table have many silent genes? Set a threshold in place of the median"
+    warnings = []
+    if zero := [name for name, median in medians[used].items() if median == 0]:
+        warnings.append(
+            f"the median RPKM is 0 in {first_names(zero)}, so every gene with an RPKM above 0 is on. "
+            "This threshold is too low if the table has many silent genes"
         )
-    apart = [
-        f"{name}: {table[name]:.3g} and {median:.3g}"
-        for name, median in (features or {}).items()
-        if max(table[name], median) > _MEDIANS_DIFFER * min(table[name], median)
-    ]
-    if apart:
-        notes.append(
-            "the median RPKM of the whole expression table and that of the genes with features differ "
-            f"({_first_names(apart)}). The labels use the {'first' if used == 'table' else 'second'}"
+    pairs = {name: (medians["table"][name], median) for name, median in medians.get("features", {}).items()}
+    apart = {name: pair for name, pair in pairs.items() if max(pair) > _MEDIANS_DIFFER * min(pair)}
+    if apart and used == "table":  # Users who ask for the other median know that it differs.
+        texts = [f"{name}: {table:.3g}, not {features:.3g}" for name, (table, features) in apart.items()]
+        warnings.append(
+            "the labels use the median RPKM of the whole expression table, which is far from that of the genes with "
+            f"features ({first_names(texts)})"
         )
-    return notes
+    return warnings
 
 
 def audit_labels(
@@ -195,7 +190,3 @@ def published_aurocs() -> Mapping[str, float]:
     table = files("deepchrome.train.datasets").joinpath("data", "deepchrome_auc_56.tsv").read_bytes()
     rows = pl.read_csv(table, separator="\t", comment_prefix="#")
     return MappingProxyType(dict(zip(rows["epigenome"], rows["deepchrome_auroc"], strict=True)))
-
-
-def _first_names(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -4,17 +4,16 @@ A model that gets other data than it was trained on gives scores without an erro
 show it. docs/training.md lists what is compared, the limits, and how they were measured on real epigenomes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from deepchrome.engine.features.store import Features
-from deepchrome.errors import BadDataError
 
 # Number of classes of distance from the TSS for which a profile gives the share of the reads.
 N_DISTANCES: Final = 10
@@ -114,26 +113,13 @@ class Profile:
 
         Raises
         ------
-        BadDataError
+        KeyError, TypeError, AttributeError
             The document is not a profile.
         """
-        try:
-            marks = {
-                name: MarkProfile(**{**mark, "shape": tuple(mark["shape"])}) for name, mark in document["marks"].items()
-            }
-            profile = cls(document["genes"], marks, tuple(document["correlations"]))
-            numbers = [profile.genes, *profile.correlations]
-            for mark in marks.values():
-                values = [getattr(mark, item.name) for item in fields(mark) if item.name != "shape"]
-                numbers += [value for value in values if value is not None] + list(mark.shape)
-            is_valid = len(profile.correlations) == len(marks) * (len(marks) - 1) // 2
-            is_valid = is_valid and all(len(mark.shape) in {0, N_DISTANCES} for mark in marks.values())
-            is_valid = is_valid and bool(np.all(np.isfinite(np.array(numbers, np.float64))))
-        except (KeyError, TypeError, AttributeError, ValueError):
-            is_valid = False
-        if not is_valid:
-            raise BadDataError("not the profile of features")
-        return profile
+        marks = {
+            name: MarkProfile(**{**mark, "shape": tuple(mark["shape"])}) for name, mark in document["marks"].items()
+        }
+        return cls(document["genes"], marks, tuple(document["correlations"]))
 
     def correlation_matrix(self, marks: Sequence[str]) -> NDArray[np.float64]:
         """Return the correlations of some marks: float64 (marks, marks)."""
@@ -147,19 +133,19 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How features differ from those of a training.
+class Finding:
+    """A difference between features and those of a training.
 
     Attributes
     ----------
-    refusals
-        Differences that cannot be right, each with its numbers.
-    warnings
-        Differences that make scores doubtful.
+    text
+        The difference with its numbers. It starts with the name of a mark, and can name several.
+    refuse
+        Whether it cannot be right. Otherwise it only makes scores doubtful.
     """
 
-    refusals: tuple[str, ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())
+    text: str
+    refuse: bool = False
 
 
 def profile_features(features: Features) -> Profile:
@@ -213,134 +199,161 @@ def profile_counts(
     return Profile(n_genes, profiles, tuple(_round(r) for r in _correlations(totals)))
 
 
-def compare_profiles(found: Profile, trained: Sequence[Profile]) -> Comparison:
+def compare_profiles(
+    found: Profile, known: Sequence[Profile], known_as: Literal["training", "other epigenomes"] = "training"
+) -> list[Finding]:
     """Compare features with the features of a training.
 
     Parameters
     ----------
     found
         The profile of the features to score.
-    trained
+    known
         The profiles of the epigenomes that the model was trained on; at least one. Numbers are compared with
         their range.
+    known_as
+        What to call these epigenomes.
 
     Returns
     -------
-    Comparison
-        Differences beyond the limits of this module, in the marks that all profiles have.
+    list of Finding
+        Differences beyond the limits of this module, in the marks that all profiles have. All marks with the same kind
+        of difference share one entry.
     """
-    refusals: list[str] = []
-    warnings: list[str] = []
-    marks = [mark for mark in found.marks if all(mark in profile.marks for profile in trained)]
-    swap = _describe_swap(found, trained, marks)
-    refusals += swap.refusals
-    warnings += swap.warnings
-    shares = [_shares_per_gene(mark, found, trained) for mark in marks]
-    near_no_genes = all(share is not None and share[0] * REFUSE_SHARE < share[1] for share in shares)
-    for mark in marks:
-        one = _compare_mark(mark, found, trained, near_no_genes)
-        # The shape of a swapped mark is that of another mark. One sentence about it is enough.
-        refusals += [text for text in one.refusals if not swap.refusals]
-        warnings += one.warnings
-    return Comparison(tuple(refusals), tuple(warnings))
+    group = _Group(found, known, known_as)
+    swap = _compare_order(group)
+    findings = [swap] if swap else []
+    for compare in (_compare_depth, _compare_length, _compare_share, _compare_chroms, _compare_silence, _compare_shape):
+        marks_of: dict[tuple[str, bool], list[str]] = {}
+        for mark in group.marks:
+            for difference in compare(group, mark):
+                marks_of.setdefault(difference, []).append(mark)
+        for refused in (True, False):
+            texts = [f"{', '.join(marks)}: {text}" for (text, refuse), marks in marks_of.items() if refuse == refused]
+            # The shape of a swapped mark is that of another mark. One sentence about it is enough.
+            if texts and not (refused and swap and swap.refuse):
+                findings.append(Finding("; ".join(texts), refused))
+    return findings
 
 
-def _compare_mark(mark: str, found: Profile, trained: Sequence[Profile], near_no_genes: bool) -> Comparison:
-    """Compare the numbers of one mark with the range of the training.
+class _Group:
+    """A profile, and the profiles to compare it with."""
 
-    ``near_no_genes``: no mark has its reads near genes, which cannot be chance even with few genes.
-    """
-    refusals: list[str] = []
-    warnings: list[str] = []
-    here, there = found.marks[mark], [profile.marks[mark] for profile in trained]
-    enough_genes = min(found.genes, *(profile.genes for profile in trained)) >= MIN_GENES
+    def __init__(self, found: Profile, known: Sequence[Profile], known_as: str) -> None:
+        self.found, self.known, self.known_as = found, known, known_as
+        self.profiles = (found, *known)
+        self.marks = [mark for mark in found.marks if all(mark in profile.marks for profile in known)]
+        self.has_enough_genes = min(profile.genes for profile in self.profiles) >= MIN_GENES
+        # By mark, the fold of the share in windows per gene, below the range (less than 1) or above it.
+        self.share_folds = {mark: _fold(self.shares_per_gene(mark)) for mark in self.marks}
 
-    depth = _describe_fold("reads", WARN_READS, here, there)
-    if here.reads is None or any(each.reads is None for each in there):
-        depth = _describe_fold("counts_per_gene", WARN_COUNTS, here, there)
-    warnings += [depth, _describe_fold("read_length", WARN_LENGTH, here, there)]
+    def values(self, mark: str, name: str) -> list[Any]:
+        """Return a number of a mark: that of the features, then those of the known epigenomes."""
+        return [getattr(profile.marks[mark], name) for profile in self.profiles]
 
-    if not here.counts_per_gene and min(each.counts_per_gene for each in there) * found.genes >= _MIN_COUNTS:
-        refusals.append("no reads in the windows")
-    elif (shares := _shares_per_gene(mark, found, trained)) is not None:
-        share, low, high = shares
-        text = f"{share:.2g} of the reads in windows per 1,000 genes (training: {_show_range(low, high, '.2g')})"
-        if share * REFUSE_SHARE < low and (enough_genes or near_no_genes):
-            refusals.append(text)
-        elif share * WARN_SHARE < low or share > WARN_SHARE * high:
-            warnings.append(text)
+    def shares_per_gene(self, mark: str) -> list[float | None]:
+        """Return the shares of the reads in windows, per gene: fewer genes have fewer reads in their windows."""
+        shares = zip(self.values(mark, "share_in_windows"), self.profiles, strict=True)
+        return [None if share is None or not profile.genes else share / profile.genes for share, profile in shares]
 
-    on_empty = [each.genes_on_empty_chroms or 0.0 for each in (here, *there)]
-    if on_empty[0] > max(on_empty[1:]) + REFUSE_EMPTY_CHROMS:
-        refusals.append(
-            f"no reads near any gene of some chromosomes, which have {on_empty[0]:.0%} of the genes "
-            f"(training: {max(on_empty[1:]):.0%})"
-        )
-    most = max(each.genes_without_reads for each in there)
-    if enough_genes and here.genes_without_reads > most + WARN_SILENT:
-        warnings.append(f"{here.genes_without_reads:.0%} of the genes without reads (training: {most:.0%})")
-    shape = _compare_shape(mark, found, trained) if enough_genes else Comparison()
-    return Comparison(
-        tuple(f"{mark}: {text}" for text in (*refusals, *shape.refusals)),
-        tuple(f"{mark}: {text}" for text in (*warnings, *shape.warnings) if text),
-    )
+    def has_shape(self, mark: str) -> bool:
+        """Return whether a mark has enough counts everywhere for a reliable shape."""
+        return all(profile.marks[mark].counts_per_gene * profile.genes >= _MIN_COUNTS for profile in self.profiles)
+
+    def describe_range(self, values: Sequence[float], show: Callable[[float], str]) -> str:
+        """Return the name of the known epigenomes and the range of their values."""
+        low, high = show(min(values)), show(max(values))
+        return f"{self.known_as}: {low if low == high else f'{low} to {high}'}"
 
 
-def _describe_fold(name: str, limit: float, here: MarkProfile, there: Sequence[MarkProfile]) -> str:
-    """Describe a number that lies more than ``limit``-fold outside the range of the training; else return ""."""
-    value, known = getattr(here, name), [getattr(each, name) for each in there]
-    if value is None or None in known or min(known) <= limit * value <= limit**2 * max(known):
-        return ""
-    return f"{_TEXTS[name].format(_show(value))} (training: {_show_range(min(known), max(known))})"
+# What the functions below find in one mark: a text, and whether to refuse.
+_Differences = Iterator[tuple[str, bool]]
 
 
-def _shares_per_gene(mark: str, found: Profile, trained: Sequence[Profile]) -> tuple[float, float, float] | None:
-    """Return the share of reads in windows per 1,000 genes, and its range in the training; None if unknown.
-
-    Per gene, because fewer genes have fewer reads in their windows.
-    """
-    shares = [(profile.marks[mark].share_in_windows, profile.genes) for profile in (found, *trained)]
-    known = [1000 * share / genes for share, genes in shares if share is not None and genes]
-    return (known[0], min(known[1:]), max(known[1:])) if len(known) == len(shares) else None
-
-
-def _compare_shape(mark: str, found: Profile, trained: Sequence[Profile]) -> Comparison:
-    """Compare where the reads of a mark lie around the TSS."""
-    profiles = [found, *trained]
-    if any(profile.marks[mark].counts_per_gene * profile.genes < _MIN_COUNTS for profile in profiles):
-        return Comparison()
-    shapes = [profile.shapes([mark])[0] for profile in profiles]
-    distance = min(float(np.sum((shapes[0] - other) ** 2)) for other in shapes[1:])
-    if distance <= WARN_SHAPE:
-        return Comparison()
-    central, *expected = (sum(profile.marks[mark].shape[:2]) for profile in profiles)
-    text = (
-        f"{central:.0%} of the reads in the middle fifth of the windows "
-        f"(training: {_show_range(min(expected), max(expected), '.0%')}), as if the TSSs were elsewhere"
-    )
-    return Comparison((text,)) if distance > REFUSE_SHAPE else Comparison((), (text,))
+def _compare_depth(group: _Group, mark: str) -> _Differences:
+    """Compare the number of reads, or that of the counts if a number of reads is unknown."""
+    (reads, *known), name, limit = group.values(mark, "reads"), "reads", WARN_READS
+    if None in (reads, *known):
+        (reads, *known), name, limit = group.values(mark, "counts_per_gene"), "counts per gene", WARN_COUNTS
+    if not 1 / limit <= _fold([reads, *known]) <= limit:
+        yield f"{_show(reads)} {name} ({group.describe_range(known, _show)})", False
 
 
-def _describe_swap(found: Profile, trained: Sequence[Profile], marks: Sequence[str]) -> Comparison:
-    """Find out whether another order of the marks fits the training much better than the given one."""
-    profiles = [found, *trained]
-    usable = [mark for mark in marks if all(p.marks[mark].counts_per_gene * p.genes >= _MIN_COUNTS for p in profiles)]
-    if len(usable) < 2 or min(profile.genes for profile in profiles) < MIN_GENES:
-        return Comparison()
-    correlations, shapes = found.correlation_matrix(usable), found.shapes(usable)
-    expected = [(profile.correlation_matrix(usable), profile.shapes(usable)) for profile in trained]
+def _compare_length(group: _Group, mark: str) -> _Differences:
+    length, *known = group.values(mark, "read_length")
+    if not 1 / WARN_LENGTH <= _fold([length, *known]) <= WARN_LENGTH:
+        yield f"reads of {_show(length)} bp ({group.describe_range(known, _show)})", False
+
+
+def _compare_share(group: _Group, mark: str) -> _Differences:
+    """Compare the share of the reads that lie in windows."""
+    counts, *known_counts = group.values(mark, "counts_per_gene")
+    if not counts and min(known_counts) * group.found.genes >= _MIN_COUNTS:
+        yield "no reads in the windows", True
+        return
+    fold = group.share_folds[mark]
+    if 1 / WARN_SHARE <= fold <= WARN_SHARE:
+        return
+    share, *known = group.values(mark, "share_in_windows")
+    expected = f"{group.describe_range(known, _percent)} in those of {group.known[0].genes:,}"
+    text = f"{_percent(share)} of the reads in the windows of {group.found.genes:,} genes ({expected})"
+    # If no mark has its reads near genes, this cannot be chance, even with few genes.
+    is_reliable = group.has_enough_genes or max(group.share_folds.values()) < 1 / REFUSE_SHARE
+    yield text, fold < 1 / REFUSE_SHARE and is_reliable
+
+
+def _compare_chroms(group: _Group, mark: str) -> _Differences:
+    """Compare the fraction of the genes that lie on chromosomes without reads."""
+    here, *known = (value or 0.0 for value in group.values(mark, "genes_on_empty_chroms"))
+    if here > max(known) + REFUSE_EMPTY_CHROMS:
+        text = f"no reads near any gene of some chromosomes, which have {_percent(here)} of the genes"
+        yield f"{text} ({group.describe_range([max(known)], _percent)})", True
+
+
+def _compare_silence(group: _Group, mark: str) -> _Differences:
+    """Compare the fraction of the genes without reads."""
+    here, *known = group.values(mark, "genes_without_reads")
+    if group.has_enough_genes and here > max(known) + WARN_SILENT:
+        yield f"{_percent(here)} of the genes without reads ({group.describe_range([max(known)], _percent)})", False
+
+
+def _compare_shape(group: _Group, mark: str) -> _Differences:
+    """Compare where the reads lie around the TSS."""
+    if not (group.has_enough_genes and group.has_shape(mark)):
+        return
+    distance = shape_distance(mark, group.found, group.known)
+    if distance > WARN_SHAPE:
+        central, *expected = (sum(shape[:2]) for shape in group.values(mark, "shape"))
+        text = f"{_percent(central)} of the reads in the middle fifth of the windows"
+        expected_text = group.describe_range(expected, _percent)
+        yield f"{text} ({expected_text}), as if the TSSs were elsewhere", distance > REFUSE_SHAPE
+
+
+def shape_distance(mark: str, found: Profile, known: Sequence[Profile]) -> float:
+    """Return the squared Hellinger distance of the shape of a mark from the closest of the known shapes, times 2."""
+    here = found.shapes([mark])
+    return min(float(np.sum((here - profile.shapes([mark])) ** 2)) for profile in known)
+
+
+def _compare_order(group: _Group) -> Finding | None:
+    """Find out whether another order of the marks fits the known epigenomes much better than the given one."""
+    usable = [mark for mark in group.marks if group.has_shape(mark)]
+    if len(usable) < 2 or not group.has_enough_genes:
+        return None
     pairs = np.triu_indices(len(usable), 1)
+    correlations, shapes = group.found.correlation_matrix(usable), group.found.shapes(usable)
+    known_correlations = np.stack([profile.correlation_matrix(usable)[pairs] for profile in group.known])
+    known_shapes = np.stack([profile.shapes(usable) for profile in group.known])
 
     def misfit(order: Sequence[int]) -> float:
-        """Return the misfit of the columns in this order to the closest epigenome of the training."""
-        here, form = correlations[np.ix_(order, order)][pairs], shapes[list(order)]
-        return min(
-            float(np.mean((here - r[pairs]) ** 2) + _SHAPE_WEIGHT * np.mean(np.sum((form - s) ** 2, axis=1)))
-            for r, s in expected
-        )
+        """Return the misfit of the columns in this order to the closest known epigenome."""
+        of_correlations = ((correlations[np.ix_(order, order)][pairs] - known_correlations) ** 2).mean(axis=1)
+        of_shapes = ((shapes[list(order)] - known_shapes) ** 2).sum(axis=2).mean(axis=1)
+        return float(np.min(of_correlations + _SHAPE_WEIGHT * of_shapes))
 
     given = list(range(len(usable)))
     best, least = given, misfit(given)
+    given_misfit = least
     while True:  # Exchange two marks at a time, as long as this fits better.
         exchanged = []
         for i, j in combinations(given, 2):
@@ -352,15 +365,22 @@ def _describe_swap(found: Profile, trained: Sequence[Profile], marks: Sequence[s
         least, best = min(exchanged)
     moved = [i for i in given if best[i] != i]
     if not moved:
-        return Comparison()
+        return None
     columns = ", ".join(f"{usable[best[i]]} looks like {usable[i]}" for i in moved)
-    text = f"the marks seem to be swapped: {columns} in the training (misfit {misfit(given):.3f}, then {least:.3f})"
-    if misfit(given) > REFUSE_SWAP * least and least < MAX_SWAP_MISFIT:
-        return Comparison((text,))
-    return Comparison((), (text,))
+    return Finding(
+        f"the marks seem to be swapped: {columns} in the {group.known_as}",
+        given_misfit > REFUSE_SWAP * least and least < MAX_SWAP_MISFIT,
+    )
 
 
-_TEXTS: Final = {"reads": "{} reads", "counts_per_gene": "{} counts per gene", "read_length": "reads of {} bp"}
+def _fold(values: Sequence[float | None]) -> float:
+    """Return the first value over the nearest end of the range of the others: 1 inside the range, or if unknown."""
+    here, *known = values
+    numbers = [value for value in known if value is not None]
+    if here is None or len(numbers) < len(known):
+        return 1.0
+    nearest = min(max(here, min(numbers)), max(numbers))
+    return 1.0 if here == nearest else here / nearest if nearest else float("inf")
 
 
 def _fraction_on_empty_chroms(per_gene: NDArray[np.float64], chrom: NDArray[np.int64]) -> float:
@@ -392,6 +412,5 @@ def _show(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
-def _show_range(low: float, high: float, form: str = "") -> str:
-    texts = [format(value, form) if form else _show(value) for value in (low, high)]
-    return texts[0] if texts[0] == texts[1] else f"{texts[0]} to {texts[1]}"
+def _percent(value: float) -> str:
+    return f"{100 * value:.3g}%"

@@ -59,7 +59,11 @@ class FeatureSource:
                 raise ParameterError(name, f"must be one of {', '.join(choices)}, got {value!r}")
         check_threshold(self.label_threshold)
         if self.label_threshold is not None and self.label_genes != "table":
-            raise UsageError("a label threshold takes the place of the median, so give it without genes for the median")
+            raise UsageError(
+                f"the labels have two thresholds: RPKM {self.label_threshold:g}, and the median of the genes with "
+                "features",
+                remedy="one_threshold",
+            )
 
     def load(self, inputs: InputOptions, epigenomes: Sequence[str] | None = None) -> tuple[list[Dataset], LoadReport]:
         """Load epigenomes, by default all that have both features and expression.

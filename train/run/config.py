@@ -113,16 +113,13 @@ class RunConfig:
             config = cls(fit, inputs, source, {**document["data"]}, {**document["made_with"]}, found)
             has_data = config.data and all(len(entry["sha256"]) == 64 for entry in config.data.values())
             has_data = has_data and all(isinstance(config.counting(name), dict) for name in config.data)
+            for epigenome in config.data:
+                config.profile(epigenome)
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
         if not (has_data and fit.model in (*NETWORKS, *BASELINES)):
             raise BadDataError(f"{where}: not the config of a run (model {fit.model!r}, {len(config.data)} epigenomes)")
         check_names(list(config.data), "an epigenome", where)
-        for epigenome in config.data:
-            try:
-                config.profile(epigenome)
-            except BadDataError as error:
-                raise BadDataError(f"{where}: {epigenome}: {error}") from None
         return config
 
 
@@ -190,10 +187,11 @@ def read_config(path: Path) -> RunConfig:
         raise StorageError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:
         raise BadDataError(f"{file}: not JSON ({error})") from None
-    config = RunConfig.from_dict(document, str(file))
+    if not isinstance(document, dict):
+        raise BadDataError(f"{file}: not the config of a run")
     if document.pop("sha256", None) != _digest(document):  # guard: config-checksum
         raise BadDataError(f"{file}: damaged or edited (the content does not match its checksum)")
-    return config
+    return RunConfig.from_dict(document, str(file))
 
 
 def _digest(document: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Load the data that a run was trained on, and check that they have not changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,12 +51,24 @@ class RunData:
             A file does not exist or cannot be read.
         """
         (data,), _ = self.source.load(self._run.config.inputs.options(), [epigenome])
-        if describe_datasets([data])[data.epigenome]["sha256"] != self._run.config.data[epigenome]["sha256"]:
-            raise BadDataError(
-                f"{self._run.path}: the data of {epigenome} have changed since training. Train again",
-                remedy="maps_only",
-            )
+        check_unchanged(self._run, [data], remedy="maps_only")
         return data
+
+
+def check_unchanged(run: Run, datasets: Sequence[Dataset], *, remedy: str = "") -> None:
+    """Check that data sets are those that a run was trained on. Epigenomes that the run does not have are not checked.
+
+    Raises
+    ------
+    BadDataError
+        Features, labels or split differ.
+    """
+    for epigenome, described in describe_datasets(datasets).items():
+        trained = run.config.data.get(epigenome)
+        if trained and trained["sha256"] != described["sha256"]:  # guard: unchanged-data
+            raise BadDataError(
+                f"{run.path}: the data of {epigenome} have changed since training. Train again", remedy=remedy
+            )
 
 
 def find_source(run: Run, features: Path | None = None, expression: Path | None = None) -> DataSource:

@@ -3,15 +3,13 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
-from deepchrome.engine.features.provenance import compare_counting, describe_settings
+from deepchrome.engine.features.provenance import compare_counting, describe_settings, merge_counting
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.profile import Profile, compare_profiles
 from deepchrome.train.run.directory import Run
-
-# Sentences about differences in one error message.
-_MAX_REFUSALS: Final = 3
 
 
 def _warn(text: str) -> None:
@@ -27,7 +25,8 @@ class FeatureChecks:
     allow_other_genome
         Score features that were counted on another genome than those of the training, with a warning.
     allow_unlike
-        Score features whose reads cannot be those of the training's marks, with a warning.
+        Score features whose reads cannot be those of the training's marks, or whose genes have other strands, with a
+        warning.
     on_warning
         Called with a sentence for every doubtful difference. Default: give a Python warning.
     """
@@ -36,70 +35,93 @@ class FeatureChecks:
     allow_unlike: bool = False
     on_warning: Callable[[str], None] = _warn
 
-    def check(
-        self, run: Run, models: Sequence[str], where: str, profile: Profile | None, counting: Mapping[str, Any]
-    ) -> None:
-        """Compare features with those that some models were trained on. What a run does not record is not compared.
+    def check_record(self, run: Run, models: Sequence[str]) -> None:
+        """Warn if a run does not record the features that some of its models were trained on: they are not compared."""
+        recorded = {
+            "how its features were counted": all(run.config.counting(model) for model in models),
+            "the profile of its features": all(run.config.profile(model) for model in models),
+        }
+        if missing := [what for what, is_recorded in recorded.items() if not is_recorded]:
+            self.on_warning(
+                f"{run.path}: this run does not record {' or '.join(missing)}, so new features are not compared with it"
+            )
+
+    def check_counting(self, run: Run, models: Sequence[str], where: str, counting: Mapping[str, Any]) -> None:
+        """Compare how features were counted with the training. What is not recorded is not compared.
 
         Parameters
         ----------
         run
             The run of the models.
         models
-            The epigenomes of the models; at least one. Profiles are compared with the range of their profiles.
+            The epigenomes of the models; at least one.
         where
-            The file or the epigenome of the features, for messages.
-        profile, counting
+            The file or the epigenomes of the features, for messages.
+        counting
             See :class:`~deepchrome.train.datasets.dataset.Dataset`.
 
         Raises
         ------
         BadDataError
-            The features were counted with other settings, lie on another genome, have the genes of the training at
-            other places, or have reads that cannot be right; see
-            :func:`~deepchrome.train.datasets.profile.compare_profiles`.
+            The features were counted with other settings or on another genome, or have the genes of the training on
+            other strands although the run depends on strands.
         """
-        for model in models:
-            self._check_counting(run, model, where, counting)
-        trained = [known for model in models if (known := run.config.profile(model)) is not None]
-        if profile is None or not trained:
-            return
-        comparison = compare_profiles(profile, trained)
-        refusals = list(comparison.refusals)
-        if refusals:
-            more = f"; and {len(refusals) - _MAX_REFUSALS} more" if len(refusals) > _MAX_REFUSALS else ""
-            self._refuse(
-                f"{where}: unlike the features that the model was trained on: "
-                f"{'; '.join(refusals[:_MAX_REFUSALS])}{more}"
-            )
-        for warning in comparison.warnings:
-            self.on_warning(f"{where}: {warning}")
-
-    def _check_counting(self, run: Run, model: str, where: str, counting: Mapping[str, Any]) -> None:
-        """Check genome, windows, options and positions of the genes against those of one model."""
-        trained = run.config.counting(model)
+        trained: Mapping[str, Any] = reduce(merge_counting, map(run.config.counting, models))
         differences = compare_counting(trained, counting, known_only=True)
         genome = {name: pair for name, pair in differences.items() if name == "genome_sha256"}
         if genome:
-            message = (
-                f"{where}: counted on another genome than the features of {model} in the training "
-                f"({describe_settings(counting, trained, genome)})"
+            self._accept(
+                f"{where}: counted on another genome than the features of the training "
+                f"({describe_settings(counting, trained, genome)})",
+                self.allow_other_genome,  # guard: same-genome
+                remedy="other_genome",
             )
-            if not self.allow_other_genome:  # guard: same-genome
-                raise BadDataError(message, remedy="other_genome")
-            self.on_warning(message)
         if others := {name: pair for name, pair in differences.items() if name not in genome}:  # guard: same-options
             raise BadDataError(
-                f"{where}: counted with other settings than the features of {model} in the training "
+                f"{where}: counted with other settings than the features of the training "
                 f"({describe_settings(counting, trained, others)}). Count the reads again with those settings"
             )
-        here, there = counting.get("genes"), trained.get("genes")
-        if here and there and not genome and here["gene_id"] == there["gene_id"] and here != there:
-            self._refuse(f"{where}: the genes are those of the training, but their TSSs are at other places")
+        here, there = counting.get("genes", {}), trained.get("genes", {})
+        if not here or here["gene_id"] != there.get("gene_id"):
+            return
+        moved = [name for name in here.keys() & there.keys() if here[name] != there[name]]
+        uses_strands = run.config.inputs.orient == "strand" or trained.get("options", {}).get("strand") is not None
+        if "strand" in moved and uses_strands:
+            text = f"{where}: the genes are those of the training, but their strands differ"
+            self._accept(text, self.allow_unlike, remedy="unlike")  # guard: same-strands
+        if {"chrom", "tss"}.intersection(moved):
+            self.on_warning(f"{where}: the genes are those of the training, but some TSSs are at other places")
 
-    def _refuse(self, message: str) -> None:
-        if not self.allow_unlike:  # guard: unlike-features
-            raise BadDataError(message, remedy="unlike")
+    def check_profile(self, run: Run, models: Sequence[str], where: str, profile: Profile | None) -> None:
+        """Compare the reads of features with the range of the reads that some models were trained on.
+
+        Parameters
+        ----------
+        run, models, where
+            See :meth:`check_counting`.
+        profile
+            See :class:`~deepchrome.train.datasets.dataset.Dataset`.
+
+        Raises
+        ------
+        BadDataError
+            The reads cannot be right; see :func:`~deepchrome.train.datasets.profile.compare_profiles`.
+        """
+        trained = [known for model in models if (known := run.config.profile(model)) is not None]
+        if profile is None or not trained:
+            return
+        findings = compare_profiles(profile, trained)
+        if refusals := [finding.text for finding in findings if finding.refuse]:
+            text = f"{where}: unlike the features that the model was trained on: {'; '.join(refusals)}"
+            self._accept(text, self.allow_unlike, remedy="unlike")  # guard: unlike-features
+        for finding in findings:
+            if not finding.refuse:
+                self.on_warning(f"{where}: {finding.text}")
+
+    def _accept(self, message: str, is_allowed: bool, *, remedy: str) -> None:
+        """Refuse a difference, or give a warning if it is allowed."""
+        if not is_allowed:
+            raise BadDataError(message, remedy=remedy)
         self.on_warning(message)
 
 

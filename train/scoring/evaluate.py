@@ -1,7 +1,9 @@
 """Evaluate the models of a run on their own test genes, on other data, and across epigenomes."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from deepchrome.common.names import first_names
 from deepchrome.common.tables import stable_ids
+from deepchrome.engine.features.provenance import merge_counting
 from deepchrome.engine.features.store import feature_files, read_header
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.dataset import Dataset, LoadReport
 from deepchrome.train.datasets.labels import LabelGenes, LabelRule
 from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.models.metrics import auprc, auroc, bootstrap_areas
-from deepchrome.train.run.data import find_source
+from deepchrome.train.run.data import check_unchanged, find_source
 from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 from deepchrome.train.scoring.predict import choose_model
@@ -110,7 +114,7 @@ def load_unseen_genes(
     label_rule: LabelRule | None = None,
     label_threshold: float | None = None,
     label_genes: LabelGenes | None = None,
-) -> tuple[list[Dataset], list[str]]:
+) -> tuple[list[Dataset], LoadReport]:
     """Load genes that a run was neither trained nor validated on, with the input options of the run.
 
     Genes are left out by id. Seen genes would inflate the scores on other epigenomes too, because most
@@ -131,47 +135,73 @@ def load_unseen_genes(
     -------
     datasets
         One data set per epigenome.
-    notes
-        Sentences for the user about genes that were left out.
+    report
+        Facts for the user about these genes.
 
     Raises
     ------
     MissingInputError
         A given path does not exist.
     BadDataError
-        The features do not fit the run, no gene is left, or the data are damaged.
+        The features do not fit the run, no gene is left, the data are damaged, or those of the run have changed since
+        training.
     UsageError
         Only one of ``features`` and ``expression`` is given; or none, and the run was trained on DeepChrome's text
         format, or its data are missing.
     """
     if (features is None) != (expression is None):
         raise UsageError("features and an expression table must be given together")
-    recorded = run.config.source if features else find_source(run)
-    if features is None or expression is None:
-        if not isinstance(recorded, FeatureSource):
-            raise UsageError(f"{run.path}: this run was not trained on features", remedy="run_data")
-        features, expression = recorded.features, recorded.expression
-    labels = {"label_rule": label_rule, "label_threshold": label_threshold, "label_genes": label_genes}
-    if isinstance(recorded, FeatureSource):
-        # A given threshold takes the place of the run's median, and a given median that of the run's threshold.
-        known = ("label_rule",) if label_threshold is not None or label_genes else tuple(labels)
-        labels |= {name: getattr(recorded, name) for name in known if labels[name] is None}
-    given = {name: value for name, value in labels.items() if value is not None}
-    run.config.inputs.check(read_header(feature_files(features)[0]))
-    source = FeatureSource(features, expression, **given)  # type: ignore[arg-type]
-    datasets, report = source.load(run.config.inputs.options())
+    source = _find_source(run, features, expression)
+    labels = source
+    if label_threshold is not None or label_genes is not None:  # Either takes the place of the run's threshold.
+        labels = replace(labels, label_threshold=label_threshold, label_genes=label_genes or "table")
+    if label_rule is not None:
+        labels = replace(labels, label_rule=label_rule)
+    run.config.inputs.check(read_header(feature_files(labels.features)[0]))
+    datasets, report = labels.load(run.config.inputs.options())
+    if features is None:
+        if absent := set(run.epigenomes).difference(data.epigenome for data in datasets):
+            raise BadDataError(
+                f"{source.features}: no epigenome {', '.join(sorted(absent))}, which the run was trained on"
+            )
+        if labels == source:
+            check_unchanged(run, datasets)
 
     seen = _comparable_ids(run.predictions().filter(pl.col("split") != "test")["gene_id"])
     is_seen = _comparable_ids(pl.Series(datasets[0].gene_id)).is_in(seen.implode()).to_numpy()
     unseen = np.flatnonzero(~is_seen)
     if not unseen.size:
-        raise BadDataError(f"{features}: no gene is left to test on (the run used all {is_seen.size} in training)")
+        raise BadDataError(
+            f"{source.features}: no gene is left to test on (the run used all {is_seen.size} in training)"
+        )
     notes = [
         f"{is_seen.sum()} genes left out because the run was trained or validated on them; {unseen.size} genes tested"
     ]
     if report.not_in_expression:
         notes.append(f"{report.not_in_expression} genes left out because they have no expression")
-    return [_take_genes(data, unseen) for data in datasets], [*notes, *report.label_notes]
+    if note := report.inputs.describe_unknown_strands(report.unknown_strand):
+        notes.append(note)
+    report = replace(report, genes=unseen.size, window_overlaps=None, notes=tuple(notes))
+    return [_take_genes(data, unseen) for data in datasets], report
+
+
+def _find_source(run: Run, features: Path | None, expression: Path | None) -> FeatureSource:
+    """Return the source of the given data, with labels as in the run, or the source of the run's own data."""
+    trained = run.config.source
+    if features is None or expression is None:
+        source = find_source(run)
+        if not isinstance(source, FeatureSource):
+            raise UsageError(f"{run.path}: this run was not trained on features", remedy="run_data")
+        return source
+    source = FeatureSource(features, expression)
+    if isinstance(trained, FeatureSource):
+        return replace(
+            source,
+            label_rule=trained.label_rule,
+            label_threshold=trained.label_threshold,
+            label_genes=trained.label_genes,
+        )
+    return source
 
 
 def score_datasets(
@@ -189,11 +219,10 @@ def score_datasets(
     UsageError
         The run has no such model.
     BadDataError
-        The features are unlike those of the training; see :meth:`FeatureChecks.check`.
+        The features are unlike those of the training; see :class:`FeatureChecks`.
     """
     names = [choose_model(run, data.epigenome, model_of) for data in datasets]
-    for data, name in zip(datasets, names, strict=True):
-        checks.check(run, [name], f"features of {data.epigenome}", data.profile, data.counting)
+    _check_datasets(run, datasets, [[name] for name in names], checks)
     return [
         ScoredGenes(data.epigenome, name, data.y, run.score(name, data.x, device))
         for data, name in zip(datasets, names, strict=True)
@@ -252,10 +281,9 @@ def cross_evaluate(
     Raises
     ------
     BadDataError
-        The features are unlike those of the training; see :meth:`FeatureChecks.check`.
+        The features are unlike those of the training; see :class:`FeatureChecks`.
     """
-    for data in datasets:
-        checks.check(run, run.epigenomes, f"features of {data.epigenome}", data.profile, data.counting)
+    _check_datasets(run, datasets, [run.epigenomes] * len(datasets), checks)
     table: dict[str, list[Any]] = {"model": list(run.epigenomes)}
     for data in datasets:
         table[data.epigenome] = [auroc(data.y, run.score(name, data.x, device)) for name in run.epigenomes]
@@ -280,6 +308,19 @@ def roc_points(scored: Sequence[ScoredGenes]) -> pl.DataFrame:
             names = {"epigenome": genes.epigenome, "model": genes.model}
             tables.append(pl.DataFrame(curve).select(*(pl.lit(v).alias(k) for k, v in names.items()), *columns))
     return pl.concat(tables)
+
+
+def _check_datasets(
+    run: Run, datasets: Sequence[Dataset], models: Sequence[Sequence[str]], checks: FeatureChecks
+) -> None:
+    """Compare data sets with the training of the models that score each of them."""
+    used = [*dict.fromkeys(itertools.chain(*models))]
+    checks.check_record(run, used)
+    # All were counted in the same way, as load_datasets checks.
+    counting = reduce(merge_counting, [data.counting for data in datasets])
+    checks.check_counting(run, used, f"features of {first_names([data.epigenome for data in datasets])}", counting)
+    for data, names in zip(datasets, models, strict=True):
+        checks.check_profile(run, names, f"features of {data.epigenome}", data.profile)
 
 
 def _comparable_ids(gene_id: pl.Series) -> pl.Series:

@@ -81,31 +81,24 @@ def predict(
     BadDataError
         The features or the run are damaged, or the features do not fit the models: the message names every
         difference in marks, bins or windows. Or the features are unlike those of the training; see
-        :meth:`FeatureChecks.check`.
+        :class:`FeatureChecks`.
     UsageError
         An epigenome has no model.
     """
-    tables = []
-    for counted, name in _features_with_models(run, features, model_of, checks):
-        scores = run.score(name, run.config.inputs.apply(counted), device)
-        if len(scores) != len(counted.genes):
-            raise BadDataError(f"{len(counted.genes)} genes of {counted.epigenome} got {len(scores)} scores")
-        table = pl.DataFrame({"gene_id": counted.genes.gene_id, "score": scores}).select(
-            "gene_id", pl.lit(counted.epigenome).alias("epigenome"), "score"
-        )
-        tables.append(table if model_of is None else table.with_columns(pl.lit(name).alias("model")))
-    return pl.concat(tables)
+    pairs = _features_with_models(run, features, model_of, checks)
+    tables = [_score(run, counted, name, device) for counted, name in pairs]
+    return pl.concat(tables if model_of else [table.drop("model") for table in tables])
 
 
-def predict_attention(
+def predict_with_attention(
     run: Run,
     features: Path,
     *,
     model_of: str | None = None,
     device: str | torch.device = "cpu",
     checks: FeatureChecks = STRICT,
-) -> pl.DataFrame:
-    """Return the attention weights of AttentiveChrome models.
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Score every gene like :func:`predict`, and return the attention weights of AttentiveChrome models too.
 
     Parameters
     ----------
@@ -114,7 +107,9 @@ def predict_attention(
 
     Returns
     -------
-    DataFrame
+    scores
+        See :func:`predict`.
+    weights
         ``gene_id``; ``epigenome``; ``marks``, one weight per mark, in the order of the following
         columns; then a column named after each mark, with one weight per bin. Each list sums to 1.
 
@@ -129,25 +124,41 @@ def predict_attention(
         raise UsageError(
             f"{run.path}: {run.config.fit.model} models have no attention weights. Use an attentivechrome run."
         )
+    scores, weights = [], []
+    for counted, name in _features_with_models(run, features, model_of, checks):
+        scores.append(_score(run, counted, name, device))
+        weights.append(_attend(run, counted, name, device))
+    return pl.concat(scores if model_of else [table.drop("model") for table in scores]), pl.concat(weights)
+
+
+def _score(run: Run, counted: Features, name: str, device: str | torch.device) -> pl.DataFrame:
+    """Score the genes of one epigenome with one model."""
+    scores = run.score(name, run.config.inputs.apply(counted), device)
+    if len(scores) != len(counted.genes):
+        raise BadDataError(f"{len(counted.genes)} genes of {counted.epigenome} got {len(scores)} scores")
+    return pl.DataFrame({"gene_id": counted.genes.gene_id, "score": scores}).select(
+        "gene_id", pl.lit(counted.epigenome).alias("epigenome"), "score", pl.lit(name).alias("model")
+    )
+
+
+def _attend(run: Run, counted: Features, name: str, device: str | torch.device) -> pl.DataFrame:
+    """Return the attention weights of one model on the genes of one epigenome."""
     from deepchrome.train.models.attentivechrome import AttentiveChrome
 
     inputs = run.config.inputs
-    tables = []
-    for counted, name in _features_with_models(run, features, model_of, checks):
-        model = build_network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
-        assert isinstance(model, AttentiveChrome)
-        model.load(0, run.weights(name))
-        model.to(device)
-        with torch.no_grad():
-            batches = [
-                model.attend(batch.to(device).unsqueeze(0))[1:]
-                for batch in torch.split(torch.from_numpy(inputs.apply(counted)), _ATTENTION_BATCH)
-            ]
-        bins, marks = (torch.cat([batch[i][0] for batch in batches]).cpu().numpy() for i in range(2))
-        columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(inputs.marks)}}
-        table = pl.DataFrame({"gene_id": counted.genes.gene_id, **columns})
-        tables.append(table.select("gene_id", pl.lit(counted.epigenome).alias("epigenome"), *columns))
-    return pl.concat(tables)
+    model = build_network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
+    assert isinstance(model, AttentiveChrome)
+    model.load(0, run.weights(name))
+    model.to(device)
+    with torch.no_grad():
+        batches = [
+            model.attend(batch.to(device).unsqueeze(0))[1:]
+            for batch in torch.split(torch.from_numpy(inputs.apply(counted)), _ATTENTION_BATCH)
+        ]
+    bins, marks = (torch.cat([batch[i][0] for batch in batches]).cpu().numpy() for i in range(2))
+    columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(inputs.marks)}}
+    table = pl.DataFrame({"gene_id": counted.genes.gene_id, **columns})
+    return table.select("gene_id", pl.lit(counted.epigenome).alias("epigenome"), *columns)
 
 
 def check_table_path(path: Path) -> None:
@@ -189,7 +200,11 @@ def _features_with_models(
     names = [choose_model(run, path.stem, model_of) for path in paths]
     for path in paths:
         inputs.check(read_header(path))  # guard: header-first
+    checks.check_record(run, [*dict.fromkeys(names)])
     for path, name in zip(paths, names, strict=True):
         counted = read_features(path, inputs.marks)
-        checks.check(run, [name], str(path), profile_features(counted), counting_record(counted.metadata))
+        checks.check_counting(run, [name], str(path), counting_record(counted.metadata))
+        checks.check_profile(run, [name], str(path), profile_features(counted))
+        if note := inputs.describe_unknown_strands(counted.genes.strand.count(".")):
+            checks.on_warning(f"{path}: {note}")
         yield counted, name

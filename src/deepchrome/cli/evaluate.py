@@ -19,6 +19,7 @@ from deepchrome.cli.options import (
     ModelOfOption,
     RunArgument,
     check_outputs,
+    show_report,
     warn,
 )
 from deepchrome.cli.tables import print_json, print_rows, print_table
@@ -92,7 +93,7 @@ def evaluate(
         scored = evaluation.score_test_genes(opened)
     else:
         checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "evaluate"))
-        datasets, notes = evaluation.load_unseen_genes(
+        datasets, report = evaluation.load_unseen_genes(
             opened,
             features,
             expression,
@@ -100,8 +101,7 @@ def evaluate(
             label_threshold=label_threshold,
             label_genes=label_genes,
         )
-        for note in notes:
-            print_note(f"dc evaluate: {note}")
+        show_report("evaluate", report)
         if cross:
             matrix = evaluation.cross_evaluate(opened, datasets, device=torch_device, checks=checks)
             if as_json:

@@ -46,8 +46,8 @@ def labels(
         print_note(f"dc labels: {note}")
     audits = audit_labels(table, rule, label_threshold)
     if label_threshold is None:
-        for note in describe_thresholds({audit.epigenome: audit.median_rpkm for audit in audits}):
-            warn("labels", f"{note} with --label-threshold.")
+        for text in describe_thresholds({"table": {audit.epigenome: audit.median_rpkm for audit in audits}}):
+            warn("labels", f"{text}. Choose the threshold with --label-threshold.")
     if figure is not None:
         draw_audit(audits, figure)
     if out is not None:

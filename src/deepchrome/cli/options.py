@@ -6,7 +6,7 @@ A command declares a shared option by its type: ``seed: SeedOption = 1``.
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from deepchrome.cli.messages import print_note
 from deepchrome.common.files import special_kind
 from deepchrome.common.paths import check_distinct
 from deepchrome.errors import UsageError
+
+if TYPE_CHECKING:
+    from deepchrome.train.datasets.dataset import LoadReport
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -131,3 +134,13 @@ def check_outputs(*outputs: Path | None, inputs: Iterable[Path], force: bool) ->
 def warn(command: str, text: str) -> None:
     """Print a warning of a command on standard error."""
     print_note(f"dc {command}: warning: {text}")
+
+
+def show_report(command: str, report: "LoadReport") -> None:
+    """Print what users should know about loaded data on standard error."""
+    for note in report.notes:
+        print_note(f"dc {command}: {note}")
+    for text in report.warnings:
+        warn(command, text)
+    for text in report.label_warnings:
+        warn(command, f"{text}. Choose the threshold with --label-threshold or --label-genes.")

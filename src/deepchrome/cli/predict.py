@@ -1,6 +1,5 @@
 """The command ``dc predict``."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -55,12 +54,13 @@ def predict(
     opened = load_run(run)
     torch_device = Placement(device).resolve()
     checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "predict"))
-    scores = prediction.predict(opened, features, model_of=model_of, device=torch_device, checks=checks)
-    weights = None
-    if attention is not None:
-        quiet = replace(checks, on_warning=lambda _: None)
-        weights = prediction.predict_attention(opened, features, model_of=model_of, device=torch_device, checks=quiet)
+    if attention is None:
+        scores = prediction.predict(opened, features, model_of=model_of, device=torch_device, checks=checks)
+    else:
+        scores, weights = prediction.predict_with_attention(
+            opened, features, model_of=model_of, device=torch_device, checks=checks
+        )
     prediction.write_table(out, scores)
-    if attention is not None and weights is not None:
+    if attention is not None:
         prediction.write_table(attention, weights)
     print_note(f"dc predict: {scores.height} scores in {out}")

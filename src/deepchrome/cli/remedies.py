@@ -24,6 +24,7 @@ REMEDIES: Final = {
     "maps_only": "Use --maps-only to make a report without these data.",
     "model_of": "Use --model-of to choose the model of another epigenome.",
     "name": "Use --name <epigenome>-<mark> to give them.",
+    "one_threshold": "Leave out either --label-threshold or --label-genes.",
     "other_genome": "Use --allow-other-genome if a model of that genome is meant to score them.",
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",

@@ -18,6 +18,7 @@ from deepchrome.cli.options import (
     SchedulerOption,
     ThreadsOption,
     parse_names,
+    show_report,
 )
 from deepchrome.cli.progress import progress_bars
 from deepchrome.cli.remedies import option_name
@@ -266,8 +267,7 @@ class _TrainProgress:
         self._task: TaskID | None = None
 
     def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
-        for note in report.notes:
-            print_note(f"dc train: {note}")
+        show_report("train", report)
         if self._bars:
             self._task = self._bars.add_task("", total=len(datasets) * self._epochs, rate="")
 

@@ -1,7 +1,7 @@
 """Check names that are used as file and column names, and define the names of the three parts of a split."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from deepchrome.errors import BadDataError
@@ -39,3 +39,8 @@ def check_names(names: Iterable[str], what: str, where: str) -> None:
     """Check every name with :func:`check_name`."""
     for name in names:
         check_name(name, what, where)
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first three names as text, with dots if there are more."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

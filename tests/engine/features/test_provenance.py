@@ -10,7 +10,7 @@ import pytest
 from support.tiny import SIZES, dc, featurize, reads_text, write_genes_and_sizes
 
 from deepchrome.engine.annotation.genome import Genome
-from deepchrome.engine.features.provenance import ANY, compare_counting, counting_record, genome_sha256
+from deepchrome.engine.features.provenance import ANY, compare_counting, counting_record, genome_sha256, merge_counting
 from deepchrome.engine.features.store import read_features, read_header, write_features
 from deepchrome.errors import BadDataError
 
@@ -82,7 +82,9 @@ def test_the_record_of_a_file_marks_options_without_effect(folder: Path) -> None
     # All reads are BED and on the genome.
     effective = {name: value for name, value in record["options"].items() if value != ANY}
     assert effective == {"strand": None}
-    assert set(record["genes"]) == {"gene_id", "chrom", "tss"}
+    assert set(record["genes"]) == {"gene_id", "chrom", "tss", "strand"}
+    assert record["gene_chromosomes"] == {name: SIZES.get(name) for name in record["gene_chromosomes"]}
+    assert record["gene_chromosomes"]
 
 
 def sources(form: str, off_genome: Mapping[str, int]) -> dict[str, Any]:
@@ -90,6 +92,10 @@ def sources(form: str, off_genome: Mapping[str, int]) -> dict[str, Any]:
 
 
 BED = sources("BED", {})
+GENOME = "genome_sha256"
+OTHER_GENOME: dict[str, Any] = {GENOME: "1" * 64}
+CHROMOSOMES: dict[str, Any] = {"gene_chromosomes": {"1": 9, "2": 7}}
+MOVED = sources("BED", {"x": 1}) | {"options": OPTIONS | {"unknown_chrom": "bedtools"}}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "equal": ({}, {}, []),
     "another genome of the same name": ({}, {"genome_sha256": "1" * 64}, ["genome_sha256"]),
@@ -112,6 +118,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "lenient options": ({}, {"options": OPTIONS | {"allow_empty": True, "allow_no_eof": True}}, []),
     "an option that an older version lacks": ({}, {"options": OPTIONS | {"include_qc_fail": False}}, []),
     "a new option in use": ({}, {"options": OPTIONS | {"include_qc_fail": True}}, ["include_qc_fail"]),
+    "chromosomes of another genome": (CHROMOSOMES, OTHER_GENOME | {"gene_chromosomes": {"1": 9, "2": 8}}, [GENOME]),
+    "another order or more contigs": (CHROMOSOMES, OTHER_GENOME | CHROMOSOMES, []),
+    "genes on other chromosomes too": (CHROMOSOMES, OTHER_GENOME | {"gene_chromosomes": {"2": 7, "X": 1}}, []),
+    "genes off one genome": (CHROMOSOMES, OTHER_GENOME | {"gene_chromosomes": {"1": 9, "2": None}}, [GENOME]),
+    "no chromosome in common": (CHROMOSOMES, OTHER_GENOME | {"gene_chromosomes": {"chr1": 9}}, [GENOME]),
+    "another order that moves reads": (
+        MOVED | CHROMOSOMES,
+        MOVED | CHROMOSOMES | OTHER_GENOME,
+        [GENOME],
+    ),
+    "another order where no read is moved": (MOVED | CHROMOSOMES | BED, MOVED | CHROMOSOMES | BED | OTHER_GENOME, []),
     "nothing recorded": ({}, {"options": None, "genome_sha256": None, "flank": None, "bin_size": None}, []),
 }
 
@@ -123,3 +140,15 @@ def test_settings_of_two_files_are_compared_in_both_directions(case: str) -> Non
     records = [counting_record({k: v for k, v in {**COUNTED, **part}.items() if v is not None}) for part in (one, two)]
     for here, there in itertools.permutations(records):
         assert list(compare_counting(here, there, known_only=True)) == different
+
+
+def test_merged_records_know_what_any_of_them_knows() -> None:
+    strange = sources("BAM", {"x": 1}) | {"options": OPTIONS | {"unknown_chrom": "skip"}}
+    one, two, three = (counting_record(COUNTED | part) for part in (BED, strange | CHROMOSOMES, {"options": None}))
+    for records in itertools.permutations((one, two, three)):
+        merged: dict[str, Any] = {}
+        for record in records:
+            merged = merge_counting(merged, record)
+        assert merged["gene_chromosomes"] == CHROMOSOMES["gene_chromosomes"]
+        assert (merged["options"]["min_mapq"], merged["options"]["unknown_chrom"]) == (0, "skip")
+        assert merged["genome_sha256"] == COUNTED["genome_sha256"]

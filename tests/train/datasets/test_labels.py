@@ -228,11 +228,15 @@ def test_a_threshold_takes_the_place_of_the_median() -> None:
 
 @pytest.mark.campaign("numbers")
 def test_medians_that_do_not_separate_the_genes_are_described() -> None:
-    assert describe_thresholds({"E1": 2.0}) == describe_thresholds({"E1": 2.0}, {"E1": 2.9}) == []
-    (zero,) = describe_thresholds({"E1": 0.0, "E2": 1.0, "E3": 0.0})
-    assert zero.startswith("the median RPKM is 0 in E1, E3, so a gene is on if its RPKM is above 0 at all.")
-    zero, apart = describe_thresholds({"E1": 0.0, "E2": 1.0}, {"E1": 2.5, "E2": 1.2})
+    assert describe_thresholds({"table": {"E1": 2.0}}) == []
+    assert describe_thresholds({"table": {"E1": 2.0}, "features": {"E1": 2.9}}) == []
+    (zero,) = describe_thresholds({"table": {"E1": 0.0, "E2": 1.0, "E3": 0.0}})
+    assert zero.startswith("the median RPKM is 0 in E1, E3, so every gene with an RPKM above 0 is on. ")
+    medians = {"table": {"E1": 0.0, "E2": 1.0}, "features": {"E1": 2.5, "E2": 1.2}}
+    zero, apart = describe_thresholds(medians)
     assert zero.startswith("the median RPKM is 0 in E1,")
-    assert "(E1: 0 and 2.5). The labels use the first" in apart
-    (apart,) = describe_thresholds({"E1": 0.0, "E2": 1.0}, {"E1": 2.5, "E2": 1.2}, "features")
-    assert "(E1: 0 and 2.5). The labels use the second" in apart
+    assert apart == (
+        "the labels use the median RPKM of the whole expression table, which is far from that of the genes with "
+        "features (E1: 0, not 2.5)"
+    )
+    assert describe_thresholds(medians, "features") == []

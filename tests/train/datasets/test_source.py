@@ -107,8 +107,11 @@ def test_how_labels_are_made_is_stored(paths) -> None:
         FeatureSource(*paths, label_threshold=-1)
     with pytest.raises(ParameterError, match="label_genes must be one of table, features, got 'all'"):
         FeatureSource(*paths, label_genes="all")
-    with pytest.raises(UsageError, match="a label threshold takes the place of the median"):
+    with pytest.raises(
+        UsageError, match=r"two thresholds: RPKM 1, and the median of the genes with features"
+    ) as caught:
         FeatureSource(*paths, label_threshold=1, label_genes="features")
+    assert caught.value.remedy == "one_threshold"
 
 
 def test_keys_with_a_default_may_be_absent_from_the_json() -> None:

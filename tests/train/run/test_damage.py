@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,9 @@ def test_weights_that_do_not_fit_the_config_are_refused(run_copy) -> None:
 def test_an_invalid_or_edited_config_is_refused(run_copy, change, match) -> None:
     document = json.loads((run_copy / "config.json").read_text())
     change(document)
+    if match != "damaged or edited":
+        document.pop("sha256")
+        document["sha256"] = sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     (run_copy / "config.json").write_text(json.dumps(document))
     with pytest.raises(BadDataError, match=match):
         Run(run_copy)

@@ -13,6 +13,7 @@ from deepchrome.train.datasets.source import FeatureSource, TextSource
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
+from deepchrome.train.scoring import predict as prediction
 from deepchrome.train.scoring.evaluate import (
     ScoredGenes,
     cross_evaluate,
@@ -22,7 +23,7 @@ from deepchrome.train.scoring.evaluate import (
     score_datasets,
     score_test_genes,
 )
-from deepchrome.train.scoring.predict import choose_model, predict, predict_attention, write_table
+from deepchrome.train.scoring.predict import choose_model, predict, predict_with_attention, write_table
 
 CPU = Placement("cpu", threads=2)
 GENES = 150
@@ -97,8 +98,8 @@ def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
 
 
 def test_on_its_own_data_only_the_test_genes_are_unseen(run, folder) -> None:
-    datasets, notes = load_unseen_genes(run, folder / "features", folder / "expression.tsv")
-    assert notes[0] == "100 genes left out because the run was trained or validated on them; 50 genes tested"
+    datasets, report = load_unseen_genes(run, folder / "features", folder / "expression.tsv")
+    assert report.notes[0] == "100 genes left out because the run was trained or validated on them; 50 genes tested"
     for before, after in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
         np.testing.assert_array_equal(before.on, after.on)
         np.testing.assert_allclose(before.scores, after.scores, atol=1e-6)
@@ -111,7 +112,7 @@ def test_seen_genes_are_found_despite_versions_and_bare_numbers(run, folder, tmp
     for changed in (numbers, versions):
         other = Run(run.path)
         other.predictions = lambda changed=changed: changed
-        notes = load_unseen_genes(other, folder / "features", folder / "expression.tsv")[1]
+        notes = load_unseen_genes(other, folder / "features", folder / "expression.tsv")[1].notes
         assert notes[0].startswith("100 genes left out")
 
 
@@ -209,7 +210,8 @@ def test_features_that_do_not_fit_are_refused_with_every_difference(run, folder,
 
 
 def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
-    table = predict_attention(attentive, folder / "features")
+    scores, table = predict_with_attention(attentive, folder / "features")
+    assert scores.equals(predict(attentive, folder / "features"))
     assert table.columns == ["gene_id", "epigenome", "marks", *MARKS]
     assert table.height == 2 * GENES
     np.testing.assert_allclose(table["marks"].to_numpy().sum(1), 1, atol=1e-5)
@@ -218,15 +220,22 @@ def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
         np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
 
 
+def test_scores_and_attention_come_from_one_reading_of_the_features(attentive, folder, monkeypatch) -> None:
+    read = []
+    monkeypatch.setattr(prediction, "read_features", lambda *given: read.append(given[0].stem) or read_features(*given))
+    predict_with_attention(attentive, folder / "features")
+    assert read == ["E001", "E002"]
+
+
 def test_attention_is_computed_on_the_given_device(attentive, folder) -> None:
     """PyTorch's meta device computes shapes only, so it has no weights to return."""
     with pytest.raises(NotImplementedError, match="meta"):
-        predict_attention(attentive, folder / "features", device="meta")
+        predict_with_attention(attentive, folder / "features", device="meta")
 
 
 def test_attention_of_other_models_is_refused(run, folder) -> None:
     with pytest.raises(UsageError, match=r"deepchrome models have no attention weights"):
-        predict_attention(run, folder / "features")
+        predict_with_attention(run, folder / "features")
 
 
 def test_the_suffix_of_a_table_decides_its_format(tmp_path) -> None:
