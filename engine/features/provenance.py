@@ -16,6 +16,7 @@ from deepchrome.engine.counting.options import ReadOptions
 # Increase this when a change to the code can change the counts of the same reads. Files with another number are then
 # counted again.
 COUNT_RULE: Final = 1
+_SETTINGS: Final = ("count_rule", "genome_sha256", "flank", "bin_size")
 # Recorded in place of an option that had no effect on a file: the file is the same with every value of the option.
 ANY: Final = "any"
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
@@ -58,12 +59,12 @@ def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``genome``, ``genome_sha256``, ``gene_chromosomes``, ``flank``, ``bin_size``, ``options`` and ``genes`` (the
-        checksums of gene_id, chrom, tss and strand), as far as they are recorded. An option that had no effect on the
-        file has the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and ``unknown_chrom`` if no
-        read was off the genome.
+        ``genome``, ``count_rule``, ``genome_sha256``, ``gene_chromosomes``, ``flank``, ``bin_size``, ``options`` and
+        ``genes`` (the checksums of gene_id, chrom, tss and strand), as far as they are recorded. An option that had no
+        effect on the file has the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and
+        ``unknown_chrom`` if no read was off the genome.
     """
-    record = {name: metadata[name] for name in ("genome", "genome_sha256", "flank", "bin_size") if metadata.get(name)}
+    record = {name: metadata[name] for name in ("genome", *_SETTINGS) if metadata.get(name)}
     if isinstance(chromosomes := metadata.get("gene_chromosomes"), Mapping):
         record["gene_chromosomes"] = dict(chromosomes)
     options = metadata.get("options")
@@ -111,16 +112,19 @@ def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, kno
     Returns
     -------
     dict
-        The differences in genome, windows and read options. ``unknown_chrom`` does not differ if ``before`` has the
-        value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes nothing. With
-        ``known_only``, ``genome_sha256`` does not differ if the genomes differ only in what cannot change a count:
-        the order of the chromosomes, and chromosomes without genes.
+        The differences in counting rule, genome, windows and read options. ``unknown_chrom`` does not differ if
+        ``before`` has the value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes
+        nothing. ``count_rule`` is compared with ``known_only`` alone, because a file with another rule is counted
+        again. With ``known_only``, ``genome_sha256`` does not differ if the genomes differ only in what cannot change a
+        count: the order of the chromosomes, and chromosomes without genes.
     """
     one, two = _settings(before), _settings(after)
     names = [name for name in dict.fromkeys((*one, *two)) if not known_only or (name in one and name in two)]
     differences = {name: (one.get(name), two.get(name)) for name in names if one.get(name) != two.get(name)}
     if one.get("unknown_chrom") == "error":
         differences.pop("unknown_chrom", None)
+    if not known_only:
+        differences.pop("count_rule", None)
     if known_only and _have_same_gene_chromosomes(before, after):
         differences.pop("genome_sha256", None)
     return {name: pair for name, pair in differences.items() if ANY not in pair}
@@ -163,7 +167,7 @@ def _have_same_gene_chromosomes(before: Mapping[str, Any], after: Mapping[str, A
 
 def _settings(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recorded genome, windows and options as one flat dictionary."""
-    settings = {name: document[name] for name in ("genome_sha256", "flank", "bin_size") if name in document}
+    settings = {name: document[name] for name in _SETTINGS if name in document}
     options = document.get("options")
     if isinstance(options, Mapping):
         settings |= {name: value for name, value in _with_defaults(options).items() if name not in _LENIENT_OPTIONS}

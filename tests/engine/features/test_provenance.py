@@ -152,3 +152,11 @@ def test_merged_records_know_what_any_of_them_knows() -> None:
         assert merged["gene_chromosomes"] == CHROMOSOMES["gene_chromosomes"]
         assert (merged["options"]["min_mapq"], merged["options"]["unknown_chrom"]) == (0, "skip")
         assert merged["genome_sha256"] == COUNTED["genome_sha256"]
+
+
+def test_counting_rules_are_compared_between_files_but_not_with_a_request() -> None:
+    """A file with another rule is counted again, not refused, when it is requested."""
+    one, two = ({**COUNTED, "count_rule": rule} for rule in (1, 2))
+    assert compare_counting(one, two, known_only=True) == {"count_rule": (1, 2)}
+    assert compare_counting(one, two) == {}
+    assert counting_record(one)["count_rule"] == 1
