@@ -37,11 +37,12 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 # Slow test files, and all other tests. Each part runs in a process of its own, as many at a time as there are cores.
 PARTS: dict[str, tuple[str, ...]] = {
     "fuzzing": ("engine/counting/test_fuzz.py",),
+    "edges": ("cli/test_edges.py",),
+    "rest": (),
     "bam": ("engine/counting/test_parity_bam.py",),
     "parity": ("engine/counting/test_parity.py", "engine/streams/test_cram.py"),
-    "kernels": ("engine/kernels/test_checked.py", "common/test_files.py"),
     "faults": ("engine/features/test_faults.py", "engine/streams/test_reads.py"),
-    "rest": (),
+    "kernels": ("engine/kernels/test_checked.py", "common/test_files.py"),
 }
 
 
