@@ -55,11 +55,12 @@ def arguments_of(command: str, data: Path, out: Path) -> list[object]:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Return the files below ``folder`` that have the same bytes after every run."""
+    """Return the files below ``folder`` that have the same bytes after every run, and no checkpoints."""
     names = ("labels.tsv", "*.parquet", "*.safetensors", "config.json")
     found = itertools.chain.from_iterable(folder.rglob(name) for name in names)
-    # The metrics and the config hold times and versions.
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.name != "metrics.parquet"}
+    # The metrics hold times.
+    kept = [path for path in found if path.name != "metrics.parquet" and path.parent.name != "checkpoints"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
 @pytest.mark.parametrize("command", SIGNALS)
