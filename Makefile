@@ -20,12 +20,12 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# Run the fault tests with many cases, and write their figures into docs/reliability.md. Takes about 20 minutes on 2
+# Run the fault tests with many cases, and write their figures into docs/reliability.md. Takes about 25 minutes on 2
 # cores, and needs bedtools and samtools.
 campaign: setup
 	$(BIN)/python tests/campaign/run.py
 
-# Disable one guard at a time, and check that its tests fail. Takes about ten minutes.
+# Disable one guard at a time, and check that its tests fail. Takes about half an hour.
 mutations: setup
 	$(BIN)/python tests/campaign/mutations.py
 
