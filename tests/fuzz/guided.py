@@ -26,6 +26,8 @@ warnings.filterwarnings(
 def main() -> None:
     name, seconds, *corpora = sys.argv[1:]
     arguments = [sys.argv[0], f"-max_total_time={seconds}", "-max_len=2000", "-timeout=60", "-print_final_stats=1"]
+    # The peak memory of a process includes that of the process it was started from, here all tests so far.
+    arguments.append("-rss_limit_mb=8192")
     atheris.Setup([*arguments, "-artifact_prefix=" + corpora[0] + "/", *corpora], TARGETS[name])
     atheris.Fuzz()
 
