@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from campaign.rows import sized
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import bedtools, naive
@@ -47,7 +48,7 @@ def test_naive_counter_equals_live_bedtools(case: Case) -> None:
 
 
 @pytest.mark.campaign("parity")
-@examples(2000)
+@examples(sized(1000, 2000))
 @given(
     case=cases(),
     copies=st.sampled_from([1, 1, 1, 50]),
