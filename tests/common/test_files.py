@@ -1,5 +1,6 @@
 """Atomic output despite errors, full disks and kills, and output locks."""
 
+import errno
 import getpass
 import multiprocessing
 import os
@@ -313,3 +314,17 @@ def test_waiting_for_a_lock(tmp_path: Path) -> None:
         assert not entered
     other.join()
     assert entered
+
+
+@pytest.mark.campaign("disk", "races")
+def test_lock_that_cannot_be_recorded_is_released(tmp_path: Path) -> None:
+    """On a full disk, nobody could read who holds the lock. A long program must not keep it."""
+    with (
+        patch("deepchrome.common.locks.json.dump", side_effect=OSError(errno.ENOSPC, "No space left on device")),
+        pytest.raises(StorageError, match="No space left on device"),
+        output_lock(tmp_path, ["E1.parquet"]),
+    ):
+        pass
+    assert not list(tmp_path.glob(".deepchrome/*.run"))
+    with output_lock(tmp_path, ["E1.parquet"]):
+        pass

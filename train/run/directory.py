@@ -382,6 +382,7 @@ def _clear(path: Path, config: RunConfig) -> None:
         earlier = set()
     names = sorted(earlier | set(config.data))
     in_folders = [place(path, name) for name in names for place in (model_path, checkpoint_path)]
-    # Without summary.tsv, what is left after an interrupt does not look finished. config.json names the other files.
+    # summary.tsv first: a run without it is not finished. config.json last: it lists the models, so that a second
+    # attempt can remove what an interrupt has left.
     for file in (path / SUMMARY, *in_folders, path / PREDICTIONS, path / METRICS, path / CONFIG):
         file.unlink(missing_ok=True)

@@ -99,9 +99,7 @@ def _hold_directory(directory: Path, wait: float) -> Iterator[None]:
         replace_text(holder_file, _this_process())
         yield
     finally:
-        with suppress(OSError):
-            holder_file.unlink(missing_ok=True)
-        os.close(lock)
+        _release(holder_file, lock)
 
 
 @contextmanager
@@ -124,9 +122,7 @@ def _hold_names(directory: Path, names: Sequence[str], wait: float) -> Iterator[
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        os.close(lock)
+        _release(path, lock)
 
 
 @contextmanager
@@ -170,10 +166,21 @@ def _add_run(state: Path, names: Sequence[str]) -> tuple[Path, int]:
     """Add a run to the list; return its file, and the descriptor that holds the lock."""
     path = state / f"{secrets.token_hex(8)}{_RUN_SUFFIX}"
     lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with open(lock, "w", encoding="utf-8", closefd=False) as file:
-        json.dump({"holder": _this_process(), "names": list(names)}, file)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with open(lock, "w", encoding="utf-8", closefd=False) as file:
+            json.dump({"holder": _this_process(), "names": list(names)}, file)
+    except BaseException:  # such as a full disk: nobody could read who holds this lock
+        _release(path, lock)
+        raise
     return path, lock
+
+
+def _release(path: Path, lock: int) -> None:
+    """Remove the file that names the holder of a lock, and release the lock."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    os.close(lock)
 
 
 def _lock(path: Path, wait: float) -> int | None:
