@@ -19,14 +19,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from deepchrome.common.names import TEST
 from deepchrome.engine.annotation.genes import drop_repeated_genes, read_genes
 from deepchrome.engine.features.store import write_features
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
-from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.inputs import Orient
 from deepchrome.train.datasets.labels import LabelRule
-from deepchrome.train.datasets.splits import TEST, SplitMethod
+from deepchrome.train.datasets.load import load_datasets
+from deepchrome.train.datasets.splits import SplitMethod
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import score_genes
@@ -47,7 +48,7 @@ class Setting:
     name
         The name in the output.
     label_rule, orient, split, n_train
-        Arguments of :func:`deepchrome.train.datasets.dataset.load_datasets`.
+        Arguments of :func:`deepchrome.train.datasets.load.load_datasets`.
     lowest, highest
         The expected range.
     """
@@ -179,7 +180,7 @@ def train_models(
     Raises
     ------
     DeepchromeError
-        See :func:`deepchrome.train.datasets.dataset.load_datasets` and :func:`deepchrome.train.fitting.fit.fit`. Also
+        See :func:`deepchrome.train.datasets.load.load_datasets` and :func:`deepchrome.train.fitting.fit.fit`. Also
         raised if a model has no AUROC.
     """
     for setting in SETTINGS:

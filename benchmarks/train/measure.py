@@ -18,9 +18,9 @@ from deepchrome.benchmarks.common.results import Results, Row
 from deepchrome.benchmarks.train.data import GENES, simulate_dataset
 from deepchrome.benchmarks.train.plain_loop import time_plain
 from deepchrome.benchmarks.train.time_to_auroc import time_to_auroc
+from deepchrome.common.names import TEST
 from deepchrome.common.progress import OnMessage
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.splits import TEST
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import score_genes

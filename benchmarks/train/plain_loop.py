@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from deepchrome.benchmarks.train.data import BINS, MARKS, simulate_dataset
+from deepchrome.common.names import TRAIN, VALID
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.splits import TRAIN, VALID
 from deepchrome.train.fitting.config import FitConfig
 
 _SCORING_BATCH = 1024

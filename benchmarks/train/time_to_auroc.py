@@ -10,7 +10,8 @@ from typing import Any, Final
 from deepchrome.benchmarks.train.plain_loop import train_plain
 from deepchrome.engine.features.featurize import featurize
 from deepchrome.engine.simulation.simulate import simulate
-from deepchrome.train.datasets.dataset import Dataset, load_datasets
+from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, Placement
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.run.protocols import BEST

@@ -9,16 +9,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.names import SPLIT_NAMES, TEST, TRAIN, check_names
 from deepchrome.common.tables import read_fields, stable_ids
 from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
-from deepchrome.errors import BadDataError, MissingInputError
-from deepchrome.train.datasets.dataset import Dataset, LoadReport
+from deepchrome.errors import BadDataError, MissingInputError, UsageError
+from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.expression import read_expression
-from deepchrome.train.datasets.inputs import InputSpec, Transform
+from deepchrome.train.datasets.inputs import InputOptions, InputSpec, window_scale
 from deepchrome.train.datasets.labels import label_genes
+from deepchrome.train.datasets.load import LoadReport
 from deepchrome.train.datasets.profile import profile_counts
-from deepchrome.train.datasets.splits import TEST, TRAIN
 
 # Labels are attributed to an epigenome and a rule if at least this share of them agrees.
 _RECOGNIZED_SHARE: Final = 0.95
@@ -39,7 +39,7 @@ class _SplitFile:
 
 
 def load_csv(
-    directory: Path, *, transform: Transform = "counts", expression: Path | None = None
+    directory: Path, inputs: InputOptions | None = None, *, expression: Path | None = None
 ) -> tuple[list[Dataset], LoadReport]:
     """Read a data set in DeepChrome's text format.
 
@@ -51,8 +51,8 @@ def load_csv(
         bins. A header names the marks. Without a header, five marks are assumed to be in the published
         order (:data:`~deepchrome.engine.features.export.PUBLISHED_MARK_ORDER`), and any other number
         of marks is named mark1, mark2, ...
-    transform
-        See :class:`~deepchrome.train.datasets.inputs.InputOptions`. Bins keep the order of the files.
+    inputs
+        How counts become model inputs: ``transform`` and ``depth``. Marks and bins keep the order of the files.
     expression
         An expression table. If given, a note in the report names the epigenome and the label rule that the
         labels agree with best.
@@ -71,19 +71,28 @@ def load_csv(
         One of the three files does not exist.
     BadDataError
         A field is not valid (the message gives file and line), or the files differ in marks or bins.
+    UsageError
+        The depth correction needs numbers of reads, which the format does not have.
     """
+    inputs = inputs or InputOptions()
+    if inputs.depth == "library-size":
+        raise UsageError(f"{directory}: DeepChrome's text format has no numbers of reads to scale by")
     parts = [_read_split_file(_find_split_file(directory, name)) for name in SPLIT_NAMES]
     marks = _common_marks(parts)
     counts = np.concatenate([part.counts for part in parts])
-    inputs = InputSpec(marks, counts.shape[1], None, None, transform=transform)
+    spec = InputSpec(marks, counts.shape[1], None, None, transform=inputs.transform, depth=inputs.depth)
+    by_windows = [window_scale(counts[:, :, i]) if inputs.depth == "windows" else 1.0 for i in range(len(marks))]
+    scale = np.array(by_windows, np.float32)
     data = Dataset(
         re.sub(r"[^A-Za-z0-9._+-]", "_", directory.resolve().name)[:64] or "csv",
         marks,
         tuple(gene for part in parts for gene in part.gene_id),
-        inputs.apply_transform(counts.copy()),
+        spec.apply_transform(counts * scale),
         np.concatenate([part.label for part in parts]),
         np.repeat(np.arange(3, dtype=np.int8), [len(part.gene_id) for part in parts]),
         profile=profile_counts(marks, counts),
+        scale=scale,
+        transform=inputs.transform,
         has_name=False,
     )
     notes = _describe_problems(data, counts)
@@ -91,7 +100,7 @@ def load_csv(
         notes.append(_recognize_labels(data, expression))
     genes = len(data.gene_id)
     report = LoadReport(
-        inputs,
+        spec,
         genes=genes,
         not_in_expression=0,
         not_in_features=0,

@@ -1,20 +1,25 @@
-"""Turn counts into model inputs: choice of marks, orientation, library size and transform."""
+"""Turn counts into model inputs: choice of marks, orientation, depth correction and transform."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepchrome.engine.features.store import FeatureHeader, Features
 from deepchrome.errors import BadDataError, ParameterError
+
+if TYPE_CHECKING:  # fitting needs no library of the engine
+    from deepchrome.engine.features.store import FeatureHeader, Features
 
 Orient = Literal["genomic", "strand"]
 Transform = Literal["counts", "log1p"]
+Depth = Literal["windows", "library-size", "raw"]
 
 # The maximum number of reads in a Roadmap file, so scaled counts stay close to the raw counts.
 LIBRARY_READS: Final = 30_000_000
+# The mean count per bin that each mark is scaled to by its windows. docs/training.md says how it was chosen.
+MEAN_COUNT: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -28,27 +33,35 @@ class InputOptions:
         bins of genes on ``-`` are reversed. Genes of unknown strand keep the genomic order.
     transform
         ``counts``: counts as they are. ``log1p``: ln(1 + count).
-    library_size
-        Scale the counts of every mark to :data:`LIBRARY_READS` reads before the transform.
+    depth
+        How to correct each mark for its number of reads, before the transform. ``windows``: scale the counts to a
+        mean of :data:`MEAN_COUNT` per bin over all genes. ``library-size``: scale them to :data:`LIBRARY_READS`
+        reads. ``raw``: no correction.
     marks
         Marks to use, in this order. ``None``: all marks, in the order of the features.
+    missing_marks
+        Accept features that lack some of the marks. The inputs of a missing mark are NaN.
 
     Raises
     ------
     ParameterError
-        ``orient`` or ``transform`` is not one of the values above.
+        ``orient``, ``transform`` or ``depth`` is not one of the values above.
     """
 
     orient: Orient = "genomic"
     transform: Transform = "counts"
-    library_size: bool = False
+    depth: Depth = "raw"
     marks: tuple[str, ...] | None = None
+    missing_marks: bool = False
 
     def __post_init__(self) -> None:
         """Refuse unknown values."""
-        for name, choices in (("orient", get_args(Orient)), ("transform", get_args(Transform))):
+        for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
-                raise ParameterError(name, f"must be {' or '.join(choices)}, got {value!r}")
+                raise ParameterError(name, f"must be {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}")
+
+
+_CHOICES: Final = {"orient": get_args(Orient), "transform": get_args(Transform), "depth": get_args(Depth)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class InputSpec:
     bin_size, flank
         Width of a bin, and half the width of a gene's window, in bp. ``None`` if unknown (DeepChrome's
         text format).
-    orient, transform, library_size
+    orient, transform, depth, missing_marks
         See :class:`InputOptions`.
     """
 
@@ -74,16 +87,11 @@ class InputSpec:
     flank: int | None
     orient: Orient = "genomic"
     transform: Transform = "counts"
-    library_size: bool = False
+    depth: Depth = "raw"
+    missing_marks: bool = False
 
     @classmethod
-    def from_features(
-        cls,
-        features: Features | FeatureHeader,
-        orient: Orient = "genomic",
-        transform: Transform = "counts",
-        library_size: bool = False,
-    ) -> Self:
+    def from_features(cls, features: "Features | FeatureHeader", options: InputOptions | None = None) -> Self:
         """Describe the model input made from ``features`` with these options.
 
         Raises
@@ -91,13 +99,15 @@ class InputSpec:
         BadDataError
             The metadata of the features lack the bin size or the flank.
         """
+        options = options or InputOptions()
         bin_size, flank = (features.metadata.get(key) for key in ("bin_size", "flank"))
         if not (_is_positive_int(bin_size) and _is_positive_int(flank)):
             raise BadDataError(
                 f"features of {features.epigenome}: bin_size or flank is missing. Make the features again."
             )
-        n_bins = features.metadata["n_bins"]
-        return cls(features.marks, n_bins, bin_size, flank, orient, transform, library_size)
+        marks, n_bins = options.marks or features.marks, features.metadata["n_bins"]
+        choices = (options.orient, options.transform, options.depth, options.missing_marks)
+        return cls(marks, n_bins, bin_size, flank, *choices)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
@@ -108,6 +118,9 @@ class InputSpec:
         BadDataError
             A key is missing or unknown, or its value is not valid.
         """
+        document = dict(document)
+        if isinstance(scaled := document.pop("library_size", None), bool):  # runs of versions 1 and 2
+            document |= {"depth": "library-size" if scaled else "raw", "missing_marks": False}
         expected = {field.name for field in fields(cls)}
         if document.keys() != expected:
             raise BadDataError(f"description of inputs: keys {sorted(document)}, expected {sorted(expected)}")
@@ -117,9 +130,8 @@ class InputSpec:
             "n_bins": _is_positive_int(document["n_bins"]),
             "bin_size": document["bin_size"] is None or _is_positive_int(document["bin_size"]),
             "flank": document["flank"] is None or _is_positive_int(document["flank"]),
-            "orient": document["orient"] in get_args(Orient),
-            "transform": document["transform"] in get_args(Transform),
-            "library_size": isinstance(document["library_size"], bool),
+            **{name: document[name] in choices for name, choices in _CHOICES.items()},
+            "missing_marks": isinstance(document["missing_marks"], bool),
         }
         if wrong := [key for key, valid in is_valid.items() if not valid]:
             raise BadDataError(f"description of inputs: invalid {wrong[0]} ({document[wrong[0]]!r})")
@@ -131,9 +143,9 @@ class InputSpec:
 
     def options(self) -> InputOptions:
         """Return the options that prepare other features in the same way."""
-        return InputOptions(self.orient, self.transform, self.library_size, self.marks)
+        return InputOptions(self.orient, self.transform, self.depth, self.marks, self.missing_marks)
 
-    def check(self, features: Features | FeatureHeader) -> None:
+    def check(self, features: "Features | FeatureHeader") -> None:
         """Check that features can be turned into this input. Additional marks are allowed.
 
         The header of a feature file is sufficient, so that a file that does not fit need not be read.
@@ -141,26 +153,60 @@ class InputSpec:
         Raises
         ------
         BadDataError
-            A mark is missing; the number of bins, the bin size or the flank differs; or ``library_size``
-            is set and the number of reads of a mark is unknown. The message names every difference.
+            A mark is missing and none may be, or all are missing; the number of bins, the bin size or the flank
+            differs; or the depth correction needs the number of reads of a mark and it is unknown. The message names
+            every difference.
         """
         differences = []
-        if absent := [mark for mark in self.marks if mark not in features.marks]:
+        present = [mark for mark in self.marks if mark in features.marks]
+        absent = [mark for mark in self.marks if mark not in present]
+        if absent and not (self.missing_marks and present):
             differences.append(f"no mark {', '.join(absent)} (found {', '.join(features.marks)})")
         here = InputSpec.from_features(features)
         for name, quantity in (("n_bins", "bins per gene"), ("bin_size", "bp per bin"), ("flank", "bp of flank")):
             expected, found = getattr(self, name), getattr(here, name)
             if expected is not None and found is not None and expected != found:
                 differences.append(f"{found} {quantity}, expected {expected}")
-        if self.library_size and not absent:
-            differences += [
-                f"number of reads of {mark} is missing" for mark in self.marks if not _reads(features, mark)
-            ]
+        if self.depth == "library-size" and not differences:
+            differences += [f"number of reads of {mark} is missing" for mark in present if not _reads(features, mark)]
         if differences:
             raise BadDataError(f"features of {features.epigenome} do not fit the model: {'; '.join(differences)}")
 
-    def apply(self, features: Features) -> NDArray[np.float32]:
+    def scales(self, features: "Features", genes: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Return the factor of the depth correction for each mark.
+
+        Parameters
+        ----------
+        features
+            Counts that fit; see :meth:`check`.
+        genes
+            bool (genes,): the genes whose windows tell the depth. Default: all.
+
+        Returns
+        -------
+        float32 (marks,)
+            1 for a mark that is missing or has no counts.
+        """
+        counts = {mark: features.counts[:, :, i] for i, mark in enumerate(features.marks) if mark in self.marks}
+        if self.depth == "library-size":
+            factors = {mark: LIBRARY_READS / _reads(features, mark) for mark in counts}
+        elif self.depth == "windows":
+            factors = {
+                mark: window_scale(values if genes is None else values[genes]) for mark, values in counts.items()
+            }
+        else:
+            factors = {}
+        return np.array([factors.get(mark, 1.0) for mark in self.marks], np.float32)
+
+    def apply(self, features: "Features", scales: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Turn counts into a model's input.
+
+        Parameters
+        ----------
+        features
+            Counts of the genes.
+        scales
+            float32 (marks,): factors of the depth correction. Default: those of :meth:`scales` over all genes.
 
         Returns
         -------
@@ -172,15 +218,15 @@ class InputSpec:
             The features do not fit; see :meth:`check`.
         """
         self.check(features)
-        columns = [features.marks.index(mark) for mark in self.marks]
-        x = np.empty((len(features.genes), self.n_bins, len(self.marks)), np.float32)
-        for i, column in enumerate(columns):
-            x[:, :, i] = features.counts[:, :, column]
+        x = np.full((len(features.genes), self.n_bins, len(self.marks)), np.nan, np.float32)
+        for i, mark in enumerate(self.marks):
+            if mark in features.marks:
+                x[:, :, i] = features.counts[:, :, features.marks.index(mark)]
         if self.orient == "strand":
             minus = np.array(features.genes.strand) == "-"
             x[minus] = x[minus, ::-1]
-        if self.library_size:
-            x *= np.array([LIBRARY_READS / _reads(features, mark) for mark in self.marks], np.float32)
+        if self.depth != "raw":
+            x *= self.scales(features) if scales is None else scales
         return self.apply_transform(x)
 
     def describe_unknown_strands(self, n_genes: int) -> str:
@@ -194,11 +240,17 @@ class InputSpec:
         return np.log1p(x, out=x) if self.transform == "log1p" else x
 
 
+def window_scale(counts: NDArray[np.generic]) -> float:
+    """Return the factor that brings the mean of counts to :data:`MEAN_COUNT`; 1 if there are no counts."""
+    mean = counts.mean(dtype=np.float64) if counts.size else 0.0
+    return float(MEAN_COUNT / mean) if mean > 0 else 1.0
+
+
 def _is_positive_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _reads(features: Features | FeatureHeader, mark: str) -> int:
+def _reads(features: "Features | FeatureHeader", mark: str) -> int:
     """Return the number of reads in the file of a mark, or 0 if it is unknown."""
     source = features.metadata.get("sources", {}).get(mark, {})
     return int(source.get("reads", 0))

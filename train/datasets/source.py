@@ -11,10 +11,11 @@ from typing import Any, TypeAlias, get_args
 
 from deepchrome.engine.features.store import feature_files, read_features
 from deepchrome.errors import ParameterError, UsageError
-from deepchrome.train.datasets.dataset import Dataset, LoadReport, load_datasets
+from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 from deepchrome.train.datasets.inputs import InputOptions
 from deepchrome.train.datasets.labels import LabelGenes, LabelRule, check_threshold
+from deepchrome.train.datasets.load import LoadReport, load_datasets
 from deepchrome.train.datasets.splits import SplitMethod
 
 
@@ -65,10 +66,15 @@ class FeatureSource:
                 remedy="one_threshold",
             )
 
-    def load(self, inputs: InputOptions, epigenomes: Sequence[str] | None = None) -> tuple[list[Dataset], LoadReport]:
+    def load(
+        self,
+        inputs: InputOptions,
+        epigenomes: Sequence[str] | None = None,
+        shard: tuple[int, int] | None = None,
+    ) -> tuple[list[Dataset], LoadReport]:
         """Load epigenomes, by default all that have both features and expression.
 
-        See :func:`~deepchrome.train.datasets.dataset.load_datasets` for the result and the errors.
+        See :func:`~deepchrome.train.datasets.load.load_datasets` for the result and the errors.
         """
         return load_datasets(
             self.features,
@@ -80,10 +86,8 @@ class FeatureSource:
             split=self.split,
             seed=self.seed,
             n_train=self.n_train,
-            orient=inputs.orient,
-            transform=inputs.transform,
-            library_size=inputs.library_size,
-            marks=inputs.marks,
+            inputs=inputs,
+            shard=shard,
         )
 
     def symbols(self) -> dict[str, str]:
@@ -125,14 +129,15 @@ class TextSource:
         self,
         inputs: InputOptions,
         epigenomes: Sequence[str] | None = None,  # noqa: ARG002 - a directory holds one epigenome
+        shard: tuple[int, int] | None = None,  # noqa: ARG002
     ) -> tuple[list[Dataset], LoadReport]:
         """Load the one epigenome of the directory.
 
-        Only ``inputs.transform`` is used: the files fix the marks, their orientation and their scale.
+        Only ``inputs.transform`` and ``inputs.depth`` are used: the files fix the marks and their orientation.
 
         See :func:`~deepchrome.train.datasets.deepchrome_csv.load_csv` for the result and the errors.
         """
-        return load_csv(self.directory, transform=inputs.transform, expression=self.expression)
+        return load_csv(self.directory, inputs, expression=self.expression)
 
     def symbols(self) -> dict[str, str]:
         """Return an empty mapping: the format has no gene symbols."""

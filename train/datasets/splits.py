@@ -8,15 +8,12 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from deepchrome.common.names import SPLIT_NAMES
+from deepchrome.common.names import SPLIT_NAMES, TEST, TRAIN
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.errors import BadDataError, ParameterError
 
 SplitMethod = Literal["published", "random", "chromosome"]
 
-TRAIN: Final = 0
-VALID: Final = 1
-TEST: Final = 2
 # Number of random chromosome orders to try. The split whose sizes are closest to the target is taken.
 _N_ORDERS: Final = 200
 

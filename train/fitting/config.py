@@ -3,41 +3,64 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from deepchrome.common.cores import check_threads, usable_cores
 from deepchrome.errors import ParameterError
+from deepchrome.train.models.outputs import Task
+
+_RISING_SHARE: Final = 0.25  # of the steps of one cycle
 
 
 @dataclass(frozen=True)
 class FitConfig:
     """Model and training settings. The same settings and data give the same models.
 
+    The defaults are plain training. :mod:`deepchrome.train.run.protocols` has the settings that score best.
+
     Attributes
     ----------
     model
-        One of :data:`deepchrome.train.models.MODELS`. Baselines use ``seed`` and ignore all other settings.
+        One of :data:`deepchrome.train.models.MODELS`, or ``module:Class``. Baselines use ``seed`` and ignore all other
+        settings.
+    task
+        What to predict: whether a gene is on (``classify``), log2(RPKM + 1) (``regress``), or ``both``.
+    pooled
+        Train one model for all epigenomes together, instead of one for each.
+    members
+        Number of models to train for each epigenome, with other random choices. Their outputs are averaged.
     epochs
         Number of passes over the training genes.
     batch_size
         Number of genes per step.
     optimizer, lr, weight_decay
         As in :mod:`torch.optim`.
-    momentum
-        As in :class:`torch.optim.SGD`; other optimizers ignore it.
+    momentum, nesterov
+        As in :class:`torch.optim.SGD`; other optimizers ignore them.
+    schedule
+        ``constant``: the learning rate stays at ``lr``, but for ``lr_decay``. ``one-cycle``: it rises from 0 to ``lr``
+        over the first quarter of all steps, then falls to 0 (Smith & Topin 2019, arXiv:1708.07120).
     lr_decay
         The learning rate of step t is lr / (1 + t * lr_decay), as in Torch7's sgd. Steps are counted from 0
-        across all epochs.
+        across all epochs. Only for the constant schedule.
+    shift_bins
+        Shift the bins of every gene by up to this number, at random in every epoch.
+    augment_depth
+        In every epoch, thin half of the genes: keep each of their counts with a probability drawn for each mark, and
+        correct for it. Scores then depend less on the number of reads. Needs inputs made from counts.
+    mark_dropout
+        Probability that a mark of a gene is hidden in an epoch. At least one mark remains. Needs inputs that may lack
+        marks.
     patience
         Stop a model after this many epochs without a better validation AUROC. 0 disables early stopping.
     seed
         Seed of the initial weights, the order of genes, and dropout.
     precision
         Precision of matrix products: ``fp32``, ``tf32`` (GPU only), or ``bf16`` (with weights in fp32).
-        ``auto`` means ``tf32`` on a GPU and ``fp32`` on a CPU.
+        ``auto`` means ``tf32`` on a GPU, ``bf16`` on a CPU that has matrix instructions for it, else ``fp32``.
 
     Raises
     ------
@@ -46,20 +69,29 @@ class FitConfig:
     """
 
     model: str = "deepchrome"
+    task: Task = "classify"
+    pooled: bool = False
+    members: int = 1
     epochs: int = 100
     batch_size: int = 64
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
+    nesterov: bool = False
+    schedule: Literal["constant", "one-cycle"] = "constant"
     weight_decay: float = 0.0
     lr_decay: float = 0.0
+    shift_bins: int = 0
+    augment_depth: bool = False
+    mark_dropout: float = 0.0
     patience: int = 0
     seed: int = 1
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+        limits = {"epochs": 1, "members": 1, "batch_size": 1, "patience": 0, "shift_bins": 0, "seed": 0}
+        for name, least in limits.items():
             value = getattr(self, name)
             if value < least:
                 raise ParameterError(name, f"must be at least {least}, got {value}")
@@ -67,10 +99,37 @@ class FitConfig:
             raise ParameterError("lr", f"must be finite and above 0, got {self.lr}")
         if not 0 <= self.momentum < 1:
             raise ParameterError("momentum", f"must be at least 0 and below 1, got {self.momentum}")
+        if not 0 <= self.mark_dropout < 1:
+            raise ParameterError("mark_dropout", f"must be at least 0 and below 1, got {self.mark_dropout}")
+        if self.task not in get_args(Task):
+            raise ParameterError("task", f"must be one of {', '.join(get_args(Task))}, got {self.task!r}")
         for name in ("weight_decay", "lr_decay"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ParameterError(name, f"must be finite and at least 0, got {value}")
+        if self.lr_decay and self.schedule != "constant":
+            raise ParameterError("lr_decay", f"has no meaning with the schedule {self.schedule}")
+
+    def learning_rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, counted from 0, of all ``steps`` of the training."""
+        if self.schedule == "constant":
+            return self.lr / (1 + step * self.lr_decay)
+        rise = _RISING_SHARE * steps
+        return self.lr * min((step + 1) / (rise + 1), (steps - step) / (steps - rise))
+
+    def resolve_precision(self, device: torch.device) -> str:
+        """Return the precision on a device: ``fp32``, ``tf32`` or ``bf16``."""
+        if self.precision != "auto":
+            return self.precision
+        if device.type == "cuda":
+            return "tf32"
+        return "bf16" if has_bf16_instructions() else "fp32"
+
+
+def has_bf16_instructions() -> bool:
+    """Return whether the CPU multiplies matrices in bf16 faster than in fp32."""
+    capabilities: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @dataclass(frozen=True)
@@ -128,9 +187,9 @@ class EpochRecord:
     epoch
         Number of the epoch, from 1.
     train_loss, valid_loss
-        Mean negative log-likelihood per gene. The training loss is measured with dropout.
+        Mean loss per gene. The training loss is measured with dropout and random changes of the inputs.
     valid_auroc
-        AUROC on the validation genes.
+        AUROC on the validation genes. For a pooled model, the mean of its epigenomes.
     seconds
         Time that the epoch took, for all models of the stack together.
     """
@@ -171,12 +230,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A trained model.
+    """One trained network, or one fitted baseline.
 
     Attributes
     ----------
-    epigenome
-        Name of the epigenome.
+    key
+        The key of its training; see :class:`~deepchrome.train.fitting.training.Training`.
     history
         All epochs; empty for a baseline.
     best_epoch
@@ -185,7 +244,7 @@ class FittedModel:
         Weights after the best epoch; empty if the model diverged in its first epoch.
     """
 
-    epigenome: str
+    key: str
     history: tuple[EpochRecord, ...]
     best_epoch: int | None
     weights: Mapping[str, Tensor] = field(repr=False)

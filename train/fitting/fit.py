@@ -1,11 +1,11 @@
-"""Train many models in lockstep: one per epigenome, stacked, with the same result as training each alone.
+"""Train many networks in lockstep, stacked, with the same result as training each alone.
 
-The seed, the name of the epigenome and the epoch determine all random choices of a model (initial weights, order of
-genes, dropout). Therefore they depend neither on the other models nor on the device, and an interrupted run can
-continue from any epoch without the state of a random generator.
+The seed, the name of the model and the epoch determine all random choices of a network (initial weights, order of
+genes, dropout, changes of the inputs). Therefore they depend neither on the other networks nor on the device, and an
+interrupted run can continue from any epoch without the state of a random generator.
 
-On a GPU, all models of a stack take each step together, as one CUDA graph that is replayed. On a CPU, wide stacks are
-slow because their weights do not fit in the caches, so each core trains one model at a time.
+On a GPU, all networks of a stack take each step together, as one CUDA graph that is replayed. On a CPU, wide stacks are
+slow because their weights do not fit in the caches, so each core trains one network at a time.
 """
 
 import time
@@ -18,9 +18,8 @@ import numpy as np
 import torch
 
 from deepchrome.common.threads import map_in_threads
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.splits import TRAIN
 from deepchrome.train.fitting.config import (
     Checkpoint,
     EpochRecord,
@@ -32,82 +31,93 @@ from deepchrome.train.fitting.config import (
 )
 from deepchrome.train.fitting.stack import TrainingStack
 from deepchrome.train.fitting.threads import torch_threads
-from deepchrome.train.models import check_network
+from deepchrome.train.fitting.training import Training, network_spec
+from deepchrome.train.models import check_network, is_custom
 
 # Fraction of the free memory of a GPU that a stack may use.
 _MEMORY_SHARE: Final = 0.8
 
-# A function that is called after every epoch of every model, from the thread that trains the model. Its arguments are
-# the epigenome, the record of the epoch, and a function that returns a checkpoint.
+# A function that is called after every epoch of every network, from the thread that trains it. Its arguments are the
+# key of the training, the record of the epoch, and a function that returns a checkpoint.
 OnEpoch = Callable[[str, EpochRecord, Callable[[], Checkpoint]], None]
 
 
 def fit(
-    datasets: Sequence[Dataset],
+    trainings: Sequence[Training],
     config: FitConfig,
     placement: Placement | None = None,
     *,
     resume: Mapping[str, Checkpoint] | None = None,
     on_epoch: OnEpoch | None = None,
+    on_fitted: Callable[[FittedModel], None] | None = None,
 ) -> list[FittedModel]:
-    """Train one model per data set.
+    """Train one network per training.
 
     Parameters
     ----------
-    datasets
-        Data sets with the same bins and marks. Their genes may differ.
+    trainings
+        What to train; see :func:`~deepchrome.train.fitting.training.plan_trainings`. All data sets have the same bins
+        and marks. Their genes may differ.
     config
         Model and training settings.
     placement
         Hardware to train on.
     resume
-        Checkpoints to continue from, by epigenome.
+        Checkpoints to continue from, by key of the training.
     on_epoch
         See :data:`OnEpoch`.
+    on_fitted
+        Called with each network when it is finished, from the thread that trained it.
 
     Returns
     -------
     list of FittedModel
-        The models, in the order of ``datasets``.
+        The networks, in the order of ``trainings``.
 
     Raises
     ------
     BadDataError
-        The training or validation genes of a data set lack one class or both; data sets differ in marks or bins, or
-        have the same name; an input is not finite; or there are fewer bins than the network needs.
+        The training or validation genes of a data set lack one class or both; data sets differ in marks or bins; an
+        input is not finite; or there are fewer bins than the network needs.
+    ParameterError
+        The data have no expression to regress on, or no counts to thin.
     UsageError
         There is no data set; the network is unknown or not a stack of models; or a GPU is required and PyTorch finds
         none.
     """
     placement = placement or Placement()
     resume = resume or {}
-    _check_datasets(datasets)
-    check_network(config.model, len(datasets[0].marks), datasets[0].x.shape[1])
+    check_datasets([data for training in trainings for data in training.datasets], config)
+    check_network(network_spec(config, trainings[0].datasets[0]))
     device = placement.resolve()
     threads = placement.usable_threads()
-    size = placement.group_size or (1 if device.type == "cpu" else _largest_group(datasets[0], config, device))
-    groups = list(_form_groups(datasets, config, resume, size))
-    # The rounding of a matrix product depends on its number of threads. Derive that number from all data sets, not from
+    size = placement.group_size or (1 if device.type == "cpu" else _largest_group(trainings[0], config, device))
+    groups = list(_form_groups(trainings, config, resume, size))
+    # The rounding of a matrix product depends on its number of threads. Derive that number from all trainings, not from
     # the unfinished ones only, so that a resumed run gives identical results.
-    workers = 1 if device.type == "cuda" else min(threads, -(-len(datasets) // size))
+    workers = 1 if device.type == "cuda" else min(threads, -(-len(trainings) // size))
+    if is_custom(config.model):  # A class of the user may draw from the random numbers of the process.
+        workers = 1
     stop = Event()
 
-    def train_group(group: Sequence[Dataset]) -> dict[str, FittedModel]:
-        return _train_group(group, config, device, resume, on_epoch, stop)
+    def train_group(group: Sequence[Training]) -> dict[str, FittedModel]:
+        trained = _train_group(group, config, device, resume, on_epoch, stop)
+        if on_fitted and not stop.is_set():
+            for model in trained.values():
+                on_fitted(model)
+        return trained
 
     fitted: dict[str, FittedModel] = {}
     with torch_threads(threads // workers), _matmul_precision(config, device):
-        for trained in map_in_threads(train_group, groups, workers, cancel=stop.set):
-            fitted.update(trained)
-    return [fitted[data.epigenome] for data in datasets]
+        for each in map_in_threads(train_group, groups, workers, cancel=stop.set):
+            fitted.update(each)
+    return [fitted[training.key] for training in trainings]
 
 
-def _check_datasets(datasets: Sequence[Dataset]) -> None:
+def check_datasets(datasets: Sequence[Dataset], config: FitConfig) -> None:
+    """Check that networks can be trained on data sets; see :func:`fit` for the errors."""
     if not datasets:
         raise UsageError("no data set to train on")
-    names = [data.epigenome for data in datasets]
-    if len(set(names)) < len(names):
-        raise BadDataError("two data sets have the same epigenome name")
     first = datasets[0]
     for data in datasets:
         if data.x.shape[1:] != first.x.shape[1:] or data.marks != first.marks:
@@ -116,35 +126,43 @@ def _check_datasets(datasets: Sequence[Dataset]) -> None:
                 f"{first.x.shape[1]} bins of {', '.join(first.marks)}. Train them in separate runs."
             )
         data.check_classes()
-        if not np.isfinite(data.x).all():
+        present = data.present if config.pooled else np.ones(len(data.marks), bool)
+        if not np.isfinite(data.x[:, :, present]).all():
             raise BadDataError(f"{data.epigenome}: an input value is not a finite number")
+        if config.task != "classify" and data.rpkm is None:
+            raise ParameterError("task", f"is {config.task}, but the expression of {data.epigenome} is unknown")
+        if config.augment_depth and data.scale is None:
+            raise ParameterError("augment_depth", f"needs counts, and the inputs of {data.epigenome} are others")
 
 
-def _largest_group(data: Dataset, config: FitConfig, device: torch.device) -> int:
-    """Measure the GPU memory that one model needs, and return how many models fit."""
+def _largest_group(training: Training, config: FitConfig, device: torch.device) -> int:
+    """Measure the GPU memory that one network needs, and return how many networks fit."""
     torch.cuda.reset_peak_memory_stats(device)
     with torch_threads(1), _matmul_precision(config, device):
-        TrainingStack([data], config, device).validate()
+        TrainingStack([training], config, device).validate()
     needed = torch.cuda.max_memory_allocated(device)
     torch.cuda.empty_cache()
     return max(1, int(_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0] / needed))
 
 
 def _form_groups(
-    datasets: Sequence[Dataset], config: FitConfig, resume: Mapping[str, Checkpoint], size: int
-) -> Iterator[list[Dataset]]:
-    """Yield groups of at most ``size`` data sets with the same numbers of steps per epoch and of finished epochs."""
-    compatible: dict[tuple[int, int], list[Dataset]] = {}
-    for data in datasets:
-        steps = -(-int(np.sum(data.split == TRAIN)) // config.batch_size)
-        finished = len(resume[data.epigenome].history) if data.epigenome in resume else 0
-        compatible.setdefault((steps, finished), []).append(data)
-    for group in compatible.values():
+    trainings: Sequence[Training], config: FitConfig, resume: Mapping[str, Checkpoint], size: int
+) -> Iterator[list[Training]]:
+    """Yield groups of at most ``size`` trainings with equal numbers of steps per epoch, finished epochs and data sets.
+
+    The longest trainings come first, so that no core is idle at the end.
+    """
+    compatible: dict[tuple[int, int, int], list[Training]] = {}
+    for training in trainings:
+        finished = len(resume[training.key].history) if training.key in resume else 0
+        kind = (-training.steps(config.batch_size), finished, len(training.datasets))
+        compatible.setdefault(kind, []).append(training)
+    for _, group in sorted(compatible.items(), key=lambda item: item[0]):
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
 def _train_group(
-    datasets: Sequence[Dataset],
+    trainings: Sequence[Training],
     config: FitConfig,
     device: torch.device,
     resume: Mapping[str, Checkpoint],
@@ -152,9 +170,9 @@ def _train_group(
     stop: Event,
 ) -> dict[str, FittedModel]:
     """Train one stack to its end, or until ``stop`` is set."""
-    stack = TrainingStack(datasets, config, device)
-    for i, data in enumerate(datasets):
-        stack.start(i, resume.get(data.epigenome))
+    stack = TrainingStack(trainings, config, device)
+    for i, training in enumerate(trainings):
+        stack.start(i, resume.get(training.key))
     first = len(stack.history[0]) + 1
     plan = stack.plan(first)
     for epoch in range(first, config.epochs + 1):
@@ -163,10 +181,11 @@ def _train_group(
         started = time.perf_counter()
         metrics = (stack.train(plan), *stack.validate())
         # The GPU is still computing these metrics while the CPU prepares the next epoch.
-        plan = stack.plan(epoch + 1)
+        if epoch < config.epochs:
+            plan = stack.plan(epoch + 1)
         train_loss, valid_loss, valid_auroc = (values.tolist() for values in metrics)
         seconds = time.perf_counter() - started
-        for i, data in enumerate(datasets):
+        for i, training in enumerate(trainings):
             if training_has_ended(stack.history[i], config):
                 continue
             record = EpochRecord(epoch, train_loss[i], valid_loss[i], valid_auroc[i], seconds)
@@ -174,8 +193,8 @@ def _train_group(
             if best_epoch(stack.history[i]) == epoch:
                 stack.keep_as_best(i)
             if on_epoch:
-                on_epoch(data.epigenome, record, lambda i=i: stack.checkpoint(i))  # type: ignore[misc]
-    return {data.epigenome: stack.fitted(i) for i, data in enumerate(datasets)}
+                on_epoch(training.key, record, lambda i=i: stack.checkpoint(i))  # type: ignore[misc]
+    return {training.key: stack.fitted(i) for i, training in enumerate(trainings)}
 
 
 @contextmanager
@@ -183,7 +202,7 @@ def _matmul_precision(config: FitConfig, device: torch.device) -> Iterator[None]
     """Set the precision of PyTorch's matrix products on a GPU, and restore it at the end."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high" if config.precision in ("auto", "tf32") else "highest")
+        torch.set_float32_matmul_precision("high" if config.resolve_precision(device) == "tf32" else "highest")
     try:
         yield
     finally:

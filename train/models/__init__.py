@@ -1,9 +1,10 @@
-"""List the models, build and check networks by name, and score genes.
+"""List the models, build and check networks, and compute their outputs.
 
 :mod:`deepchrome.train.fitting.fit` trains networks. :mod:`deepchrome.train.models.baselines` fits baselines.
 This module imports neither, so a command can list the models without loading PyTorch.
 """
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -30,33 +31,78 @@ MODELS: Final = (*NETWORKS, *BASELINES)
 GENES_PER_BATCH: Final = 1024  # when scoring
 
 
-def build_network(name: str, models: int, marks: int, bins: int) -> "StackedModel":
+@dataclass(frozen=True)
+class NetworkSpec:
+    """The shape of a network.
+
+    Attributes
+    ----------
+    name
+        A key of :data:`NETWORKS`, or ``module:Class``; see :mod:`deepchrome.train.models.custom`.
+    marks, bins
+        Numbers of marks and bins in the input of one gene.
+    task
+        What the outputs mean; see :mod:`deepchrome.train.models.outputs`.
+    missing_marks
+        Whether inputs may lack marks. The network then gets a second channel per mark: 1 if it was measured, else 0.
+    """
+
+    name: str
+    marks: int
+    bins: int
+    task: str = "classify"
+    missing_marks: bool = False
+
+
+def is_network(name: str) -> bool:
+    """Return whether a model is a network: one of :data:`NETWORKS`, or ``module:Class``."""
+    return name in NETWORKS or is_custom(name)
+
+
+def is_custom(name: str) -> bool:
+    """Return whether a model is a class of the user, ``module:Class``."""
+    return ":" in name
+
+
+def build_network(spec: NetworkSpec, models: int) -> "StackedModel":
     """Build a stack of untrained networks whose weights are all 0.
 
     Parameters
     ----------
-    name
-        A key of :data:`NETWORKS`.
+    spec
+        The shape of each network.
     models
         Number of networks in the stack.
-    marks, bins
-        Numbers of marks and bins in the input of one gene.
 
     Raises
     ------
     UsageError
-        No network has this name.
+        No network has this name, or a class of the user cannot be used.
     BadDataError
         There are too few bins for this network.
     """
-    if name not in NETWORKS:
-        raise UsageError(f"no network is named {name!r}. Choose one of {', '.join(NETWORKS)}.")
-    module, _, class_name = NETWORKS[name].partition(":")
-    network: StackedModel = getattr(import_module(module), class_name)(models, marks, bins)
-    return network
+    if not is_network(spec.name):
+        raise UsageError(f"no network is named {spec.name!r}. Choose one of {', '.join(NETWORKS)}.")
+    channels = 2 * spec.marks if spec.missing_marks else spec.marks
+    if spec.name in NETWORKS:
+        from deepchrome.train.models.outputs import OUTPUTS
+
+        module, _, class_name = NETWORKS[spec.name].partition(":")
+        network: StackedModel = getattr(import_module(module), class_name)(
+            models, channels, spec.bins, OUTPUTS[spec.task]
+        )
+    else:
+        from deepchrome.train.models.custom import CustomNetworks
+
+        network = CustomNetworks(spec.name, models, channels, spec.bins, spec.task)
+    if not spec.missing_marks:
+        return network
+    from deepchrome.train.models.masked import Masked
+
+    return Masked(network)
 
 
-def check_network(name: str, marks: int, bins: int) -> None:
+def check_network(spec: NetworkSpec) -> None:
     """Check that a network is a stack of models whose parameters are all that a model file needs to hold.
 
     The first axis of every parameter must be the models. A model file holds one row of each parameter. It would hold a
@@ -64,8 +110,8 @@ def check_network(name: str, marks: int, bins: int) -> None:
 
     Parameters
     ----------
-    name, marks, bins
-        See :func:`build_network`, also for the errors.
+    spec
+        The shape of the network. See :func:`build_network` for its errors.
 
     Raises
     ------
@@ -75,11 +121,12 @@ def check_network(name: str, marks: int, bins: int) -> None:
     from deepchrome.train.models.stacked import StackedModel
 
     def refuse(problem: str) -> UsageError:
-        return UsageError(f"the network {name!r} ({NETWORKS[name]}) cannot be trained: {problem}")
+        place = f" ({NETWORKS[spec.name]})" if spec.name in NETWORKS else ""
+        return UsageError(f"the network {spec.name!r}{place} cannot be trained: {problem}")
 
     # With one size only, a parameter of two outputs would look like a stack of two models.
     sizes = (2, 3)
-    stacks = [build_network(name, models, marks, bins) for models in sizes]
+    stacks = [build_network(spec, models) for models in sizes]
     if not all(isinstance(stack, StackedModel) for stack in stacks):
         raise refuse("its class is not a StackedModel. Derive it from deepchrome.train.models.stacked.StackedModel")
     small, large = ({key: tuple(value.shape) for key, value in stack.named_parameters()} for stack in stacks)
@@ -97,44 +144,45 @@ def check_network(name: str, marks: int, bins: int) -> None:
         raise refuse(f"a model file would not hold its buffer {buffers[0]}. Use parameters, or compute it from them")
 
 
-def score_genes(
-    name: str, weights: "Mapping[str, Tensor]", x: "NDArray[np.float32]", device: "str | torch.device" = "cpu"
+def compute_outputs(
+    spec: NetworkSpec, weights: "Mapping[str, Tensor]", x: "NDArray[np.float32]", device: "str | torch.device" = "cpu"
 ) -> "NDArray[np.float64]":
-    """Score genes with one trained model.
+    """Compute the outputs of the members of one trained model.
 
     Parameters
     ----------
-    name
-        One of :data:`MODELS`.
+    spec
+        The shape of the model. Its name can be a baseline.
     weights
-        Weights of the trained model; see :meth:`~deepchrome.train.run.directory.Run.weights`.
+        Weights of the trained model. Those of a network have a first axis of length ``members``; see
+        :class:`~deepchrome.train.models.trained.TrainedModel`.
     x
-        float32 (genes, bins, marks), oriented and transformed like the training data.
+        float32 (genes, bins, marks), prepared like the training data.
     device
         Device on which a network computes. Baselines use the CPU.
 
     Returns
     -------
-    float64 (genes,)
-        The probability that a gene is on. For ``svm``, the value of the decision function, which is not a
-        probability. A gene with a higher score is more likely to be on.
+    float64 (members, genes, outputs)
+        See :mod:`deepchrome.train.models.outputs`. A baseline has one output, which takes the place of log odds.
     """
     import numpy as np
     import torch
 
-    if name in BASELINES:
+    if spec.name in BASELINES:
         from deepchrome.train.models.baselines import score_baseline
 
-        return score_baseline(name, {key: value.numpy() for key, value in weights.items()}, x)
-    from deepchrome.train.models.stacked import on_probability
-
-    model = build_network(name, 1, x.shape[2], x.shape[1])
-    model.load(0, weights)
-    model.to(device)
-    scores = np.empty(len(x))
+        return score_baseline(spec.name, {key: value.numpy() for key, value in weights.items()}, x)[None, :, None]
+    members = len(next(iter(weights.values())))
+    model = build_network(spec, members)
+    for member in range(members):
+        model.load(member, {name: value[member] for name, value in weights.items()})
+    model.to(device).eval()
+    outputs = []
     with torch.no_grad():
         for start in range(0, len(x), GENES_PER_BATCH):
-            genes = slice(start, start + GENES_PER_BATCH)
-            batch = torch.from_numpy(x[genes]).to(device)
-            scores[genes] = on_probability(model(batch.unsqueeze(0)))[0].cpu().numpy()
-    return scores
+            batch = torch.from_numpy(x[start : start + GENES_PER_BATCH]).to(device)
+            outputs.append(model(batch.expand(members, *batch.shape)).double().cpu())
+        if not outputs:
+            return np.empty((members, 0, 1))
+    return torch.cat(outputs, 1).numpy()

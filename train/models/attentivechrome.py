@@ -67,25 +67,29 @@ class AttentiveChrome(StackedModel):
 
     Parameters
     ----------
-    models, marks, bins
-        See :func:`deepchrome.train.models.build_network`. No weight depends on the number of bins.
+    models
+        Number of models.
+    marks, bins
+        Numbers of channels and bins of the input. No weight depends on the number of bins.
+    outputs
+        Number of outputs; see :mod:`deepchrome.train.models.outputs`.
     """
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:  # noqa: ARG002 - same signature as all networks
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:  # noqa: ARG002 - as all networks
         super().__init__()
         self.models = models
         self.over_bins = BiLSTM(models, marks, 1, BIN_UNITS)
         self.bin_attention = Attention(models, marks, 2 * BIN_UNITS)
         self.over_marks = BiLSTM(models, 1, 2 * BIN_UNITS, MARK_UNITS)
         self.mark_attention = Attention(models, 1, 2 * MARK_UNITS)
-        self.output = Linear(models, 2 * MARK_UNITS, 2)
+        self.output = Linear(models, 2 * MARK_UNITS, outputs)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:  # noqa: ARG002 - no dropout
-        """Compute logits; see :meth:`StackedModel.forward`."""
+        """Compute the outputs; see :meth:`StackedModel.forward`."""
         return self.attend(x)[0]
 
     def attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute logits and attention.
+        """Compute the outputs and the attention.
 
         Parameters
         ----------
@@ -94,8 +98,8 @@ class AttentiveChrome(StackedModel):
 
         Returns
         -------
-        logits
-            float32 (models, genes, 2).
+        outputs
+            float32 (models, genes, outputs).
         bin_attention
             float32 (models, genes, marks, bins); sums to 1 over bins.
         mark_attention

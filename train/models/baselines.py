@@ -18,9 +18,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
+from deepchrome.common.names import TRAIN, VALID
 from deepchrome.common.seeds import random_generator
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.splits import TRAIN, VALID
 from deepchrome.train.models import GENES_PER_BATCH
 from deepchrome.train.models.metrics import auroc
 
@@ -29,6 +29,8 @@ Arrays = Mapping[str, NDArray[Any]]
 LOGISTIC_C = (1e-4, 1e-3, 1e-2, 1e-1)
 SVM_C = (0.1, 1.0, 10.0)
 TREES = 200
+# A forest can be certain (all its trees agree), and log odds must be finite. Below any other fraction of a forest.
+_FOREST_MARGIN = 1e-6
 _INDEX_ARRAYS = frozenset({"best_bin", "root", "left", "right", "feature"})
 
 
@@ -68,8 +70,17 @@ def fit_baseline(name: str, data: Dataset, seed: int = 1) -> dict[str, NDArray[A
 def score_baseline(name: str, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Score genes with one fitted baseline.
 
-    ``x`` is float32 (genes, bins, marks), and the result is float64 (genes,). See
-    :func:`deepchrome.train.models.score_genes` for the meaning of a score.
+    Parameters
+    ----------
+    name, arrays
+        The baseline, and its result of :func:`fit_baseline`.
+    x
+        float32 (genes, bins, marks).
+
+    Returns
+    -------
+    float64 (genes,)
+        Log odds that a gene is on. For ``svm``, the value of the decision function, which has another scale.
     """
     batches = [x[i : i + GENES_PER_BATCH] for i in range(0, len(x), GENES_PER_BATCH)]
     return np.concatenate([_SCORE[name](arrays, batch) for batch in batches] or [np.empty(0)])
@@ -188,8 +199,7 @@ def _fit_logistic(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> li
 
 def _score_logistic(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
     features = (x.reshape(len(x), -1) - arrays["mean"]) / arrays["scale"]
-    # This form of 1 / (1 + exp(-z)) does not overflow for large negative z.
-    return np.asarray(np.exp(-np.logaddexp(0, -(features @ arrays["weight"] + arrays["bias"]))))
+    return np.asarray(features @ arrays["weight"] + arrays["bias"], np.float64)
 
 
 def _fit_svm(x: NDArray[np.float32], y: NDArray[np.uint8], seed: int) -> list[dict[str, NDArray[Any]]]:
@@ -252,7 +262,8 @@ def _score_forest(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]
         goes_left = features[genes, arrays["feature"][node]] <= arrays["threshold"][node]
         child = np.where(goes_left, arrays["left"][node], arrays["right"][node])
         if np.array_equal(child, node):
-            return np.asarray(arrays["on"][node].mean(1))
+            on = np.clip(arrays["on"][node].mean(1), _FOREST_MARGIN, 1 - _FOREST_MARGIN)
+            return np.asarray(np.log(on) - np.log1p(-on))
         node = child
 
 

@@ -15,7 +15,7 @@ class DeepChrome(StackedModel):
     """Stack of DeepChrome models.
 
     Layers: convolution (50 filters of 10 bins), ReLU, max-pooling over 5 positions, dropout 0.5, dense 625, ReLU,
-    dense 125, ReLU, dense 2.
+    dense 125, ReLU, dense ``outputs``.
 
     The convolution is a matrix product over patches of ``WIDTH`` bins. Patches are grouped by their
     position within a pool, so max-pooling is the element-wise maximum of ``POOL`` matrices. On a CPU this is several
@@ -23,8 +23,12 @@ class DeepChrome(StackedModel):
 
     Parameters
     ----------
-    models, marks, bins
-        See :func:`deepchrome.train.models.build_network`.
+    models
+        Number of models.
+    marks, bins
+        Numbers of channels and bins of the input.
+    outputs
+        Number of outputs; see :mod:`deepchrome.train.models.outputs`.
 
     Raises
     ------
@@ -32,7 +36,7 @@ class DeepChrome(StackedModel):
         There are fewer than 14 bins, too few to fill one pool.
     """
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
         super().__init__()
         if bins < WIDTH + POOL - 1:
             raise BadDataError(f"{bins} bins per gene; the deepchrome model needs at least {WIDTH + POOL - 1}")
@@ -43,10 +47,10 @@ class DeepChrome(StackedModel):
         self.conv = Linear(models, WIDTH * marks, FILTERS)
         self.hidden1 = Linear(models, FILTERS * self.pools, HIDDEN[0])
         self.hidden2 = Linear(models, *HIDDEN)
-        self.output = Linear(models, HIDDEN[1], 2)
+        self.output = Linear(models, HIDDEN[1], outputs)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Compute logits; see :meth:`StackedModel.forward`."""
+        """Compute the outputs; see :meth:`StackedModel.forward`."""
         models, genes, _, marks = x.shape
         patches = x.flatten(2).unfold(2, WIDTH * marks, marks)[:, :, : self.pools * POOL]
         patches = patches.reshape(models, genes, self.pools, POOL, WIDTH * marks).movedim(3, 1)
@@ -56,5 +60,5 @@ class DeepChrome(StackedModel):
         h = dropout(pooled.view(models, genes, -1), keep)
         h = self.hidden1(h).relu()
         h = self.hidden2(h).relu()
-        logits: Tensor = self.output(h)
-        return logits
+        outputs: Tensor = self.output(h)
+        return outputs

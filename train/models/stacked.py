@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 
 class StackedModel(nn.Module, ABC):
-    """Base class of all networks: a stack of models that classify genes as off (0) or on (1).
+    """Base class of all networks: a stack of models, each of which gets its own genes.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class StackedModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Compute logits.
+        """Compute the outputs.
 
         Parameters
         ----------
@@ -43,8 +43,8 @@ class StackedModel(nn.Module, ABC):
 
         Returns
         -------
-        float32 (models, genes, 2)
-            The logits of off and on.
+        float32 (models, genes, outputs)
+            See :mod:`deepchrome.train.models.outputs`.
         """
 
     @torch.no_grad()
@@ -127,11 +127,3 @@ class _MaxOverRows(torch.autograd.Function):
 def dropout(x: Tensor, keep: Tensor | None) -> Tensor:
     """Drop half of the units and double the others (inverted dropout; Hinton et al. 2012, arXiv:1207.0580)."""
     return x if keep is None else x * (2 * keep)
-
-
-def on_probability(logits: Tensor) -> Tensor:
-    """Turn logits (..., 2) into the probability of "on", float64 (...): the softmax of two classes.
-
-    float64 keeps the scores of a confident model from being rounded into ties.
-    """
-    return torch.sigmoid((logits[..., 1] - logits[..., 0]).double())

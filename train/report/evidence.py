@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from deepchrome.common.names import TEST, TRAIN
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.datasets.splits import TEST, TRAIN
 from deepchrome.train.models import NETWORKS, build_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.report.attributions import integrated_gradients, mean_attention

@@ -10,11 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from deepchrome.common.files import atomic_write, check_regular_file
-from deepchrome.common.names import SPLIT_NAMES
+from deepchrome.common.names import SPLIT_NAMES, TEST, TRAIN, VALID
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.labels import published_aurocs
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.config import FittedModel
 from deepchrome.train.models.metrics import auprc, auroc
 from deepchrome.train.run.layout import SUMMARY

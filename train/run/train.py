@@ -15,8 +15,9 @@ from deepchrome.common.paths import check_distinct, data_files
 from deepchrome.common.pools import cluster_pool
 from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import ParameterError, UsageError
-from deepchrome.train.datasets.dataset import Dataset, LoadReport
+from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
+from deepchrome.train.datasets.load import LoadReport
 from deepchrome.train.datasets.source import DataSource
 from deepchrome.train.fitting.cluster import fit_on_cluster
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deepchrome.common.names import VALID
 from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.splits import VALID
 from deepchrome.train.fitting.config import FittedModel
 from deepchrome.train.models import GENES_PER_BATCH, score_genes
 from deepchrome.train.models.metrics import auroc

@@ -18,8 +18,9 @@ from deepchrome.common.tables import stable_ids
 from deepchrome.engine.features.provenance import merge_counting
 from deepchrome.engine.features.store import feature_files, read_header
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.dataset import Dataset, LoadReport
+from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.labels import LabelGenes, LabelRule
+from deepchrome.train.datasets.load import LoadReport
 from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.models.metrics import auprc, auroc, bootstrap_areas
 from deepchrome.train.run.data import check_unchanged, find_source

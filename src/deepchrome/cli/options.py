@@ -16,7 +16,7 @@ from deepchrome.common.paths import check_distinct
 from deepchrome.errors import UsageError
 
 if TYPE_CHECKING:
-    from deepchrome.train.datasets.dataset import LoadReport
+    from deepchrome.train.datasets.load import LoadReport
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -28,7 +28,8 @@ from deepchrome.errors import BadDataError, UsageError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from deepchrome.train.datasets.dataset import Dataset, LoadReport
+    from deepchrome.train.datasets.dataset import Dataset
+    from deepchrome.train.datasets.load import LoadReport
     from deepchrome.train.fitting.config import EpochRecord
 
 # Defaults that depend on --protocol, as the help shows them; a test compares them with the protocols.

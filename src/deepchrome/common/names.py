@@ -7,6 +7,7 @@ from typing import Final
 from deepchrome.errors import BadDataError
 
 SPLIT_NAMES: Final = ("train", "valid", "test")
+TRAIN, VALID, TEST = range(3)  # the parts of a split, as places in SPLIT_NAMES
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 

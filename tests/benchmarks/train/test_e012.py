@@ -6,7 +6,7 @@ import pytest
 from deepchrome.benchmarks.train.e012 import convert, genomic_counts
 from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, MissingInputError
-from deepchrome.train.datasets.dataset import load_datasets
+from deepchrome.train.datasets.load import load_datasets
 
 
 def test_covered_bases_become_the_smallest_number_of_reads_in_genomic_order():

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepchrome.common.names import TEST, TRAIN, VALID
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
-from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.inputs import LIBRARY_READS, InputSpec
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, split_genes
+from deepchrome.train.datasets.load import load_datasets
+from deepchrome.train.datasets.splits import WindowOverlaps, split_genes
 
 N_BINS = 4
 IDS = ("ENSG01.3", "ENSG02.1", "ENSG03", "ENSG04.7", "ENSG05.1", "ENSG06.1", "ENSG07.1")

@@ -8,9 +8,9 @@ import pytest
 from support.epigenomes import write_random_features
 
 from deepchrome.errors import ParameterError, UsageError
-from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 from deepchrome.train.datasets.inputs import InputOptions
+from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.datasets.source import FeatureSource, TextSource, source_from_dict
 
 STRAND = InputOptions("strand", "log1p", marks=("H3K9me3", "H3K4me3"))

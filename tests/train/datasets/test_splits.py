@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepchrome.common.names import TEST, TRAIN, VALID
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.errors import BadDataError, ParameterError
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID, WindowOverlaps, count_window_overlaps, split_genes
+from deepchrome.train.datasets.splits import WindowOverlaps, count_window_overlaps, split_genes
 
 FLANK = 50
 

@@ -9,10 +9,10 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from support.epigenomes import random_dataset
 
+from deepchrome.common.names import TEST, TRAIN, VALID
 from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.splits import TEST, TRAIN, VALID
 from deepchrome.train.fitting.config import FitConfig, Placement, best_epoch
 from deepchrome.train.fitting.fit import fit
 from deepchrome.train.models import build_network, score_genes

@@ -12,9 +12,9 @@ from support.epigenomes import random_dataset
 from torch import nn
 from torch.nn import functional
 
+from deepchrome.common.names import TRAIN, VALID
 from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.splits import TRAIN, VALID
 from deepchrome.train.models import BASELINES, build_network, score_genes
 from deepchrome.train.models import baselines as baselines_module
 from deepchrome.train.models.attentivechrome import Attention, BiLSTM

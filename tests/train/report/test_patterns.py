@@ -10,13 +10,13 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from deepchrome.common.names import TRAIN
 from deepchrome.engine.features.featurize import featurize
 from deepchrome.engine.simulation.simulate import simulate
 from deepchrome.errors import UsageError
-from deepchrome.train.datasets.dataset import load_datasets
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.datasets.source import FeatureSource
-from deepchrome.train.datasets.splits import TRAIN
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.models.stacked import StackedModel
 from deepchrome.train.report.patterns import (

@@ -10,8 +10,8 @@ import torch
 from support.epigenomes import INPUTS, random_dataset
 from support.runs import CONFIG, random_datasets, train, visible
 
+from deepchrome.common.names import TEST
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
-from deepchrome.train.datasets.splits import TEST
 from deepchrome.train.fitting.config import EpochRecord, Placement
 from deepchrome.train.run.config import RunConfig, describe_datasets, read_config
 from deepchrome.train.run.directory import Run, load_run, start_run

@@ -14,11 +14,11 @@ from support.epigenomes import write_random_features
 from support.places import TESTS
 from support.runs import CONFIG, CPU, random_datasets, train
 
-from deepchrome.common.names import SPLIT_NAMES
+from deepchrome.common.names import SPLIT_NAMES, TEST
 from deepchrome.errors import MissingInputError, StorageError, UsageError
-from deepchrome.train.datasets.dataset import Dataset, LoadReport, load_datasets
+from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.load import LoadReport, load_datasets
 from deepchrome.train.datasets.source import FeatureSource
-from deepchrome.train.datasets.splits import TEST
 from deepchrome.train.fitting.config import FitConfig
 from deepchrome.train.models import BASELINES
 from deepchrome.train.run.config import describe_datasets, read_config

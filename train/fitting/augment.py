@@ -1,0 +1,118 @@
+"""Change the inputs of training genes at random: fewer reads, shifted bins, hidden marks.
+
+All random numbers come from the caller, so that the result is the same on every device.
+"""
+
+import math
+from functools import cache
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Reads are thinned with RATES probabilities, evenly spaced on a log scale from LOWEST_RATE to below 1.
+LOWEST_RATE: Final = 0.05
+RATES: Final = 31
+# The table of thinned counts ends here. Larger counts are thinned with the normal approximation.
+_MAX_COUNT: Final = 255
+_BYTES: Final = 256  # values of a random byte
+
+
+def thinning_rates() -> Tensor:
+    """Return the probability of keeping a count for each index: float32 (RATES + 1,). The index 0 keeps all."""
+    return torch.tensor([LOWEST_RATE ** (i / RATES) for i in range(RATES + 1)], dtype=torch.float32)
+
+
+@cache
+def _thinning_table() -> Tensor:
+    """Return quantiles of binomial distributions: uint8 (index of a rate, count, random byte).
+
+    The entry is the smallest number k for which the probability of at most k counts reaches (byte + 1/2) / 256.
+    """
+    rates = thinning_rates().double().numpy()[:, None]
+    probability = np.zeros((RATES + 1, _MAX_COUNT + 1))
+    probability[:, 0] = 1
+    levels = (np.arange(_BYTES) + 0.5) / _BYTES
+    table = np.zeros((RATES + 1, _MAX_COUNT + 1, _BYTES), np.uint8)
+    for count in range(_MAX_COUNT + 1):
+        if count:  # one count more is kept with the probability of the rate
+            kept = np.pad(probability[:, :-1], ((0, 0), (1, 0)))
+            probability = probability * (1 - rates) + kept * rates
+        for i, up_to in enumerate(probability.cumsum(1)):
+            table[i, count] = np.minimum(np.searchsorted(up_to, levels), count)
+    return torch.from_numpy(table.reshape(-1))
+
+
+@cache
+def _normal_quantiles() -> Tensor:
+    """Return the quantiles of the standard normal distribution at (byte + 1/2) / 256: float32 (256,)."""
+    levels = (torch.arange(_BYTES, dtype=torch.float64) + 0.5) / _BYTES
+    return (math.sqrt(2) * torch.erfinv(2 * levels - 1)).float()
+
+
+def thin(x: Tensor, scale: Tensor, transform: str, rate: Tensor, random_bytes: Tensor) -> Tensor:
+    """Thin the counts of genes, and correct the inputs for it.
+
+    Each count is kept with the probability of its rate (binomial thinning), as if the sample had fewer reads.
+
+    Parameters
+    ----------
+    x
+        float32 (genes, bins, marks): ``transform(scale * count)``, or NaN.
+    scale
+        float32 (genes, marks).
+    transform
+        ``counts`` or ``log1p``; see :class:`~deepchrome.train.datasets.inputs.InputOptions`.
+    rate
+        uint8 (genes, marks): an index into :func:`thinning_rates`.
+    random_bytes
+        uint8 (genes, bins, marks).
+
+    Returns
+    -------
+    float32 (genes, bins, marks)
+        ``transform(scale / rate * thinned count)``; NaN where ``x`` is.
+    """
+    device, factor = x.device, scale.unsqueeze(1)
+    values = torch.expm1(x) if transform == "log1p" else x
+    counts = (values / factor).nan_to_num(0.0).round()
+    index = rate.unsqueeze(1).long() * (_MAX_COUNT + 1) + counts.clamp(max=_MAX_COUNT).long()
+    thinned = _thinning_table().to(device).take(index * _BYTES + random_bytes).float()
+    p = thinning_rates().to(device)[rate.long()].unsqueeze(1)
+    expected = counts * p
+    noise = (expected * (1 - p)).sqrt() * _normal_quantiles().to(device)[random_bytes.long()]
+    thinned = torch.where(counts > _MAX_COUNT, (expected + noise).round().clamp(min=0), thinned)
+    thinned *= factor / p
+    return torch.where(x.isnan(), x, thinned.log1p() if transform == "log1p" else thinned)
+
+
+def shift(x: Tensor, bins: Tensor) -> Tensor:
+    """Shift each gene along its bins. Bins that come in from outside the window are empty.
+
+    Parameters
+    ----------
+    x
+        float32 (genes, bins, marks). It is changed in place.
+    bins
+        int8 (genes,): number of bins; positive numbers move reads to higher bins.
+
+    Returns
+    -------
+    Tensor
+        ``x``.
+    """
+    for by in torch.unique(bins).tolist():
+        if by == 0:
+            continue
+        rows = (bins == by).nonzero()[:, 0]
+        moved = x[rows].roll(by, 1)
+        # A mark that is missing stays missing: 0 * NaN is NaN.
+        moved[:, slice(0, by) if by > 0 else slice(by, None)] *= 0
+        x[rows] = moved
+    return x
+
+
+def hide_marks(x: Tensor, hidden: Tensor) -> Tensor:
+    """Replace the inputs of hidden marks by NaN, in place; ``hidden`` is bool (genes, marks)."""
+    return x.masked_fill_(hidden.unsqueeze(1), torch.nan)
