@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.errors import BadDataError
+from deepchrome.train.datasets.depth import CountScale
 
 if TYPE_CHECKING:  # fitting needs no library of the engine
-    from deepchrome.train.datasets.inputs import Transform
     from deepchrome.train.datasets.profile import Profile
 
 
@@ -41,11 +41,8 @@ class Dataset:
         :func:`~deepchrome.engine.features.provenance.counting_record`.
     rpkm
         float64 (n,): expression of the genes; ``None`` if unknown (DeepChrome's text format).
-    scale
-        float32 (marks,): the factor of the depth correction. Inputs are ``transform(scale * count)``. ``None`` if the
-        inputs were not made from counts.
-    transform
-        The last step from counts to inputs; see :class:`~deepchrome.train.datasets.inputs.InputOptions`.
+    scales
+        How the counts of each mark became inputs; ``None`` if the inputs were not made from whole counts.
     has_name
         Whether ``epigenome`` is part of the data. ``False`` for DeepChrome's text format: its data set is named after
         its directory, and must give the same model in every directory.
@@ -60,8 +57,7 @@ class Dataset:
     profile: "Profile | None" = field(default=None, repr=False)
     counting: Mapping[str, Any] = field(default_factory=dict, repr=False)
     rpkm: NDArray[np.float64] | None = field(default=None, repr=False)
-    scale: NDArray[np.float32] | None = field(default=None, repr=False)
-    transform: "Transform" = "counts"
+    scales: tuple[CountScale, ...] | None = field(default=None, repr=False)
     has_name: bool = True
 
     @property

@@ -14,8 +14,9 @@ from deepchrome.common.tables import read_fields, stable_ids
 from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.depth import CountScale
 from deepchrome.train.datasets.expression import read_expression
-from deepchrome.train.datasets.inputs import InputOptions, InputSpec, window_scale
+from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.labels import label_genes
 from deepchrome.train.datasets.load import LoadReport
 from deepchrome.train.datasets.profile import profile_counts
@@ -81,18 +82,23 @@ def load_csv(
     marks = _common_marks(parts)
     counts = np.concatenate([part.counts for part in parts])
     spec = InputSpec(marks, counts.shape[1], None, None, transform=inputs.transform, depth=inputs.depth)
-    by_windows = [window_scale(counts[:, :, i]) if inputs.depth == "windows" else 1.0 for i in range(len(marks))]
-    scale = np.array(by_windows, np.float32)
+    are_whole = not np.any(counts % 1)
+    if inputs.depth == "ranks" and not are_whole:
+        raise BadDataError(f"{directory}: values that are no whole numbers cannot be corrected for depth by ranks")
+    by_mark = np.moveaxis(counts, 2, 0)
+    ranked = inputs.depth == "ranks"
+    scales = tuple(
+        CountScale.by_ranks(inputs.transform, each) if ranked else CountScale(inputs.transform) for each in by_mark
+    )
     data = Dataset(
         re.sub(r"[^A-Za-z0-9._+-]", "_", directory.resolve().name)[:64] or "csv",
         marks,
         tuple(gene for part in parts for gene in part.gene_id),
-        spec.apply_transform(counts * scale),
+        np.stack([scale.apply(each) for scale, each in zip(scales, by_mark, strict=True)], 2),
         np.concatenate([part.label for part in parts]),
         np.repeat(np.arange(3, dtype=np.int8), [len(part.gene_id) for part in parts]),
         profile=profile_counts(marks, counts),
-        scale=scale,
-        transform=inputs.transform,
+        scales=scales if are_whole else None,
         has_name=False,
     )
     notes = _describe_problems(data, counts)

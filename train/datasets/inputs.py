@@ -1,6 +1,6 @@
 """Turn counts into model inputs: choice of marks, orientation, depth correction and transform."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
@@ -8,18 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepchrome.errors import BadDataError, ParameterError
+from deepchrome.train.datasets.depth import LIBRARY_READS, CountScale, Depth, Transform
 
 if TYPE_CHECKING:  # fitting needs no library of the engine
     from deepchrome.engine.features.store import FeatureHeader, Features
 
 Orient = Literal["genomic", "strand"]
-Transform = Literal["counts", "log1p"]
-Depth = Literal["windows", "library-size", "raw"]
-
-# The maximum number of reads in a Roadmap file, so scaled counts stay close to the raw counts.
-LIBRARY_READS: Final = 30_000_000
-# The mean count per bin that each mark is scaled to by its windows. docs/training.md says how it was chosen.
-MEAN_COUNT: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,9 +28,9 @@ class InputOptions:
     transform
         ``counts``: counts as they are. ``log1p``: ln(1 + count).
     depth
-        How to correct each mark for its number of reads, before the transform. ``windows``: scale the counts to a
-        mean of :data:`MEAN_COUNT` per bin over all genes. ``library-size``: scale them to :data:`LIBRARY_READS`
-        reads. ``raw``: no correction.
+        How to correct each mark for the depth of the sample, before the transform. ``ranks``: give each count the value
+        of the same rank in a fixed distribution; see :mod:`deepchrome.train.datasets.depth`. ``library-size``: scale
+        the counts to 30 million reads. ``raw``: no correction.
     marks
         Marks to use, in this order. ``None``: all marks, in the order of the features.
     missing_marks
@@ -172,33 +166,28 @@ class InputSpec:
         if differences:
             raise BadDataError(f"features of {features.epigenome} do not fit the model: {'; '.join(differences)}")
 
-    def scales(self, features: "Features", genes: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """Return the factor of the depth correction for each mark.
+    def scales(self, features: "Features", genes: NDArray[np.bool_] | None = None) -> tuple[CountScale, ...]:
+        """Return how the counts of each mark become inputs.
 
         Parameters
         ----------
         features
             Counts that fit; see :meth:`check`.
         genes
-            bool (genes,): the genes whose windows tell the depth. Default: all.
-
-        Returns
-        -------
-        float32 (marks,)
-            1 for a mark that is missing or has no counts.
+            bool (genes,): the genes whose counts tell the depth. Default: all.
         """
-        counts = {mark: features.counts[:, :, i] for i, mark in enumerate(features.marks) if mark in self.marks}
-        if self.depth == "library-size":
-            factors = {mark: LIBRARY_READS / _reads(features, mark) for mark in counts}
-        elif self.depth == "windows":
-            factors = {
-                mark: window_scale(values if genes is None else values[genes]) for mark, values in counts.items()
-            }
-        else:
-            factors = {}
-        return np.array([factors.get(mark, 1.0) for mark in self.marks], np.float32)
 
-    def apply(self, features: "Features", scales: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        def scale(mark: str) -> CountScale:
+            if mark not in features.marks or self.depth == "raw":
+                return CountScale(self.transform)
+            if self.depth == "library-size":
+                return CountScale(self.transform, LIBRARY_READS / _reads(features, mark))
+            counts = features.counts[:, :, features.marks.index(mark)]
+            return CountScale.by_ranks(self.transform, counts if genes is None else counts[genes])
+
+        return tuple(map(scale, self.marks))
+
+    def apply(self, features: "Features", scales: Sequence[CountScale] | None = None) -> NDArray[np.float32]:
         """Turn counts into a model's input.
 
         Parameters
@@ -206,7 +195,7 @@ class InputSpec:
         features
             Counts of the genes.
         scales
-            float32 (marks,): factors of the depth correction. Default: those of :meth:`scales` over all genes.
+            How the counts of each mark become inputs. Default: :meth:`scales` over all genes.
 
         Returns
         -------
@@ -219,31 +208,19 @@ class InputSpec:
         """
         self.check(features)
         x = np.full((len(features.genes), self.n_bins, len(self.marks)), np.nan, np.float32)
-        for i, mark in enumerate(self.marks):
+        for i, (mark, scale) in enumerate(zip(self.marks, scales or self.scales(features), strict=True)):
             if mark in features.marks:
-                x[:, :, i] = features.counts[:, :, features.marks.index(mark)]
+                x[:, :, i] = scale.apply(features.counts[:, :, features.marks.index(mark)])
         if self.orient == "strand":
             minus = np.array(features.genes.strand) == "-"
             x[minus] = x[minus, ::-1]
-        if self.depth != "raw":
-            x *= self.scales(features) if scales is None else scales
-        return self.apply_transform(x)
+        return x
 
     def describe_unknown_strands(self, n_genes: int) -> str:
         """Return a sentence about genes of unknown strand; empty if their number is 0, or if strands have no effect."""
         if not n_genes or self.orient != "strand":
             return ""
         return f"{n_genes} genes of unknown strand keep the genomic order"
-
-    def apply_transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Apply the transform to ``x`` in place, and return ``x``."""
-        return np.log1p(x, out=x) if self.transform == "log1p" else x
-
-
-def window_scale(counts: NDArray[np.generic]) -> float:
-    """Return the factor that brings the mean of counts to :data:`MEAN_COUNT`; 1 if there are no counts."""
-    mean = counts.mean(dtype=np.float64) if counts.size else 0.0
-    return float(MEAN_COUNT / mean) if mean > 0 else 1.0
 
 
 def _is_positive_int(value: object) -> bool:

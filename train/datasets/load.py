@@ -154,20 +154,19 @@ def load_datasets(
     labels = _Labels(table, row[kept], label_rule, label_threshold, label_genes)
     for name in names:
         counted = first if name == names[0] else _read_matching_features(first, paths[name], marks, spec.missing_marks)
-        scale = spec.scales(counted)
+        scales = spec.scales(counted)
         datasets.append(
             Dataset(
                 name,
                 spec.marks,
                 genes.gene_id,
-                spec.apply(counted, scale)[kept],
+                spec.apply(counted, scales)[kept],
                 labels.of(name),
                 parts,
                 profile_features(counted),
                 settings.add(paths[name], counted.metadata),
                 table.column(name)[row[kept]],
-                scale,
-                spec.transform,
+                scales,
             )
         )
 

@@ -11,17 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Reads are thinned with RATES probabilities, evenly spaced on a log scale from LOWEST_RATE to below 1.
-LOWEST_RATE: Final = 0.05
-RATES: Final = 31
+from deepchrome.train.datasets.depth import RATES, thinning_rates
+
 # The table of thinned counts ends here. Larger counts are thinned with the normal approximation.
 _MAX_COUNT: Final = 255
 _BYTES: Final = 256  # values of a random byte
-
-
-def thinning_rates() -> Tensor:
-    """Return the probability of keeping a count for each index: float32 (RATES + 1,). The index 0 keeps all."""
-    return torch.tensor([LOWEST_RATE ** (i / RATES) for i in range(RATES + 1)], dtype=torch.float32)
 
 
 @cache
@@ -30,7 +24,7 @@ def _thinning_table() -> Tensor:
 
     The entry is the smallest number k for which the probability of at most k counts reaches (byte + 1/2) / 256.
     """
-    rates = thinning_rates().double().numpy()[:, None]
+    rates = thinning_rates()[:, None]
     probability = np.zeros((RATES + 1, _MAX_COUNT + 1))
     probability[:, 0] = 1
     levels = (np.arange(_BYTES) + 0.5) / _BYTES
@@ -51,40 +45,31 @@ def _normal_quantiles() -> Tensor:
     return (math.sqrt(2) * torch.erfinv(2 * levels - 1)).float()
 
 
-def thin(x: Tensor, scale: Tensor, transform: str, rate: Tensor, random_bytes: Tensor) -> Tensor:
-    """Thin the counts of genes, and correct the inputs for it.
-
-    Each count is kept with the probability of its rate (binomial thinning), as if the sample had fewer reads.
+def thin(counts: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
+    """Thin the counts of genes: keep each count with the probability of its rate, as if the sample had fewer reads.
 
     Parameters
     ----------
-    x
-        float32 (genes, bins, marks): ``transform(scale * count)``, or NaN.
-    scale
-        float32 (genes, marks).
-    transform
-        ``counts`` or ``log1p``; see :class:`~deepchrome.train.datasets.inputs.InputOptions`.
+    counts
+        int16 or int32 (genes, bins, marks).
     rate
-        uint8 (genes, marks): an index into :func:`thinning_rates`.
+        uint8 (genes, marks): an index into :func:`~deepchrome.train.datasets.depth.thinning_rates`.
     random_bytes
         uint8 (genes, bins, marks).
 
     Returns
     -------
-    float32 (genes, bins, marks)
-        ``transform(scale / rate * thinned count)``; NaN where ``x`` is.
+    int64 (genes, bins, marks)
     """
-    device, factor = x.device, scale.unsqueeze(1)
-    values = torch.expm1(x) if transform == "log1p" else x
-    counts = (values / factor).nan_to_num(0.0).round()
-    index = rate.unsqueeze(1).long() * (_MAX_COUNT + 1) + counts.clamp(max=_MAX_COUNT).long()
-    thinned = _thinning_table().to(device).take(index * _BYTES + random_bytes).float()
-    p = thinning_rates().to(device)[rate.long()].unsqueeze(1)
+    device = counts.device
+    index = rate.unsqueeze(1).long() * (_MAX_COUNT + 1) + counts.clamp(max=_MAX_COUNT)
+    thinned = _thinning_table().to(device).take(index * _BYTES + random_bytes).long()
+    if not bool((counts > _MAX_COUNT).any()):
+        return thinned
+    p = torch.from_numpy(thinning_rates()).float().to(device)[rate.long()].unsqueeze(1)
     expected = counts * p
     noise = (expected * (1 - p)).sqrt() * _normal_quantiles().to(device)[random_bytes.long()]
-    thinned = torch.where(counts > _MAX_COUNT, (expected + noise).round().clamp(min=0), thinned)
-    thinned *= factor / p
-    return torch.where(x.isnan(), x, thinned.log1p() if transform == "log1p" else thinned)
+    return torch.where(counts > _MAX_COUNT, (expected + noise).round().clamp(min=0).long(), thinned)
 
 
 def shift(x: Tensor, bins: Tensor) -> Tensor:

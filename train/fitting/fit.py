@@ -131,7 +131,7 @@ def check_datasets(datasets: Sequence[Dataset], config: FitConfig) -> None:
             raise BadDataError(f"{data.epigenome}: an input value is not a finite number")
         if config.task != "classify" and data.rpkm is None:
             raise ParameterError("task", f"is {config.task}, but the expression of {data.epigenome} is unknown")
-        if config.augment_depth and data.scale is None:
+        if config.augment_depth and data.scales is None:
             raise ParameterError("augment_depth", f"needs counts, and the inputs of {data.epigenome} are others")
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from deepchrome.common.names import TRAIN, VALID
 from deepchrome.common.seeds import random_generator
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.fitting.augment import RATES, hide_marks, shift, thin
+from deepchrome.train.datasets.depth import MAX_RANKED_COUNT, RATES
+from deepchrome.train.fitting.augment import hide_marks, shift, thin
 from deepchrome.train.fitting.auroc import stacked_auroc
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, FittedModel, best_epoch
 from deepchrome.train.fitting.training import Training, network_spec
@@ -239,8 +240,7 @@ class TrainingStack:
         self._target = torch.from_numpy(np.concatenate([targets[key] for key in datasets])).to(device)
         self._present = np.repeat(np.stack([data.present for data in ordered]), sizes, 0)
         if self._config.augment_depth:
-            scales = np.stack([data.scale for data in ordered if data.scale is not None])
-            self._scale = torch.from_numpy(scales).to(device)
+            self._counts, self._values = (array.to(device) for array in _thinnable_counts(ordered))
             self._set_of_gene = torch.from_numpy(np.repeat(np.arange(len(ordered)), sizes)).to(device)
 
         def rows_of(data: Dataset, part: int) -> NDArray[np.int64]:
@@ -267,10 +267,7 @@ class TrainingStack:
         x = self._x.index_select(0, flat)
         if rates is not None and random_bytes is not None:
             thinned = rates.view(flat.numel(), -1)[:, 0].nonzero()[:, 0]
-            scale = self._scale[self._set_of_gene[flat[thinned]]]
-            of_genes = (rates.flatten(0, 2)[thinned], random_bytes.flatten(0, 2)[thinned])
-            transform = self._trainings[0].datasets[0].transform
-            x[thinned] = thin(x[thinned], scale, transform, *of_genes)
+            x[thinned] = self._thin(flat[thinned], rates.flatten(0, 2)[thinned], random_bytes.flatten(0, 2)[thinned])
         if shifts is not None:
             shift(x, shifts.view(-1))
         if hidden is not None:
@@ -278,6 +275,14 @@ class TrainingStack:
         shape = (*rows.shape, *self._x.shape[1:])
         columns = (x.view(shape), self._on[rows], self._target[rows], weights, bits)
         return [Step(*step) for step in zip(*columns, strict=True)]
+
+    def _thin(self, rows: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
+        """Return the inputs of genes whose reads are thinned: float32 (genes, bins, marks); NaN for missing marks."""
+        counts = thin(self._counts.index_select(0, rows), rate, random_bytes)
+        _, rates, marks, size = self._values.shape
+        mark = torch.arange(marks, device=self._device)
+        table = (self._set_of_gene[rows].unsqueeze(1) * rates + rate) * marks + mark
+        return self._values.view(-1).take(table.unsqueeze(1) * size + counts)
 
     def _warm_up(self) -> torch.cuda.CUDAGraph | None:
         """Create the state of the optimizer by taking steps; :meth:`start` undoes their effect.
@@ -370,6 +375,29 @@ def _first_steps(plan: EpochPlan, steps: int, first: int = 0) -> EpochPlan:
 def _random_bytes(rng: np.random.Generator, genes: int, size: int) -> NDArray[np.uint8]:
     """Draw random bytes: uint8 (genes, size), writable."""
     return np.frombuffer(bytearray(rng.bytes(genes * size)), np.uint8).reshape(genes, size)
+
+
+def _thinnable_counts(datasets: Sequence[Dataset]) -> tuple[Tensor, Tensor]:
+    """Return what :meth:`TrainingStack._thin` needs.
+
+    Returns
+    -------
+    counts
+        int16 (genes, bins, marks): counts of the training genes, at most :data:`MAX_RANKED_COUNT`. 0 in other genes.
+    values
+        float32 (data sets, RATES + 1, marks, largest count + 1): inputs of thinned counts; NaN for missing marks.
+    """
+    counts = np.zeros((sum(len(data.y) for data in datasets), *datasets[0].x.shape[1:]), np.int16)
+    first = 0
+    for data in datasets:
+        rows = np.flatnonzero(data.split == TRAIN)
+        for i, scale in enumerate(data.scales or ()):
+            counts[first + rows, :, i] = np.minimum(scale.invert(data.x[rows, :, i]).round(), MAX_RANKED_COUNT)
+        first += len(data.y)
+    size = int(counts.max(initial=0)) + 1
+    values = np.stack([[scale.thinned_values(size) for scale in data.scales or ()] for data in datasets])
+    values[~np.stack([data.present for data in datasets])] = np.nan
+    return torch.from_numpy(counts), torch.from_numpy(np.ascontiguousarray(values.swapaxes(1, 2)))
 
 
 def _concatenate(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -1,0 +1,133 @@
+"""Correct counts for the depth of a sample: the number of its reads, and how they spread over signal and background.
+
+By ranks, every count becomes the value that has the same rank in one fixed distribution. Two samples of one cell type
+then have the same inputs, but for noise, however many reads they have. docs/training.md says how this was chosen.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Transform = Literal["counts", "log1p"]
+Depth = Literal["ranks", "library-size", "raw"]
+
+# The maximum number of reads in a Roadmap file, so scaled counts stay close to the raw counts.
+LIBRARY_READS: Final = 30_000_000
+# Reads are thinned with RATES probabilities, evenly spaced on a log scale from LOWEST_RATE to below 1.
+LOWEST_RATE: Final = 0.05
+RATES: Final = 31
+# Larger counts share one rank. The share of such bins is small even in very deep samples.
+MAX_RANKED_COUNT: Final = 4095
+# Shape of the Weibull distribution whose values take the place of counts. Its mean is 1.
+_SHAPE: Final = 0.5
+_KNOTS: Final = 4096  # points at which its quantile function is averaged
+
+
+def thinning_rates() -> NDArray[np.float64]:
+    """Return the probability of keeping a read for each index: float64 (RATES + 1,). The index 0 keeps all."""
+    return LOWEST_RATE ** (np.arange(RATES + 1) / RATES)
+
+
+@dataclass(frozen=True)
+class CountScale:
+    """How the counts of one mark become inputs.
+
+    Attributes
+    ----------
+    transform
+        ``counts``: the corrected counts. ``log1p``: ln(1 + corrected count).
+    factor
+        Factor of the counts.
+    shares
+        float64 (largest count + 1,): share of the bins that have each count, to correct by ranks. ``None``: the factor
+        is the whole correction.
+    """
+
+    transform: Transform
+    factor: float = 1.0
+    shares: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    @classmethod
+    def by_ranks(cls, transform: Transform, counts: NDArray[np.generic]) -> "CountScale":
+        """Return the scale that gives counts their ranks. Without counts, all are 0 and stay so."""
+        capped = np.minimum(counts.reshape(-1), MAX_RANKED_COUNT).astype(np.int64)
+        if not capped.any():
+            return cls(transform)
+        return cls(transform, shares=np.bincount(capped) / capped.size)
+
+    def apply(self, counts: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Turn counts into inputs of the same shape: float32."""
+        if self.shares is None:
+            corrected = counts.astype(np.float32) * np.float32(self.factor)
+            return np.log1p(corrected, out=corrected) if self.transform == "log1p" else corrected
+        values = _values_by_rank(self.shares, self.transform)
+        return np.asarray(values[np.minimum(counts, values.size - 1).astype(np.int64)])
+
+    def invert(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn inputs back into counts of the same shape: float32. NaN becomes 0."""
+        known = np.nan_to_num(x)
+        if self.shares is None:
+            return np.asarray(
+                (np.expm1(known) if self.transform == "log1p" else known) / np.float32(self.factor), np.float32
+            )
+        return np.searchsorted(_values_by_rank(self.shares, self.transform), known).astype(np.float32)
+
+    def thinned_values(self, size: int) -> NDArray[np.float32]:
+        """Return the inputs of counts from 0 to size - 1 if the sample had fewer reads.
+
+        Returns
+        -------
+        float32 (RATES + 1, size)
+            Row i is for a sample that keeps each read with the probability ``thinning_rates()[i]``.
+        """
+        rates = thinning_rates()
+        if self.shares is None:
+            counts = np.arange(size)
+            return np.stack([CountScale(self.transform, self.factor / rate).apply(counts) for rate in rates])
+        n = self.shares.size
+        kept = _binomial_matrix(1 << (n - 1).bit_length(), float(rates[1]))[:n, :n]
+        shares, rows = self.shares, []
+        for _ in rates:
+            values = _values_by_rank(shares, self.transform)
+            rows.append(values[np.minimum(np.arange(size), values.size - 1)])
+            shares = shares @ kept  # one rate lower: the rates are a geometric series
+        return np.stack(rows)
+
+
+def _values_by_rank(shares: NDArray[np.float64], transform: Transform) -> NDArray[np.float32]:
+    """Return the input of each count: the mean of the reference over the ranks that the count takes."""
+    high = np.minimum(shares.cumsum(), 1.0)
+    # A count that never occurs gets the value of its rank.
+    width = np.maximum(shares, 1e-9)
+    low = np.maximum(high - width, 0.0)
+    grid, integral = np.linspace(0, 1, _KNOTS + 1), _reference_integral(transform)
+    means = (np.interp(low + width, grid, integral) - np.interp(low, grid, integral)) / width
+    return np.asarray(means, np.float32)
+
+
+@cache
+def _reference_integral(transform: Transform) -> NDArray[np.float64]:
+    """Return the integral of the reference's quantile function from 0 to each knot: float64 (knots + 1,).
+
+    The reference is a Weibull distribution with mean 1, like counts divided by their mean: half of its values are
+    below 0.24, and one in a hundred is above 10.
+    """
+    probability = (np.arange(_KNOTS) + 0.5) / _KNOTS
+    values = (-np.log1p(-probability)) ** (1 / _SHAPE) / math.gamma(1 + 1 / _SHAPE)
+    values = np.log1p(values) if transform == "log1p" else values
+    return np.concatenate([[0.0], values.cumsum()]) / _KNOTS
+
+
+@cache
+def _binomial_matrix(size: int, rate: float) -> NDArray[np.float64]:
+    """Return the probability that thinning turns one count (row) into another (column): float64 (size, size)."""
+    matrix = np.zeros((size, size))
+    matrix[0, 0] = 1
+    for count in range(1, size):  # one read more is kept with the probability of the rate
+        matrix[count] = matrix[count - 1] * (1 - rate)
+        matrix[count, 1:] += matrix[count - 1, :-1] * rate
+    return matrix
