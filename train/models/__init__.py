@@ -169,6 +169,8 @@ def compute_outputs(
     import numpy as np
     import torch
 
+    from deepchrome.train.models.outputs import OUTPUTS
+
     if spec.name in BASELINES:
         from deepchrome.train.models.baselines import score_baseline
 
@@ -184,5 +186,5 @@ def compute_outputs(
             batch = torch.from_numpy(x[start : start + GENES_PER_BATCH]).to(device)
             outputs.append(model(batch.expand(members, *batch.shape)).double().cpu())
         if not outputs:
-            return np.empty((members, 0, 1))
+            return np.empty((members, 0, OUTPUTS[spec.task]))
     return torch.cat(outputs, 1).numpy()

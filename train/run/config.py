@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,14 @@ from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.datasets.profile import Profile
 from deepchrome.train.datasets.source import DataSource, source_from_dict
 from deepchrome.train.fitting.config import FitConfig
-from deepchrome.train.models import BASELINES, NETWORKS
+from deepchrome.train.fitting.training import POOLED
+from deepchrome.train.models import BASELINES, NetworkSpec, is_network
 from deepchrome.train.run.layout import CONFIG
 
-# In runs of version 1, files may lack an origin, and summary.tsv holds the results.
-FORMAT_VERSION: Final = 2
-_READABLE_VERSIONS: Final = (1, FORMAT_VERSION)
+# In runs of version 1, files may lack an origin, and summary.tsv holds the results. In those of version 2, a model file
+# holds the weights of one network, without the axis of members, and its scores are not calibrated.
+FORMAT_VERSION: Final = 3
+_READABLE_VERSIONS: Final = (1, 2, FORMAT_VERSION)
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class RunConfig:
         Where the data came from, and how labels and split were made; ``None`` if unknown. Its key
         in the file is ``origin``.
     data
-        For each epigenome: the ``sha256`` of its inputs, labels and split, and the number of genes in each part of the
-        split (``train``, ``valid``, ``test``). If known, also the ``profile`` of its features and how they were counted
+        For each epigenome: the ``sha256`` of its inputs, labels, expression and split, and the number of genes in each
+        part of the split (``train``, ``valid``, ``test``). ``held_out`` if it is only tested on. If known, also the ``profile`` of its features and how they were counted
         (``counting``). ``seed_name`` if it is not the epigenome; see
         :attr:`~deepchrome.train.datasets.dataset.Dataset.seed_name`.
     made_with
         Software versions, device and number of threads, for information only. Nothing depends on them.
     format_version
-        Version of the formats of the run directory: 1 for runs of earlier versions.
+        Version of the formats of the run directory. It is lower in runs of earlier versions.
     """
 
     fit: FitConfig
@@ -58,9 +60,32 @@ class RunConfig:
     made_with: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
-    def seed_name(self, epigenome: str) -> str:
-        """Return the name that the random choices of an epigenome's model depend on."""
-        return str(self.data[epigenome].get("seed_name", epigenome))
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models: one per epigenome, or the pooled model."""
+        return (POOLED,) if self.fit.pooled else tuple(self.data)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The shape of the models."""
+        fit, inputs = self.fit, self.inputs
+        return NetworkSpec(fit.model, len(inputs.marks), inputs.n_bins, fit.task, inputs.missing_marks)
+
+    def held_out(self, epigenome: str) -> bool:
+        """Return whether no model was trained on an epigenome."""
+        return bool(self.data[epigenome].get("held_out", False))
+
+    def model_of(self, epigenome: str) -> str:
+        """Return the name of the model that scores an epigenome of the run."""
+        return POOLED if self.fit.pooled else epigenome
+
+    def trained_on(self, model: str) -> list[str]:
+        """Return the epigenomes that a model was trained on."""
+        return [name for name in self.data if not self.held_out(name)] if model == POOLED else [model]
+
+    def seed_name(self, name: str) -> str:
+        """Return the name that the random choices of a model depend on, given that of its epigenome."""
+        return str(self.data.get(name, {}).get("seed_name", name))
 
     def profile(self, epigenome: str) -> Profile | None:
         """Return the profile of the features of an epigenome; ``None`` if the run does not record it."""
@@ -117,16 +142,30 @@ class RunConfig:
                 config.profile(epigenome)
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise BadDataError(f"{where}: not the config of a run ({error!r})") from None
-        if not (has_data and fit.model in (*NETWORKS, *BASELINES)):
+        if not (has_data and (is_network(fit.model) or fit.model in BASELINES)):
             raise BadDataError(f"{where}: not the config of a run (model {fit.model!r}, {len(config.data)} epigenomes)")
         check_names(list(config.data), "an epigenome", where)
         return config
 
 
-def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
+def describe_datasets(
+    datasets: Sequence[Dataset], held_out: Collection[str] = (), *, with_expression: bool = False
+) -> dict[str, dict[str, Any]]:
     """Return, for each epigenome, the SHA-256 of its data, the sizes of the parts of the split, and its features.
 
-    See :attr:`RunConfig.data`.
+    Parameters
+    ----------
+    datasets
+        The data sets.
+    held_out
+        The epigenomes that are only tested on.
+    with_expression
+        Whether the models depend on the expression, and not only on labels.
+
+    Returns
+    -------
+    dict
+        See :attr:`RunConfig.data`.
     """
     described: dict[str, dict[str, Any]] = {}
     for data in datasets:
@@ -134,8 +173,12 @@ def describe_datasets(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
         for array in (data.x, data.y, data.split):
             digest.update(str(array.shape).encode())
             digest.update(array.tobytes())
+        if with_expression and data.rpkm is not None:
+            digest.update(data.rpkm.tobytes())
         sizes = {name: int(np.sum(data.split == part)) for part, name in enumerate(SPLIT_NAMES)}
         described[data.epigenome] = {"sha256": digest.hexdigest(), **sizes}
+        if data.epigenome in held_out:
+            described[data.epigenome]["held_out"] = True
         if not data.has_name:
             described[data.epigenome]["seed_name"] = data.seed_name
         if data.profile is not None:

@@ -16,14 +16,14 @@ LOCK: Final = ".lock"
 LOCK_HOLDER: Final = ".lock.holder"
 
 
-def model_path(run: Path, epigenome: str) -> Path:
-    """Return RUN/models/<epigenome>.safetensors."""
-    return run / MODELS / f"{epigenome}.safetensors"
+def model_path(run: Path, model: str) -> Path:
+    """Return RUN/models/<model>.safetensors; a model has the name of its epigenome, or is the pooled one."""
+    return run / MODELS / f"{model}.safetensors"
 
 
-def checkpoint_path(run: Path, epigenome: str) -> Path:
-    """Return RUN/checkpoints/<epigenome>.safetensors."""
-    return run / CHECKPOINTS / f"{epigenome}.safetensors"
+def checkpoint_path(run: Path, key: str) -> Path:
+    """Return RUN/checkpoints/<key>.safetensors; see :class:`~deepchrome.train.fitting.training.Training`."""
+    return run / CHECKPOINTS / f"{key}.safetensors"
 
 
 def places(run: Path) -> list[Path]:

@@ -4,21 +4,20 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, TextIO
 
 from deepchrome.errors import StorageError, UsageError
-from deepchrome.train.fitting.cluster import TrainedGroup
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord
+from deepchrome.train.fitting.training import Training
 from deepchrome.train.run.config import RunConfig
 from deepchrome.train.run.weights import write_checkpoint
 
-# Called with the epigenome and the metrics of every epoch of every model. For models that train on this machine, it is
-# called after each epoch, from the thread that trains the model. For models that train on a cluster, it is called for
-# all epochs when the model is finished.
+# Called after every epoch of every network with the key of its training (its epigenome, unless several networks are
+# trained for one) and its metrics, from the thread that trains it.
 EpochCallback = Callable[[str, EpochRecord], None]
 
 _LONGEST_LINE: Final = 65536  # bytes
@@ -37,6 +36,8 @@ class EpochRecorder:
         A text file open for writing, or ``None``. It gets one line with a JSON object per epoch of every model.
     on_epoch
         See :data:`EpochCallback`. ``None`` for no callback.
+    trainings
+        The networks that are trained.
     """
 
     def __init__(
@@ -46,13 +47,15 @@ class EpochRecorder:
         checkpoint_seconds: float,
         log: TextIO | None,
         on_epoch: EpochCallback | None,
+        trainings: Sequence[Training],
     ) -> None:
+        self._trainings = {training.key: training for training in trainings}
         self._run, self._config = run, config
         self._checkpoint_seconds, self._log, self._on_epoch = checkpoint_seconds, log, on_epoch
         self._log_lock = threading.Lock()
         self._last_checkpoint: dict[str, float] = {}
 
-    def __call__(self, epigenome: str, record: EpochRecord, checkpoint: Callable[[], Checkpoint]) -> None:
+    def __call__(self, key: str, record: EpochRecord, checkpoint: Callable[[], Checkpoint]) -> None:
         """Record an epoch that was trained in this process.
 
         Raises
@@ -61,37 +64,23 @@ class EpochRecorder:
             The checkpoint or the log cannot be written.
         """
         now = time.monotonic()
-        if now - self._last_checkpoint.setdefault(epigenome, now) >= self._checkpoint_seconds:
-            write_checkpoint(self._run, self._config, epigenome, checkpoint())
-            self._last_checkpoint[epigenome] = now
-        self._report(epigenome, record)
+        if now - self._last_checkpoint.setdefault(key, now) >= self._checkpoint_seconds:
+            write_checkpoint(self._run, self._config, self._trainings[key], checkpoint())
+            self._last_checkpoint[key] = now
+        self._report(key, record)
 
-    def record_group(self, resumed: Mapping[str, Checkpoint], group: TrainedGroup) -> None:
-        """Record models that were trained on a cluster. Epochs in the checkpoints they resumed from are not repeated.
-
-        Raises
-        ------
-        StorageError
-            A checkpoint or the log cannot be written.
-        """
-        for model in group.fitted:
-            write_checkpoint(self._run, self._config, model.epigenome, group.checkpoints[model.epigenome])
-            n_old = len(resumed[model.epigenome].history) if model.epigenome in resumed else 0
-            for record in model.history[n_old:]:
-                self._report(model.epigenome, record)
-
-    def _report(self, epigenome: str, record: EpochRecord) -> None:
+    def _report(self, key: str, record: EpochRecord) -> None:
         if self._log is not None:
             # JSON has no NaN.
             values = {key: value if math.isfinite(value) else None for key, value in asdict(record).items()}
             try:
                 with self._log_lock:
-                    self._log.write(json.dumps({"epigenome": epigenome, **values}) + "\n")
+                    self._log.write(json.dumps({"epigenome": key, **values}) + "\n")
                     self._log.flush()
             except OSError as error:
                 raise _unwritable_log(self._log.name, error) from None
         if self._on_epoch is not None:
-            self._on_epoch(epigenome, record)
+            self._on_epoch(key, record)
 
 
 def check_log(path: Path | None, *, force: bool, resume: bool) -> None:
