@@ -11,6 +11,7 @@ from deepchrome.errors import BadDataError
 
 # A fitted slope stays within these limits: ranks never change, and log odds are not all mapped to one probability.
 SLOPE_LIMITS: Final = (1e-3, 1e3)
+_LARGEST: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Calibration:
             raise BadDataError(f"calibration: keys {sorted(document)}, expected {sorted(expected)}")
         for key in expected:
             value = document[key]
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not abs(value) < np.inf or (key == "slope" and value <= 0):  # guard: valid-calibration
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+            if not is_number or (key == "slope" and value <= 0):  # guard: valid-calibration
                 raise BadDataError(f"calibration: invalid {key} ({value!r})")
         return cls(float(document["slope"]), float(document["intercept"]))
 
@@ -133,5 +134,5 @@ def fit_calibration(log_odds: NDArray[np.float64], on: NDArray[Any], *, with_int
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return 1 / (1 + exp(-x)) without overflow, and with full precision near 0."""
     small = np.exp(-np.abs(x))
-    numerator: NDArray[np.float64] = np.where(x >= 0, 1.0, small)
-    return numerator / (1 + small)
+    probability: NDArray[np.float64] = np.where(x >= 0, 1.0, small) / (1 + small)
+    return probability
