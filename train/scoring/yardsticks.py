@@ -194,9 +194,11 @@ def nearest_epigenome(atlas: Atlas, epigenome: str, rows: NDArray[np.int64]) -> 
     if not varies[~other].all() or not (varies & other).any():
         return None
     values = values - values.mean(0)
+    # For these shapes, einsum is several times faster than BLAS.
     norms = np.sqrt(np.einsum("ij,ij->j", values, values))
     correlation = np.full(other.size, -np.inf)
-    np.divide(values.T @ values[:, np.argmin(other)], norms, out=correlation, where=varies & other)
+    products = np.einsum("ij,i->j", values, values[:, np.argmin(other)])
+    np.divide(products, norms, out=correlation, where=varies & other)
     nearest = int(correlation.argmax())
     return atlas.epigenomes[nearest], atlas.log2_rpkm[:, nearest]
 
