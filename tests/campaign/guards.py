@@ -107,6 +107,7 @@ _STRANGERS = "tests/train/run/test_strangers.py"
 _COUNTING = f"{_ENGINE}/features/test_provenance.py"
 _VERIFY = f"{_ENGINE}/features/test_verify.py"
 _CHECKS = "tests/train/scoring/test_checks.py"
+_YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
 
 GUARDS = (
     # Kernels.
@@ -323,5 +324,11 @@ GUARDS = (
         (f"{_CHECKS}::test_other_strands_are_refused_where_they_matter",),
     ),
     Guard("unchanged-data", NEVER, (f"{_CHECKS}::test_a_cross_matrix_is_made_of_the_data_of_the_training",)),
+    Guard(
+        "unseen-nearest",
+        ("np.setdiff1d(nearest_rows, test.rows)", "nearest_rows"),
+        (f"{_YARDSTICKS}::test_nearest_epigenome_does_not_depend_on_test_genes",),
+    ),
+    Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
 )

@@ -159,7 +159,9 @@ def read_checkpoints(run: Path, config: RunConfig, trainings: Sequence[Training]
             continue
         check_origin(file, document, config, config.trained_on(training.model), advice)  # guard: checkpoint-origin
         if document.get("epigenome") != training.seed_name:
-            raise BadDataError(f"{file}: the checkpoint of {document.get('epigenome')}, not of {training.key}. {advice}")
+            raise BadDataError(
+                f"{file}: the checkpoint of {document.get('epigenome')}, not of {training.key}. {advice}"
+            )
         for part in ("weights", "best"):
             _check_weights(file, config, parts[part], must_be_finite=False)
         checkpoints[training.key] = Checkpoint(history, **parts)
@@ -172,7 +174,12 @@ def read_checkpoints(run: Path, config: RunConfig, trainings: Sequence[Training]
 
 
 def _check_weights(
-    file: Path, config: RunConfig, tensors: Mapping[str, Tensor], members: int | None = None, *, must_be_finite: bool = True
+    file: Path,
+    config: RunConfig,
+    tensors: Mapping[str, Tensor],
+    members: int | None = None,
+    *,
+    must_be_finite: bool = True,
 ) -> None:
     """Raise BadDataError if the tensors are not weights of the model in ``config``.
 
@@ -182,7 +189,9 @@ def _check_weights(
     if spec.name in BASELINES:
         from deepchrome.train.models.baselines import check_baseline
 
-        problem = check_baseline(spec.name, {key: value.numpy() for key, value in tensors.items()}, spec.marks, spec.bins)
+        problem = check_baseline(
+            spec.name, {key: value.numpy() for key, value in tensors.items()}, spec.marks, spec.bins
+        )
     else:
         problem = None
         stack = () if members is None else (members,)

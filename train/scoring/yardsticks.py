@@ -1,0 +1,337 @@
+"""Yardsticks: what the expression of other epigenomes predicts without histone data, to compare models with.
+
+Most genes are on in all cell types or off in all. An AUROC over all genes therefore says little about the cell type
+(Schreiber et al. 2020, Genome Biology 21:282).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from deepchrome.errors import BadDataError
+from deepchrome.train.datasets.expression import Expression
+from deepchrome.train.datasets.labels import LabelRule, label_genes
+from deepchrome.train.models.metrics import auroc
+
+MIN_OTHERS: Final = 5
+"""Fewest other epigenomes from which the variable genes are found."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Expression and state of every gene in every epigenome of an expression table.
+
+    Attributes
+    ----------
+    epigenomes
+        Names of the columns.
+    log2_rpkm
+        log2(RPKM + 1): float64 (rows, epigenomes).
+    on
+        uint8 (rows, epigenomes): 1 if the gene is on, else 0.
+    """
+
+    epigenomes: tuple[str, ...]
+    log2_rpkm: NDArray[np.float64] = field(repr=False)
+    on: NDArray[np.uint8] = field(repr=False)
+
+    @classmethod
+    def from_table(
+        cls, expression: Expression, rule: LabelRule = "numeric", thresholds: Mapping[str, float] | None = None
+    ) -> Self:
+        """Prepare an expression table. The result serves all epigenomes.
+
+        Parameters
+        ----------
+        expression
+            The table. Its rows are the rows of the result.
+        rule
+            See :func:`~deepchrome.train.datasets.labels.label_genes`.
+        thresholds
+            RPKM above which genes are on, by epigenome. Epigenomes without a threshold have the median of all rows.
+
+        Raises
+        ------
+        BadDataError
+            The table has no rows.
+        ParameterError
+            A threshold is NaN, infinite or negative.
+        """
+        limits = thresholds or {}
+        on = [label_genes(expression.column(name), rule, limits.get(name)) for name in expression.epigenomes]
+        return cls(expression.epigenomes, np.log2(expression.rpkm + 1), np.stack(on, 1))
+
+    def is_other(self, epigenome: str) -> NDArray[np.bool_]:
+        """Return which columns are other epigenomes: bool (epigenomes,).
+
+        Raises
+        ------
+        BadDataError
+            The table has no such epigenome. Then one of the others might be the same one under another name.
+        """
+        if epigenome not in self.epigenomes:
+            raise BadDataError(f"the expression table has no epigenome {epigenome}")
+        return np.array([name != epigenome for name in self.epigenomes])
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """Labels of n genes of one epigenome, and their scores by one model.
+
+    Attributes
+    ----------
+    rows
+        Row of each gene in the expression table: int64 (n,), -1 for a gene that is not in it. These genes are left out.
+    on
+        Labels (n,), 0 or 1.
+    log_odds
+        Log odds of "on", or another score: float64 (n,).
+    """
+
+    rows: NDArray[np.int64]
+    on: NDArray[Any]
+    log_odds: NDArray[np.float64]
+
+    def in_table(self) -> "RowScores":
+        """Return the genes that are in the expression table."""
+        known = self.rows >= 0
+        return RowScores(self.rows[known], self.on[known], self.log_odds[known])
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """AUROCs on the test genes of one epigenome, to compare the AUROC of a model with.
+
+    A value is ``None`` if there are too few other epigenomes, or all of its genes are of one class.
+
+    Attributes
+    ----------
+    gene_mean_auroc
+        AUROC of the gene mean; see :func:`gene_mean`.
+    nearest_auroc
+        AUROC of the expression in the nearest epigenome; see :func:`nearest_epigenome`.
+    nearest
+        The nearest epigenome.
+    fused_auroc
+        AUROC of model and gene mean together; see :func:`fuse`.
+    variable_genes
+        Number of variable test genes; see :func:`variable_genes`.
+    variable_auroc
+        AUROC of the model over the variable genes.
+    variable_gene_mean_auroc
+        AUROC of the gene mean over the variable genes.
+    """
+
+    gene_mean_auroc: float | None
+    nearest_auroc: float | None
+    nearest: str | None
+    fused_auroc: float | None
+    variable_genes: int | None
+    variable_auroc: float | None
+    variable_gene_mean_auroc: float | None
+
+
+def gene_mean(atlas: Atlas, epigenome: str) -> NDArray[np.float64] | None:
+    """Return the mean log2(RPKM + 1) of every gene over the other epigenomes.
+
+    Parameters
+    ----------
+    atlas
+        The expression table.
+    epigenome
+        The epigenome whose own expression is not used.
+
+    Returns
+    -------
+    float64 (rows,)
+        ``None`` if there is no other epigenome.
+
+    Raises
+    ------
+    BadDataError
+        The table has no such epigenome.
+    """
+    other = atlas.is_other(epigenome)
+    # A product with weights of 0 and 1 is exact, unlike the difference of a sum and the epigenome's own value.
+    return atlas.log2_rpkm @ other.astype(np.float64) / other.sum() if other.any() else None
+
+
+def nearest_epigenome(atlas: Atlas, epigenome: str, rows: NDArray[np.int64]) -> tuple[str, NDArray[np.float64]] | None:
+    """Find the other epigenome with the highest Pearson correlation of log2(RPKM + 1).
+
+    Parameters
+    ----------
+    atlas, epigenome
+        See :func:`gene_mean`.
+    rows
+        Rows over which epigenomes are compared: int64 (n,). Give training and validation genes only: the expression of
+        test genes must not decide. Rows of -1 are left out.
+
+    Returns
+    -------
+    name
+        The nearest epigenome; the first of several.
+    log2_rpkm
+        Its log2(RPKM + 1): float64 (rows,).
+        ``None`` instead of both if no other epigenome has a correlation, because expression is constant.
+
+    Raises
+    ------
+    BadDataError
+        The table has no such epigenome.
+    """
+    other = atlas.is_other(epigenome)
+    values = atlas.log2_rpkm[rows[rows >= 0]]
+    if not values.size:
+        return None
+    varies = np.ptp(values, axis=0) > 0
+    if not varies[~other].all() or not (varies & other).any():
+        return None
+    values = values - values.mean(0)
+    # For these shapes, einsum is several times faster than BLAS.
+    norms = np.sqrt(np.einsum("ij,ij->j", values, values))
+    correlation = np.full(other.size, -np.inf)
+    products = np.einsum("ij,i->j", values, values[:, np.argmin(other)])
+    np.divide(products, norms, out=correlation, where=varies & other)
+    nearest = int(correlation.argmax())
+    return atlas.epigenomes[nearest], atlas.log2_rpkm[:, nearest]
+
+
+def variable_genes(atlas: Atlas, epigenome: str) -> NDArray[np.bool_] | None:
+    """Find the variable genes: on in 20 % to 80 % of the other epigenomes, both included.
+
+    Parameters
+    ----------
+    atlas, epigenome
+        See :func:`gene_mean`.
+
+    Returns
+    -------
+    bool (rows,)
+        ``None`` if there are fewer than :data:`MIN_OTHERS` other epigenomes.
+
+    Raises
+    ------
+    BadDataError
+        The table has no such epigenome.
+    """
+    other = atlas.is_other(epigenome)
+    n = int(other.sum())
+    if n < MIN_OTHERS:
+        return None
+    count: NDArray[np.int64] = atlas.on.sum(1, dtype=np.int64) - atlas.on[:, np.argmin(other)]
+    return np.asarray((5 * count >= n) & (5 * count <= 4 * n))
+
+
+def fuse(
+    log_odds_valid: NDArray[np.float64],
+    prior_valid: NDArray[np.float64],
+    on_valid: NDArray[Any],
+    log_odds: NDArray[np.float64],
+    prior: NDArray[np.float64],
+) -> NDArray[np.float64] | None:
+    """Combine the scores of a model with the gene mean (late fusion).
+
+    A logistic regression on the two standardised values is fitted on validation genes and applied to other genes.
+
+    Parameters
+    ----------
+    log_odds_valid, prior_valid, on_valid
+        Log odds of the model, gene mean and label of n validation genes: float64, float64, 0 or 1; (n,) each.
+    log_odds, prior
+        The same of the genes to score: float64 (m,) each.
+
+    Returns
+    -------
+    float64 (m,)
+        Log odds of "on". ``None`` if the validation genes are all of one class.
+    """
+    if np.unique(on_valid).size < 2:
+        return None
+    # Newton's method needs a few steps for two features, and is many times faster than the default solver.
+    regression = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-8))
+    regression.fit(np.column_stack([log_odds_valid, prior_valid]), on_valid)
+    if not log_odds.size:
+        return np.empty(0)
+    fused: NDArray[np.float64] = regression.decision_function(np.column_stack([log_odds, prior]))
+    return fused
+
+
+def compute_yardsticks(
+    atlas: Atlas,
+    epigenome: str,
+    test: RowScores,
+    *,
+    valid: Mapping[str, RowScores],
+    nearest_rows: NDArray[np.int64] | None,
+) -> Yardsticks:
+    """Compute the yardsticks for the test genes of one epigenome.
+
+    Parameters
+    ----------
+    atlas
+        The expression table.
+    epigenome
+        The epigenome of the test genes.
+    test
+        The test genes.
+    valid
+        Validation genes by epigenome, on which the fusion is fitted, scored by the same model. They are those of the
+        same epigenome, or of others if its expression must not be used for fitting.
+    nearest_rows
+        Rows of training and validation genes, to find the nearest epigenome; see :func:`nearest_epigenome`. Rows of
+        test genes are left out. ``None`` if the epigenome's expression must not be used: there is no nearest one then.
+
+    Raises
+    ------
+    BadDataError
+        The table lacks one of these epigenomes.
+    """
+    test = test.in_table()
+    prior = gene_mean(atlas, epigenome)
+    nearest = None
+    if nearest_rows is not None:
+        # Repeated genes can be in several parts of data in DeepChrome's text format.
+        nearest = nearest_epigenome(atlas, epigenome, np.setdiff1d(nearest_rows, test.rows))  # guard: unseen-nearest
+    fused = _fuse_over_epigenomes(atlas, test, prior, valid)
+    is_variable = variable_genes(atlas, epigenome)
+    variable = None if is_variable is None else is_variable[test.rows]
+
+    def area(scores: NDArray[np.float64] | None, among: NDArray[np.bool_] | slice | None) -> float | None:
+        return None if scores is None or among is None else auroc(test.on[among], scores[among])
+
+    everywhere = slice(None)
+    prior_of_test = None if prior is None else prior[test.rows]
+    return Yardsticks(
+        gene_mean_auroc=area(prior_of_test, everywhere),
+        nearest_auroc=None if nearest is None else area(nearest[1][test.rows], everywhere),
+        nearest=None if nearest is None else nearest[0],
+        fused_auroc=area(fused, everywhere),
+        variable_genes=None if variable is None else int(variable.sum()),
+        variable_auroc=area(test.log_odds, variable),
+        variable_gene_mean_auroc=area(prior_of_test, variable),
+    )
+
+
+def _fuse_over_epigenomes(
+    atlas: Atlas, test: RowScores, prior: NDArray[np.float64] | None, valid: Mapping[str, RowScores]
+) -> NDArray[np.float64] | None:
+    """Fuse the test genes with weights fitted on the validation genes of one or more epigenomes together."""
+    if prior is None or not valid:
+        return None
+    genes = {name: scores.in_table() for name, scores in valid.items()}
+    # Each gene's prior is its mean over the epigenomes other than its own.
+    priors = [mean[genes[name].rows] for name in genes if (mean := gene_mean(atlas, name)) is not None]
+    return fuse(
+        np.concatenate([scores.log_odds for scores in genes.values()]),
+        np.concatenate(priors),
+        np.concatenate([scores.on for scores in genes.values()]),
+        test.log_odds,
+        prior[test.rows],
+    )
