@@ -43,10 +43,10 @@ class RunConfig:
         Where the data came from, and how labels and split were made; ``None`` if unknown. Its key
         in the file is ``origin``.
     data
-        For each epigenome: the ``sha256`` of its inputs, labels, expression and split, and the number of genes in each
-        part of the split (``train``, ``valid``, ``test``). ``held_out`` if it is only tested on. If known, also the ``profile`` of its features and how they were counted
-        (``counting``). ``seed_name`` if it is not the epigenome; see
-        :attr:`~deepchrome.train.datasets.dataset.Dataset.seed_name`.
+        For each epigenome: the ``sha256`` of its inputs, labels, split and, with regression, expression; and the
+        number of genes in each part of the split (``train``, ``valid``, ``test``). ``held_out`` if it is only tested
+        on. If known, also the ``profile`` of its features and how they were counted (``counting``). ``seed_name`` if it
+        is not the epigenome; see :attr:`~deepchrome.train.datasets.dataset.Dataset.seed_name`.
     made_with
         Software versions, device and number of threads, for information only. Nothing depends on them.
     format_version

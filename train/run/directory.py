@@ -1,9 +1,9 @@
 """RUN directories: start, finish and open training runs. See docs/training.md.
 
 config.json                        settings, and checksums of the data
-models/<epigenome>.safetensors     weights
-predictions.parquet                epigenome, gene_id, split, label, score
-metrics.parquet                    one row per epigenome and epoch; its document holds the summary
+models/<model>.safetensors         weights; a model has the name of its epigenome, or is "pooled"
+predictions.parquet                epigenome, gene_id, split, label, score, log2_rpkm
+metrics.parquet                    one row per network and epoch; its document holds the summary
 summary.tsv                        the summary for people; written last, so that it marks a finished run
 checkpoints/                       empty when the run is finished
 """
@@ -11,23 +11,21 @@ checkpoints/                       empty when the run is finished
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from deepchrome.common.locks import output_lock
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
-from deepchrome.train.fitting.config import EpochRecord, FittedModel
-from deepchrome.train.models import score_genes
+from deepchrome.train.fitting.config import EpochRecord
+from deepchrome.train.fitting.training import POOLED
+from deepchrome.train.models.trained import TrainedModel
 from deepchrome.train.run.config import RunConfig, read_config, write_config
 from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.layout import (
+    CHECKPOINTS,
     CONFIG,
     FILES,
     FOLDERS,
@@ -41,7 +39,7 @@ from deepchrome.train.run.layout import (
 )
 from deepchrome.train.run.origin import check_origin, describe_origin
 from deepchrome.train.run.summary import Summary, read_summary, restore_summary, write_summary
-from deepchrome.train.run.weights import read_model
+from deepchrome.train.run.weights import MEMBERS_VERSION, StoredModel, read_model
 
 _SUMMARY_KEY: Final = "summary"  # in the document of metrics.parquet
 
@@ -78,7 +76,12 @@ class Run:
     @property
     def epigenomes(self) -> tuple[str, ...]:
         """Epigenomes that have a trained model, in the order of config.json."""
-        return tuple(name for name in self.config.data if model_path(self.path, name).is_file())
+        return tuple(name for name in self.config.data if model_path(self.path, self.config.model_of(name)).is_file())
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the trained models: those of their epigenomes, or ``pooled``."""
+        return tuple(name for name in self.config.models if model_path(self.path, name).is_file())
 
     def summary(self) -> list[Summary]:
         """Read the results of every epigenome from metrics.parquet; summary.tsv is only a copy for people.
@@ -94,7 +97,9 @@ class Run:
         return restore_summary(self.path / METRICS, document.get(_SUMMARY_KEY), list(self.config.data))
 
     def predictions(self) -> pl.DataFrame:
-        """Read predictions.parquet: epigenome, gene_id, split, label, score.
+        """Read predictions.parquet: epigenome, gene_id, split, label, score, log2_rpkm.
+
+        The last column is null without regression, and missing in runs of earlier versions.
 
         Raises
         ------
@@ -104,7 +109,9 @@ class Run:
         return _read_table(self.path, self.config, PREDICTIONS)[0]
 
     def metrics(self) -> pl.DataFrame:
-        """Read metrics.parquet: epigenome, epoch, train_loss, valid_loss, valid_auroc, seconds.
+        """Read metrics.parquet: epigenome, member, epoch, train_loss, valid_loss, valid_auroc, seconds.
+
+        For a pooled model, the epigenome is ``pooled``. Runs of earlier versions have no members.
 
         Raises
         ------
@@ -113,42 +120,22 @@ class Run:
         """
         return _read_table(self.path, self.config, METRICS)[0]
 
-    def weights(self, epigenome: str) -> dict[str, Tensor]:
-        """Read the weights of one epigenome's model.
+    def model(self, name: str) -> TrainedModel:
+        """Read a model of the run.
+
+        Parameters
+        ----------
+        name
+            Name of the model: its epigenome, or ``pooled``.
 
         Raises
         ------
         MissingInputError
-            The run has no model of this epigenome.
+            The run has no such model.
         BadDataError
             The file is damaged, belongs to another run, or its arrays do not fit the model in config.json.
         """
-        return read_model(self.path, self.config, epigenome)
-
-    def score(self, epigenome: str, x: NDArray[np.float32], device: str | torch.device = "cpu") -> NDArray[np.float64]:
-        """Score genes with one epigenome's model.
-
-        Parameters
-        ----------
-        epigenome
-            The epigenome of the model.
-        x
-            float32 (genes, bins, marks), prepared by :meth:`~deepchrome.train.datasets.inputs.InputSpec.apply`
-            of ``config.inputs``.
-        device
-            Device to compute on.
-
-        Returns
-        -------
-        float64 (genes,)
-            See :func:`deepchrome.train.models.score_genes`.
-
-        Raises
-        ------
-        MissingInputError, BadDataError
-            See :meth:`weights`.
-        """
-        return score_genes(self.config.fit.model, self.weights(epigenome), x, device)
+        return read_model(self.path, self.config, name).trained
 
 
 def load_run(path: str | Path) -> Run:
@@ -235,7 +222,7 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
             stored, finished = read_config(path), (path / SUMMARY).is_file()
             _check_same_config(path, stored, config, finished=finished)
             if not finished:
-                _check_unfinished_files(path, stored)
+                _check_unfinished_files(path, stored, config)
         else:
             if force:
                 _clear(path, config)
@@ -248,17 +235,40 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
         yield
 
 
+def is_finished(path: Path, config: RunConfig) -> bool:
+    """Return whether a run directory holds a finished run with the epigenomes of a config.
+
+    The run is known to have the settings of the config; see :func:`start_run`.
+    """
+    return (path / SUMMARY).is_file() and list(read_config(path).data) == list(config.data)
+
+
+def read_finished_models(path: Path, config: RunConfig) -> dict[str, StoredModel]:
+    """Read the models of a run that need no more training, by name.
+
+    They are those of a run to which epigenomes are added, and those that an interrupted run has finished.
+
+    Raises
+    ------
+    BadDataError
+        A model is damaged or belongs to another run.
+    """
+    if read_config(path).format_version < MEMBERS_VERSION:  # these do not hold their history
+        return {}
+    return {name: read_model(path, config, name) for name in config.models if model_path(path, name).is_file()}
+
+
 def finish_run(
     path: Path,
     config: RunConfig,
     predictions: pl.DataFrame,
-    fitted: Sequence[FittedModel],
+    models: Sequence[StoredModel],
     summary: Sequence[Summary],
 ) -> None:
-    """Write the tables of a run, its config, and at last summary.tsv. Then remove its checkpoints.
+    """Write the tables of a run, its config, and at last summary.tsv.
 
-    An earlier version may have written the config of a run that was resumed. It is replaced when all files have what
-    the new config demands.
+    The config on disk may be that of an earlier version, or lack epigenomes that were added. It is replaced when all
+    files have what the new config demands.
 
     Parameters
     ----------
@@ -266,7 +276,7 @@ def finish_run(
         The run directory and its config.
     predictions
         Content of predictions.parquet.
-    fitted
+    models
         The trained models. Their history becomes metrics.parquet.
     summary
         The results of every epigenome.
@@ -276,18 +286,21 @@ def finish_run(
     StorageError
         A file cannot be written.
     """
-    types = {"epigenome": pl.String} | {
+    types = {"epigenome": pl.String, "member": pl.Int64} | {
         field.name: pl.Int64 if field.name == "epoch" else pl.Float64 for field in fields(EpochRecord)
     }
-    rows = [{"epigenome": model.epigenome, **asdict(record)} for model in fitted for record in model.history]
+    rows = [
+        {"epigenome": model.name, "member": number, **asdict(record)}
+        for model in models
+        for number, member in enumerate(model.members, 1)
+        for record in member.history
+    ]
     origin, results = describe_origin(config, config.data), [asdict(row) for row in summary]
+    (path / SUMMARY).unlink(missing_ok=True)  # until the end, the run is not finished
     write_frame(path / PREDICTIONS, predictions, origin)
     write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: results})
     write_config(path, config)  # guard: resumed-config
     write_summary(path, summary)
-    for model in fitted:
-        if model.history:  # baselines have no checkpoints
-            checkpoint_path(path, model.epigenome).unlink(missing_ok=True)
 
 
 def _check_places(path: Path) -> None:
@@ -325,18 +338,22 @@ def _foreign_names(path: Path) -> list[str]:
     return [name for name in names if name not in {*FILES, *FOLDERS} and not name.startswith(".")]
 
 
-def _check_unfinished_files(path: Path, config: RunConfig) -> None:
+def _check_unfinished_files(path: Path, stored: RunConfig, requested: RunConfig) -> None:
     """Raise an error if resuming would replace a file that is not part of this run.
 
     A killed run may have left models and tables. Checkpoints are checked when they are read.
     """
+    known = replace(requested, format_version=stored.format_version)
     try:
-        for epigenome in config.data:
-            if os.path.lexists(model_path(path, epigenome)):
-                read_model(path, config, epigenome)
+        for name in known.models:
+            if os.path.lexists(model_path(path, name)):
+                read_model(path, known, name)
         for name in (PREDICTIONS, METRICS):
             if os.path.lexists(path / name):
-                _read_table(path, config, name)
+                # A run that was killed while epigenomes were added has tables with or without them.
+                document = read_frame(path / name)[1]
+                names = [each for each in known.data if known.seed_name(each) in document.get("data", known.data)]
+                check_origin(path / name, document, known, names, "Restore the file, or train again")
     except BadDataError as error:
         raise BadDataError(f"{error}. Resuming would replace this file", remedy="start_again") from None
 
@@ -361,9 +378,12 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
         for key in old[section].keys() | new[section]
         if old[section].get(key) != new[section].get(key)
     ]
-    if list(stored.data) != list(requested.data):
+    # Epigenomes may be added to a run of one model per epigenome: the models that it has do not depend on them.
+    may_grow = not stored.fit.pooled and stored.format_version >= MEMBERS_VERSION
+    known = [name for name in requested.data if name in stored.data] if may_grow else list(requested.data)
+    if list(stored.data) != known:
         differences.append(f"epigenomes were {', '.join(stored.data)}, are {', '.join(requested.data)}")
-    elif changed := [name for name in stored.data if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
+    elif changed := [name for name in stored.data if _data_key(stored, name) != _data_key(requested, name)]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
     elif not finished and (
         changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]
@@ -374,6 +394,11 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
         raise UsageError(f"{path}: cannot resume with other settings or data ({text})", remedy="start_again")
 
 
+def _data_key(config: RunConfig, epigenome: str) -> tuple[str, bool]:
+    """Return what must not change in the data of an epigenome."""
+    return config.data[epigenome]["sha256"], config.held_out(epigenome)
+
+
 def _clear(path: Path, config: RunConfig) -> None:
     """Remove the files of an earlier run, and the files at the places where the new run writes. Remove no others."""
     try:
@@ -381,7 +406,10 @@ def _clear(path: Path, config: RunConfig) -> None:
     except DeepchromeError:
         earlier = set()
     names = sorted(earlier | set(config.data))
-    in_folders = [place(path, name) for name in names for place in (model_path, checkpoint_path)]
+    models = [*names, POOLED]
+    in_folders = [place(path, name) for name in models for place in (model_path, checkpoint_path)]
+    # Several networks may have been in training for one model.
+    in_folders += [file for name in models for file in (path / CHECKPOINTS).glob(f"{name}~*.safetensors")]
     # summary.tsv first: a run without it is not finished. config.json last: it lists the models, so that a second
     # attempt can remove what an interrupt has left.
     for file in (path / SUMMARY, *in_folders, path / PREDICTIONS, path / METRICS, path / CONFIG):

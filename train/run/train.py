@@ -1,60 +1,53 @@
 """Train models and write a finished run directory."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-import numpy as np
-import polars as pl
 import torch
-from numpy.typing import NDArray
 
-from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.names import check_names, first_names
 from deepchrome.common.paths import check_distinct, data_files
-from deepchrome.common.pools import cluster_pool
 from deepchrome.common.threads import map_in_threads
-from deepchrome.errors import ParameterError, UsageError
+from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.load import LoadReport
 from deepchrome.train.datasets.source import DataSource
-from deepchrome.train.fitting.cluster import fit_on_cluster
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
-from deepchrome.train.fitting.fit import fit
+from deepchrome.train.fitting.fit import check_datasets, fit
+from deepchrome.train.fitting.threads import torch_threads
+from deepchrome.train.fitting.training import Training, plan_trainings
 from deepchrome.train.models import BASELINES, check_network
+from deepchrome.train.run.collector import Collector, ModelCallback
 from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
-from deepchrome.train.run.directory import Run, check_run_directory, finish_run, start_run
-from deepchrome.train.run.layout import SUMMARY, places
+from deepchrome.train.run.directory import Run, check_run_directory, is_finished, read_finished_models, start_run
+from deepchrome.train.run.layout import places
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, check_log, open_log
-from deepchrome.train.run.summary import Summary, summarize_model
-from deepchrome.train.run.verify import save_and_score, score_rounding
+from deepchrome.train.run.summary import Summary
 from deepchrome.train.run.weights import read_checkpoints
 
 # On a GPU, checkpoints of all models take longer to write than an epoch takes to train.
-GPU_CHECKPOINT_SECONDS = 60.0
+GPU_CHECKPOINT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Settings for writing a run directory and for training on a cluster. They do not change the result.
+    """Settings for writing a run directory. They do not change the result.
 
     Attributes
     ----------
     force
         Replace an existing run.
     resume
-        Continue an existing run; start a new one if there is none.
+        Continue an existing run, or add epigenomes to it; start a new one if there is none.
     checkpoint_seconds
         Minimum time between two checkpoints of one model. Default: 0 on a CPU, so that every epoch
         writes one, and :data:`GPU_CHECKPOINT_SECONDS` on a GPU.
     log
         File that receives one JSON object for every epoch of every model.
-    scheduler
-        Address of a running Dask scheduler whose workers train the models; see
-        :func:`~deepchrome.train.fitting.cluster.fit_on_cluster`. Checkpoints and epochs of a model are
-        then recorded when the model is finished.
 
     Raises
     ------
@@ -66,7 +59,6 @@ class RunOptions:
     resume: bool = False
     checkpoint_seconds: float | None = None
     log: Path | None = None
-    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other."""
@@ -79,14 +71,17 @@ def train_models(
     out: str | Path,
     *,
     epigenomes: Sequence[str] | None = None,
+    held_out: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
     inputs: InputOptions = BEST.inputs,
     config: FitConfig = BEST.fit,
     placement: Placement | None = None,
     options: RunOptions | None = None,
     on_loaded: Callable[[Sequence[Dataset], LoadReport], None] | None = None,
     on_epoch: EpochCallback | None = None,
+    on_model: ModelCallback | None = None,
 ) -> list[Summary]:
-    """Train one model per epigenome, and write a run directory.
+    """Train one model per epigenome, or a pooled model, and write a run directory.
 
     Parameters
     ----------
@@ -96,8 +91,12 @@ def train_models(
         The run directory.
     epigenomes
         Names of the epigenomes to train on. Default: all.
+    held_out
+        Epigenomes that a pooled model is only tested on, on its test genes: neither was seen in training.
+    shard
+        (i, n): train only the i-th of every n epigenomes, from 1 to n.
     inputs
-        Options that turn counts into model inputs.
+        Options that turn counts into model inputs. For a pooled model, marks may be missing.
     config
         The model and its training.
     placement
@@ -107,14 +106,14 @@ def train_models(
     on_loaded
         Called once with the data sets and the report on loading them, before training starts.
     on_epoch
-        Called with the epigenome and the metrics of every epoch of every model, from the thread that trains
-        the model. On a cluster, called for all epochs of a model when it is finished.
+        Called with the key and the metrics of every epoch of every network, from the thread that trains it.
+    on_model
+        Called with the results of every model when it is finished, from the thread that trained it.
 
     Returns
     -------
     list of Summary
-        One row per epigenome, in order. A model that diverged in its first epoch has a note
-        instead of numbers.
+        One row per epigenome, in order. A model that diverged in its first epoch has a note instead of numbers.
 
     Raises
     ------
@@ -127,15 +126,26 @@ def train_models(
         The directory holds another run or other files; the run to resume has other settings or data;
         or options contradict each other.
     StorageError
-        A file cannot be read or written, another process writes to the directory, or the cluster is lost.
+        A file cannot be read or written, or another process writes to the directory.
     """
     out, options = Path(out), options or RunOptions()
     _check_outputs(out, options, source)
-    datasets, report = source.load(inputs, epigenomes)
+    if config.pooled:
+        inputs = replace(inputs, missing_marks=True)
+    datasets, report = source.load(inputs, epigenomes, shard)
     if on_loaded is not None:
         on_loaded(datasets, report)
     return train_datasets(
-        datasets, report.inputs, out, config, placement, source=source, options=options, on_epoch=on_epoch
+        datasets,
+        report.inputs,
+        out,
+        config,
+        placement,
+        source=source,
+        held_out=held_out,
+        options=options,
+        on_epoch=on_epoch,
+        on_model=on_model,
     )
 
 
@@ -147,10 +157,12 @@ def train_datasets(
     placement: Placement | None = None,
     *,
     source: DataSource | None = None,
+    held_out: Collection[str] = (),
     options: RunOptions | None = None,
     on_epoch: EpochCallback | None = None,
+    on_model: ModelCallback | None = None,
 ) -> list[Summary]:
-    """Train one model per loaded data set, and write a run directory.
+    """Train models on loaded data sets, and write a run directory.
 
     Parameters
     ----------
@@ -158,43 +170,46 @@ def train_datasets(
         The data, and the description of their inputs.
     source
         Where the data came from, for config.json.
-    out, config, placement, options, on_epoch
+    out, config, placement, held_out, options, on_epoch, on_model
         See :func:`train_models`, also for the result and the errors.
     """
-    options, requested = options or RunOptions(), placement or Placement()
-    if options.scheduler and config.model in BASELINES:
-        raise ParameterError("scheduler", f"is for networks, but {config.model} trains in seconds on one machine")
-    # On a cluster, the workers train the models, and this process only scores genes with them.
-    placement = Placement("cpu", requested.threads) if options.scheduler else requested
+    options, placement = options or RunOptions(), placement or Placement()
     check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
+    _check_settings(datasets, config, held_out)
     device = placement.resolve()
-    # Workers of a cluster may have GPUs even if this machine has none.
-    uses_gpu = device.type == "cuda" or (bool(options.scheduler) and requested.device != "cpu")
-    if config.model not in BASELINES:
-        check_network(config.model, len(inputs.marks), inputs.n_bins)
+    described = describe_datasets(datasets, held_out, with_expression=config.task != "classify")
     made_with = {**software_versions(), "device": device.type, "threads": placement.usable_threads()}
-    if options.scheduler:
-        made_with |= {"device": f"{requested.device}, on a cluster", "threads": 1}
-    if device.type == "cuda":
-        made_with["gpu"] = torch.cuda.get_device_name(device)
-    run_config = RunConfig(config, inputs, source, describe_datasets(datasets), made_with)
+    run_config = RunConfig(config, inputs, source, described, made_with)
+    trained_on = [data for data in datasets if data.epigenome not in held_out]
+    trainings = plan_trainings(trained_on, pooled=config.pooled, members=config.members)
+    if config.model not in BASELINES:
+        check_network(run_config.spec)
+        check_datasets(trained_on, config)
     _check_outputs(out, options, source)
-
     with start_run(out, run_config, force=options.force, resume=options.resume):
-        if (out / SUMMARY).is_file():
+        if is_finished(out, run_config):
             return _read_finished(out)
+        collector = Collector(out, run_config, datasets, device, on_model)
+        collector.reuse(read_finished_models(out, run_config) if options.resume else {})
+        waiting = [training for training in trainings if training.model not in collector.models]
         if config.model in BASELINES:
-            fitted = _fit_baselines(datasets, config, placement.usable_threads())
-        else:
-            fitted = _fit_networks(datasets, out, run_config, requested, device, options, on_epoch)
-        rounding = score_rounding(config.precision, on_gpu=uses_gpu)
-        scores = [
-            save_and_score(out, run_config, data, model, device, rounding) if model.weights else None
-            for data, model in zip(datasets, fitted, strict=True)
-        ]
-        summary = [summarize_model(*row) for row in zip(datasets, fitted, scores, strict=True)]
-        finish_run(out, run_config, _predictions(datasets, scores), fitted, summary)
-    return summary
+            _fit_baselines(waiting, config, placement.usable_threads(), collector)
+        elif waiting:
+            _fit_networks(waiting, out, run_config, placement, device, options, on_epoch, collector)
+        return collector.finish()
+
+
+def _check_settings(datasets: Sequence[Dataset], config: FitConfig, held_out: Collection[str]) -> None:
+    """Check that the settings of a run fit together and fit the data."""
+    names = [data.epigenome for data in datasets]
+    if config.model in BASELINES and (config.pooled or config.members > 1 or config.task != "classify"):
+        raise UsageError(f"{config.model} is one classifier per epigenome: no pooled model, no regression, no members")
+    if held_out and not config.pooled:
+        raise UsageError("only a pooled model can be tested on an epigenome that it was not trained on")
+    if absent := [name for name in held_out if name not in names]:
+        raise BadDataError(f"no epigenome {', '.join(absent)} to hold out (found {first_names(names)})")
+    if len(set(held_out)) == len(names):
+        raise UsageError("all epigenomes are held out, so none is left to train on")
 
 
 def _check_outputs(out: Path, options: RunOptions, source: DataSource | None) -> None:
@@ -209,54 +224,48 @@ def _read_finished(out: Path) -> list[Summary]:
     """Return the summary of a finished run whose files are all intact."""
     run = Run(out)
     summary = run.summary()
-    for row in summary:
-        if row.valid_auroc is not None:
-            run.weights(row.epigenome)
+    for name in dict.fromkeys(run.config.model_of(row.epigenome) for row in summary if row.valid_auroc is not None):
+        run.model(name)
     run.predictions()
     return summary
 
 
 def _fit_networks(
-    datasets: Sequence[Dataset],
+    trainings: Sequence[Training],
     out: Path,
     run_config: RunConfig,
     placement: Placement,
     device: torch.device,
     options: RunOptions,
     on_epoch: EpochCallback | None,
-) -> list[FittedModel]:
-    """Train networks on a cluster or on this machine. Continue from checkpoints if there are any."""
+    collector: Collector,
+) -> None:
+    """Train networks. Continue from checkpoints if there are any."""
     seconds = options.checkpoint_seconds
     if seconds is None:
         seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
+    by_key = {training.key: training for training in trainings}
     with open_log(options.log, append=options.resume) as log:
-        recorder = EpochRecorder(out, run_config, seconds, log, on_epoch)
-        resumed = read_checkpoints(out, run_config)
-        if not options.scheduler:
-            return fit(datasets, run_config.fit, placement, resume=resumed, on_epoch=recorder)
-        on_group = partial(recorder.record_group, resumed)
-        with cluster_pool(options.scheduler) as pool:
-            return fit_on_cluster(pool, datasets, run_config.fit, placement, resume=resumed, on_group=on_group)
+        recorder = EpochRecorder(out, run_config, seconds, log, on_epoch, trainings)
+        resumed = read_checkpoints(out, run_config, trainings)
+        fit(
+            trainings,
+            run_config.fit,
+            placement,
+            resume=resumed,
+            on_epoch=recorder,
+            on_fitted=lambda fitted: collector.add(by_key[fitted.key], fitted),
+        )
 
 
-def _fit_baselines(datasets: Sequence[Dataset], config: FitConfig, threads: int) -> list[FittedModel]:
+def _fit_baselines(trainings: Sequence[Training], config: FitConfig, threads: int, collector: Collector) -> None:
     """Train baselines, one per thread at a time."""
     from deepchrome.train.models.baselines import fit_baseline
 
-    def fit_one(data: Dataset) -> FittedModel:
-        arrays = fit_baseline(config.model, data, config.seed)
-        return FittedModel(data.epigenome, (), None, {name: torch.from_numpy(array) for name, array in arrays.items()})
+    def fit_one(training: Training) -> None:
+        arrays = fit_baseline(config.model, training.datasets[0], config.seed)
+        weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        collector.add(training, FittedModel(training.key, (), None, weights))
 
-    return map_in_threads(fit_one, datasets, threads)
-
-
-def _predictions(datasets: Sequence[Dataset], scores: Sequence[NDArray[np.float64] | None]) -> pl.DataFrame:
-    """Return the table for predictions.parquet: one row per gene of every epigenome that has a model."""
-    types = {"epigenome": pl.String, "gene_id": pl.String, "split": pl.String, "label": pl.UInt8, "score": pl.Float64}
-    tables = [pl.DataFrame(schema=types)]
-    for data, gene_scores in zip(datasets, scores, strict=True):
-        if gene_scores is not None:
-            split = np.array(SPLIT_NAMES)[data.split]
-            columns = ([data.epigenome] * len(gene_scores), data.gene_id, split, data.y, gene_scores)
-            tables.append(pl.DataFrame(dict(zip(types, columns, strict=True)), schema=types))
-    return pl.concat(tables)
+    with torch_threads(1):
+        map_in_threads(fit_one, trainings, threads)

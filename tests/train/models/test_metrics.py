@@ -9,6 +9,7 @@ from sklearn import calibration as sklearn_calibration
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from deepchrome.train.fitting.auroc import stacked_auroc
 from deepchrome.train.models.metrics import (
     auprc,
     auroc,
@@ -19,7 +20,6 @@ from deepchrome.train.models.metrics import (
     pearson,
     r_squared,
     spearman,
-    stacked_auroc,
 )
 
 GENES = st.lists(st.tuples(st.booleans(), st.integers(-4, 4)), min_size=2, max_size=60)

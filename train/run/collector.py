@@ -1,0 +1,130 @@
+"""Put finished networks together to models, store and score them, and finish the run."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from deepchrome.common.names import SPLIT_NAMES, TEST
+from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.fitting.config import FittedModel
+from deepchrome.train.fitting.training import Training
+from deepchrome.train.models.trained import GeneScores
+from deepchrome.train.run.config import RunConfig
+from deepchrome.train.run.directory import finish_run
+from deepchrome.train.run.layout import checkpoint_path
+from deepchrome.train.run.summary import Summary, summarize_model
+from deepchrome.train.run.verify import build_model, save_model, score_rounding
+from deepchrome.train.run.weights import StoredModel
+
+ModelCallback = Callable[[Sequence[Summary]], None]
+"""Called with the rows of the summary that a finished model gives."""
+
+
+class Collector:
+    """The finished models of a run.
+
+    Parameters
+    ----------
+    out, config
+        The run directory and its config.
+    datasets
+        All data sets of the run.
+    device
+        Device to score on.
+    on_model
+        See :data:`ModelCallback`.
+
+    Attributes
+    ----------
+    models
+        The finished models by name. A model is ``None`` if a network of it diverged in its first epoch.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        config: RunConfig,
+        datasets: Sequence[Dataset],
+        device: torch.device,
+        on_model: ModelCallback | None,
+    ) -> None:
+        self._out, self._config, self._device, self._on_model = out, config, device, on_model
+        self._datasets = {data.epigenome: data for data in datasets}
+        self._members: dict[str, dict[int, FittedModel]] = {}
+        self._scores: dict[str, GeneScores | None] = {}
+        self._rows: dict[str, Summary] = {}
+        self._lock = threading.Lock()
+        self.models: dict[str, StoredModel | None] = {}
+
+    def reuse(self, models: Mapping[str, StoredModel]) -> None:
+        """Score the models that a run already has."""
+        for name, model in models.items():
+            self._score(name, model.members, model)
+
+    def add(self, training: Training, fitted: FittedModel) -> None:
+        """Add one network. The last network of a model completes it.
+
+        Raises
+        ------
+        BadDataError
+            The stored model does not give the results of training.
+        StorageError
+            A file cannot be written.
+        """
+        name, config = training.model, self._config
+        with self._lock:
+            members = self._members.setdefault(name, {})
+            members[training.member] = fitted
+            if len(members) < config.fit.members:
+                return
+        ordered, model = [members[number] for number in sorted(members)], None
+        if all(member.weights for member in ordered):
+            built = build_model(config.fit, config.spec, training.datasets, ordered, self._device)
+            model = StoredModel(name, built, tuple(replace(member, weights={}) for member in ordered))
+            rounding = score_rounding(config.fit.resolve_precision(self._device))
+            save_model(self._out, config, training.datasets, model, self._device, rounding)
+        self._score(name, ordered, model)
+        for member in ordered:
+            checkpoint_path(self._out, member.key).unlink(missing_ok=True)
+
+    def finish(self) -> list[Summary]:
+        """Write the tables of the run, and return the results of every epigenome."""
+        summary = [self._rows[name] for name in self._datasets]
+        models = [model for name in self._config.models if (model := self.models[name]) is not None]
+        finish_run(self._out, self._config, self._predictions(), models, summary)
+        return summary
+
+    def _score(self, name: str, members: Sequence[FittedModel], model: StoredModel | None) -> None:
+        """Score the genes of the epigenomes of a model, and summarize the results."""
+        rows = []
+        for epigenome, data in self._datasets.items():
+            if self._config.model_of(epigenome) == name:
+                scores = None if model is None else model.trained.score(data.x, self._device)
+                held_out = self._config.held_out(epigenome)
+                rows.append(summarize_model(data, members, scores, self._config.fit, held_out=held_out))
+                self._scores[epigenome] = scores
+        with self._lock:
+            self.models[name] = model
+            self._rows |= {row.epigenome: row for row in rows}
+        if self._on_model is not None:
+            self._on_model(rows)
+
+    def _predictions(self) -> pl.DataFrame:
+        """Return the table for predictions.parquet. Of an epigenome that is held out, it has only test genes."""
+        types = {"epigenome": pl.String, "gene_id": pl.String, "split": pl.String, "label": pl.UInt8}
+        types |= dict.fromkeys(("score", "log2_rpkm"), pl.Float64)
+        tables = [pl.DataFrame(schema=types)]
+        for name, data in self._datasets.items():
+            if (scores := self._scores[name]) is None:
+                continue
+            split = np.array(SPLIT_NAMES)[data.split]
+            columns = ([name] * len(split), data.gene_id, split, data.y, scores.score, scores.log2_rpkm)
+            table = pl.DataFrame(dict(zip(types, columns, strict=True)), schema=types)
+            is_tested = data.split == TEST if self._config.held_out(name) else np.ones(len(split), bool)
+            tables.append(table.filter(is_tested))
+        return pl.concat(tables)
