@@ -19,18 +19,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from deepchrome.benchmarks.train.data import score_network
 from deepchrome.common.names import TEST
 from deepchrome.engine.annotation.genes import drop_repeated_genes, read_genes
 from deepchrome.engine.features.store import write_features
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 from deepchrome.train.datasets.expression import read_expression
-from deepchrome.train.datasets.inputs import Orient
+from deepchrome.train.datasets.inputs import InputOptions, Orient
 from deepchrome.train.datasets.labels import LabelRule
 from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.datasets.splits import SplitMethod
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.fitting.fit import fit
-from deepchrome.train.models import score_genes
+from deepchrome.train.fitting.training import plan_trainings
 from deepchrome.train.models.metrics import auroc
 
 EPIGENOME: Final = "E012"
@@ -193,13 +194,12 @@ def train_models(
                 split=setting.split,
                 seed=seed,
                 n_train=setting.n_train,
-                orient=setting.orient,
-                transform="log1p",
+                inputs=InputOptions(setting.orient, "log1p"),
             )
             config = FitConfig(epochs=epochs, seed=seed)
-            (fitted,) = fit([data], config, placement)
+            (fitted,) = fit(plan_trainings([data]), config, placement)
             test = data.split == TEST
-            area = auroc(data.y[test], score_genes(config.model, fitted.weights, data.x[test]))
+            area = auroc(data.y[test], score_network(config, fitted, data)[test])
             if fitted.best_epoch is None or area is None:
                 raise BadDataError(
                     f"{setting.name}, seed {seed}: no AUROC (the model diverged, or the labels have one class)"

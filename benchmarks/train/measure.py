@@ -9,13 +9,14 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import torch
 
 from deepchrome.benchmarks.common.processes import Usage, run_interleaved
 from deepchrome.benchmarks.common.results import Results, Row
-from deepchrome.benchmarks.train.data import GENES, simulate_dataset
+from deepchrome.benchmarks.train.data import GENES, score_network, simulate_dataset
 from deepchrome.benchmarks.train.plain_loop import time_plain
 from deepchrome.benchmarks.train.time_to_auroc import time_to_auroc
 from deepchrome.common.names import TEST
@@ -23,7 +24,7 @@ from deepchrome.common.progress import OnMessage
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
 from deepchrome.train.fitting.fit import fit
-from deepchrome.train.models import score_genes
+from deepchrome.train.fitting.training import plan_trainings
 from deepchrome.train.models.metrics import auroc
 
 # Lower bound in seconds for 56 models and 100 epochs on one H100, by batch size. It covers arithmetic, reading and
@@ -129,11 +130,11 @@ def _time_on_cpu(models: int, settings: Settings, config: FitConfig) -> list[Row
 
     def run_lockstep() -> Usage:
         began, cpu_began = time.perf_counter(), time.process_time()
-        fit(datasets, config, Placement("cpu"))
+        fit(plan_trainings(datasets), config, Placement("cpu"))
         return Usage(time.perf_counter() - began, time.process_time() - cpu_began, 0.0)
 
     # The first call starts threads and fills caches, so it is not timed.
-    fit(datasets[: Placement("cpu").usable_threads()], replace(config, epochs=1), Placement("cpu"))
+    fit(plan_trainings(datasets[: Placement("cpu").usable_threads()]), replace(config, epochs=1), Placement("cpu"))
     tasks = {"plain loop": lambda: run_plain(None), "plain loop, 1 thread": lambda: run_plain(1)}
     usages = run_interleaved({**tasks, "lockstep": run_lockstep}, settings.rounds)
     work = models * settings.genes * config.epochs
@@ -166,10 +167,10 @@ def _time_on_gpu(models: int, genes: int, config: FitConfig) -> tuple[Row, dict[
     """Time the training of all models on the GPU; return a row, and other figures by name."""
     datasets = [simulate_dataset(f"E{i:03d}", i, genes) for i in range(models)]
     device = torch.device("cuda")
-    fit(datasets, replace(config, epochs=1), Placement("cuda"))
+    fit(plan_trainings(datasets), replace(config, epochs=1), Placement("cuda"))
     torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()
-    fitted = fit(datasets, config, Placement("cuda"))
+    fitted = fit(plan_trainings(datasets), config, Placement("cuda"))
     seconds = time.perf_counter() - began
     work = models * genes * config.epochs
     figures = {
@@ -178,16 +179,16 @@ def _time_on_gpu(models: int, genes: int, config: FitConfig) -> tuple[Row, dict[
         "genes_per_second": work / seconds,
         "tflop_per_second": work * FLOP_PER_GENE / seconds / 1e12,
         "peak_memory_mb": torch.cuda.max_memory_allocated(device) / 1e6,
-        "mean_test_auroc": statistics.fmean(map(_auroc_of_test_genes, datasets, fitted)),
+        "mean_test_auroc": statistics.fmean(map(partial(_auroc_of_test_genes, config), datasets, fitted)),
     }
     if config.batch_size in H100_FLOOR:
         figures["floor_seconds_h100"] = H100_FLOOR[config.batch_size]
     return Row("training", f"GPU, lockstep, {_models_text(models)}", work, [seconds], [0.0], [0.0]), figures
 
 
-def _auroc_of_test_genes(data: Dataset, model: FittedModel) -> float:
+def _auroc_of_test_genes(config: FitConfig, data: Dataset, model: FittedModel) -> float:
     test = data.split == TEST
-    area = auroc(data.y[test], score_genes("deepchrome", model.weights, data.x[test]))
+    area = auroc(data.y[test], score_network(config, model, data)[test])
     return float("nan") if area is None else area
 
 

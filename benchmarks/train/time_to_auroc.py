@@ -14,6 +14,7 @@ from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, Placement
 from deepchrome.train.fitting.fit import fit
+from deepchrome.train.fitting.training import plan_trainings
 from deepchrome.train.run.protocols import BEST
 
 _READS_PER_GENE: Final = 100
@@ -52,7 +53,7 @@ def time_to_auroc(genes: int, share: float, rounds: int, config: FitConfig) -> d
                 raise _TargetReachedError
 
         try:
-            fit([data], config, Placement("cpu"), on_epoch=on_epoch)
+            fit(plan_trainings([data]), config, Placement("cpu"), on_epoch=on_epoch)
         except _TargetReachedError:
             return True
         return False
@@ -89,7 +90,6 @@ def _simulate(genes: int) -> tuple[Dataset, float]:
             folder / "features",
             folder / "data" / "expression.tsv",
             split="random",
-            orient=BEST.inputs.orient,
-            transform=BEST.inputs.transform,
+            inputs=BEST.inputs,
         )
     return data, truth.bayes_auroc or 0.5

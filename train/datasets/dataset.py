@@ -70,6 +70,16 @@ class Dataset:
         """Which marks were measured: bool (marks,)."""
         return np.array([not np.isnan(self.x[:1, :1, i]).any() for i in range(self.x.shape[2])])
 
+    def reads(self, rows: NDArray[Any] | slice = slice(None)) -> NDArray[np.float32]:
+        """Return the reads per bin of some genes, float32 (genes, bins, marks), from which the inputs were made.
+
+        Inputs that were not made from whole counts are returned as they are. A mark that was not measured has no reads.
+        """
+        x = self.x[rows]
+        if self.scales is None:
+            return np.nan_to_num(x)
+        return np.stack([scale.invert(x[:, :, i]) for i, scale in enumerate(self.scales)], 2)
+
     def one_class_parts(self) -> tuple[str, ...]:
         """Describe the parts of the split (train, valid, test) that have no genes, or genes of one class only."""
         return tuple(

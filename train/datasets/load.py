@@ -1,10 +1,10 @@
 """Join features and expression into data sets."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,9 @@ from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.labels import LabelGenes, LabelRule, describe_thresholds, label_genes
 from deepchrome.train.datasets.profile import compare_profiles, profile_features
 from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, count_window_overlaps, split_genes
+
+# Fewer genes do not tell the depth of a sample.
+_MIN_DEPTH_GENES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def load_datasets(
     n_train: int | None = None,
     inputs: InputOptions | None = None,
     shard: tuple[int, int] | None = None,
+    known_genes: Collection[str] | None = None,
 ) -> tuple[list[Dataset], LoadReport]:
     """Read features and expression, and join them by gene id.
 
@@ -108,6 +112,9 @@ def load_datasets(
         How counts become model inputs. If marks may be missing, epigenomes may differ in their marks.
     shard
         (i, n): load only the i-th of every n epigenomes, from 1 to n.
+    known_genes
+        Stable ids of the genes that a model was trained on. The correction for depth uses them alone, if there are
+        enough of them. Default: all genes with expression.
 
     Returns
     -------
@@ -151,10 +158,13 @@ def load_datasets(
 
     datasets: list[Dataset] = []
     settings = _Settings()
+    of_depth = row >= 0
+    if known_genes is not None and (common := find_depth_genes(stable_id, known_genes)) is not None:
+        of_depth &= common
     labels = _Labels(table, row[kept], label_rule, label_threshold, label_genes)
     for name in names:
         counted = first if name == names[0] else _read_matching_features(first, paths[name], marks, spec.missing_marks)
-        scales = spec.scales(counted)
+        scales = spec.scales(counted, of_depth)
         datasets.append(
             Dataset(
                 name,
@@ -185,6 +195,25 @@ def load_datasets(
     )
     notes = _describe_report(report, split, without_expression, datasets)
     return datasets, replace(report, notes=(*report.notes, *notes))
+
+
+def find_depth_genes(stable_id: pl.Series, known: Collection[str]) -> NDArray[np.bool_] | None:
+    """Find the genes whose counts tell the depth of a sample in the same way as those of the training.
+
+    Parameters
+    ----------
+    stable_id
+        Stable ids of the genes of the sample.
+    known
+        Stable ids of the genes that the model was trained on.
+
+    Returns
+    -------
+    bool (genes,)
+        The genes that the model knows; ``None`` if they are too few.
+    """
+    common = stable_id.is_in(pl.Series(known, dtype=pl.String).implode()).to_numpy()
+    return common if common.sum() >= min(_MIN_DEPTH_GENES, len(known) / 2) else None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A source describes where the data are and how labels and split are made. It read
 called. Every run stores its source in config.json, under the key ``origin``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
@@ -71,6 +71,7 @@ class FeatureSource:
         inputs: InputOptions,
         epigenomes: Sequence[str] | None = None,
         shard: tuple[int, int] | None = None,
+        known_genes: Collection[str] | None = None,
     ) -> tuple[list[Dataset], LoadReport]:
         """Load epigenomes, by default all that have both features and expression.
 
@@ -88,6 +89,7 @@ class FeatureSource:
             n_train=self.n_train,
             inputs=inputs,
             shard=shard,
+            known_genes=known_genes,
         )
 
     def symbols(self) -> dict[str, str]:
@@ -130,6 +132,7 @@ class TextSource:
         inputs: InputOptions,
         epigenomes: Sequence[str] | None = None,  # noqa: ARG002 - a directory holds one epigenome
         shard: tuple[int, int] | None = None,  # noqa: ARG002
+        known_genes: Collection[str] | None = None,  # noqa: ARG002 - no other files are scored
     ) -> tuple[list[Dataset], LoadReport]:
         """Load the one epigenome of the directory.
 

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepchrome.train.models import NetworkSpec, compute_outputs
+from deepchrome.train.models import NetworkSpec, build_network, compute_outputs
 from deepchrome.train.models.calibration import Calibration
 from deepchrome.train.models.outputs import expression, log_odds
+from deepchrome.train.models.stacked import StackedModel
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,19 @@ class TrainedModel:
 
     spec: NetworkSpec
     weights: Mapping[str, Tensor] = field(repr=False)
-    calibration: Calibration = Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
     target_mean: float = 0.0
     target_sd: float = 1.0
 
     def outputs(self, x: NDArray[np.float32], device: str | torch.device = "cpu") -> NDArray[np.float64]:
         """Compute the outputs of every member; see :func:`~deepchrome.train.models.compute_outputs`."""
         return compute_outputs(self.spec, self.weights, x, device)
+
+    def member(self, number: int) -> StackedModel:
+        """Build one of the networks, counted from 0, as a stack of one. Its weights need no gradients."""
+        network = build_network(self.spec, 1)
+        network.load(0, {name: value[number] for name, value in self.weights.items()})
+        return network.requires_grad_(False).eval()
 
     def score(self, x: NDArray[np.float32], device: str | torch.device = "cpu") -> GeneScores:
         """Score genes.

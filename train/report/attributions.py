@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from deepchrome.train.models.attentivechrome import AttentiveChrome
+from deepchrome.train.models.outputs import log_odds
 from deepchrome.train.models.stacked import StackedModel
 
 # Number of points on the path from an input without reads to the input of a gene.
@@ -44,7 +45,9 @@ class Attributions:
         return bool(np.abs(self.gap).mean() <= TOLERANCE * max(1.0, float(np.abs(self.change).mean())))
 
 
-def integrated_gradients(model: StackedModel, x: NDArray[np.float32], steps: int = PATH_STEPS) -> Attributions:
+def integrated_gradients(
+    model: StackedModel, x: NDArray[np.float32], task: str = "classify", steps: int = PATH_STEPS
+) -> Attributions:
     """Attribute the log-odds of "on" to bins, by integrated gradients from a gene without reads.
 
     The value of a bin is x times the mean gradient at a * x, where a runs over the midpoints of ``steps`` equal parts
@@ -56,6 +59,8 @@ def integrated_gradients(model: StackedModel, x: NDArray[np.float32], steps: int
         A stack of one model whose weights need no gradients.
     x
         float32 (genes, bins, marks).
+    task
+        What the outputs of the model mean; see :mod:`deepchrome.train.models.outputs`.
     steps
         Number of points on the path.
     """
@@ -63,21 +68,20 @@ def integrated_gradients(model: StackedModel, x: NDArray[np.float32], steps: int
     change = np.empty(len(x), np.float32)
     midpoints = (torch.arange(steps, dtype=torch.float32) + 0.5).view(1, steps, 1, 1) / steps
     with torch.no_grad():
-        without_reads = _log_odds(model, torch.zeros(1, *x.shape[1:]))
+        without_reads = _log_odds(model, torch.zeros(1, *x.shape[1:]), task)
     for first in range(0, len(x), _GENES_PER_BATCH):
         batch = torch.from_numpy(x[first : first + _GENES_PER_BATCH])
         genes = slice(first, first + len(batch))
         path = (batch.unsqueeze(1) * midpoints).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(_log_odds(model, path.flatten(0, 1)).sum(), path)
+        (gradient,) = torch.autograd.grad(_log_odds(model, path.flatten(0, 1), task).sum(), path)
         values[genes] = (batch * gradient.mean(1)).numpy()
         with torch.no_grad():
-            change[genes] = (_log_odds(model, batch) - without_reads).numpy()
+            change[genes] = (_log_odds(model, batch, task) - without_reads).numpy()
     return Attributions(values, change, values.sum((1, 2)) - change)
 
 
-def _log_odds(model: StackedModel, x: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = model(x.unsqueeze(0))[0]
-    return logits[:, 1] - logits[:, 0]
+def _log_odds(model: StackedModel, x: torch.Tensor, task: str) -> torch.Tensor:
+    return log_odds(model(x.unsqueeze(0))[0], task).float()
 
 
 def mean_attention(model: AttentiveChrome, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

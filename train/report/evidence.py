@@ -10,11 +10,10 @@ from scipy.stats import spearmanr
 
 from deepchrome.common.names import TEST, TRAIN
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.models import NETWORKS, build_network
+from deepchrome.train.models import is_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.report.attributions import integrated_gradients, mean_attention
-from deepchrome.train.report.patterns import Prior, reads_per_bin
+from deepchrome.train.report.patterns import Prior
 from deepchrome.train.run.directory import Run
 
 # Maximum number of test genes per class over which attributions and attention are averaged.
@@ -91,23 +90,20 @@ def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
     genes
         Rows of the genes of the gene view; see :func:`~deepchrome.train.report.gene_view.choose_genes`.
     """
-    inputs, name = run.config.inputs, run.config.fit.model
     rows = np.array(genes, np.int64)
     evidence = Evidence(
         Prior.from_inputs(data.x[data.split == TRAIN]),
-        observed_reads(data, inputs),
-        reads_per_bin(data.x[rows], inputs),
+        observed_reads(data),
+        data.reads(rows),
         data.y[rows],
         data.split[rows],
     )
-    if name not in NETWORKS:
+    if not is_network(run.config.fit.model):
         return evidence
-    model = build_network(name, 1, len(inputs.marks), inputs.n_bins)
-    model.load(0, run.weights(data.epigenome))
-    model.requires_grad_(False)
+    model, task = run.model(run.config.model_of(data.epigenome)).member(0), run.config.fit.task
     sampled = [sample_test_genes(data, label, SAMPLED_GENES) for label in (0, 1)]
-    per_class = [integrated_gradients(model, data.x[sample]) for sample in sampled]
-    per_gene = integrated_gradients(model, data.x[rows])
+    per_class = [integrated_gradients(model, data.x[sample], task) for sample in sampled]
+    per_gene = integrated_gradients(model, data.x[rows], task)
     no_genes = np.zeros(data.x.shape[1:])
     evidence.attributions = np.stack([item.values.mean(0) if len(item.values) else no_genes for item in per_class])
     evidence.gene_attributions = per_gene.values
@@ -118,11 +114,11 @@ def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
     return evidence
 
 
-def observed_reads(data: Dataset, inputs: InputSpec) -> tuple[ObservedReads, ObservedReads]:
+def observed_reads(data: Dataset) -> tuple[ObservedReads, ObservedReads]:
     """Summarize the reads per bin of the genes that are off and of those that are on. There must be both kinds."""
     summaries = []
     for label in (0, 1):
-        reads = reads_per_bin(data.x[data.y == label], inputs)
+        reads = data.reads(data.y == label)
         low, high = np.percentile(reads, (25, 75), axis=0).astype(np.float32)
         summaries.append(ObservedReads(len(reads), reads.mean(0, dtype=np.float64).astype(np.float32), low, high))
     return summaries[0], summaries[1]

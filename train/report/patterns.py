@@ -23,11 +23,11 @@ from deepchrome.common.files import atomic_write
 from deepchrome.common.seeds import random_generator
 from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import ParameterError, UsageError
-from deepchrome.train.datasets.inputs import InputSpec
 from deepchrome.train.fitting.config import Placement
 from deepchrome.train.fitting.threads import torch_threads
-from deepchrome.train.models import NETWORKS, build_network
-from deepchrome.train.models.stacked import StackedModel, on_probability
+from deepchrome.train.models import NETWORKS, NetworkSpec, build_network, is_network
+from deepchrome.train.models.outputs import log_odds
+from deepchrome.train.models.stacked import StackedModel
 from deepchrome.train.run.directory import Run
 
 CLASSES: Final = ("off", "on")
@@ -157,14 +157,6 @@ class Patterns:
         return pl.DataFrame({**columns, "bin": cells[3] + 1, "value": self.value.swapaxes(2, 3).reshape(-1)})
 
 
-def reads_per_bin(x: NDArray[np.float32], inputs: InputSpec) -> NDArray[np.float32]:
-    """Convert model inputs to reads per bin.
-
-    If the inputs are scaled to a library size, the result is reads per bin and per 30 million reads of the library.
-    """
-    return np.expm1(x) if inputs.transform == "log1p" else x
-
-
 def pattern_maps(
     run: Run,
     recipe: Recipe = STABLE,
@@ -182,7 +174,7 @@ def pattern_maps(
     Parameters
     ----------
     run
-        A finished run of networks; see :data:`deepchrome.train.models.NETWORKS`.
+        A finished run of networks.
     recipe
         Settings of the optimization.
     priors
@@ -198,25 +190,25 @@ def pattern_maps(
         The models of the run are baselines.
     """
     name, inputs = run.config.fit.model, run.config.inputs
-    if name not in NETWORKS:
+    if not is_network(name):
         raise UsageError(f"{run.path}: pattern maps need a network ({', '.join(NETWORKS)}), got {name}")
     placement = placement or Placement()
     device, threads = placement.resolve(), placement.usable_threads()
-    epigenomes = run.epigenomes
+    epigenomes = run.models
     size = placement.group_size or (len(epigenomes) if device.type == "cuda" else _MODELS_PER_CORE)
     groups = [epigenomes[i : i + size] for i in range(0, len(epigenomes), size)]
     workers = 1 if device.type == "cuda" else min(threads, len(groups))
 
     def optimize_group(group: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        model = build_network(name, len(group), len(inputs.marks), inputs.n_bins)
-        for i, epigenome in enumerate(group):
-            model.load(i, run.weights(epigenome))
-        model.requires_grad_(False).to(device)
+        model = build_network(run.config.spec, len(group))
+        for i, each in enumerate(group):
+            model.load(i, {key: value[0] for key, value in run.model(each).weights.items()})
+        model.requires_grad_(False).eval().to(device)
         group_priors = None
         if priors is not None and recipe.name != "published":
             group_priors = [priors[epigenome] for epigenome in group]
         generators = [random_generator(seed, run.config.seed_name(epigenome)) for epigenome in group]
-        return optimize_inputs(model, inputs.n_bins, len(inputs.marks), recipe, group_priors, generators, device)
+        return optimize_inputs(model, run.config.spec, recipe, group_priors, generators, device)
 
     with torch_threads(max(1, threads // workers)):
         results = map_in_threads(optimize_group, groups, workers)
@@ -226,8 +218,7 @@ def pattern_maps(
 
 def optimize_inputs(
     model: StackedModel,
-    bins: int,
-    marks: int,
+    spec: NetworkSpec,
     recipe: Recipe,
     priors: Sequence[Prior] | None,
     generators: Sequence[np.random.Generator],
@@ -239,8 +230,8 @@ def optimize_inputs(
     ----------
     model
         A stack whose weights need no gradients, on ``device``.
-    bins, marks
-        Numbers of bins and marks of the input.
+    spec
+        The shape of its networks.
     recipe
         Settings of the optimization.
     priors
@@ -257,6 +248,7 @@ def optimize_inputs(
     score
         float64 (models, 2, starts): probability of "on".
     """
+    bins, marks = spec.bins, spec.marks
     models, rows, size = model.models, 2 * recipe.starts, bins * marks
     published = recipe.name == "published"
     if priors is None:
@@ -277,8 +269,9 @@ def optimize_inputs(
     mean_square = torch.zeros_like(z)
     for step in range(recipe.steps):
         z.requires_grad_(True)
-        logits = model(as_input(z))
-        loss = softplus(-sign * (logits[..., 1] - logits[..., 0])).sum() + recipe.penalty * z.square().sum()
+        loss = (
+            softplus(-sign * log_odds(model(as_input(z)), spec.task).float()).sum() + recipe.penalty * z.square().sum()
+        )
         (gradient,) = torch.autograd.grad(loss, z)
         rate = recipe.lr * (1.0 if published else min(1.0, 2 * (1 - step / recipe.steps)))
         with torch.no_grad():
@@ -288,7 +281,7 @@ def optimize_inputs(
                 z.clamp_(min=0)
     with torch.no_grad():
         x = as_input(z)
-        score = on_probability(model(x)).view(models, 2, recipe.starts)
+        score = log_odds(model(x), spec.task).sigmoid().view(models, 2, recipe.starts)
     return x.view(models, 2, recipe.starts, bins, marks).cpu().numpy(), score.cpu().numpy()
 
 

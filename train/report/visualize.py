@@ -14,7 +14,7 @@ from deepchrome.common.threads import map_in_threads
 from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import Placement
 from deepchrome.train.fitting.threads import torch_threads
-from deepchrome.train.models import NETWORKS
+from deepchrome.train.models import is_network
 from deepchrome.train.report.document import build_document
 from deepchrome.train.report.drawing import matplotlib_is_installed
 from deepchrome.train.report.evidence import Evidence, gather_evidence
@@ -155,7 +155,7 @@ def visualize(
             if incomplete := [name for name, item in evidence.items() if not item.complete]:
                 notes.append(f"attributions of {', '.join(incomplete)} do not add up to the scores within 2 %")
         patterns = None
-        if run.config.fit.model in NETWORKS:
+        if is_network(run.config.fit.model):
             priors = {name: item.prior for name, item in evidence.items()} or None
             on_message(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
             patterns = pattern_maps(run, recipe, priors, seed=seed, placement=placement)

@@ -63,7 +63,8 @@ def check_unchanged(run: Run, datasets: Sequence[Dataset], *, remedy: str = "") 
     BadDataError
         Features, labels or split differ.
     """
-    for epigenome, described in describe_datasets(datasets).items():
+    with_expression = run.config.fit.task != "classify"
+    for epigenome, described in describe_datasets(datasets, with_expression=with_expression).items():
         trained = run.config.data.get(epigenome)
         if trained and trained["sha256"] != described["sha256"]:  # guard: unchanged-data
             raise BadDataError(

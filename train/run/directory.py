@@ -18,6 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 from deepchrome.common.locks import output_lock
+from deepchrome.common.tables import stable_ids
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.train.fitting.config import EpochRecord
 from deepchrome.train.fitting.training import POOLED
@@ -107,6 +108,19 @@ class Run:
             The file does not exist, is damaged, or belongs to another run.
         """
         return _read_table(self.path, self.config, PREDICTIONS)[0]
+
+    def gene_splits(self) -> dict[str, str]:
+        """Return the part of the split (``train``, ``valid`` or ``test``) of every gene, by stable id.
+
+        All epigenomes share one split.
+
+        Raises
+        ------
+        MissingInputError, BadDataError
+            See :meth:`predictions`.
+        """
+        table = self.predictions().unique("gene_id", maintain_order=True)
+        return dict(zip(stable_ids(table["gene_id"]), table["split"], strict=True))
 
     def metrics(self) -> pl.DataFrame:
         """Read metrics.parquet: epigenome, member, epoch, train_loss, valid_loss, valid_auroc, seconds.

@@ -1,6 +1,7 @@
 """Named sets of training settings: the best known, and those of the code published in 2016."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deepchrome.train.datasets.inputs import InputOptions
@@ -20,21 +21,45 @@ class Protocol:
     inputs
         How counts become model inputs.
     fit
-        How models are fitted.
+        How a DeepChrome model is fitted.
+    other_fits
+        How other models are fitted, by name. ``*`` stands for the classes of users.
     """
 
     label_rule: LabelRule
     split: SplitMethod
     inputs: InputOptions
     fit: FitConfig
+    other_fits: Mapping[str, FitConfig]
+
+    def fit_of(self, model: str) -> FitConfig:
+        """Return how a model is fitted."""
+        fit = self.other_fits.get("*" if ":" in model else model, self.fit)
+        return replace(fit, model=model)
 
 
-# On a whole real epigenome (E012), log1p, 5'→3' order and momentum scored best; see docs/training.md.
+_FIT: Final = FitConfig(
+    task="both",
+    epochs=8,
+    batch_size=64,
+    optimizer="sgd",
+    lr=0.05,
+    momentum=0.9,
+    nesterov=True,
+    schedule="one-cycle",
+    shift_bins=2,
+    augment_depth=True,
+)
+# docs/training.md says how these were chosen, on whole real epigenomes.
 BEST: Final = Protocol(
     label_rule="numeric",
-    split="published",
-    inputs=InputOptions(orient="strand", transform="log1p"),
-    fit=FitConfig(epochs=100, batch_size=64, optimizer="sgd", lr=0.01, momentum=0.9, lr_decay=0.0),
+    split="chromosome",
+    inputs=InputOptions(orient="strand", transform="log1p", depth="ranks"),
+    fit=_FIT,
+    other_fits={
+        "attentivechrome": replace(_FIT, optimizer="adam", lr=0.003, epochs=20),
+        "*": replace(_FIT, optimizer="adam", lr=0.001, epochs=15),
+    },
 )
 # The public code of Singh et al. 2016 (QData/DeepChrome, Torch7). With its limit of 100 epochs, training ends after 99.
 PUBLISHED: Final = Protocol(
@@ -42,5 +67,17 @@ PUBLISHED: Final = Protocol(
     split="published",
     inputs=InputOptions(orient="genomic", transform="counts"),
     fit=FitConfig(epochs=99, batch_size=1, optimizer="sgd", lr=1e-3, momentum=0.0, lr_decay=1e-7),
+    other_fits={},
 )
 PROTOCOLS: Final = {"best": BEST, "published": PUBLISHED}
+
+# A pooled model sees each of its epigenomes in fewer epochs, the more there are.
+_POOLED_EPOCHS: Final = 12
+_LEAST_POOLED_EPOCHS: Final = 3
+_POOLED_EPIGENOMES: Final = 4
+
+
+def pool(fit: FitConfig, epigenomes: int) -> FitConfig:
+    """Return the settings of a pooled model of some number of epigenomes, given those of a single model."""
+    epochs = max(_LEAST_POOLED_EPOCHS, min(_POOLED_EPOCHS, _POOLED_EPOCHS * _POOLED_EPIGENOMES // epigenomes))
+    return replace(fit, pooled=True, mark_dropout=0.1, epochs=epochs)

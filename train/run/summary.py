@@ -110,7 +110,7 @@ def summarize_model(
     return Summary(
         epigenome=data.epigenome,
         best_epoch=members[0].best_epoch,
-        valid_auroc=area(auroc, VALID),
+        valid_auroc=None if held_out else area(auroc, VALID),
         test_auroc=area(auroc, TEST),
         test_auprc=area(auprc, TEST),
         n_train=0 if held_out else sizes[TRAIN],

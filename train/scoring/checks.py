@@ -38,8 +38,8 @@ class FeatureChecks:
     def check_record(self, run: Run, models: Sequence[str]) -> None:
         """Warn if a run does not record the features that some of its models were trained on: they are not compared."""
         recorded = {
-            "how its features were counted": all(run.config.counting(model) for model in models),
-            "the profile of its features": all(run.config.profile(model) for model in models),
+            "how its features were counted": all(map(run.config.counting, _trained_on(run, models))),
+            "the profile of its features": all(map(run.config.profile, _trained_on(run, models))),
         }
         if missing := [what for what, is_recorded in recorded.items() if not is_recorded]:
             self.on_warning(
@@ -66,7 +66,7 @@ class FeatureChecks:
             The features were counted with other settings or on another genome, or have the genes of the training on
             other strands although the run depends on strands.
         """
-        trained: Mapping[str, Any] = reduce(merge_counting, map(run.config.counting, models))
+        trained: Mapping[str, Any] = reduce(merge_counting, map(run.config.counting, _trained_on(run, models)))
         differences = compare_counting(trained, counting, known_only=True)
         genome = {name: pair for name, pair in differences.items() if name == "genome_sha256"}
         if genome:
@@ -107,7 +107,8 @@ class FeatureChecks:
         BadDataError
             The reads cannot be right; see :func:`~deepchrome.train.datasets.profile.compare_profiles`.
         """
-        trained = [known for model in models if (known := run.config.profile(model)) is not None]
+        profiles = map(run.config.profile, _trained_on(run, models))
+        trained = [known for known in profiles if known is not None]
         if profile is None or not trained:
             return
         findings = compare_profiles(profile, trained)
@@ -123,6 +124,11 @@ class FeatureChecks:
         if not is_allowed:
             raise BadDataError(message, remedy=remedy)
         self.on_warning(message)
+
+
+def _trained_on(run: Run, models: Sequence[str]) -> list[str]:
+    """Return the epigenomes that some models of a run were trained on."""
+    return list(dict.fromkeys(name for model in models for name in run.config.trained_on(model)))
 
 
 STRICT: Final = FeatureChecks()

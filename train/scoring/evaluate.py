@@ -40,11 +40,11 @@ class ScoredGenes:
     epigenome
         The epigenome of the genes.
     model
-        The epigenome that the model was trained on.
+        The name of the model: the epigenome that it was trained on, or ``pooled``.
     on
         uint8 (n,): 1 if the gene is on, else 0.
     scores
-        float64 (n,): see :func:`deepchrome.train.models.score_genes`.
+        float64 (n,): see :class:`~deepchrome.train.models.trained.GeneScores`.
     """
 
     epigenome: str
@@ -98,12 +98,13 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
     if not run.epigenomes:
         raise BadDataError(f"{run.path}: no model in this run. See the notes in {run.path}/summary.tsv")
     predictions = run.predictions()
-    for name in predictions["epigenome"].unique(maintain_order=True):
-        run.weights(name)  # the scores in the table are those of a model in the directory  # guard: evaluated-models
+    for name in run.models:
+        run.model(name)  # the scores in the table are those of a model in the directory  # guard: evaluated-models
     test = predictions.filter(pl.col("split") == "test")
     tables = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
     return [
-        ScoredGenes(name, name, tables[name]["label"].to_numpy(), tables[name]["score"].to_numpy()) for name in tables
+        ScoredGenes(name, run.config.model_of(name), table["label"].to_numpy(), table["score"].to_numpy())
+        for name, table in tables.items()
     ]
 
 
@@ -159,7 +160,7 @@ def load_unseen_genes(
     if label_rule is not None:
         labels = replace(labels, label_rule=label_rule)
     run.config.inputs.check(read_header(feature_files(labels.features)[0]))
-    datasets, report = labels.load(run.config.inputs.options())
+    datasets, report = labels.load(run.config.inputs.options(), known_genes=run.gene_splits())
     if features is None:
         if absent := set(run.epigenomes).difference(data.epigenome for data in datasets):
             raise BadDataError(
@@ -225,7 +226,7 @@ def score_datasets(
     names = [choose_model(run, data.epigenome, model_of) for data in datasets]
     _check_datasets(run, datasets, [[name] for name in names], checks)
     return [
-        ScoredGenes(data.epigenome, name, data.y, run.score(name, data.x, device))
+        ScoredGenes(data.epigenome, name, data.y, run.model(name).score(data.x, device).score)
         for data, name in zip(datasets, names, strict=True)
     ]
 
@@ -284,10 +285,11 @@ def cross_evaluate(
     BadDataError
         The features are unlike those of the training; see :class:`FeatureChecks`.
     """
-    _check_datasets(run, datasets, [run.epigenomes] * len(datasets), checks)
-    table: dict[str, list[Any]] = {"model": list(run.epigenomes)}
+    _check_datasets(run, datasets, [run.models] * len(datasets), checks)
+    models = {name: run.model(name) for name in run.models}
+    table: dict[str, list[Any]] = {"model": list(models)}
     for data in datasets:
-        table[data.epigenome] = [auroc(data.y, run.score(name, data.x, device)) for name in run.epigenomes]
+        table[data.epigenome] = [auroc(data.y, model.score(data.x, device).log_odds) for model in models.values()]
     return pl.DataFrame(table)
 
 

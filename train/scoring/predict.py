@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from deepchrome.common.files import atomic_write
+from deepchrome.common.tables import stable_ids
 from deepchrome.engine.features.provenance import counting_record
 from deepchrome.engine.features.store import Features, feature_files, read_features, read_header
 from deepchrome.errors import BadDataError, UsageError
+from deepchrome.train.datasets.load import find_depth_genes
 from deepchrome.train.datasets.profile import profile_features
-from deepchrome.train.models import build_network
+from deepchrome.train.fitting.training import POOLED
 from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 
@@ -37,10 +41,11 @@ def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
     UsageError
         The run has no such model.
     """
-    name = chosen or epigenome
-    if name not in run.epigenomes:
+    name = POOLED if run.config.fit.pooled else chosen or epigenome
+    if name not in run.models or (run.config.fit.pooled and chosen):
         raise UsageError(
-            f"{run.path}: no model of {name} (found {', '.join(run.epigenomes)})", remedy="" if chosen else "model_of"
+            f"{run.path}: no model of {chosen or name} (found {', '.join(run.models)})",
+            remedy="" if chosen else "model_of",
         )
     return name
 
@@ -120,9 +125,11 @@ def predict_with_attention(
     MissingInputError, BadDataError
         See :func:`predict`.
     """
-    if run.config.fit.model != "attentivechrome":
+    if run.config.fit.model != "attentivechrome" or run.config.fit.pooled:
+        kind = "pooled" if run.config.fit.pooled else run.config.fit.model
         raise UsageError(
-            f"{run.path}: {run.config.fit.model} models have no attention weights. Use an attentivechrome run."
+            f"{run.path}: {kind} models have no attention weights. "
+            "Use an attentivechrome run with one model per epigenome."
         )
     scores, weights = [], []
     for counted, name in _features_with_models(run, features, model_of, checks):
@@ -133,7 +140,7 @@ def predict_with_attention(
 
 def _score(run: Run, counted: Features, name: str, device: str | torch.device) -> pl.DataFrame:
     """Score the genes of one epigenome with one model."""
-    scores = run.score(name, run.config.inputs.apply(counted), device)
+    scores = run.model(name).score(prepare_inputs(run, counted), device).score
     if len(scores) != len(counted.genes):
         raise BadDataError(f"{len(counted.genes)} genes of {counted.epigenome} got {len(scores)} scores")
     return pl.DataFrame({"gene_id": counted.genes.gene_id, "score": scores}).select(
@@ -141,19 +148,27 @@ def _score(run: Run, counted: Features, name: str, device: str | torch.device) -
     )
 
 
+def prepare_inputs(run: Run, features: Features) -> NDArray[np.float32]:
+    """Turn the counts of a sample into the inputs of the models of a run: float32 (genes, bins, marks).
+
+    The correction for depth uses the genes that the models know, if there are enough of them.
+    """
+    genes = find_depth_genes(stable_ids(pl.Series(features.genes.gene_id)), run.gene_splits())
+    return run.config.inputs.apply(features, run.config.inputs.scales(features, genes))
+
+
 def _attend(run: Run, counted: Features, name: str, device: str | torch.device) -> pl.DataFrame:
     """Return the attention weights of one model on the genes of one epigenome."""
     from deepchrome.train.models.attentivechrome import AttentiveChrome
 
     inputs = run.config.inputs
-    model = build_network("attentivechrome", 1, len(inputs.marks), inputs.n_bins)
+    model = run.model(name).member(0)
     assert isinstance(model, AttentiveChrome)
-    model.load(0, run.weights(name))
     model.to(device)
     with torch.no_grad():
         batches = [
             model.attend(batch.to(device).unsqueeze(0))[1:]
-            for batch in torch.split(torch.from_numpy(inputs.apply(counted)), _ATTENTION_BATCH)
+            for batch in torch.split(torch.from_numpy(prepare_inputs(run, counted)), _ATTENTION_BATCH)
         ]
     bins, marks = (torch.cat([batch[i][0] for batch in batches]).cpu().numpy() for i in range(2))
     columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(inputs.marks)}}

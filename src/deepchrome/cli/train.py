@@ -1,9 +1,10 @@
 """The command ``dc train``."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -15,7 +16,6 @@ from deepchrome.cli.options import (
     JsonOption,
     LabelThresholdOption,
     MarksOption,
-    SchedulerOption,
     ThreadsOption,
     parse_names,
     show_report,
@@ -23,27 +23,32 @@ from deepchrome.cli.options import (
 from deepchrome.cli.progress import progress_bars
 from deepchrome.cli.remedies import option_name
 from deepchrome.cli.tables import print_json, print_rows
-from deepchrome.errors import BadDataError, UsageError
+from deepchrome.errors import BadDataError, ParameterError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from deepchrome.train.datasets.dataset import Dataset
     from deepchrome.train.datasets.load import LoadReport
-    from deepchrome.train.fitting.config import EpochRecord
+    from deepchrome.train.fitting.config import EpochRecord, FitConfig
+    from deepchrome.train.run.summary import Summary
 
 # Defaults that depend on --protocol, as the help shows them; a test compares them with the protocols.
 DEFAULTS: Final = {
     "label_rule": "numeric; published with --protocol published",
-    "split": "published",
+    "split": "chromosome; published with --protocol published",
     "orient": "strand; genomic with --protocol published",
     "transform": "log1p; counts with --protocol published",
-    "epochs": "100; 99 with --protocol published",
+    "depth": "ranks; raw with --protocol published",
+    "epochs": "8, 20 for attentivechrome, 12 or fewer with --pooled; 99 with --protocol published",
     "batch_size": "64; 1 with --protocol published",
-    "optimizer": "sgd",
-    "lr": "0.01; 0.001 with --protocol published",
+    "optimizer": "sgd, adam for other networks",
+    "lr": "0.05, 0.003 for attentivechrome; 0.001 with --protocol published",
     "momentum": "0.9; 0 with --protocol published",
+    "schedule": "one-cycle; constant with --protocol published",
     "lr_decay": "0; 1e-07 with --protocol published",
+    "task": "both; classify without expression and with --protocol published",
+    "augment_depth": "on with --depth ranks",
 }
 
 
@@ -59,9 +64,33 @@ def train(
         typer.Option(help="Train on DeepChrome's text format: a directory with train.csv, valid.csv and test.csv."),
     ] = None,
     model: Annotated[
-        Literal["deepchrome", "attentivechrome", "logistic", "random-forest", "svm"],
-        typer.Option(help="Model to train: one of two networks or three baselines."),
+        str,
+        typer.Option(
+            help="Model to train: deepchrome, attentivechrome, logistic, random-forest, svm, or your own network as "
+            "module:Class."
+        ),
     ] = "deepchrome",
+    task: Annotated[
+        Literal["classify", "regress", "both"] | None,
+        typer.Option(
+            help="Predict whether a gene is on (classify), its log2(RPKM + 1) (regress), or both.",
+            show_default=DEFAULTS["task"],
+        ),
+    ] = None,
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="Train one model for all epigenomes, which can score any other sample.")
+    ] = False,
+    hold_out: Annotated[
+        str | None,
+        typer.Option(help="Epigenomes to test the pooled model on without training on them.", show_default="none"),
+    ] = None,
+    mark_dropout: Annotated[
+        float | None,
+        typer.Option(
+            help="Probability that training hides a mark of a gene, with --pooled.", show_default="0.1 with --pooled"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of networks to train for each model and to average.")] = 1,
     protocol: Annotated[
         Literal["best", "published"],
         typer.Option(help="Set of defaults. best: the highest known scores. published: as in the 2016 paper."),
@@ -106,9 +135,22 @@ def train(
         Literal["counts", "log1p"] | None,
         typer.Option(help="Use counts, or ln(1 + count).", show_default=DEFAULTS["transform"]),
     ] = None,
-    library_size: Annotated[
-        bool, typer.Option("--library-size", help="Scale the counts of every mark to 30 million reads.")
-    ] = False,
+    depth: Annotated[
+        Literal["ranks", "library-size", "raw"] | None,
+        typer.Option(
+            help="How to correct for the depth of a sample. ranks: give counts the values of their ranks. "
+            "library-size: scale to 30 million reads. raw: not at all.",
+            show_default=DEFAULTS["depth"],
+        ),
+    ] = None,
+    augment_depth: Annotated[
+        bool | None,
+        typer.Option(
+            "--augment-depth/--no-augment-depth",
+            help="Train with fewer reads in half of the genes, so that scores depend less on depth.",
+            show_default=DEFAULTS["augment_depth"],
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -128,6 +170,13 @@ def train(
     momentum: Annotated[
         float | None, typer.Option(help="Momentum of the sgd optimizer.", show_default=DEFAULTS["momentum"])
     ] = None,
+    schedule: Annotated[
+        Literal["one-cycle", "constant"] | None,
+        typer.Option(
+            help="Learning rate over time. one-cycle: up for a quarter of the steps, then down to 0.",
+            show_default=DEFAULTS["schedule"],
+        ),
+    ] = None,
     lr_decay: Annotated[
         float | None,
         typer.Option(help="Learning rate decay: step t uses lr / (1 + t * decay).", show_default=DEFAULTS["lr_decay"]),
@@ -143,7 +192,7 @@ def train(
     device: DeviceOption = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "bf16"],
-        typer.Option(help="Precision of matrix products. auto: tf32 on a GPU, fp32 on a CPU."),
+        typer.Option(help="Precision of matrix products. auto: tf32 on a GPU; on a CPU, bf16 if it is fast."),
     ] = "auto",
     threads: ThreadsOption = None,
     group_size: Annotated[
@@ -160,15 +209,22 @@ def train(
             min=0, help="Minimum time between checkpoints of a model (s).", show_default="0 on a CPU; 60 on a GPU"
         ),
     ] = None,
-    scheduler: SchedulerOption = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="i/n: train only every n-th epigenome, from the i-th. n such runs share the work.", show_default="all"
+        ),
+    ] = None,
     log: Annotated[
         Path | None, typer.Option(help="Write a JSON line to this file for every epoch of every model.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start a new one.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue or start the run in --out; add new epigenomes.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one model per epigenome and test it on unseen genes.
+    """Train a model per epigenome, or one for all, and test it on unseen genes.
 
     Give FEATURES and --expression, or --csv. With --csv, --expression is optional. If it is given, dc train
     also reports which epigenome and label rule the labels come from.
@@ -179,7 +235,7 @@ def train(
         raise UsageError("--expression is needed to label the genes of FEATURES")
     if csv is not None:
         not_for_csv: dict[str, object] = {"label_rule": label_rule, "split": split, "orient": orient}
-        not_for_csv |= {"n_train": n_train, "marks": marks, "library_size": library_size or None}
+        not_for_csv |= {"n_train": n_train, "marks": marks, "pooled": pooled or None, "shard": shard}
         not_for_csv |= {
             "label_threshold": label_threshold,
             "label_genes": label_genes if label_genes != "table" else None,
@@ -192,25 +248,45 @@ def train(
     from deepchrome.train.datasets.inputs import InputOptions
     from deepchrome.train.datasets.source import DataSource, FeatureSource, TextSource
     from deepchrome.train.fitting.config import Placement
-    from deepchrome.train.run.protocols import PROTOCOLS
+    from deepchrome.train.models import BASELINES, MODELS
+    from deepchrome.train.run.protocols import PROTOCOLS, pool
     from deepchrome.train.run.train import RunOptions, train_models
 
+    if model not in MODELS and ":" not in model:
+        raise UsageError(f"no model is named {model!r}. Choose one of {', '.join(MODELS)}, or a class as module:Class")
+    if not pooled and (hold_out is not None or mark_dropout is not None):
+        raise UsageError("--hold-out and --mark-dropout need --pooled")
     defaults = PROTOCOLS[protocol]
-    fit_options = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr}
-    fit_options |= {"momentum": momentum, "lr_decay": lr_decay}
+    names = parse_names(epigenomes)
+    held_out = [] if hold_out is None else hold_out.split(",")
+    fit = defaults.fit_of(model)
+    if pooled:
+        fit = pool(fit, max(1, _count_epigenomes(features, names) - len(held_out)))
+    depth = depth or ("raw" if model in BASELINES and csv is None else defaults.inputs.depth)
+    chosen: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "lr": lr,
+        "momentum": momentum,
+    }
+    chosen |= {"lr_decay": lr_decay, "schedule": schedule, "mark_dropout": mark_dropout, "augment_depth": augment_depth}
+    chosen |= {"task": task or _default_task(fit, csv, features)}
+    if augment_depth is None and depth == "raw":
+        chosen["augment_depth"] = False
     config = replace(
-        defaults.fit,
-        model=model,
+        fit,
+        members=seeds,
         weight_decay=weight_decay,
         patience=patience,
         seed=seed,
         precision=precision,
-        **{name: value for name, value in fit_options.items() if value is not None},  # type: ignore[arg-type]
+        **{name: value for name, value in chosen.items() if value is not None},
     )
     inputs = InputOptions(
         orient or defaults.inputs.orient,
         transform or defaults.inputs.transform,
-        library_size,
+        depth,
         None if marks is None else tuple(marks.split(",")),
     )
     if csv is not None:
@@ -229,29 +305,32 @@ def train(
             label_genes,
         )
     with progress_bars(*_COLUMNS) as bars:
-        progress = _TrainProgress(bars, config.epochs)
+        progress = _TrainProgress(bars, config)
         summary = train_models(
             source,
             out,
-            epigenomes=parse_names(epigenomes),
+            epigenomes=names,
+            held_out=held_out,
+            shard=_parse_shard(shard),
             inputs=inputs,
             config=config,
             placement=Placement(device, threads, group_size),
-            options=RunOptions(force, resume, checkpoint_seconds, log, scheduler),
+            options=RunOptions(force, resume, checkpoint_seconds, log),
             on_loaded=progress.on_loaded,
             on_epoch=progress.on_epoch,
+            on_model=progress.on_model,
         )
     if as_json:
         print_json([asdict(row) for row in summary])
     else:
-        print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "published_auroc"))
+        print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "pearson", "published_auroc"))
     for row in summary:
         if row.note:
             print_note(f"dc train: {row.epigenome}: {row.note}")
     aurocs = [row.test_auroc for row in summary if row.test_auroc is not None]
     if len(aurocs) > 1:
         print_note(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} epigenomes")
-    if failed := [row.epigenome for row in summary if row.valid_auroc is None]:
+    if failed := [row.epigenome for row in summary if row.valid_auroc is None and not row.held_out]:
         raise BadDataError(
             f"{', '.join(failed)}: no model, because training diverged in the first epoch. See {out}/summary.tsv"
         )
@@ -261,18 +340,22 @@ _COLUMNS: Final = ("{task.fields[rate]}", "bar", "count", "time left", "{task.de
 
 
 class _TrainProgress:
-    """Print notes about the data, and show one progress bar for the epochs of all models."""
+    """Show the training: a bar for the epochs of all networks on a terminal, else a line per finished model."""
 
-    def __init__(self, bars: "Progress | None", epochs: int) -> None:
-        self._bars, self._epochs = bars, epochs
+    def __init__(self, bars: "Progress | None", config: "FitConfig") -> None:
+        self._bars, self._config = bars, config
         self._task: TaskID | None = None
+        self._models, self._finished = 0, 0
+        self._lock = threading.Lock()
 
     def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
         show_report("train", report)
+        self._models = 1 if self._config.pooled else len(datasets)
         if self._bars:
-            self._task = self._bars.add_task("", total=len(datasets) * self._epochs, rate="")
+            networks = self._models * self._config.members
+            self._task = self._bars.add_task("", total=networks * self._config.epochs, rate="")
 
-    def on_epoch(self, epigenome: str, record: "EpochRecord") -> None:
+    def on_epoch(self, key: str, record: "EpochRecord") -> None:
         if self._bars is None or self._task is None:
             return
         speed = self._bars.tasks[0].speed
@@ -280,6 +363,48 @@ class _TrainProgress:
             self._task,
             advance=1,
             rate=f"{speed:.1f} epochs/s" if speed else "",
-            description=f"{epigenome} epoch {record.epoch}: loss {record.train_loss:.3f}, "
+            description=f"{key} epoch {record.epoch}: loss {record.train_loss:.3f}, "
             f"validation AUROC {record.valid_auroc:.4f}",
         )
+
+    def on_model(self, rows: "Sequence[Summary]") -> None:
+        with self._lock:
+            self._finished += 1
+            if self._bars is None:
+                texts = [f"{row.epigenome} test AUROC {_show(row.test_auroc)}" for row in rows]
+                print_note(f"dc train: model {self._finished} of {self._models}: {', '.join(texts)}")
+
+
+def _show(auroc: float | None) -> str:
+    return "none" if auroc is None else f"{auroc:.4f}"
+
+
+def _parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Return the numbers of ``i/n``."""
+    if text is None:
+        return None
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal()):
+        raise ParameterError("shard", f"must be i/n, such as 1/4, got {text!r}")
+    return int(number), int(shards)
+
+
+def _count_epigenomes(features: Path | None, names: Sequence[str] | None) -> int:
+    """Return the number of epigenomes to train on, before they are loaded."""
+    from deepchrome.engine.features.store import feature_files
+
+    return len(names) if names is not None else len(feature_files(features)) if features is not None else 1
+
+
+def _default_task(fit: "FitConfig", csv: Path | None, features: Path | None) -> str:
+    """Return the task of a model if none is requested."""
+    from deepchrome.engine.features.store import feature_files, read_header
+    from deepchrome.train.models import BASELINES, is_custom
+    from deepchrome.train.models.custom import task_of
+
+    if fit.model in BASELINES or (csv is not None and not is_custom(fit.model)):
+        return "classify"
+    if is_custom(fit.model) and features is not None:
+        header = read_header(feature_files(features)[0])
+        return task_of(fit.model, (2 if fit.pooled else 1) * len(header.marks), header.metadata["n_bins"])
+    return fit.task
