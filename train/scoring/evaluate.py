@@ -183,7 +183,7 @@ def load_unseen_genes(
         notes.append(f"{report.not_in_expression} genes left out because they have no expression")
     if note := report.inputs.describe_unknown_strands(report.unknown_strand):
         notes.append(note)
-    report = replace(report, genes=unseen.size, window_overlaps=None, notes=tuple(notes))
+    report = replace(report, genes=unseen.size, window_overlaps=None, notes=tuple(notes), split_warnings=())
     return [_take_genes(data, unseen) for data in datasets], report
 
 
@@ -195,7 +195,8 @@ def _find_source(run: Run, features: Path | None, expression: Path | None) -> Fe
         if not isinstance(source, FeatureSource):
             raise UsageError(f"{run.path}: this run was not trained on features", remedy="run_data")
         return source
-    source = FeatureSource(features, expression)
+    # The parts of the split have no meaning here. This split needs no chromosomes.
+    source = FeatureSource(features, expression, split="published")
     if isinstance(trained, FeatureSource):
         return replace(
             source,

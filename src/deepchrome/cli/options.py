@@ -140,7 +140,7 @@ def show_report(command: str, report: "LoadReport") -> None:
     """Print what users should know about loaded data on standard error."""
     for note in report.notes:
         print_note(f"dc {command}: {note}")
-    for text in report.warnings:
+    for text in (*report.warnings, *report.split_warnings):
         warn(command, text)
     for text in report.label_warnings:
         warn(command, f"{text}. Choose the threshold with --label-threshold or --label-genes.")
