@@ -21,8 +21,8 @@ from deepchrome.train.run.summary import Summary, summarize_model
 from deepchrome.train.run.verify import build_model, save_model, score_rounding
 from deepchrome.train.run.weights import StoredModel
 
-ModelCallback = Callable[[Sequence[Summary]], None]
-"""Called with the rows of the summary that a finished model gives."""
+ModelCallback = Callable[[Sequence[Summary], bool], None]
+"""Called with the rows of the summary that a finished model gives, and whether it was trained just now."""
 
 
 class Collector:
@@ -64,7 +64,7 @@ class Collector:
     def reuse(self, models: Mapping[str, StoredModel]) -> None:
         """Score the models that a run already has."""
         for name, model in models.items():
-            self._score(name, model.members, model)
+            self._score(name, model.members, model, is_new=False)
 
     def add(self, training: Training, fitted: FittedModel) -> None:
         """Add one network. The last network of a model completes it.
@@ -99,7 +99,9 @@ class Collector:
         finish_run(self._out, self._config, self._predictions(), models, summary)
         return summary
 
-    def _score(self, name: str, members: Sequence[FittedModel], model: StoredModel | None) -> None:
+    def _score(
+        self, name: str, members: Sequence[FittedModel], model: StoredModel | None, *, is_new: bool = True
+    ) -> None:
         """Score the genes of the epigenomes of a model, and summarize the results."""
         rows = []
         for epigenome, data in self._datasets.items():
@@ -112,7 +114,7 @@ class Collector:
             self.models[name] = model
             self._rows |= {row.epigenome: row for row in rows}
         if self._on_model is not None:
-            self._on_model(rows)
+            self._on_model(rows, is_new)
 
     def _predictions(self) -> pl.DataFrame:
         """Return the table for predictions.parquet. Of an epigenome that is held out, it has only test genes."""

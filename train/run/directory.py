@@ -392,11 +392,8 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
         for key in old[section].keys() | new[section]
         if old[section].get(key) != new[section].get(key)
     ]
-    # Epigenomes may be added to a run of one model per epigenome: the models that it has do not depend on them.
-    may_grow = not stored.fit.pooled and stored.format_version >= MEMBERS_VERSION
-    known = [name for name in requested.data if name in stored.data] if may_grow else list(requested.data)
-    if list(stored.data) != known:
-        differences.append(f"epigenomes were {', '.join(stored.data)}, are {', '.join(requested.data)}")
+    if problem := _describe_other_epigenomes(stored, requested):
+        differences.append(problem)
     elif changed := [name for name in stored.data if _data_key(stored, name) != _data_key(requested, name)]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
     elif not finished and (
@@ -406,6 +403,21 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
     if differences:
         text = "; ".join(sorted(differences))
         raise UsageError(f"{path}: cannot resume with other settings or data ({text})", remedy="start_again")
+
+
+def _describe_other_epigenomes(stored: RunConfig, requested: RunConfig) -> str:
+    """Describe why a run cannot be continued with other epigenomes; empty if it can."""
+    before, now = list(stored.data), list(requested.data)
+    if absent := [name for name in before if name not in now]:
+        return f"the run has {', '.join(absent)} besides. Request all its epigenomes, and new ones"
+    added = ", ".join(name for name in now if name not in before)
+    if added and stored.fit.pooled:
+        return f"{added} cannot be added, because a pooled model is trained on all its epigenomes at once"
+    if added and stored.format_version < MEMBERS_VERSION:  # its models do not hold what the tables need
+        return f"{added} cannot be added to a run of the earlier format version {stored.format_version}"
+    if [name for name in now if name in before] != before:
+        return f"the order of the epigenomes was {', '.join(before)}, is now {', '.join(now)}"
+    return ""
 
 
 def _data_key(config: RunConfig, epigenome: str) -> tuple[str, bool]:

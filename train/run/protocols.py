@@ -71,6 +71,9 @@ PUBLISHED: Final = Protocol(
 )
 PROTOCOLS: Final = {"best": BEST, "published": PUBLISHED}
 
+# For an optimizer other than that of the protocol.
+LEARNING_RATES: Final = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
+
 # A pooled model sees each of its epigenomes in fewer epochs, the more there are.
 _POOLED_EPOCHS: Final = 12
 _LEAST_POOLED_EPOCHS: Final = 3

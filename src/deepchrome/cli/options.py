@@ -4,6 +4,7 @@ A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -89,6 +90,26 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSO
 def parse_names(text: str) -> list[str] | None:
     """Return the names in ``A,B,C``, or None for ``all``."""
     return None if text == "all" else text.split(",")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return the numbers in ``i/n``.
+
+    Raises
+    ------
+    UsageError
+        The text has another form, or i is not between 1 and n.
+    """
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise UsageError(f"--shard must be i/n with i from 1 to n, got {text}")
+    return int(number), int(shards)
+
+
+def make_importable(model: str) -> None:
+    """Let a network of the user, ``module:Class``, be a module in the current directory, as with ``python -m``."""
+    if ":" in model and (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
 
 
 def check_output_free(path: Path | None, force: bool) -> None:

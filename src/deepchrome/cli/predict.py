@@ -16,6 +16,7 @@ from deepchrome.cli.options import (
     ModelOfOption,
     RunArgument,
     check_outputs,
+    make_importable,
     warn,
 )
 from deepchrome.common.paths import data_files
@@ -52,6 +53,7 @@ def predict(
 
     prediction.check_table_path(out)
     opened = load_run(run)
+    make_importable(opened.config.fit.model)
     torch_device = Placement(device).resolve()
     checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "predict"))
     if attention is None:
