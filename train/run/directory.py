@@ -9,7 +9,7 @@ checkpoints/                       empty when the run is finished
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import polars as pl
 from deepchrome.common.locks import output_lock
 from deepchrome.common.tables import stable_ids
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
-from deepchrome.train.fitting.config import EpochRecord
+from deepchrome.train.fitting.config import EpochRecord, FittedModel
 from deepchrome.train.fitting.training import POOLED
 from deepchrome.train.models.trained import TrainedModel
 from deepchrome.train.run.config import RunConfig, read_config, write_config
@@ -276,7 +276,7 @@ def finish_run(
     path: Path,
     config: RunConfig,
     predictions: pl.DataFrame,
-    models: Sequence[StoredModel],
+    networks: Mapping[str, Sequence[FittedModel]],
     summary: Sequence[Summary],
 ) -> None:
     """Write the tables of a run, its config, and at last summary.tsv.
@@ -290,8 +290,8 @@ def finish_run(
         The run directory and its config.
     predictions
         Content of predictions.parquet.
-    models
-        The trained models. Their history becomes metrics.parquet.
+    networks
+        The networks of every model, by its name. Their history becomes metrics.parquet.
     summary
         The results of every epigenome.
 
@@ -304,9 +304,9 @@ def finish_run(
         field.name: pl.Int64 if field.name == "epoch" else pl.Float64 for field in fields(EpochRecord)
     }
     rows = [
-        {"epigenome": model.name, "member": number, **asdict(record)}
-        for model in models
-        for number, member in enumerate(model.members, 1)
+        {"epigenome": name, "member": number, **asdict(record)}
+        for name, members in networks.items()
+        for number, member in enumerate(members, 1)
         for record in member.history
     ]
     origin, results = describe_origin(config, config.data), [asdict(row) for row in summary]
@@ -394,11 +394,10 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
     ]
     if problem := _describe_other_epigenomes(stored, requested):
         differences.append(problem)
-    elif changed := [name for name in stored.data if _data_key(stored, name) != _data_key(requested, name)]:
+    common = [name for name in stored.data if name in requested.data]
+    if changed := [name for name in common if _data_key(stored, name) != _data_key(requested, name)]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
-    elif not finished and (
-        changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]
-    ):
+    elif not finished and (changed := [name for name in common if stored.seed_name(name) != requested.seed_name(name)]):
         differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
     if differences:
         text = "; ".join(sorted(differences))

@@ -23,7 +23,7 @@ from deepchrome.train.models import BASELINES, check_network
 from deepchrome.train.run.collector import Collector, ModelCallback
 from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
 from deepchrome.train.run.directory import Run, check_run_directory, is_finished, read_finished_models, start_run
-from deepchrome.train.run.layout import places
+from deepchrome.train.run.layout import checkpoint_path, places
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, check_log, open_log
 from deepchrome.train.run.summary import Summary
@@ -200,12 +200,10 @@ def train_datasets(
         workers = threads if config.model in BASELINES else count_workers(config, placement, len(trainings))
         with torch_threads(threads // workers):
             collector.reuse(read_finished_models(out, run_config) if options.resume else {})
-        waiting = [training for training in trainings if training.model not in collector.models]
         if config.model in BASELINES:
-            _fit_baselines(waiting, config, threads, collector)
-        elif waiting:
-            of = len(trainings)
-            _fit_networks(waiting, of, out, run_config, placement, device, options, on_epoch, collector)
+            _fit_baselines(trainings, config, threads, collector)
+        else:
+            _fit_networks(trainings, out, run_config, placement, device, options, on_epoch, collector)
         return collector.finish()
 
 
@@ -242,7 +240,6 @@ def _read_finished(out: Path) -> list[Summary]:
 
 def _fit_networks(
     trainings: Sequence[Training],
-    of: int,
     out: Path,
     run_config: RunConfig,
     placement: Placement,
@@ -251,27 +248,31 @@ def _fit_networks(
     on_epoch: EpochCallback | None,
     collector: Collector,
 ) -> None:
-    """Train the unfinished ``of`` the networks of a run. Continue from checkpoints if there are any."""
+    """Train the networks of all unfinished models. Continue from checkpoints if there are any."""
     seconds = options.checkpoint_seconds
     if seconds is None:
         seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
-    by_key = {training.key: training for training in trainings}
+    # Also those of finished models, which a killed process may have left: a file of others must not be removed.
+    resumed = read_checkpoints(out, run_config, trainings)
+    waiting = {training.key: training for training in trainings if training.model not in collector.models}
+    for key in resumed.keys() - waiting:
+        checkpoint_path(out, key).unlink()
     with open_log(options.log, append=options.resume) as log:
         recorder = EpochRecorder(out, run_config, seconds, log, on_epoch, trainings)
-        resumed = read_checkpoints(out, run_config, trainings)
-        fit(
-            trainings,
-            run_config.fit,
-            placement,
-            resume=resumed,
-            on_epoch=recorder,
-            on_fitted=lambda fitted: collector.add(by_key[fitted.key], fitted),
-            of=of,
-        )
+        if waiting:
+            fit(
+                list(waiting.values()),
+                run_config.fit,
+                placement,
+                resume=resumed,
+                on_epoch=recorder,
+                on_fitted=lambda fitted: collector.add(waiting[fitted.key], fitted),
+                of=len(trainings),
+            )
 
 
 def _fit_baselines(trainings: Sequence[Training], config: FitConfig, threads: int, collector: Collector) -> None:
-    """Train baselines, one per thread at a time."""
+    """Train the baselines of all unfinished models, one per thread at a time."""
     from deepchrome.train.models.baselines import fit_baseline
 
     def fit_one(training: Training) -> None:
@@ -280,4 +281,4 @@ def _fit_baselines(trainings: Sequence[Training], config: FitConfig, threads: in
         collector.add(training, FittedModel(training.key, (), None, weights))
 
     with torch_threads(1):
-        map_in_threads(fit_one, trainings, threads)
+        map_in_threads(fit_one, [each for each in trainings if each.model not in collector.models], threads)
