@@ -40,7 +40,7 @@ DEFAULTS: Final = {
     "orient": "strand; genomic with --protocol published",
     "transform": "log1p; counts with --protocol published",
     "depth": "ranks; raw with --protocol published",
-    "epochs": "8, 20 for attentivechrome, 12 or fewer with --pooled; 99 with --protocol published",
+    "epochs": "8, 20 for attentivechrome, 3 with --pooled, more for few genes; 99 with --protocol published",
     "batch_size": "64; 1 with --protocol published",
     "optimizer": "sgd, adam for other networks",
     "lr": "0.05, 0.003 for attentivechrome; 0.001 with --protocol published",
@@ -261,7 +261,9 @@ def train(
     held_out = [] if hold_out is None else hold_out.split(",")
     fit = defaults.fit_of(model)
     if pooled:
-        fit = pool(fit, max(1, _count_epigenomes(features, names) - len(held_out)))
+        fit = pool(fit)
+    if epochs is not None:
+        fit = replace(fit, min_steps=0)
     depth = depth or ("raw" if model in BASELINES and csv is None else defaults.inputs.depth)
     chosen: dict[str, Any] = {
         "epochs": epochs,
@@ -350,10 +352,13 @@ class _TrainProgress:
 
     def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
         show_report("train", report)
-        self._models = 1 if self._config.pooled else len(datasets)
+        from deepchrome.train.fitting.training import plan_trainings
+
+        trainings = plan_trainings(datasets, pooled=self._config.pooled, members=self._config.members)
+        self._models = len(trainings) // self._config.members
         if self._bars:
-            networks = self._models * self._config.members
-            self._task = self._bars.add_task("", total=networks * self._config.epochs, rate="")
+            epochs = sum(training.epochs(self._config) for training in trainings)
+            self._task = self._bars.add_task("", total=epochs, rate="")
 
     def on_epoch(self, key: str, record: "EpochRecord") -> None:
         if self._bars is None or self._task is None:
@@ -387,13 +392,6 @@ def _parse_shard(text: str | None) -> tuple[int, int] | None:
     if not (number.isdecimal() and shards.isdecimal()):
         raise ParameterError("shard", f"must be i/n, such as 1/4, got {text!r}")
     return int(number), int(shards)
-
-
-def _count_epigenomes(features: Path | None, names: Sequence[str] | None) -> int:
-    """Return the number of epigenomes to train on, before they are loaded."""
-    from deepchrome.engine.features.store import feature_files
-
-    return len(names) if names is not None else len(feature_files(features)) if features is not None else 1
 
 
 def _default_task(fit: "FitConfig", csv: Path | None, features: Path | None) -> str:
