@@ -64,7 +64,7 @@ class Collector:
     def reuse(self, models: Mapping[str, StoredModel]) -> None:
         """Score the models that a run already has."""
         for name, model in models.items():
-            self._score(name, model.members, model)
+            self._score(name, model.members, model, {})
 
     def add(self, training: Training, fitted: FittedModel) -> None:
         """Add one network. The last network of a model completes it.
@@ -83,12 +83,14 @@ class Collector:
             if len(members) < config.fit.members:
                 return
         ordered, model = [members[number] for number in sorted(members)], None
+        known: dict[str, GeneScores] = {}
         if all(member.weights for member in ordered):
-            built = build_model(config.fit, config.spec, training.datasets, ordered, self._device)
+            built, scored = build_model(config.fit, config.spec, training.datasets, ordered, self._device)
             model = StoredModel(name, built, tuple(replace(member, weights={}) for member in ordered))
             rounding = score_rounding(config.fit.resolve_precision(self._device))
-            save_model(self._out, config, training.datasets, model, self._device, rounding)
-        self._score(name, ordered, model)
+            save_model(self._out, config, model, scored, self._device, rounding)
+            known = {each.data.epigenome: built.score_outputs(each.outputs) for each in scored}
+        self._score(name, ordered, model, known)
         for member in ordered:
             checkpoint_path(self._out, member.key).unlink(missing_ok=True)
 
@@ -99,12 +101,20 @@ class Collector:
         finish_run(self._out, self._config, self._predictions(), models, summary)
         return summary
 
-    def _score(self, name: str, members: Sequence[FittedModel], model: StoredModel | None) -> None:
-        """Score the genes of the epigenomes of a model, and summarize the results."""
+    def _score(
+        self,
+        name: str,
+        members: Sequence[FittedModel],
+        model: StoredModel | None,
+        known: Mapping[str, GeneScores],
+    ) -> None:
+        """Score the genes of the epigenomes of a model that are not ``known``, and summarize the results."""
         rows = []
         for epigenome, data in self._datasets.items():
             if self._config.model_of(epigenome) == name:
-                scores = None if model is None else model.trained.score(data.x, self._device)
+                scores = known.get(epigenome)
+                if scores is None and model is not None:
+                    scores = model.trained.score(data.x, self._device)
                 held_out = self._config.held_out(epigenome)
                 rows.append(summarize_model(data, members, scores, self._config.fit, held_out=held_out))
                 self._scores[epigenome] = scores
