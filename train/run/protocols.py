@@ -58,7 +58,7 @@ BEST: Final = Protocol(
     inputs=InputOptions(orient="strand", transform="log1p", depth="ranks"),
     fit=_FIT,
     other_fits={
-        "attentivechrome": replace(_FIT, optimizer="adam", lr=0.003, epochs=20),
+        "attentivechrome": replace(_FIT, optimizer="adam", lr=0.003, epochs=10),
         "*": replace(_FIT, optimizer="adam", lr=0.001, epochs=15),
     },
 )

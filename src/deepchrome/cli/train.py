@@ -40,7 +40,7 @@ DEFAULTS: Final = {
     "orient": "strand; genomic with --protocol published",
     "transform": "log1p; counts with --protocol published",
     "depth": "ranks; raw with --protocol published",
-    "epochs": "8, 20 for attentivechrome, 3 with --pooled, more for few genes; 99 with --protocol published",
+    "epochs": "8, 10 for attentivechrome, 3 with --pooled, more for few genes; 99 with --protocol published",
     "batch_size": "64; 1 with --protocol published",
     "optimizer": "sgd, adam for other networks",
     "lr": "0.05, 0.003 for attentivechrome; 0.001 with --protocol published",
