@@ -34,6 +34,8 @@ class FitConfig:
         Number of models to train for each epigenome, with other random choices. Their outputs are averaged.
     epochs
         Number of passes over the training genes.
+    min_steps
+        With fewer steps than this, there are more epochs: a small data set needs as many steps as a large one.
     batch_size
         Number of genes per step.
     optimizer, lr, weight_decay
@@ -73,6 +75,7 @@ class FitConfig:
     pooled: bool = False
     members: int = 1
     epochs: int = 100
+    min_steps: int = 0
     batch_size: int = 64
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = 0.01
@@ -90,7 +93,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        limits = {"epochs": 1, "members": 1, "batch_size": 1, "patience": 0, "shift_bins": 0, "seed": 0}
+        limits = {"epochs": 1, "min_steps": 0, "members": 1, "batch_size": 1, "patience": 0, "shift_bins": 0, "seed": 0}
         for name, least in limits.items():
             value = getattr(self, name)
             if value < least:
@@ -109,6 +112,10 @@ class FitConfig:
                 raise ParameterError(name, f"must be finite and at least 0, got {value}")
         if self.lr_decay and self.schedule != "constant":
             raise ParameterError("lr_decay", f"has no meaning with the schedule {self.schedule}")
+
+    def count_epochs(self, steps: int) -> int:
+        """Return the number of epochs of a training whose epochs have so many steps."""
+        return max(self.epochs, -(-self.min_steps // steps))
 
     def learning_rate(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, counted from 0, of all ``steps`` of the training."""

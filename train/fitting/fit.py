@@ -166,7 +166,7 @@ def _form_groups(
     compatible: dict[tuple[int, int, int], list[Training]] = {}
     for training in trainings:
         finished = len(resume[training.key].history) if training.key in resume else 0
-        kind = (-training.steps(config.batch_size), finished, len(training.datasets))
+        kind = (-training.steps(config), finished, len(training.datasets))
         compatible.setdefault(kind, []).append(training)
     for _, group in sorted(compatible.items(), key=lambda item: item[0]):
         yield from (group[i : i + size] for i in range(0, len(group), size))
@@ -186,13 +186,13 @@ def _train_group(
         stack.start(i, resume.get(training.key))
     first = len(stack.history[0]) + 1
     plan = stack.plan(first)
-    for epoch in range(first, config.epochs + 1):
+    for epoch in range(first, stack.epochs + 1):
         if stop.is_set() or all(training_has_ended(history, config) for history in stack.history):
             break
         started = time.perf_counter()
         metrics = (stack.train(plan), *stack.validate())
         # The GPU is still computing these metrics while the CPU prepares the next epoch.
-        if epoch < config.epochs:
+        if epoch < stack.epochs:
             plan = stack.plan(epoch + 1)
         train_loss, valid_loss, valid_auroc = (values.tolist() for values in metrics)
         seconds = time.perf_counter() - started

@@ -104,13 +104,15 @@ class TrainingStack:
     ----------
     history
         The records of all epochs so far, one list per network.
+    epochs
+        Number of epochs of the training.
     """
 
     def __init__(self, trainings: Sequence[Training], config: FitConfig, device: torch.device) -> None:
         self._trainings, self._config, self._device = trainings, config, device
         self.history: list[list[EpochRecord]] = [[] for _ in trainings]
         self._bf16 = config.resolve_precision(device) == "bf16"
-        self._steps = trainings[0].steps(config.batch_size)
+        self._steps, self.epochs = trainings[0].steps(config), trainings[0].epochs(config)
         self._load_genes()
 
         spec = network_spec(config, trainings[0].datasets[0])
@@ -333,7 +335,7 @@ class TrainingStack:
                     yield f"{name}/{key}", value[i] if value.ndim else value
 
     def _set_lr(self, step: int) -> None:
-        lr = self._config.learning_rate(step, self._config.epochs * self._steps)
+        lr = self._config.learning_rate(step, self.epochs * self._steps)
         for group in self._optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)

@@ -62,10 +62,14 @@ class Training:
         values = np.zeros(len(data.y)) if data.rpkm is None else (log2_rpkm(data) - mean) / spread
         return values.astype(np.float32)
 
-    def steps(self, batch_size: int) -> int:
+    def steps(self, config: FitConfig) -> int:
         """Return the number of steps per epoch."""
         genes = sum(int(np.sum(data.split == TRAIN)) for data in self.datasets)
-        return -(-genes // batch_size)
+        return -(-genes // config.batch_size)
+
+    def epochs(self, config: FitConfig) -> int:
+        """Return the number of epochs."""
+        return config.count_epochs(self.steps(config))
 
 
 def log2_rpkm(data: Dataset) -> NDArray[np.float64]:

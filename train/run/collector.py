@@ -66,7 +66,7 @@ class Collector:
     def reuse(self, models: Mapping[str, StoredModel]) -> None:
         """Score the models that a run already has."""
         for name, model in models.items():
-            self._score(name, model.members, model, is_new=False)
+            self._score(name, model.members, model, None)
 
     def add(self, training: Training, fitted: FittedModel) -> None:
         """Add one network. The last network of a model completes it.
@@ -86,12 +86,14 @@ class Collector:
                 return
         ordered, model = [members.pop(number) for number in sorted(members)], None
         networks = tuple(replace(member, weights={}) for member in ordered)
+        known: dict[str, GeneScores] = {}
         if all(member.weights for member in ordered):
-            built = build_model(config.fit, config.spec, training.datasets, ordered, self._device)
+            built, scored = build_model(config.fit, config.spec, training.datasets, ordered, self._device)
             model = StoredModel(name, built, networks)
             rounding = score_rounding(config.fit.resolve_precision(self._device))
-            save_model(self._out, config, training.datasets, model, self._device, rounding)
-        self._score(name, networks, model)
+            save_model(self._out, config, model, scored, self._device, rounding)
+            known = {each.data.epigenome: built.score_outputs(each.outputs) for each in scored}
+        self._score(name, networks, model, known)
         if is_network(config.spec.name):  # a baseline has no checkpoint, so a file in this place is not of this run
             for member in ordered:
                 checkpoint_path(self._out, member.key).unlink(missing_ok=True)
@@ -104,13 +106,22 @@ class Collector:
         return summary
 
     def _score(
-        self, name: str, members: Sequence[FittedModel], model: StoredModel | None, *, is_new: bool = True
+        self,
+        name: str,
+        members: Sequence[FittedModel],
+        model: StoredModel | None,
+        known: Mapping[str, GeneScores] | None,
     ) -> None:
-        """Score the genes of the epigenomes of a model, and summarize the results."""
+        """Score the genes of the epigenomes of a model, and summarize the results.
+
+        ``known`` has scores of a model that was trained just now. It is ``None`` for a model that was trained before.
+        """
         rows = []
         for epigenome, data in self._datasets.items():
             if self._config.model_of(epigenome) == name:
-                scores = None if model is None else model.trained.score(data.x, self._device)
+                scores = known.get(epigenome) if known is not None else None
+                if scores is None and model is not None:
+                    scores = model.trained.score(data.x, self._device)
                 held_out = self._config.held_out(epigenome)
                 rows.append(summarize_model(data, members, scores, self._config.fit, held_out=held_out))
                 self._scores[epigenome] = scores
@@ -118,7 +129,7 @@ class Collector:
             self._networks[name] = members
             self._rows |= {row.epigenome: row for row in rows}
         if self._on_model is not None:
-            self._on_model(rows, is_new)
+            self._on_model(rows, known is not None)
 
     def _predictions(self) -> pl.DataFrame:
         """Return the table for predictions.parquet. Of an epigenome that is held out, it has only test genes."""

@@ -235,7 +235,7 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
         if resume and os.path.lexists(path / CONFIG):
             stored, finished = read_config(path), (path / SUMMARY).is_file()
             _check_same_config(path, stored, config, finished=finished)
-            if not finished:
+            if not is_finished(path, config):
                 _check_unfinished_files(path, stored, config)
         else:
             if force:
@@ -309,12 +309,26 @@ def finish_run(
         for number, member in enumerate(members, 1)
         for record in member.history
     ]
+    metrics = _add_known_times(path, pl.DataFrame(rows, schema=types))
     origin, results = describe_origin(config, config.data), [asdict(row) for row in summary]
     (path / SUMMARY).unlink(missing_ok=True)  # until the end, the run is not finished
     write_frame(path / PREDICTIONS, predictions, origin)
-    write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: results})
+    write_frame(path / METRICS, metrics, {**origin, _SUMMARY_KEY: results})
     write_config(path, config)  # guard: resumed-config
     write_summary(path, summary)
+
+
+def _add_known_times(path: Path, metrics: pl.DataFrame) -> pl.DataFrame:
+    """Add the times of epochs that an earlier process has trained, if a table has them. Unknown times become null."""
+    metrics = metrics.with_columns(pl.col("seconds").fill_nan(None))
+    if not (path / METRICS).is_file():
+        return metrics
+    earlier = read_frame(path / METRICS)[0]
+    keys = ("epigenome", "member", "epoch")
+    if not {*keys, "seconds"} <= set(earlier.columns):  # of an earlier version
+        return metrics
+    joined = metrics.join(earlier.select(*keys, known="seconds"), on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("seconds", "known").alias("seconds")).drop("known")
 
 
 def _check_places(path: Path) -> None:
@@ -366,7 +380,8 @@ def _check_unfinished_files(path: Path, stored: RunConfig, requested: RunConfig)
             if os.path.lexists(path / name):
                 # A run that was killed while epigenomes were added has tables with or without them.
                 document = read_frame(path / name)[1]
-                names = [each for each in known.data if known.seed_name(each) in document.get("data", known.data)]
+                written = document.get("data") or known.data
+                names = [each for each in known.data if known.seed_name(each) in written]
                 check_origin(path / name, document, known, names, "Restore the file, or train again")
     except BadDataError as error:
         raise BadDataError(f"{error}. Resuming would replace this file", remedy="start_again") from None

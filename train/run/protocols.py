@@ -41,6 +41,7 @@ class Protocol:
 _FIT: Final = FitConfig(
     task="both",
     epochs=8,
+    min_steps=800,
     batch_size=64,
     optimizer="sgd",
     lr=0.05,
@@ -57,7 +58,7 @@ BEST: Final = Protocol(
     inputs=InputOptions(orient="strand", transform="log1p", depth="ranks"),
     fit=_FIT,
     other_fits={
-        "attentivechrome": replace(_FIT, optimizer="adam", lr=0.003, epochs=20),
+        "attentivechrome": replace(_FIT, optimizer="adam", lr=0.003, epochs=10),
         "*": replace(_FIT, optimizer="adam", lr=0.001, epochs=15),
     },
 )
@@ -74,13 +75,8 @@ PROTOCOLS: Final = {"best": BEST, "published": PUBLISHED}
 # For an optimizer other than that of the protocol.
 LEARNING_RATES: Final = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
 
-# A pooled model sees each of its epigenomes in fewer epochs, the more there are.
-_POOLED_EPOCHS: Final = 12
-_LEAST_POOLED_EPOCHS: Final = 3
-_POOLED_EPIGENOMES: Final = 4
 
-
-def pool(fit: FitConfig, epigenomes: int) -> FitConfig:
-    """Return the settings of a pooled model of some number of epigenomes, given those of a single model."""
-    epochs = max(_LEAST_POOLED_EPOCHS, min(_POOLED_EPOCHS, _POOLED_EPOCHS * _POOLED_EPIGENOMES // epigenomes))
-    return replace(fit, pooled=True, mark_dropout=0.1, epochs=epochs)
+def pool(fit: FitConfig) -> FitConfig:
+    """Return the settings of a pooled model, given those of a model of one epigenome."""
+    # The more epigenomes it has, the fewer epochs it needs.
+    return replace(fit, pooled=True, epochs=3, min_steps=3000, mark_dropout=0.1)

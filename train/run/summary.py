@@ -132,7 +132,7 @@ def _describe_training(model: FittedModel, config: FitConfig) -> str:
     if last.diverged:
         kept = f", and the model of epoch {model.best_epoch} was kept" if model.best_epoch else ""
         return f"diverged in epoch {last.epoch}{kept}. Try a smaller learning rate, or the log1p transform"
-    if model.best_epoch != last.epoch or last.epoch < config.epochs:
+    if model.best_epoch != last.epoch:
         return ""
     # One cycle ends with a learning rate of 0, so the last epoch is usually the best. It should gain little.
     gain = last.valid_auroc - max((record.valid_auroc for record in model.history[:-1]), default=0.5)

@@ -1,7 +1,7 @@
 """Put a trained model together, write it, and check that the file gives the results of training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,9 +41,22 @@ def score_rounding(precision: str) -> float:
     return _ROUNDING[precision]
 
 
+@dataclass(frozen=True)
+class ScoredData:
+    """A data set, and the outputs of a model for all of its genes: float64 (members, genes, outputs)."""
+
+    data: Dataset
+    outputs: NDArray[np.float64] = field(repr=False)
+
+    def of(self, part: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Return outputs and labels of the genes of a part of the split."""
+        rows = self.data.split == part
+        return self.outputs[:, rows], self.data.y[rows]
+
+
 def build_model(
     config: FitConfig, spec: NetworkSpec, datasets: Sequence[Dataset], members: Sequence[FittedModel], device: Device
-) -> TrainedModel:
+) -> tuple[TrainedModel, list[ScoredData]]:
     """Put the networks of one model together, and calibrate its scores on the validation genes.
 
     Parameters
@@ -56,23 +69,30 @@ def build_model(
         Its networks, or one fitted baseline.
     device
         Device to score on.
+
+    Returns
+    -------
+    model
+        The model.
+    scored
+        Its outputs for the data sets.
     """
     weights: Mapping[str, Tensor] = members[0].weights
     if is_network(spec.name):
         weights = {key: torch.stack([member.weights[key] for member in members]) for key in weights}
     mean, spread = Training(members[0].key, tuple(datasets)).target_scale()
     model = TrainedModel(spec, weights, target_mean=mean, target_sd=spread)
-    valid = [data.split == VALID for data in datasets]
-    odds = [model.score(data.x[rows], device).log_odds for data, rows in zip(datasets, valid, strict=True)]
-    on = [data.y[rows] for data, rows in zip(datasets, valid, strict=True)]
+    scored = [ScoredData(data, model.outputs(data.x, device)) for data in datasets]
+    outputs, on = zip(*(each.of(VALID) for each in scored), strict=True)
+    log_odds = model.score_outputs(np.concatenate(outputs, 1)).log_odds
     # The outputs of a network that classifies are log odds already. Only their scale can be wrong.
     with_intercept = config.task == "regress" or not is_network(spec.name)
-    calibration = fit_calibration(np.concatenate(odds), np.concatenate(on), with_intercept=with_intercept)
-    return replace(model, calibration=calibration)
+    calibration = fit_calibration(log_odds, np.concatenate(on), with_intercept=with_intercept)
+    return replace(model, calibration=calibration), scored
 
 
 def save_model(
-    run: Path, config: RunConfig, datasets: Sequence[Dataset], model: StoredModel, device: Device, rounding: float
+    run: Path, config: RunConfig, model: StoredModel, scored: Sequence[ScoredData], device: Device, rounding: float
 ) -> None:
     """Write a model file, read it back, and check that what was read gives the results of training.
 
@@ -80,10 +100,10 @@ def save_model(
     ----------
     run, config
         The run directory and its config.
-    datasets
-        The data sets that the model was trained on.
     model
         The model.
+    scored
+        Its outputs for the data sets that it was trained on.
     device
         Device to score on.
     rounding
@@ -92,7 +112,7 @@ def save_model(
     Raises
     ------
     BadDataError
-        The weights or scores differ from those in memory, or the AUROC of the validation genes differs from the
+        The weights or outputs differ from those in memory, or the AUROC of the validation genes differs from the
         one that was measured in training, by more than rounding explains.
     StorageError
         The file cannot be written.
@@ -100,34 +120,27 @@ def save_model(
     write_model(run, config, model)
     file, trained = model_path(run, model.name), model.trained
     read = read_model(run, config, model.name).trained
-    # Equal weights give equal scores, unless scoring is random. One batch shows that, and takes little time.
-    x = datasets[0].x[:GENES_PER_BATCH]
+    # Equal weights give equal outputs, unless scoring is random. One batch shows that, and takes little time.
+    first = scored[0]
+    again = read.outputs(first.data.x[:GENES_PER_BATCH], device)
     same_weights = all(torch.equal(read.weights[key], weights) for key, weights in trained.weights.items())
-    same_scores = np.array_equal(read.score(x, device).score, trained.score(x, device).score)
-    if not (same_weights and same_scores):  # guard: saved-scores
+    if not (same_weights and np.array_equal(again, first.outputs[:, : again.shape[1]])):  # guard: saved-scores
         raise BadDataError(
             f"{file}: the saved model does not give the scores of the model in memory. "
             "Check the disk, and that the network has no random numbers when it scores"
         )
     if is_network(trained.spec.name):
-        _check_areas(file, datasets, model, read, device, rounding)
+        _check_areas(file, model, scored, rounding)
 
 
-def _check_areas(
-    file: Path,
-    datasets: Sequence[Dataset],
-    model: StoredModel,
-    read: TrainedModel,
-    device: Device,
-    rounding: float,
-) -> None:
+def _check_areas(file: Path, model: StoredModel, scored: Sequence[ScoredData], rounding: float) -> None:
     """Raise BadDataError if the validation AUROC of a network is not the one that was measured in training."""
     areas, swappable = [], []
-    for data in datasets:
-        valid = data.split == VALID
-        odds = member_log_odds(read.spec, read.outputs(data.x[valid], device))
-        areas.append([auroc(data.y[valid], each) or 0.0 for each in odds])
-        swappable.append([_swappable_pairs(data.y[valid], each, rounding) for each in odds])
+    for each in scored:
+        outputs, on = each.of(VALID)
+        log_odds = member_log_odds(model.trained.spec, outputs)
+        areas.append([auroc(on, odds) or 0.0 for odds in log_odds])
+        swappable.append([_swappable_pairs(on, odds, rounding) for odds in log_odds])
     for member, found, pairs in zip(model.members, np.mean(areas, 0), np.mean(swappable, 0), strict=True):
         assert member.best_epoch is not None
         measured = member.history[member.best_epoch - 1].valid_auroc
@@ -135,8 +148,8 @@ def _check_areas(
         if abs(found - measured) > allowed:  # guard: measured-auroc
             raise BadDataError(
                 f"{file}: the saved model has a validation AUROC of {found:.4f}, but {measured:.4f} was measured in "
-                f"epoch {member.best_epoch} of training. The network {read.spec.name} must score each gene by itself, "
-                "whatever the other genes of the batch and the other models of the stack"
+                f"epoch {member.best_epoch} of training. The network {model.trained.spec.name} must score each gene by "
+                "itself, whatever the other genes of the batch and the other models of the stack"
             )
 
 

@@ -98,7 +98,7 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
     if not run.epigenomes:
         raise BadDataError(f"{run.path}: no model in this run. See the notes in {run.path}/summary.tsv")
     predictions = run.predictions()
-    for name in run.models:
+    for name in dict.fromkeys(map(run.config.model_of, predictions["epigenome"].unique(maintain_order=True))):
         run.model(name)  # the scores in the table are those of a model in the directory  # guard: evaluated-models
     test = predictions.filter(pl.col("split") == "test")
     tables = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}

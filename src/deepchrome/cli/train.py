@@ -42,7 +42,8 @@ DEFAULTS: Final = {
     "orient": "strand; genomic with --protocol published",
     "transform": "log1p; counts with --protocol published",
     "depth": "ranks; raw with --protocol published",
-    "epochs": "8, 20 for attentivechrome, 15 for module:Class, 3 to 12 with --pooled; 99 with --protocol published",
+    "epochs": "8, 10 for attentivechrome, 15 for module:Class, 3 with --pooled, and more for few genes; "
+    "99 with --protocol published",
     "batch_size": "64; 1 with --protocol published",
     "optimizer": "sgd, adam for attentivechrome and module:Class; sgd with --protocol published",
     "lr": "0.05, 0.003 for attentivechrome, 0.001 for module:Class; 0.001 with --protocol published",
@@ -304,7 +305,9 @@ def train(
     held_out = [] if hold_out is None else hold_out.split(",")
     fit = defaults.fit_of(model)
     if pooled:
-        fit = pool(fit, _count_epigenomes(features, names, held_out))
+        fit = pool(fit)
+    if epochs is not None:
+        fit = replace(fit, min_steps=0)
     if lr is None and optimizer not in (None, fit.optimizer):
         lr = LEARNING_RATES[optimizer]
     chosen: dict[str, Any] = {
@@ -386,14 +389,19 @@ class _TrainProgress:
         self._bars, self._config = bars, config
         self._task: TaskID | None = None
         self._models, self._finished = 0, 0
+        self._epochs: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
         show_report("train", report)
-        self._models = 1 if self._config.pooled else len(datasets)
+        from deepchrome.train.fitting.training import plan_trainings
+
+        trainings = plan_trainings(datasets, pooled=self._config.pooled, members=self._config.members)
+        self._models = len(trainings) // self._config.members
         if self._bars:
-            networks = self._models * self._config.members
-            self._task = self._bars.add_task("", total=networks * self._config.epochs, rate="")
+            for training in trainings:
+                self._epochs[training.model] = self._config.members * training.epochs(self._config)
+            self._task = self._bars.add_task("", total=sum(self._epochs.values()), rate="")
 
     def on_epoch(self, key: str, record: "EpochRecord") -> None:
         if self._bars is None or self._task is None:
@@ -415,7 +423,7 @@ class _TrainProgress:
                 kept = "" if is_new else " (trained before)"
                 print_note(f"dc train: model {self._finished} of {self._models}: {', '.join(texts)}{kept}")
             elif self._task is not None and not is_new:
-                self._bars.update(self._task, advance=self._config.members * self._config.epochs)
+                self._bars.update(self._task, advance=self._epochs.get(rows[0].epigenome, 0))
 
 
 def _show(auroc: float | None) -> str:
@@ -427,15 +435,6 @@ def _refuse_together(choice: str | None, reason: str, **options: object) -> None
     given = [option_name(name) for name, value in options.items() if value is not None]
     if choice is not None and given:
         raise UsageError(f"{given[0]} cannot be combined with {choice}: {reason}")
-
-
-def _count_epigenomes(features: Path | None, names: Sequence[str] | None, held_out: Sequence[str]) -> int:
-    """Return the number of epigenomes to train on, before they are loaded: at least 1."""
-    from deepchrome.engine.features.store import feature_files
-
-    if names is None:
-        names = [] if features is None else [path.stem for path in feature_files(features)]
-    return max(1, len(set(names).difference(held_out)))
 
 
 def _default_task(fit: "FitConfig", features: Path | None, marks: Sequence[str] | None) -> str:

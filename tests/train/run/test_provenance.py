@@ -151,7 +151,14 @@ def test_a_checkpoint_of_another_epigenome_is_refused(checkpoints, unfinished_ru
 @pytest.mark.campaign("provenance")
 def test_a_checkpoint_of_the_run_is_used(checkpoints, unfinished_run) -> None:
     shutil.copy(checkpoints["own"], unfinished_run / CHECKPOINT)
-    assert len(read_checkpoints(unfinished_run, read_config(unfinished_run), plan_trainings(random_datasets()))["E003"].history) == 3
+    assert (
+        len(
+            read_checkpoints(unfinished_run, read_config(unfinished_run), plan_trainings(random_datasets()))[
+                "E003"
+            ].history
+        )
+        == 3
+    )
     train(unfinished_run, resume=True)
 
 

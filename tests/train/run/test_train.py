@@ -49,7 +49,9 @@ def test_predictions_have_every_gene_and_agree_with_the_summary(finished_run) ->
         assert tuple(own["gene_id"]) == dataset.gene_id
         assert own["label"].to_list() == dataset.y.tolist()
         assert own["split"].to_list() == [SPLIT_NAMES[part] for part in dataset.split]
-        np.testing.assert_array_equal(own["score"].to_numpy(), run.model(dataset.epigenome).score(dataset.x, "cpu").score)
+        np.testing.assert_array_equal(
+            own["score"].to_numpy(), run.model(dataset.epigenome).score(dataset.x, "cpu").score
+        )
         test = own.filter(pl.col("split") == "test")
         assert row.test_auroc == pytest.approx(roc_auc_score(test["label"], test["score"]))
         assert row.test_auprc == pytest.approx(average_precision_score(test["label"], test["score"]))
@@ -65,9 +67,7 @@ def test_predictions_have_every_gene_and_agree_with_the_summary(finished_run) ->
 def test_metrics_have_every_epoch_and_the_summary_names_the_best(finished_run) -> None:
     run = Run(finished_run)
     metrics = run.metrics()
-    assert metrics.columns == [
-        *("epigenome", "member", "epoch", "train_loss", "valid_loss", "valid_auroc", "seconds")
-    ]
+    assert metrics.columns == [*("epigenome", "member", "epoch", "train_loss", "valid_loss", "valid_auroc", "seconds")]
     assert metrics["member"].to_list() == [1] * 6
     assert metrics["epoch"].to_list() == [1, 2, 3] * 2
     for row in run.summary():
@@ -193,7 +193,9 @@ def test_the_log_has_a_json_line_for_every_epoch_of_every_model(tmp_path) -> Non
     assert sorted((line["epigenome"], line["epoch"]) for line in lines) == [
         (name, epoch) for name in ("E003", "E004") for epoch in (1, 2, 3)
     ]
-    metrics = {(row["epigenome"], row["epoch"]): row for row in Run(tmp_path / "run").metrics().drop("member").to_dicts()}
+    metrics = {
+        (row["epigenome"], row["epoch"]): row for row in Run(tmp_path / "run").metrics().drop("member").to_dicts()
+    }
     for line in lines:
         assert line == metrics[line["epigenome"], line["epoch"]]
     with pytest.raises(UsageError, match=r"log.jsonl: file exists") as caught:
