@@ -144,8 +144,8 @@ def test_an_interrupted_run_is_unfinished_and_a_damaged_checkpoint_is_named(tmp_
     assert caught.value.remedy == "finish_run"
     config = read_config(tmp_path)
     checkpoints = read_checkpoints(tmp_path, config, plan_trainings(random_datasets()))
-    assert len(checkpoints["E003"].history) == 50
-    assert len(checkpoints["E004"].history) == 2
+    assert {key: len(checkpoint.history) for key, checkpoint in checkpoints.items()} == {"E004": 2}
+    assert [file.name for file in (tmp_path / "models").iterdir()] == ["E003.safetensors"]
     file = tmp_path / "checkpoints" / "E004.safetensors"
     whole = file.read_bytes()
     for damaged in (whole[:-1], whole[:100], b"", whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):

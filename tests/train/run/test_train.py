@@ -168,8 +168,8 @@ def test_test_genes_of_one_class_have_no_auroc_and_a_note(tmp_path) -> None:
     assert summary[0].test_auroc is None
     assert summary[0].test_auprc is None
     assert summary[0].valid_auroc is not None
-    assert summary[0].note == "no test AUROC: the 30 test genes do not include both classes"
-    assert summary[1].note == ""
+    assert "no test AUROC: the 30 test genes do not include both classes" in summary[0].note
+    assert "no test AUROC" not in summary[1].note
     assert Run(tmp_path / "run").summary() == summary
 
 
