@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.deepchrome_csv import load_csv
+from deepchrome.train.datasets.inputs import InputOptions
 
 PARTS = ("train", "valid", "test")
 
@@ -61,7 +62,7 @@ def test_three_files_make_one_data_set(tmp_path, header):
     assert report.genes == 6
     assert report.notes == ("only one class of labels in test (1 genes)",)
 
-    (logged,), report = load_csv(directory, transform="log1p")
+    (logged,), report = load_csv(directory, InputOptions(transform="log1p"))
     np.testing.assert_allclose(logged.x, np.log1p(data.x), rtol=1e-6)
     assert report.inputs.transform == "log1p"
 
