@@ -411,7 +411,13 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
     if problem := _describe_other_epigenomes(stored, requested):
         differences.append(problem)
     common = [name for name in stored.data if name in requested.data]
-    if changed := [name for name in common if _data_key(stored, name) != _data_key(requested, name)]:
+    differences += [
+        f"{name} was {'held out' if stored.held_out(name) else 'trained on'}, "
+        f"is now {'held out' if requested.held_out(name) else 'trained on'}"
+        for name in common
+        if stored.held_out(name) != requested.held_out(name)
+    ]
+    if changed := [name for name in common if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
     elif not finished and (changed := [name for name in common if stored.seed_name(name) != requested.seed_name(name)]):
         differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
@@ -433,11 +439,6 @@ def _describe_other_epigenomes(stored: RunConfig, requested: RunConfig) -> str:
     if [name for name in now if name in before] != before:
         return f"the order of the epigenomes was {', '.join(before)}, is now {', '.join(now)}"
     return ""
-
-
-def _data_key(config: RunConfig, epigenome: str) -> tuple[str, bool]:
-    """Return what must not change in the data of an epigenome."""
-    return config.data[epigenome]["sha256"], config.held_out(epigenome)
 
 
 def _clear(path: Path, config: RunConfig) -> None:

@@ -42,7 +42,7 @@ DEFAULTS: Final = {
     "orient": "strand; genomic with --protocol published",
     "transform": "log1p; counts with --protocol published",
     "depth": "ranks; raw with --protocol published",
-    "epochs": "8, 10 for attentivechrome, 15 for module:Class, 3 with --pooled, and more for few genes; "
+    "epochs": "8, 10 for attentivechrome, 15 for module:Class, 3 with --pooled, more for few genes; "
     "99 with --protocol published",
     "batch_size": "64; 1 with --protocol published",
     "optimizer": "sgd, adam for attentivechrome and module:Class; sgd with --protocol published",
@@ -233,8 +233,9 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model per epigenome, or one for all, and test it on unseen genes.
+    """Train models, and test them on genes that they have not seen.
 
+    There is one model per epigenome, or one for all with --pooled.
     Give FEATURES and --expression, or --csv. With --csv, --expression is optional. If it is given, dc train
     also reports which epigenome and label rule the labels come from.
     """
