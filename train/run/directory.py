@@ -381,8 +381,9 @@ def _check_unfinished_files(path: Path, stored: RunConfig, requested: RunConfig)
                 # A run that was killed while epigenomes were added has tables with or without them.
                 document = read_frame(path / name)[1]
                 written = document.get("data")
-                is_known = isinstance(written, dict)
-                names = [each for each in known.data if not is_known or known.seed_name(each) in written]
+                names = list(known.data)
+                if isinstance(written, dict):
+                    names = [each for each in names if known.seed_name(each) in written]
                 check_origin(path / name, document, known, names, "Restore the file, or train again")
     except BadDataError as error:
         raise BadDataError(f"{error}. Resuming would replace this file", remedy="start_again") from None
