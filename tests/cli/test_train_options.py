@@ -260,6 +260,25 @@ def test_options_that_do_not_fit_together_are_usage_errors(options, message, dat
 
 
 @pytest.mark.campaign("messages")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pooled",),
+        ("--shard", "1/2"),
+        ("--split-file", "split.tsv"),
+        ("--task", "regress"),
+        ("--task", "both"),
+        ("--orient", "strand"),
+        ("--marks", "H3K4me3"),
+    ],
+)
+def test_options_that_need_features_are_refused_with_csv(options, tmp_path) -> None:
+    result = dc("train", "--csv", tmp_path, "--out", tmp_path / "run", *options)
+    assert (result.code, result.out) == (2, "")
+    assert f"{options[0]} cannot be combined with --csv: the files determine" in result.err
+
+
+@pytest.mark.campaign("messages")
 def test_unknown_epigenomes_to_hold_out_are_named(data, tmp_path) -> None:
     result = dc(*from_features(data), "--out", tmp_path / "run", "--pooled", "--hold-out", "E003,E099")
     assert (result.code, result.out) == (65, "")
