@@ -20,10 +20,12 @@ CONFIG = FitConfig(epochs=3, batch_size=16)
 CPU = Placement("cpu", threads=2)
 # What files have only in runs of later versions.
 ORIGIN = ("fit", "inputs", "data")
+NEW_RESULTS = ("pearson", "spearman", "held_out")
 NEW_SETTINGS = (
     "task",
     "pooled",
     "members",
+    "min_steps",
     "nesterov",
     "schedule",
     "shift_bins",
@@ -44,6 +46,10 @@ def train(
     return train_datasets(datasets or random_datasets(), INPUTS, out, config, CPU, options=RunOptions(**options))
 
 
+def _old_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in NEW_RESULTS}
+
+
 def drop_origin(file: Path) -> None:
     """Remove from a model, checkpoint or table the origin that names its run."""
     if file.suffix == ".parquet":
@@ -53,34 +59,49 @@ def drop_origin(file: Path) -> None:
         write_tensors(file, tensors, {key: value for key, value in document.items() if key not in ORIGIN})
 
 
-def make_old(run: Path) -> None:
-    """Turn a run of one network per model into one of format version 1.
+def _old_settings(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a config or an origin with the settings that versions 1 and 2 had, or nothing if it has no settings."""
+    if "fit" not in document:
+        return {}
+    fit = {key: value for key, value in document["fit"].items() if key not in NEW_SETTINGS}
+    inputs = dict(document["inputs"])
+    scaled = inputs.pop("depth") == "library-size"
+    del inputs["missing_marks"]
+    return {"fit": fit, "inputs": {**inputs, "library_size": scaled}}
 
-    Features were not described, files did not name their run, a model was one network, and nothing was calibrated.
+
+def make_old(run: Path, version: int = 1) -> None:
+    """Turn a run of one network per model into one of format version 1 or 2.
+
+    In both, a model was one network, and nothing was calibrated. In version 1, moreover, features were not described,
+    and files did not name their run.
     """
     document = json.loads((run / "config.json").read_text())
-    document["format_version"] = 1
-    document["fit"] = {key: value for key, value in document["fit"].items() if key not in NEW_SETTINGS}
-    scaled = document["inputs"].pop("depth") == "library-size"
-    document["inputs"] = {**document["inputs"], "library_size": scaled}
-    del document["inputs"]["missing_marks"]
-    for entry in document["data"].values():
+    document |= {"format_version": version, **_old_settings(document)}
+    for entry in document["data"].values() if version == 1 else ():
         for key in ("profile", "counting"):
             entry.pop(key, None)
+
+    def old_origin(stored: dict[str, Any]) -> dict[str, Any]:
+        return {} if version == 1 else {**_old_settings(stored), "data": stored["data"]}
+
     del document["sha256"]
     (run / "config.json").write_text(json.dumps({**document, "sha256": config_digest(document)}))
     for file in run.glob("models/*.safetensors"):
         tensors, stored = read_tensors(file)
         weights = tensors if document["fit"]["model"] in BASELINES else {key: tensors[key][0] for key in tensors}
         (epoch,) = stored["best_epoch"]
-        write_tensors(file, weights, {"epigenome": stored["epigenome"], "model": stored["model"], "best_epoch": epoch})
-    for file in run.glob("checkpoints/*.safetensors"):
+        known = {"epigenome": stored["epigenome"], "model": stored["model"], "best_epoch": epoch}
+        write_tensors(file, weights, {**known, **old_origin(stored)})
+    for file in run.glob("checkpoints/*.safetensors") if version == 1 else ():
         drop_origin(file)
     for name, column in (("predictions.parquet", "log2_rpkm"), ("metrics.parquet", "member")):
         if (run / name).exists():
-            write_frame(run / name, read_frame(run / name)[0].drop(column), {})
+            table, stored = read_frame(run / name)
+            results = {"summary": [_old_row(row) for row in stored["summary"]]} if "summary" in stored else {}
+            write_frame(run / name, table.drop(column), old_origin(stored) | (results if version > 1 else {}))
     if (run / "summary.tsv").exists():
-        summary = pl.read_csv(run / "summary.tsv", separator="\t").drop("pearson", "spearman", "held_out")
+        summary = pl.read_csv(run / "summary.tsv", separator="\t").drop(NEW_RESULTS)
         summary.write_csv(run / "summary.tsv", separator="\t")
 
 

@@ -112,10 +112,7 @@ class InputSpec:
         BadDataError
             A key is missing or unknown, or its value is not valid.
         """
-        document = dict(document)
-        if "depth" not in document and isinstance(document.get("library_size"), bool):  # runs of versions 1 and 2
-            scaled = document.pop("library_size")
-            document |= {"depth": "library-size" if scaled else "raw", "missing_marks": False}
+        document = modernize(document)
         expected = {field.name for field in fields(cls)}
         if document.keys() != expected:
             raise BadDataError(f"description of inputs: keys {sorted(document)}, expected {sorted(expected)}")
@@ -222,6 +219,15 @@ class InputSpec:
         if not n_genes or self.orient != "strand":
             return ""
         return f"{n_genes} genes of unknown strand keep the genomic order"
+
+
+def modernize(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description of inputs as this version writes it. Runs of versions 1 and 2 have ``library_size``."""
+    document = dict(document)
+    if "depth" not in document and isinstance(document.get("library_size"), bool):
+        scaled = document.pop("library_size")
+        document |= {"depth": "library-size" if scaled else "raw", "missing_marks": False}
+    return document
 
 
 def _is_positive_int(value: object) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepchrome.errors import BadDataError
+from deepchrome.train.datasets.inputs import modernize
 from deepchrome.train.run.config import RunConfig
 
 _SECTIONS: Final = ("fit", "inputs", "data")
@@ -70,10 +71,11 @@ def _find_differences(stored: Mapping[str, Any], expected: Mapping[str, Any]) ->
 
     Only settings that the file has are compared. A later version may have more settings.
     """
+    settings = {"fit": stored["fit"], "inputs": modernize(stored["inputs"])}
     differences = [
         f"{section}.{key} is {value}, not {expected[section].get(key)}"
-        for section in ("fit", "inputs")
-        for key, value in sorted(stored[section].items())
+        for section, values in settings.items()
+        for key, value in sorted(values.items())
         if value != expected[section].get(key)
     ]
     data = stored["data"]

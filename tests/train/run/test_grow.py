@@ -197,11 +197,12 @@ def test_a_pooled_run_does_not_grow(tmp_path) -> None:
 
 
 @pytest.mark.campaign("provenance")
-def test_a_run_of_an_earlier_version_does_not_grow(tmp_path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_of_an_earlier_version_does_not_grow(version, tmp_path) -> None:
     train(tmp_path, CONFIG, datasets("E001", "E002"))
-    make_old(tmp_path)
+    make_old(tmp_path, version)
     before = visible(tmp_path)
-    with pytest.raises(UsageError, match="E003 cannot be added to a run of the earlier format version 1"):
+    with pytest.raises(UsageError, match=f"E003 cannot be added to a run of the earlier format version {version}"):
         train(tmp_path, CONFIG, datasets("E001", "E002", "E003"), resume=True)
     assert visible(tmp_path) == before
     assert len(train(tmp_path, CONFIG, datasets("E001", "E002"), resume=True)) == 2

@@ -228,11 +228,12 @@ def test_a_table_with_another_document_is_refused(text, run_copy) -> None:
 
 
 @pytest.mark.campaign("provenance")
-def test_a_run_of_an_earlier_version_can_be_read(run_copy) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_of_an_earlier_version_can_be_read(version, run_copy) -> None:
     """Its files do not name their run, and nothing in them contradicts config.json. Its scores are not calibrated."""
     run, x = Run(run_copy), random_datasets()[0].x
     summary, scores = run.summary(), run.model("E003").score(x)
-    make_old(run_copy)
+    make_old(run_copy, version)
     run, before = Run(run_copy), visible(run_copy)
     assert run.summary() == summary
     old = run.model("E003").score(x)
@@ -264,6 +265,30 @@ def test_an_unfinished_run_of_an_earlier_version_is_finished_like_a_new_one(left
     resumed = visible(run)
     assert resumed.keys() == new.keys()
     assert {name for name in new if resumed[name] != new[name]} == {"metrics.parquet"}  # its times
+
+
+@pytest.mark.campaign("provenance")
+@pytest.mark.parametrize("model", ["deepchrome", "logistic"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_command_reads_a_run_of_an_earlier_version(version, model, tmp_path) -> None:
+    features, expression = write_random_features(tmp_path / "features")
+    run, scores = tmp_path / "run", tmp_path / "scores.tsv"
+    protocol = ("--protocol", "published", "--batch-size", "16", "--epochs", "2", "--device", "cpu", "--model", model)
+    assert dc("train", features, "--expression", expression, "--out", run, *protocol).code == 0
+    make_old(run, version)
+    before = visible(run)
+    for command in (
+        ("predict", run, features, "--out", scores),
+        ("evaluate", run),
+        ("evaluate", run, "--cross"),
+        ("evaluate", run, features, "--expression", expression),
+        ("visualize", run, "--out", tmp_path / "report", "--maps-only") if model == "deepchrome" else ("evaluate", run),
+        ("train", features, "--expression", expression, "--out", run, *protocol, "--resume"),
+    ):
+        result = dc(*command)
+        assert result.code == 0, (command, result.err)
+    assert scores.exists()
+    assert visible(run) == before
 
 
 @pytest.mark.campaign("provenance")
