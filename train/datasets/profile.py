@@ -45,6 +45,8 @@ REFUSE_EMPTY_CHROMS: Final = 0.1
 # Squared Hellinger distance between the shapes of a mark. Below 0.03 for every pair of real epigenomes.
 WARN_SHAPE: Final = 0.05
 REFUSE_SHAPE: Final = 0.15
+# Distance of two profiles; see profile_distance. Below 0.07 for every pair of real epigenomes.
+WARN_DISTANCE: Final = 0.1
 # Marks seem swapped if another order of them fits the training so many times better, and fits it well. With the marks
 # in their order, the factor is below 1 for every pair of real epigenomes.
 REFUSE_SWAP: Final = 1.5
@@ -240,6 +242,8 @@ def compare_profiles(
             # The shape of a swapped mark is that of another mark. One sentence about it is enough.
             if texts and not (refused and swap and swap.refuse):
                 findings.append(Finding("; ".join(texts), refused))
+    if (text := _compare_distance(group)) and not any(finding.refuse for finding in findings):
+        findings.append(Finding(text))
     return findings
 
 
@@ -392,6 +396,14 @@ def shape_distance(mark: str, found: Profile, known: Sequence[Profile]) -> float
     """Return the squared Hellinger distance of the shape of a mark from the closest of the known shapes, times 2."""
     here = found.shapes([mark])
     return min(float(np.sum((here - profile.shapes([mark])) ** 2)) for profile in known)
+
+
+def _compare_distance(group: _Group) -> str:
+    """Return a sentence about the profile as a whole if it is far from all known profiles; else nothing."""
+    distance = min(profile_distance(group.found, profile) for profile in group.known)
+    if not group.has_enough_genes or not all(map(group.has_shape, group.marks)) or not distance > WARN_DISTANCE:
+        return ""
+    return f"the marks lie otherwise than in the {group.known_as} (distance {distance:.2g} from the nearest profile)"
 
 
 def _compare_order(group: _Group) -> Finding | None:
