@@ -45,12 +45,14 @@ REFUSE_EMPTY_CHROMS: Final = 0.1
 # Squared Hellinger distance between the shapes of a mark. Below 0.03 for every pair of real epigenomes.
 WARN_SHAPE: Final = 0.05
 REFUSE_SHAPE: Final = 0.15
-# Distance of two profiles; see profile_distance. Below 0.07 for every pair of real epigenomes.
-WARN_DISTANCE: Final = 0.1
+# Distance of two profiles; see profile_distance. Below 0.12 for every pair of real epigenomes.
+WARN_DISTANCE: Final = 0.15
 # Marks seem swapped if another order of them fits the training so many times better, and fits it well. With the marks
 # in their order, the factor is below 1 for every pair of real epigenomes.
 REFUSE_SWAP: Final = 1.5
 MAX_SWAP_MISFIT: Final = 0.2
+# Features that fit so well are not swapped: the marks of one epigenome in a wrong order have at least twice this misfit.
+_MIN_SWAP_MISFIT: Final = 0.02
 # Weight of the shapes in the misfit of an order of marks; the weight of the correlations is 1.
 _SHAPE_WEIGHT: Final = 3.0
 
@@ -231,19 +233,27 @@ def compare_profiles(
     """
     group = _Group(found, known, known_as, warn_reads)
     swap = _compare_order(group)
-    findings = [swap] if swap else []
-    for compare in (_compare_depth, _compare_length, _compare_share, _compare_chroms, _compare_silence, _compare_shape):
+    is_swapped = swap is not None and swap.refuse
+    of_places = _compare_marks(group, (_compare_share, _compare_chroms, _compare_silence, _compare_shape))
+    # The shape of a swapped mark is that of another mark. One sentence about it is enough.
+    findings = [*([swap] if swap else []), *(one for one in of_places if not (one.refuse and is_swapped))]
+    if not findings and (text := _compare_distance(group)):
+        findings.append(Finding(text))
+    return findings + _compare_marks(group, (_compare_depth, _compare_length))
+
+
+def _compare_marks(group: "_Group", comparisons: Sequence["_Comparison"]) -> list[Finding]:
+    """Return the differences in single marks. All marks with the same kind of difference share one entry."""
+    findings = []
+    for compare in comparisons:
         marks_of: dict[tuple[str, bool], list[str]] = {}
         for mark in group.marks:
             for difference in compare(group, mark):
                 marks_of.setdefault(difference, []).append(mark)
         for refused in (True, False):
             texts = [f"{', '.join(marks)}: {text}" for (text, refuse), marks in marks_of.items() if refuse == refused]
-            # The shape of a swapped mark is that of another mark. One sentence about it is enough.
-            if texts and not (refused and swap and swap.refuse):
+            if texts:
                 findings.append(Finding("; ".join(texts), refused))
-    if (text := _compare_distance(group)) and not any(finding.refuse for finding in findings):
-        findings.append(Finding(text))
     return findings
 
 
@@ -331,6 +341,7 @@ class _Group:
 
 # What the functions below find in one mark: a text, and whether to refuse.
 _Differences = Iterator[tuple[str, bool]]
+_Comparison = Callable[[_Group, str], _Differences]
 
 
 def _compare_depth(group: _Group, mark: str) -> _Differences:
@@ -440,7 +451,7 @@ def _compare_order(group: _Group) -> Finding | None:
             break
         least, best = min(exchanged)
     moved = [i for i in given if best[i] != i]
-    if not moved:
+    if not moved or given_misfit < _MIN_SWAP_MISFIT:
         return None
     columns = ", ".join(f"{usable[best[i]]} looks like {usable[i]}" for i in moved)
     return Finding(
