@@ -387,7 +387,8 @@ def test_predict_writes_a_score_for_every_gene(dc, data, run, tmp_path) -> None:
         assert (code, out) == (0, "")
         assert "180 scores in" in err
     text = pl.read_csv(tmp_path / "scores.tsv", separator="\t")
-    assert text.columns == ["gene_id", "epigenome", "score"]
+    columns = ["gene_id", "symbol", "epigenome", "split", "score", "percentile", "call", "log2_rpkm"]
+    assert text.columns == columns
     table = pl.read_parquet(tmp_path / "scores.parquet")
     assert text["gene_id"].equals(table["gene_id"])
     np.testing.assert_allclose(text["score"], table["score"])

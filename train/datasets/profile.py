@@ -45,13 +45,13 @@ REFUSE_EMPTY_CHROMS: Final = 0.1
 # Squared Hellinger distance between the shapes of a mark. Below 0.03 for every pair of real epigenomes.
 WARN_SHAPE: Final = 0.05
 REFUSE_SHAPE: Final = 0.15
-# Distance of two profiles; see profile_distance. Below 0.12 for every pair of real epigenomes.
-WARN_DISTANCE: Final = 0.15
+# Distance of two profiles; see profile_distance. Below 0.17 for every pair of real epigenomes.
+WARN_DISTANCE: Final = 0.2
 # Marks seem swapped if another order of them fits the training so many times better, and fits it well. With the marks
 # in their order, the factor is below 1 for every pair of real epigenomes.
 REFUSE_SWAP: Final = 1.5
 MAX_SWAP_MISFIT: Final = 0.2
-# Features that fit so well are not swapped: the marks of one epigenome in a wrong order have at least twice this misfit.
+# Features that fit so well are not swapped. With two real marks swapped, the misfit is at least twice as large.
 _MIN_SWAP_MISFIT: Final = 0.02
 # Weight of the shapes in the misfit of an order of marks; the weight of the correlations is 1.
 _SHAPE_WEIGHT: Final = 3.0
@@ -285,19 +285,18 @@ def describe_likeness(found: Profile, known: Mapping[str, Profile]) -> str:
     Returns
     -------
     str
-        Such as ``reads 0.4 to 1.1 times those of the training; nearest profile E012 (distance 0.02)``. Each mark is
-        compared with the median of the epigenomes that have it.
+        Its numbers compare each mark with the median of the epigenomes that have it.
     """
-    of_mark = {mark: [known[name].marks[mark] for name in known if mark in known[name].marks] for mark in found.marks}
-    shared = {mark: (found.marks[mark], trained) for mark, trained in of_mark.items() if trained}
-    if not shared:
-        return "no mark of the training"
-    has_reads = all(here.reads and all(mark.reads for mark in trained) for here, trained in shared.values())
-    name, unit = ("reads", "reads") if has_reads else ("counts_per_gene", "counts per gene")
+    group = _Group(found, [*known.values()], "training", WARN_READS)
+    name, unit = "reads", "reads"
+    if not all(all(group.values(mark, name)) for mark in group.marks):
+        name, unit = "counts_per_gene", "counts per gene"
     folds = []
-    for here, trained in shared.values():
-        usual = float(np.median([getattr(mark, name) for mark in trained]))
-        folds.append(getattr(here, name) / usual if usual else float("inf"))
+    for here, *trained in (group.values(mark, name) for mark in group.marks):
+        usual = float(np.median(trained))
+        folds.append(here / usual if usual else float("inf"))
+    if not folds:
+        return "no mark of the training"
     low, high = f"{min(folds):.2g}", f"{max(folds):.2g}"
     distance, nearest = min((profile_distance(found, profile), name) for name, profile in known.items())
     times = low if low == high else f"{low} to {high}"
