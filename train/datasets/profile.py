@@ -291,12 +291,10 @@ def describe_likeness(found: Profile, known: Mapping[str, Profile]) -> str:
     name, unit = "reads", "reads"
     if not all(all(group.values(mark, name)) for mark in group.marks):
         name, unit = "counts_per_gene", "counts per gene"
-    folds = []
-    for here, *trained in (group.values(mark, name) for mark in group.marks):
-        usual = float(np.median(trained))
-        folds.append(here / usual if usual else float("inf"))
-    if not folds:
+    if not group.marks:
         return "no mark of the training"
+    pairs = [(here, float(np.median(known))) for here, *known in (group.values(mark, name) for mark in group.marks)]
+    folds = [here / usual if usual else float("inf") for here, usual in pairs]
     low, high = f"{min(folds):.2g}", f"{max(folds):.2g}"
     distance, nearest = min((profile_distance(found, profile), name) for name, profile in known.items())
     times = low if low == high else f"{low} to {high}"

@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import auc, roc_auc_score
 from support.epigenomes import MARKS, random_dataset, write_random_features
 
-from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.source import FeatureSource, TextSource
 from deepchrome.train.fitting.config import FitConfig, Placement
