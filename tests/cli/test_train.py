@@ -372,7 +372,7 @@ def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
         (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
         (("--model-of", "E001"), "--model-of and options for labels need FEATURES"),
         (("--label-threshold", "1"), "--model-of and options for labels need FEATURES"),
-        (("--roc", "x.doc"), "unknown table format. Use the suffix .tsv or .parquet"),
+        (("--roc", "x.doc"), "unknown table format. Use the suffix .parquet, .tsv or .csv"),
     ],
 )
 def test_invalid_calls_of_evaluate_are_usage_errors(dc, run, arguments, message) -> None:
