@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from deepchrome.train.scoring.evaluate import score_datasets as score_datasets
     from deepchrome.train.scoring.evaluate import score_test_genes as score_test_genes
     from deepchrome.train.scoring.predict import predict as predict
+    from deepchrome.train.scoring.predict import predict_contrast as predict_contrast
 
 _MODULES = {
     "Evaluation": "deepchrome.train.scoring.evaluate",
@@ -74,6 +75,7 @@ _MODULES = {
     "load_run": "deepchrome.train.run.directory",
     "load_unseen_genes": "deepchrome.train.scoring.evaluate",
     "predict": "deepchrome.train.scoring.predict",
+    "predict_contrast": "deepchrome.train.scoring.predict",
     "read_expression": "deepchrome.train.datasets.expression",
     "read_features": "deepchrome.engine.features.store",
     "read_genes": "deepchrome.engine.annotation.genes",
@@ -112,6 +114,7 @@ __all__ = [
     "load_run",
     "load_unseen_genes",
     "predict",
+    "predict_contrast",
     "read_expression",
     "read_features",
     "read_genes",

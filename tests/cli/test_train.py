@@ -372,7 +372,7 @@ def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
         (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
         (("--model-of", "E001"), "--model-of and options for labels need FEATURES"),
         (("--label-threshold", "1"), "--model-of and options for labels need FEATURES"),
-        (("--roc", "x.doc"), "unknown table format. Use the suffix .tsv or .parquet"),
+        (("--roc", "x.doc"), "unknown table format. Use the suffix .parquet, .tsv or .csv"),
     ],
 )
 def test_invalid_calls_of_evaluate_are_usage_errors(dc, run, arguments, message) -> None:
@@ -387,7 +387,8 @@ def test_predict_writes_a_score_for_every_gene(dc, data, run, tmp_path) -> None:
         assert (code, out) == (0, "")
         assert "180 scores in" in err
     text = pl.read_csv(tmp_path / "scores.tsv", separator="\t")
-    assert text.columns == ["gene_id", "epigenome", "score"]
+    columns = ["gene_id", "symbol", "epigenome", "split", "score", "percentile", "call", "log2_rpkm"]
+    assert text.columns == columns
     table = pl.read_parquet(tmp_path / "scores.parquet")
     assert text["gene_id"].equals(table["gene_id"])
     np.testing.assert_allclose(text["score"], table["score"])

@@ -39,7 +39,8 @@ def write_random_features(
     folder.mkdir(parents=True, exist_ok=True)
     gene_id = tuple(f"ENSG{i:011d}" for i in range(genes))
     tss = np.arange(genes, dtype=np.int64) * 100_000 + 50_000
-    table = Genes(gene_id, gene_id, ("chr1",) * genes, tss, tuple("+-"[i % 2] for i in range(genes)))
+    chrom = tuple(f"chr{i % 3 + 1}" for i in range(genes))
+    table = Genes(gene_id, gene_id, chrom, tss, tuple("+-"[i % 2] for i in range(genes)))
     rpkm = {}
     for seed, name in enumerate(names):
         counts, on = random_counts(genes, seed)

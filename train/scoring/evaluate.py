@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from deepchrome.common.names import first_names
-from deepchrome.common.tables import stable_ids
+from deepchrome.common.tables import comparable_ids
 from deepchrome.engine.features.provenance import merge_counting
 from deepchrome.engine.features.store import feature_files, read_header
 from deepchrome.errors import BadDataError, UsageError
@@ -169,8 +169,8 @@ def load_unseen_genes(
         if labels == source:
             check_unchanged(run, datasets)
 
-    seen = _comparable_ids(run.predictions().filter(pl.col("split") != "test")["gene_id"])
-    is_seen = _comparable_ids(pl.Series(datasets[0].gene_id)).is_in(seen.implode()).to_numpy()
+    seen = comparable_ids(run.predictions().filter(pl.col("split") != "test")["gene_id"])
+    is_seen = comparable_ids(pl.Series(datasets[0].gene_id)).is_in(seen.implode()).to_numpy()
     unseen = np.flatnonzero(~is_seen)
     if not unseen.size:
         raise BadDataError(
@@ -324,13 +324,6 @@ def _check_datasets(
     checks.check_counting(run, used, f"features of {first_names([data.epigenome for data in datasets])}", counting)
     for data, names in zip(datasets, models, strict=True):
         checks.check_profile(run, names, f"features of {data.epigenome}", data.profile)
-
-
-def _comparable_ids(gene_id: pl.Series) -> pl.Series:
-    """Remove versions from gene ids, and turn the bare numbers of DeepChrome's text format into Ensembl ids."""
-    is_number = gene_id.str.contains(r"^\d+$")
-    ensembl = "ENSG" + gene_id.str.zfill(11)
-    return stable_ids(ensembl.zip_with(is_number, gene_id))
 
 
 def _take_genes(data: Dataset, rows: NDArray[np.int64]) -> Dataset:

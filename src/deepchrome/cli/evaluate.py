@@ -60,7 +60,7 @@ def evaluate(
         int, typer.Option(min=0, help="Number of bootstrap samples for the 95 % intervals; 0 for no intervals.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 1,
-    roc: Annotated[Path | None, typer.Option(help="Write the ROC curves to this file (.tsv or .parquet).")] = None,
+    roc: Annotated[Path | None, typer.Option(help="Write the ROC curves (.parquet, .tsv or .csv).")] = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -83,7 +83,7 @@ def evaluate(
     from deepchrome.train.run.directory import load_run
     from deepchrome.train.scoring import evaluate as evaluation
     from deepchrome.train.scoring.checks import FeatureChecks
-    from deepchrome.train.scoring.predict import check_table_path, write_table
+    from deepchrome.train.scoring.tables import check_table_path, write_table
 
     if roc is not None:
         check_table_path(roc)

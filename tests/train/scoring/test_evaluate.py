@@ -7,13 +7,11 @@ import pytest
 from sklearn.metrics import auc, roc_auc_score
 from support.epigenomes import MARKS, random_dataset, write_random_features
 
-from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.source import FeatureSource, TextSource
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
-from deepchrome.train.scoring import predict as prediction
 from deepchrome.train.scoring.evaluate import (
     ScoredGenes,
     cross_evaluate,
@@ -23,7 +21,7 @@ from deepchrome.train.scoring.evaluate import (
     score_datasets,
     score_test_genes,
 )
-from deepchrome.train.scoring.predict import choose_model, predict, predict_with_attention, write_table
+from deepchrome.train.scoring.predict import predict
 
 CPU = Placement("cpu", threads=2)
 GENES = 150
@@ -47,11 +45,6 @@ def trained(folder: Path, name: str, **options) -> Run:
 @pytest.fixture(scope="module")
 def run(folder) -> Run:
     return trained(folder, "run")
-
-
-@pytest.fixture(scope="module")
-def attentive(folder) -> Run:
-    return trained(folder, "attentive", model="attentivechrome", epochs=1)
 
 
 def test_areas_of_test_genes_are_those_of_the_summary_and_within_their_intervals(run) -> None:
@@ -168,32 +161,6 @@ def test_other_data_are_labelled_by_the_rule_of_the_run_or_the_given_rule(run, f
     assert labels_of(run) != labels_of(other)
 
 
-def test_every_gene_gets_a_score_in_the_order_of_the_features(run, folder) -> None:
-    table = predict(run, folder / "features")
-    assert table.columns == ["gene_id", "epigenome", "score"]
-    assert table.height == 2 * GENES
-    for name in ("E001", "E002"):
-        own = table.filter(pl.col("epigenome") == name)
-        assert tuple(own["gene_id"]) == read_features(folder / "features" / f"{name}.parquet").genes.gene_id
-        stored = run.predictions().filter(pl.col("epigenome") == name)
-        assert own["gene_id"].to_list() == stored["gene_id"].to_list()
-        np.testing.assert_allclose(own["score"], stored["score"], atol=1e-6)
-
-
-def test_the_model_of_another_epigenome_is_used_only_on_request(run, folder, tmp_path) -> None:
-    write_random_features(tmp_path / "new", ("E009",), genes=30)
-    with pytest.raises(UsageError, match=r"no model of E009 \(found E001, E002\)") as caught:
-        predict(run, tmp_path / "new")
-    assert caught.value.remedy == "model_of"
-    with pytest.raises(UsageError, match=r"no model of E010 \(found E001, E002\)") as caught:
-        choose_model(run, "E009", "E010")
-    assert caught.value.remedy == ""
-    table = predict(run, tmp_path / "new", model_of="E002")
-    assert table["epigenome"].unique().to_list() == ["E009"]
-    assert table["model"].unique().to_list() == ["E002"]
-    assert table.height == 30
-
-
 def test_features_that_do_not_fit_are_refused_with_every_difference(run, folder, tmp_path) -> None:
     write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
     match = "200 bp per bin, expected 100; 2400 bp of flank, expected 1200"
@@ -207,45 +174,6 @@ def test_features_that_do_not_fit_are_refused_with_every_difference(run, folder,
     other.config = replace(run.config, inputs=replace(run.config.inputs, marks=(*MARKS[:2], "H3K27ac")))
     with pytest.raises(BadDataError, match="no mark H3K27ac"):
         predict(other, folder / "features")
-
-
-def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
-    scores, table = predict_with_attention(attentive, folder / "features")
-    assert scores.equals(predict(attentive, folder / "features"))
-    assert table.columns == ["gene_id", "epigenome", "marks", *MARKS]
-    assert table.height == 2 * GENES
-    np.testing.assert_allclose(table["marks"].to_numpy().sum(1), 1, atol=1e-5)
-    for mark in MARKS:
-        assert table[mark].to_numpy().shape == (2 * GENES, 24)
-        np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
-
-
-def test_scores_and_attention_come_from_one_reading_of_the_features(attentive, folder, monkeypatch) -> None:
-    read = []
-    monkeypatch.setattr(prediction, "read_features", lambda *given: read.append(given[0].stem) or read_features(*given))
-    predict_with_attention(attentive, folder / "features")
-    assert read == ["E001", "E002"]
-
-
-def test_attention_is_computed_on_the_given_device(attentive, folder) -> None:
-    """PyTorch's meta device computes shapes only, so it has no weights to return."""
-    with pytest.raises(NotImplementedError, match="meta"):
-        predict_with_attention(attentive, folder / "features", device="meta")
-
-
-def test_attention_of_other_models_is_refused(run, folder) -> None:
-    with pytest.raises(UsageError, match=r"deepchrome models have no attention weights"):
-        predict_with_attention(run, folder / "features")
-
-
-def test_the_suffix_of_a_table_decides_its_format(tmp_path) -> None:
-    table = pl.DataFrame({"a": [1, 2]})
-    write_table(tmp_path / "t.tsv", table)
-    write_table(tmp_path / "t.parquet", table)
-    assert (tmp_path / "t.tsv").read_text() == "a\n1\n2\n"
-    assert pl.read_parquet(tmp_path / "t.parquet").equals(table)
-    with pytest.raises(UsageError, match=r"unknown table format. Use the suffix .tsv or .parquet"):
-        write_table(tmp_path / "t.xlsx", table)
 
 
 def test_random_data_of_the_tests_can_be_learned() -> None:
