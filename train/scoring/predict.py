@@ -259,7 +259,7 @@ def _prepare_samples(run: Run, chosen: dict[Path, str], checks: FeatureChecks) -
     genes_of_run = _known_genes(run)
     for path, name in chosen.items():
         present = [mark for mark in inputs.marks if mark in read_header(path).marks]
-        counted = read_features(path, present)
+        counted = inputs.leave_out_empty_marks(read_features(path, present))
         profile = profile_features(counted)
         checks.check_counting(run, [name], str(path), counting_record(counted.metadata))
         checks.check_profile(run, [name], str(path), profile)
