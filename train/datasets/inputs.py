@@ -171,7 +171,7 @@ class InputSpec:
 
         Such a mark was not measured, or its file of reads is empty. At least one mark remains.
         """
-        has_counts = features.counts.any((0, 1))
+        has_counts = np.asarray(features.counts.any((0, 1)))
         if not self.missing_marks or has_counts.all() or not has_counts.any():
             return features
         marks = tuple(mark for mark, kept in zip(features.marks, has_counts, strict=True) if kept)
