@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepchrome.common.files import atomic_write
 from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.splits import read_splits
 from deepchrome.common.tables import read_table, stable_ids
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import Features, feature_files, read_features
@@ -176,25 +177,13 @@ def read_labels(path: Path) -> Labels:
 def read_split_table(path: Path) -> Splitter:
     """Read a split table and return a splitter that looks genes up in it.
 
-    The table is tab-separated, with a header that names at least ``gene_id`` and ``split`` (train, valid or test).
-
     Raises
     ------
-    MissingInputError, StorageError
-        The file does not exist or cannot be read.
-    BadDataError
-        A column is missing, a split has another name, or a gene is in two splits. The returned splitter
-        also raises it, for a gene that is not in the table.
+    MissingInputError, StorageError, BadDataError
+        See :func:`~deepchrome.common.splits.read_splits`. The returned splitter also raises BadDataError, for a gene
+        that is not in the table.
     """
-    table = read_table(path)
-    if not {"gene_id", "split"} <= set(table.columns):
-        raise BadDataError(f"{path}:1: columns {', '.join(table.columns)} (expected gene_id and split)")
-    split_of: dict[str, int] = {}
-    for line, (gene, name) in enumerate(zip(stable_ids(table["gene_id"]), table["split"], strict=True), 2):
-        if name not in SPLIT_NAMES:
-            raise BadDataError(f"{path}:{line}: unknown split {name[:40]!r} (expected train, valid or test)")
-        if split_of.setdefault(gene, SPLIT_NAMES.index(name)) != SPLIT_NAMES.index(name):
-            raise BadDataError(f"{path}:{line}: {gene} is already in {SPLIT_NAMES[split_of[gene]]}")
+    split_of = read_splits(path)
 
     def split_by_table(genes: Genes, *, flank: int) -> NDArray[np.int8]:  # noqa: ARG001 - a table needs no flank
         if absent := [gene for gene in genes.gene_id if gene not in split_of]:

@@ -7,20 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
-from support.epigenomes import write_random_features
+from support.epigenomes import MARKS, write_random_features
 
 from deepchrome.cli import main
 from deepchrome.cli.train import DEFAULTS
 from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.run.config import read_config
 from deepchrome.train.run.directory import Run
-from deepchrome.train.run.protocols import BEST, PROTOCOLS, PUBLISHED, Protocol
+from deepchrome.train.run.protocols import BEST, PROTOCOLS, PUBLISHED, Protocol, pool
 
 NAMES = ("E001", "E002")
 SMALL = ("--epochs", "2", "--batch-size", "16", "--device", "cpu")
@@ -77,9 +78,9 @@ def test_json_on_stdout_is_the_summary(dc, data, tmp_path) -> None:
 
 def test_the_protocol_sets_the_defaults(dc, data, run, tmp_path) -> None:
     config = read_config(run)
-    assert (config.fit.optimizer, config.fit.lr, config.fit.momentum) == ("sgd", 0.01, 0.9)
-    assert (config.inputs.orient, config.inputs.transform) == ("strand", "log1p")
-    assert config.source == FeatureSource(data / "features", data / "expression.tsv", "numeric", "published", 1, None)
+    assert config.fit == replace(BEST.fit, epochs=2, min_steps=0, batch_size=16)
+    assert config.inputs.options() == replace(BEST.inputs, marks=MARKS)
+    assert config.source == FeatureSource(data / "features", data / "expression.tsv", "numeric", "chromosome", 1, None)
 
     published = ("--protocol", "published", "--epochs", "1", "--epigenomes", "E002", "--device", "cpu")
     code, _, err = dc("train", *from_features(data), "--out", tmp_path / "run", *published)
@@ -88,9 +89,11 @@ def test_the_protocol_sets_the_defaults(dc, data, run, tmp_path) -> None:
     assert config.fit.epochs == 1
     assert (config.fit.optimizer, config.fit.lr, config.fit.momentum) == ("sgd", 1e-3, 0.0)
     assert (config.fit.batch_size, config.fit.lr_decay, config.fit.weight_decay) == (1, 1e-7, 0.0)
-    assert (config.inputs.orient, config.inputs.transform, config.inputs.library_size) == ("genomic", "counts", False)
+    assert (config.fit.schedule, config.fit.task, config.fit.augment_depth) == ("constant", "classify", False)
+    assert (config.inputs.orient, config.inputs.transform, config.inputs.depth) == ("genomic", "counts", "raw")
     assert config.source == FeatureSource(data / "features", data / "expression.tsv", "published", "published", 1, None)
     assert list(config.data) == ["E002"]
+    assert "dc train: warning: the published split flatters test scores: the windows of 0 of 30 test genes" in err
 
 
 def test_the_published_protocol_runs_for_99_epochs() -> None:
@@ -98,16 +101,33 @@ def test_the_published_protocol_runs_for_99_epochs() -> None:
     assert PUBLISHED.fit.epochs == 99
 
 
+# What the help adds to some defaults.
+EXTRA = {"epochs": f", {pool(BEST.fit).epochs} with --pooled, more for few genes"}
+# Defaults that follow from other options.
+OTHERS = {
+    "augment_depth": "on, unless --depth is raw",
+    "mark_dropout": f"{pool(BEST.fit).mark_dropout:g}",
+    "task": "both; classify for baselines, with --csv and with --protocol published; as the outputs of module:Class",
+}
+
+
 def test_the_help_shows_the_defaults_of_the_protocols() -> None:
-    def values(protocol: Protocol) -> dict[str, object]:
-        return {**vars(protocol), **vars(protocol.inputs), **vars(protocol.fit)}
+    def value(protocol: Protocol, model: str, name: str) -> str:
+        found = {**vars(protocol), **vars(protocol.inputs), **vars(protocol.fit_of(model))}[name]
+        return f"{found:g}" if isinstance(found, float) else str(found)
 
-    def text(value: object) -> str:
-        return f"{value:g}" if isinstance(value, float) else str(value)
+    def text(name: str) -> str:
+        best, published = (value(protocol, "deepchrome", name) for protocol in (BEST, PUBLISHED))
+        models: dict[str, list[str]] = {}
+        for model in ("attentivechrome", "module:Class"):
+            if (own := value(BEST, model, name)) != best:
+                models.setdefault(own, []).append(model)
+        shown = best + "".join(f", {own} for {' and '.join(of)}" for own, of in models.items()) + EXTRA.get(name, "")
+        return shown if best == published and not models else f"{shown}; {published} with --protocol published"
 
-    for name, shown in DEFAULTS.items():
-        best, published = (text(values(protocol)[name]) for protocol in (BEST, PUBLISHED))
-        assert shown == (best if best == published else f"{best}; {published} with --protocol published")
+    assert {**{name: text(name) for name in DEFAULTS if name not in OTHERS}, **OTHERS} == DEFAULTS
+    assert (PUBLISHED.fit.task, PUBLISHED.inputs.depth, PUBLISHED.fit.augment_depth) == ("classify", "raw", False)
+    assert (BEST.fit.task, BEST.fit.augment_depth) == ("both", True)
 
 
 @pytest.mark.parametrize("command", ["demo", "labels", "train", "evaluate", "predict", "visualize"])
@@ -322,7 +342,7 @@ def test_missing_input_and_an_existing_run_have_their_exit_codes(dc, data, run, 
     assert "already contains a run. Use --resume to continue it, or --force to replace it." in err
     code, _, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--lr", "0.5")
     assert code == 2
-    assert "(fit.lr was 0.01, is now 0.5). Use --force without --resume to start again." in err
+    assert "(fit.lr was 0.05, is now 0.5). Use --force without --resume to start again." in err
     code, out, err = dc("train", *from_features(data), "--out", run, *SMALL, "--resume", "--force")
     assert (code, out) == (2, "")
     assert "force and resume contradict each other: replace the run, or continue it" in err

@@ -1,6 +1,7 @@
 """Train the same run twice in forked processes: once uninterrupted, once killed at random moments and resumed.
 
-Usage: killed_run.py FOLDER KILLS SEED. Writes FOLDER/unbroken and FOLDER/killed. Prints how many
+Usage: killed_run.py FOLDER KILLS SEED [grow]. With grow, the second run is finished with one epigenome at first, and
+killed while others are added. Writes FOLDER/unbroken and FOLDER/killed. Prints how many
 processes were killed before they had finished, and how many of these had written a checkpoint.
 The parent process imports everything and uses no threads, so that a fork takes milliseconds.
 """
@@ -10,6 +11,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -23,17 +25,17 @@ from support.epigenomes import INPUTS, random_dataset
 CONFIG = FitConfig(epochs=12, batch_size=8, optimizer="adam", lr=1e-3)
 
 
-def run(out: Path) -> None:
-    datasets = [random_dataset(f"E{i:03d}", genes=90, seed=i) for i in range(3)]
+def run(out: Path, numbers: Sequence[int] = (0, 1, 2)) -> None:
+    datasets = [random_dataset(f"E{i:03d}", genes=90, seed=i) for i in numbers]
     train_datasets(datasets, INPUTS, out, CONFIG, Placement("cpu", threads=2), options=RunOptions(resume=True))
 
 
-def fork(out: Path) -> int:
+def fork(out: Path, *numbers: Sequence[int]) -> int:
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            run(out)
+            run(out, *numbers)
             status = 0
         finally:
             os._exit(status)
@@ -51,6 +53,8 @@ def main() -> None:
     assert os.waitpid(fork(folder / "unbroken"), 0)[1] == 0
     duration = time.monotonic() - began
     out, rng, killed, progressed = folder / "killed", random.Random(seed), 0, 0
+    if sys.argv[4:] == ["grow"]:
+        assert os.waitpid(fork(out, [1]), 0)[1] == 0
     while True:
         before = checkpoints(out)
         child = fork(out)

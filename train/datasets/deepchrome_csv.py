@@ -84,7 +84,9 @@ def load_csv(
     spec = InputSpec(marks, counts.shape[1], None, None, transform=inputs.transform, depth=inputs.depth)
     are_whole = not np.any(counts % 1)
     if inputs.depth == "ranks" and not are_whole:
-        raise BadDataError(f"{directory}: values that are no whole numbers cannot be corrected for depth by ranks")
+        raise BadDataError(
+            f"{directory}: values that are no whole numbers cannot be corrected for depth by ranks", remedy="raw_depth"
+        )
     by_mark = np.moveaxis(counts, 2, 0)
     ranked = inputs.depth == "ranks"
     scales = tuple(

@@ -113,7 +113,8 @@ class InputSpec:
             A key is missing or unknown, or its value is not valid.
         """
         document = dict(document)
-        if isinstance(scaled := document.pop("library_size", None), bool):  # runs of versions 1 and 2
+        if "depth" not in document and isinstance(document.get("library_size"), bool):  # runs of versions 1 and 2
+            scaled = document.pop("library_size")
             document |= {"depth": "library-size" if scaled else "raw", "missing_marks": False}
         expected = {field.name for field in fields(cls)}
         if document.keys() != expected:

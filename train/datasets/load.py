@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deepchrome.common.names import check_names, first_names
+from deepchrome.common.names import SPLIT_NAMES, TEST, check_names, first_names
+from deepchrome.common.splits import read_splits
 from deepchrome.common.tables import comparable_ids, stable_ids
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.provenance import (
@@ -30,6 +31,7 @@ from deepchrome.train.datasets.splits import SplitMethod, WindowOverlaps, count_
 
 # Fewer genes do not tell the depth of a sample.
 _MIN_DEPTH_GENES: Final = 200
+_FAIR_SPLITS: Final = "The random and chromosome splits avoid this"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class LoadReport:
         Sentences about data that are probably wrong.
     label_warnings
         Sentences about a median RPKM that is probably the wrong threshold.
+    split_warnings
+        Sentences about a split that makes test scores too high.
     """
 
     inputs: InputSpec
@@ -71,6 +75,7 @@ class LoadReport:
     notes: tuple[str, ...] = field(repr=False)
     warnings: tuple[str, ...] = field(default=(), repr=False)
     label_warnings: tuple[str, ...] = field(default=(), repr=False)
+    split_warnings: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load_datasets(
@@ -81,9 +86,10 @@ def load_datasets(
     label_rule: LabelRule = "numeric",
     label_threshold: float | None = None,
     label_genes: LabelGenes = "table",
-    split: SplitMethod = "published",
+    split: SplitMethod = "chromosome",
     seed: int = 1,
     n_train: int | None = None,
+    split_file: Path | None = None,
     inputs: InputOptions | None = None,
     shard: tuple[int, int] | None = None,
     known_genes: Collection[str] | None = None,
@@ -108,13 +114,16 @@ def load_datasets(
         Take the median over all rows of the expression ``table``, or over the genes with ``features``.
     split, seed, n_train
         See :func:`~deepchrome.train.datasets.splits.split_genes`.
+    split_file
+        A table that assigns genes to the parts of the split, in place of ``split``; see
+        :func:`~deepchrome.common.splits.read_splits`. Genes that it lacks are left out.
     inputs
         How counts become model inputs. If marks may be missing, epigenomes may differ in their marks.
     shard
         (i, n): load only the i-th of every n epigenomes, from 1 to n.
     known_genes
         Ids of the genes that a model was trained on. The correction for depth uses them alone, if there are
-        enough of them. Default: all genes with expression.
+        enough of them. Default: all genes of the data sets.
 
     Returns
     -------
@@ -130,7 +139,7 @@ def load_datasets(
     BadDataError
         A file is damaged or has the name of another epigenome; a requested epigenome has no features or no
         expression; epigenomes differ in genes, marks or bins, or were counted with other settings; no gene has
-        expression; or the genes cannot be labelled or split.
+        expression, or none is in a part of ``split_file``; or the genes cannot be labelled or split.
     UsageError
         ``epigenomes`` is empty, or ``n_train`` leaves a part of the split without genes.
     """
@@ -149,18 +158,24 @@ def load_datasets(
     spec = InputSpec.from_features(first, options)
     stable_id = stable_ids(pl.Series(first.genes.gene_id))
     row = _expression_rows(stable_id, table, f"{features} and {expression}")
-    kept = np.flatnonzero(row >= 0)
+    has_expression = row >= 0
+    assigned = None if split_file is None else _assigned_parts(stable_id, has_expression, split_file)
+    is_kept = has_expression if assigned is None else has_expression & (assigned >= 0)
+    kept = np.flatnonzero(is_kept)
     genes = first.genes.take(kept)
     flank = first.metadata["flank"]
     # Two versions of one id are the same gene, and must land in the same part of the split.
     unversioned = replace(genes, gene_id=tuple(stable_id.gather(kept)))
-    parts = split_genes(unversioned, split, seed=seed, flank=flank, n_train=n_train)
+    if assigned is None:
+        parts = split_genes(unversioned, split, seed=seed, flank=flank, n_train=n_train)
+    else:
+        parts = assigned[kept]
 
     datasets: list[Dataset] = []
     settings = _Settings()
-    of_depth = row >= 0
+    of_depth = is_kept
     if known_genes is not None and (common := find_depth_genes(stable_id, known_genes)) is not None:
-        of_depth &= common
+        of_depth = is_kept & common
     labels = _Labels(table, row[kept], label_rule, label_threshold, label_genes)
     for name in names:
         counted = first if name == names[0] else _read_matching_features(first, paths[name], marks, spec.missing_marks)
@@ -180,7 +195,10 @@ def load_datasets(
             )
         )
 
-    without_expression = first.genes.take(np.flatnonzero(row < 0)).gene_id
+    without_expression = first.genes.take(np.flatnonzero(~has_expression)).gene_id
+    without_part = first.genes.take(np.flatnonzero(has_expression & ~is_kept)).gene_id
+    overlaps = count_window_overlaps(unversioned, parts, flank)
+    how = f"split of {split_file}" if split_file is not None else f"{split} split"
     report = LoadReport(
         spec,
         genes=len(genes),
@@ -188,12 +206,20 @@ def load_datasets(
         not_in_features=len(set(table.gene_id).difference(stable_id)),
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
-        window_overlaps=count_window_overlaps(unversioned, parts, flank),
+        window_overlaps=overlaps,
         notes=(*table.notes, *left_out),
         warnings=tuple(_describe_unlike_epigenomes(datasets)),
         label_warnings=tuple(labels.warnings(names)),
+        split_warnings=() if split != "published" or assigned is not None else (_describe_published(overlaps, parts),),
     )
-    notes = _describe_report(report, split, without_expression, datasets)
+    notes = _describe_genes(report, without_expression, without_part, split_file)
+    if overlaps.overlapping_windows and not report.split_warnings:
+        notes.append(
+            f"{how}: the windows of {overlaps.overlapping_windows} test genes overlap the window of a training gene "
+            f"({overlaps.duplicate_ids} share its id), which inflates test scores. {_FAIR_SPLITS}"
+        )
+    one_class = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
+    notes += [f"{name}: only one class of labels in {parts}" for name, parts in one_class.items() if parts]
     return datasets, replace(report, notes=(*report.notes, *notes))
 
 
@@ -278,6 +304,19 @@ def _expression_rows(stable_id: pl.Series, table: Expression, where: str) -> NDA
     return row
 
 
+def _assigned_parts(stable_id: pl.Series, has_expression: NDArray[np.bool_], split_file: Path) -> NDArray[np.int8]:
+    """Return the part of the split that a table assigns to each gene, or -1: int8 (genes,)."""
+    split_of = read_splits(split_file)
+    part = np.array([split_of.get(gene, -1) for gene in stable_id], np.int8)
+    if absent := [name for i, name in enumerate(SPLIT_NAMES) if not np.any(has_expression & (part == i))]:
+        known = [gene for gene, kept in zip(stable_id, has_expression, strict=True) if kept]
+        raise BadDataError(
+            f"{split_file}: no gene for {', '.join(absent)} among the {len(known)} genes with features and expression "
+            f"(ids like {first_names(tuple(split_of))} and {first_names(known)})"
+        )
+    return part
+
+
 def _select_shard(names: Sequence[str], number: int, shards: int) -> list[str]:
     """Return every ``shards``-th name, from the name of this number (from 1)."""
     if not 1 <= number <= shards:
@@ -357,25 +396,31 @@ def same_genes(one: Genes, other: Genes) -> bool:
     )
 
 
-def _describe_report(
-    report: LoadReport, split: SplitMethod, without_expression: Sequence[str], datasets: Sequence[Dataset]
+def _describe_published(overlaps: WindowOverlaps, parts: NDArray[np.int8]) -> str:
+    """Return a sentence about the scores of the published split. docs/labels.md has the numbers of the 2016 list."""
+    return (
+        f"the published split flatters test scores: the windows of {overlaps.overlapping_windows} of "
+        f"{np.sum(parts == TEST)} test genes overlap the window of a training gene (607 of 6,600 in the list of 2016), "
+        f"and the order of gene ids is not random. {_FAIR_SPLITS}"
+    )
+
+
+def _describe_genes(
+    report: LoadReport, without_expression: Sequence[str], without_part: Sequence[str], split_file: Path | None
 ) -> list[str]:
-    """Return sentences for the user about a report, and about data sets with labels of one class."""
+    """Return sentences about genes that were left out, that are listed twice, or whose strand is unknown."""
     notes = []
     if without_expression:
         examples = first_names(without_expression)
         notes.append(f"{len(without_expression)} genes left out because they have no expression ({examples})")
+    if without_part:
+        notes.append(
+            f"{len(without_part)} genes left out because {split_file} lacks them ({first_names(without_part)})"
+        )
     if report.not_in_features:
         notes.append(f"{report.not_in_features} genes of the expression table have no features")
     if report.duplicate_ids:
         notes.append(f"{report.duplicate_ids} rows repeat the gene id of an earlier row")
     if note := report.inputs.describe_unknown_strands(report.unknown_strand):
         notes.append(note)
-    if report.window_overlaps and report.window_overlaps.overlapping_windows:
-        notes.append(
-            f"{split} split: the windows of {report.window_overlaps.overlapping_windows} test genes overlap the window "
-            f"of a training gene ({report.window_overlaps.duplicate_ids} share its id), which inflates test scores. "
-            "The random and chromosome splits avoid this"
-        )
-    one_class = {data.epigenome: ", ".join(data.one_class_parts()) for data in datasets}
-    return notes + [f"{name}: only one class of labels in {parts}" for name, parts in one_class.items() if parts]
+    return notes

@@ -7,7 +7,7 @@ called. Every run stores its source in config.json, under the key ``origin``.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 from deepchrome.engine.features.store import feature_files, read_features
 from deepchrome.errors import ParameterError, UsageError
@@ -17,6 +17,8 @@ from deepchrome.train.datasets.inputs import InputOptions
 from deepchrome.train.datasets.labels import LabelGenes, LabelRule, check_threshold
 from deepchrome.train.datasets.load import LoadReport, load_datasets
 from deepchrome.train.datasets.splits import SplitMethod
+
+_PATHS: Final = ("features", "expression", "split_file")  # the fields of a FeatureSource that are paths
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,27 @@ class FeatureSource:
         Take the median RPKM over all rows of the expression ``table``, or over the genes with ``features``.
     split, seed, n_train
         See :func:`~deepchrome.train.datasets.splits.split_genes`.
+    split_file
+        Table that assigns genes to training, validation and test; see :func:`~deepchrome.common.splits.read_splits`.
+        It takes the place of ``split``, and ``seed`` has no effect.
 
     Raises
     ------
     ParameterError
         ``label_rule``, ``label_genes``, ``label_threshold`` or ``split`` has an invalid value.
     UsageError
-        ``label_threshold`` is given together with the median over ``features``.
+        ``label_threshold`` is given together with the median over ``features``, or ``n_train`` with ``split_file``.
     """
 
     features: Path
     expression: Path
     label_rule: LabelRule = "numeric"
-    split: SplitMethod = "published"
+    split: SplitMethod = "chromosome"
     seed: int = 1
     n_train: int | None = None
     label_threshold: float | None = None
     label_genes: LabelGenes = "table"
+    split_file: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -65,6 +71,8 @@ class FeatureSource:
                 "features",
                 remedy="one_threshold",
             )
+        if self.split_file is not None and self.n_train is not None:
+            raise UsageError(f"{self.split_file} determines the training genes, so their number cannot be chosen")
 
     def load(
         self,
@@ -87,6 +95,7 @@ class FeatureSource:
             split=self.split,
             seed=self.seed,
             n_train=self.n_train,
+            split_file=self.split_file,
             inputs=inputs,
             shard=shard,
             known_genes=known_genes,
@@ -99,7 +108,7 @@ class FeatureSource:
 
     def paths(self) -> list[Path]:
         """Return the paths of the data."""
-        return [self.features, self.expression]
+        return [path for path in (self.features, self.expression, self.split_file) if path is not None]
 
     def missing_paths(self) -> list[Path]:
         """Return the paths that do not exist."""
@@ -107,7 +116,7 @@ class FeatureSource:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as a dictionary that can be stored as JSON, with absolute paths."""
-        paths = {"features": str(self.features.resolve()), "expression": str(self.expression.resolve())}
+        paths = {name: path and str(path.resolve()) for name, path in vars(self).items() if name in _PATHS}
         return {**vars(self), **paths}
 
 
@@ -177,4 +186,6 @@ def source_from_dict(document: Mapping[str, Any]) -> DataSource | None:
     if "csv" in document:
         return TextSource(Path(document["csv"]))
     paths = {key: Path(document[key]) for key in ("features", "expression")}
+    if document.get("split_file") is not None:  # absent from earlier runs
+        paths["split_file"] = Path(document["split_file"])
     return FeatureSource(**{**document, **paths})

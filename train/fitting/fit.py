@@ -50,6 +50,7 @@ def fit(
     resume: Mapping[str, Checkpoint] | None = None,
     on_epoch: OnEpoch | None = None,
     on_fitted: Callable[[FittedModel], None] | None = None,
+    of: int | None = None,
 ) -> list[FittedModel]:
     """Train one network per training.
 
@@ -68,6 +69,8 @@ def fit(
         See :data:`OnEpoch`.
     on_fitted
         Called with each network when it is finished, from the thread that trained it.
+    of
+        Number of networks of the whole run, if some of them are finished already; see :func:`count_workers`.
 
     Returns
     -------
@@ -93,11 +96,7 @@ def fit(
     threads = placement.usable_threads()
     size = placement.group_size or (1 if device.type == "cpu" else _largest_group(trainings[0], config, device))
     groups = list(_form_groups(trainings, config, resume, size))
-    # The rounding of a matrix product depends on its number of threads. Derive that number from all trainings, not from
-    # the unfinished ones only, so that a resumed run gives identical results.
-    workers = 1 if device.type == "cuda" else min(threads, -(-len(trainings) // size))
-    if is_custom(config.model):  # A class of the user may draw from the random numbers of the process.
-        workers = 1
+    workers = count_workers(config, placement, of or len(trainings))
     stop = Event()
 
     def train_group(group: Sequence[Training]) -> dict[str, FittedModel]:
@@ -112,6 +111,18 @@ def fit(
         for each in map_in_threads(train_group, groups, workers, cancel=stop.set):
             fitted.update(each)
     return [fitted[training.key] for training in trainings]
+
+
+def count_workers(config: FitConfig, placement: Placement, trainings: int) -> int:
+    """Return how many stacks are trained at the same time, given the number of networks of the whole run.
+
+    The rounding of a matrix product depends on its number of threads. Count all networks, not the unfinished ones only,
+    so that a resumed run gives identical results.
+    """
+    # A class of the user may draw from the random numbers of the process.
+    if placement.resolve().type == "cuda" or is_custom(config.model):
+        return 1
+    return min(placement.usable_threads(), -(-trainings // (placement.group_size or 1)))
 
 
 def check_datasets(datasets: Sequence[Dataset], config: FitConfig) -> None:

@@ -363,7 +363,8 @@ def _build_optimizer(config: FitConfig, model: torch.nn.Module, device: torch.de
     lr = torch.tensor(config.lr, device=device) if on_gpu else config.lr
     weights, decay = model.parameters(), config.weight_decay
     if config.optimizer == "sgd":
-        momentum, nesterov = config.momentum, config.nesterov
+        momentum = config.momentum
+        nesterov = config.nesterov and momentum > 0  # PyTorch refuses one without the other
         return torch.optim.SGD(weights, lr, momentum, weight_decay=decay, nesterov=nesterov, fused=True)
     optimizer_class = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return optimizer_class(weights, lr, weight_decay=decay, fused=True, capturable=on_gpu)

@@ -13,6 +13,7 @@ from deepchrome.common.names import SPLIT_NAMES, TEST
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FittedModel
 from deepchrome.train.fitting.training import Training
+from deepchrome.train.models import is_network
 from deepchrome.train.models.trained import GeneScores
 from deepchrome.train.run.config import RunConfig
 from deepchrome.train.run.directory import finish_run
@@ -21,8 +22,8 @@ from deepchrome.train.run.summary import Summary, summarize_model
 from deepchrome.train.run.verify import build_model, save_model, score_rounding
 from deepchrome.train.run.weights import StoredModel
 
-ModelCallback = Callable[[Sequence[Summary]], None]
-"""Called with the rows of the summary that a finished model gives."""
+ModelCallback = Callable[[Sequence[Summary], bool], None]
+"""Called with the rows of the summary that a finished model gives, and whether it was trained just now."""
 
 
 class Collector:
@@ -39,10 +40,6 @@ class Collector:
     on_model
         See :data:`ModelCallback`.
 
-    Attributes
-    ----------
-    models
-        The finished models by name. A model is ``None`` if a network of it diverged in its first epoch.
     """
 
     def __init__(
@@ -56,15 +53,20 @@ class Collector:
         self._out, self._config, self._device, self._on_model = out, config, device, on_model
         self._datasets = {data.epigenome: data for data in datasets}
         self._members: dict[str, dict[int, FittedModel]] = {}
+        self._networks: dict[str, Sequence[FittedModel]] = {}  # of the finished models, without their weights
         self._scores: dict[str, GeneScores | None] = {}
         self._rows: dict[str, Summary] = {}
         self._lock = threading.Lock()
-        self.models: dict[str, StoredModel | None] = {}
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Names of the finished models."""
+        return frozenset(self._networks)
 
     def reuse(self, models: Mapping[str, StoredModel]) -> None:
         """Score the models that a run already has."""
         for name, model in models.items():
-            self._score(name, model.members, model, {})
+            self._score(name, model.members, model, None)
 
     def add(self, training: Training, fitted: FittedModel) -> None:
         """Add one network. The last network of a model completes it.
@@ -82,23 +84,25 @@ class Collector:
             members[training.member] = fitted
             if len(members) < config.fit.members:
                 return
-        ordered, model = [members[number] for number in sorted(members)], None
+        ordered, model = [members.pop(number) for number in sorted(members)], None
+        networks = tuple(replace(member, weights={}) for member in ordered)
         known: dict[str, GeneScores] = {}
         if all(member.weights for member in ordered):
             built, scored = build_model(config.fit, config.spec, training.datasets, ordered, self._device)
-            model = StoredModel(name, built, tuple(replace(member, weights={}) for member in ordered))
+            model = StoredModel(name, built, networks)
             rounding = score_rounding(config.fit.resolve_precision(self._device))
             save_model(self._out, config, model, scored, self._device, rounding)
             known = {each.data.epigenome: built.score_outputs(each.outputs) for each in scored}
-        self._score(name, ordered, model, known)
-        for member in ordered:
-            checkpoint_path(self._out, member.key).unlink(missing_ok=True)
+        self._score(name, networks, model, known)
+        if is_network(config.spec.name):  # a baseline has no checkpoint, so a file in this place is not of this run
+            for member in ordered:
+                checkpoint_path(self._out, member.key).unlink(missing_ok=True)
 
     def finish(self) -> list[Summary]:
         """Write the tables of the run, and return the results of every epigenome."""
         summary = [self._rows[name] for name in self._datasets]
-        models = [model for name in self._config.models if (model := self.models[name]) is not None]
-        finish_run(self._out, self._config, self._predictions(), models, summary)
+        networks = {name: self._networks[name] for name in self._config.models}
+        finish_run(self._out, self._config, self._predictions(), networks, summary)
         return summary
 
     def _score(
@@ -106,23 +110,26 @@ class Collector:
         name: str,
         members: Sequence[FittedModel],
         model: StoredModel | None,
-        known: Mapping[str, GeneScores],
+        known: Mapping[str, GeneScores] | None,
     ) -> None:
-        """Score the genes of the epigenomes of a model that are not ``known``, and summarize the results."""
+        """Score the genes of the epigenomes of a model, and summarize the results.
+
+        ``known`` has scores of a model that was trained just now. It is ``None`` for a model that was trained before.
+        """
         rows = []
         for epigenome, data in self._datasets.items():
             if self._config.model_of(epigenome) == name:
-                scores = known.get(epigenome)
+                scores = known.get(epigenome) if known is not None else None
                 if scores is None and model is not None:
                     scores = model.trained.score(data.x, self._device)
                 held_out = self._config.held_out(epigenome)
                 rows.append(summarize_model(data, members, scores, self._config.fit, held_out=held_out))
                 self._scores[epigenome] = scores
         with self._lock:
-            self.models[name] = model
+            self._networks[name] = members
             self._rows |= {row.epigenome: row for row in rows}
         if self._on_model is not None:
-            self._on_model(rows)
+            self._on_model(rows, known is not None)
 
     def _predictions(self) -> pl.DataFrame:
         """Return the table for predictions.parquet. Of an epigenome that is held out, it has only test genes."""

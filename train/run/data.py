@@ -100,6 +100,9 @@ def find_source(run: Run, features: Path | None = None, expression: Path | None 
         raise UsageError(
             f"{run.path}: config.json has no path to features or to an expression table", remedy="run_data"
         )
+    split_file = source.split_file if isinstance(source, FeatureSource) else None
+    if split_file is not None and not split_file.exists():
+        raise UsageError(f"{run.path}: the split file of this run is missing ({split_file}). Restore it")
     if missing := source.missing_paths():
         raise UsageError(f"{run.path}: the data of this run are missing ({missing[0]})", remedy="run_data")
     return source

@@ -9,7 +9,7 @@ checkpoints/                       empty when the run is finished
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import polars as pl
 from deepchrome.common.locks import output_lock
 from deepchrome.common.tables import comparable_ids
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
-from deepchrome.train.fitting.config import EpochRecord
+from deepchrome.train.fitting.config import EpochRecord, FittedModel
 from deepchrome.train.fitting.training import POOLED
 from deepchrome.train.models.trained import TrainedModel
 from deepchrome.train.run.config import RunConfig, read_config, write_config
@@ -235,7 +235,7 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
         if resume and os.path.lexists(path / CONFIG):
             stored, finished = read_config(path), (path / SUMMARY).is_file()
             _check_same_config(path, stored, config, finished=finished)
-            if not finished:
+            if not is_finished(path, config):
                 _check_unfinished_files(path, stored, config)
         else:
             if force:
@@ -276,7 +276,7 @@ def finish_run(
     path: Path,
     config: RunConfig,
     predictions: pl.DataFrame,
-    models: Sequence[StoredModel],
+    networks: Mapping[str, Sequence[FittedModel]],
     summary: Sequence[Summary],
 ) -> None:
     """Write the tables of a run, its config, and at last summary.tsv.
@@ -290,8 +290,8 @@ def finish_run(
         The run directory and its config.
     predictions
         Content of predictions.parquet.
-    models
-        The trained models. Their history becomes metrics.parquet.
+    networks
+        The networks of every model, by its name. Their history becomes metrics.parquet.
     summary
         The results of every epigenome.
 
@@ -304,17 +304,31 @@ def finish_run(
         field.name: pl.Int64 if field.name == "epoch" else pl.Float64 for field in fields(EpochRecord)
     }
     rows = [
-        {"epigenome": model.name, "member": number, **asdict(record)}
-        for model in models
-        for number, member in enumerate(model.members, 1)
+        {"epigenome": name, "member": number, **asdict(record)}
+        for name, members in networks.items()
+        for number, member in enumerate(members, 1)
         for record in member.history
     ]
+    metrics = _add_known_times(path, pl.DataFrame(rows, schema=types))
     origin, results = describe_origin(config, config.data), [asdict(row) for row in summary]
     (path / SUMMARY).unlink(missing_ok=True)  # until the end, the run is not finished
     write_frame(path / PREDICTIONS, predictions, origin)
-    write_frame(path / METRICS, pl.DataFrame(rows, schema=types), {**origin, _SUMMARY_KEY: results})
+    write_frame(path / METRICS, metrics, {**origin, _SUMMARY_KEY: results})
     write_config(path, config)  # guard: resumed-config
     write_summary(path, summary)
+
+
+def _add_known_times(path: Path, metrics: pl.DataFrame) -> pl.DataFrame:
+    """Add the times of epochs that an earlier process has trained, if a table has them. Unknown times become null."""
+    metrics = metrics.with_columns(pl.col("seconds").fill_nan(None))
+    if not (path / METRICS).is_file():
+        return metrics
+    earlier = read_frame(path / METRICS)[0]
+    keys = ("epigenome", "member", "epoch")
+    if not {*keys, "seconds"} <= set(earlier.columns):  # of an earlier version
+        return metrics
+    joined = metrics.join(earlier.select(*keys, known="seconds"), on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("seconds", "known").alias("seconds")).drop("known")
 
 
 def _check_places(path: Path) -> None:
@@ -366,7 +380,10 @@ def _check_unfinished_files(path: Path, stored: RunConfig, requested: RunConfig)
             if os.path.lexists(path / name):
                 # A run that was killed while epigenomes were added has tables with or without them.
                 document = read_frame(path / name)[1]
-                names = [each for each in known.data if known.seed_name(each) in document.get("data", known.data)]
+                written = document.get("data")
+                names = list(known.data)
+                if isinstance(written, dict):
+                    names = [each for each in names if known.seed_name(each) in written]
                 check_origin(path / name, document, known, names, "Restore the file, or train again")
     except BadDataError as error:
         raise BadDataError(f"{error}. Resuming would replace this file", remedy="start_again") from None
@@ -392,25 +409,37 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
         for key in old[section].keys() | new[section]
         if old[section].get(key) != new[section].get(key)
     ]
-    # Epigenomes may be added to a run of one model per epigenome: the models that it has do not depend on them.
-    may_grow = not stored.fit.pooled and stored.format_version >= MEMBERS_VERSION
-    known = [name for name in requested.data if name in stored.data] if may_grow else list(requested.data)
-    if list(stored.data) != known:
-        differences.append(f"epigenomes were {', '.join(stored.data)}, are {', '.join(requested.data)}")
-    elif changed := [name for name in stored.data if _data_key(stored, name) != _data_key(requested, name)]:
+    if problem := _describe_other_epigenomes(stored, requested):
+        differences.append(problem)
+    common = [name for name in stored.data if name in requested.data]
+    differences += [
+        f"{name} was {'held out' if stored.held_out(name) else 'trained on'}, "
+        f"is now {'held out' if requested.held_out(name) else 'trained on'}"
+        for name in common
+        if stored.held_out(name) != requested.held_out(name)
+    ]
+    if changed := [name for name in common if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
-    elif not finished and (
-        changed := [name for name in stored.data if stored.seed_name(name) != requested.seed_name(name)]
-    ):
+    elif not finished and (changed := [name for name in common if stored.seed_name(name) != requested.seed_name(name)]):
         differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
     if differences:
         text = "; ".join(sorted(differences))
         raise UsageError(f"{path}: cannot resume with other settings or data ({text})", remedy="start_again")
 
 
-def _data_key(config: RunConfig, epigenome: str) -> tuple[str, bool]:
-    """Return what must not change in the data of an epigenome."""
-    return config.data[epigenome]["sha256"], config.held_out(epigenome)
+def _describe_other_epigenomes(stored: RunConfig, requested: RunConfig) -> str:
+    """Describe why a run cannot be continued with other epigenomes; empty if it can."""
+    before, now = list(stored.data), list(requested.data)
+    if absent := [name for name in before if name not in now]:
+        return f"the run has {', '.join(absent)} besides. Request all its epigenomes, and new ones"
+    added = ", ".join(name for name in now if name not in before)
+    if added and stored.fit.pooled:
+        return f"{added} cannot be added, because a pooled model is trained on all its epigenomes at once"
+    if added and stored.format_version < MEMBERS_VERSION:  # its models do not hold what the tables need
+        return f"{added} cannot be added to a run of the earlier format version {stored.format_version}"
+    if [name for name in now if name in before] != before:
+        return f"the order of the epigenomes was {', '.join(before)}, is now {', '.join(now)}"
+    return ""
 
 
 def _clear(path: Path, config: RunConfig) -> None:

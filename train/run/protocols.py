@@ -72,6 +72,9 @@ PUBLISHED: Final = Protocol(
 )
 PROTOCOLS: Final = {"best": BEST, "published": PUBLISHED}
 
+# For an optimizer other than that of the protocol.
+LEARNING_RATES: Final = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
+
 
 def pool(fit: FitConfig) -> FitConfig:
     """Return the settings of a pooled model, given those of a model of one epigenome."""

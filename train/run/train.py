@@ -16,14 +16,14 @@ from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.load import LoadReport
 from deepchrome.train.datasets.source import DataSource
 from deepchrome.train.fitting.config import FitConfig, FittedModel, Placement
-from deepchrome.train.fitting.fit import check_datasets, fit
+from deepchrome.train.fitting.fit import check_datasets, count_workers, fit
 from deepchrome.train.fitting.threads import torch_threads
 from deepchrome.train.fitting.training import Training, plan_trainings
 from deepchrome.train.models import BASELINES, check_network
 from deepchrome.train.run.collector import Collector, ModelCallback
 from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
 from deepchrome.train.run.directory import Run, check_run_directory, is_finished, read_finished_models, start_run
-from deepchrome.train.run.layout import places
+from deepchrome.train.run.layout import checkpoint_path, places
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, check_log, open_log
 from deepchrome.train.run.summary import Summary
@@ -92,9 +92,10 @@ def train_models(
     epigenomes
         Names of the epigenomes to train on. Default: all.
     held_out
-        Epigenomes that a pooled model is only tested on, on its test genes: neither was seen in training.
+        Epigenomes that a pooled model is only tested on, with its test genes: neither was seen in training. They need
+        not be among ``epigenomes``.
     shard
-        (i, n): train only the i-th of every n epigenomes, from 1 to n.
+        (i, n): train only the i-th of every n epigenomes, from 1 to n. A pooled model cannot be divided.
     inputs
         Options that turn counts into model inputs. For a pooled model, marks may be missing.
     config
@@ -108,7 +109,8 @@ def train_models(
     on_epoch
         Called with the key and the metrics of every epoch of every network, from the thread that trains it.
     on_model
-        Called with the results of every model when it is finished, from the thread that trained it.
+        Called with the results of every model when it is finished, from the thread that trained it; see
+        :data:`~deepchrome.train.run.collector.ModelCallback`.
 
     Returns
     -------
@@ -130,9 +132,12 @@ def train_models(
     """
     out, options = Path(out), options or RunOptions()
     _check_outputs(out, options, source)
+    if config.pooled and shard is not None:
+        raise UsageError("a pooled model is one model, so it cannot be trained in parts")
     if config.pooled:
         inputs = replace(inputs, missing_marks=True)
-    datasets, report = source.load(inputs, epigenomes, shard)
+    names = None if epigenomes is None else list(dict.fromkeys((*epigenomes, *held_out)))
+    datasets, report = source.load(inputs, names, shard)
     if on_loaded is not None:
         on_loaded(datasets, report)
     return train_datasets(
@@ -190,12 +195,15 @@ def train_datasets(
         if is_finished(out, run_config):
             return _read_finished(out)
         collector = Collector(out, run_config, datasets, device, on_model)
-        collector.reuse(read_finished_models(out, run_config) if options.resume else {})
-        waiting = [training for training in trainings if training.model not in collector.models]
+        threads = placement.usable_threads()
+        # Score with as many threads as the training does, because rounding depends on their number.
+        workers = threads if config.model in BASELINES else count_workers(config, placement, len(trainings))
+        with torch_threads(threads // workers):
+            collector.reuse(read_finished_models(out, run_config) if options.resume else {})
         if config.model in BASELINES:
-            _fit_baselines(waiting, config, placement.usable_threads(), collector)
-        elif waiting:
-            _fit_networks(waiting, out, run_config, placement, device, options, on_epoch, collector)
+            _fit_baselines(trainings, config, threads, collector)
+        else:
+            _fit_networks(trainings, out, run_config, placement, device, options, on_epoch, collector)
         return collector.finish()
 
 
@@ -240,26 +248,31 @@ def _fit_networks(
     on_epoch: EpochCallback | None,
     collector: Collector,
 ) -> None:
-    """Train networks. Continue from checkpoints if there are any."""
+    """Train the networks of all unfinished models. Continue from checkpoints if there are any."""
     seconds = options.checkpoint_seconds
     if seconds is None:
         seconds = GPU_CHECKPOINT_SECONDS if device.type == "cuda" else 0.0
-    by_key = {training.key: training for training in trainings}
+    # Also those of finished models, which a killed process may have left: a file of others must not be removed.
+    resumed = read_checkpoints(out, run_config, trainings)
+    waiting = {training.key: training for training in trainings if training.model not in collector.models}
+    for key in resumed.keys() - waiting:
+        checkpoint_path(out, key).unlink()
     with open_log(options.log, append=options.resume) as log:
         recorder = EpochRecorder(out, run_config, seconds, log, on_epoch, trainings)
-        resumed = read_checkpoints(out, run_config, trainings)
-        fit(
-            trainings,
-            run_config.fit,
-            placement,
-            resume=resumed,
-            on_epoch=recorder,
-            on_fitted=lambda fitted: collector.add(by_key[fitted.key], fitted),
-        )
+        if waiting:
+            fit(
+                list(waiting.values()),
+                run_config.fit,
+                placement,
+                resume=resumed,
+                on_epoch=recorder,
+                on_fitted=lambda fitted: collector.add(waiting[fitted.key], fitted),
+                of=len(trainings),
+            )
 
 
 def _fit_baselines(trainings: Sequence[Training], config: FitConfig, threads: int, collector: Collector) -> None:
-    """Train baselines, one per thread at a time."""
+    """Train the baselines of all unfinished models, one per thread at a time."""
     from deepchrome.train.models.baselines import fit_baseline
 
     def fit_one(training: Training) -> None:
@@ -268,4 +281,4 @@ def _fit_baselines(trainings: Sequence[Training], config: FitConfig, threads: in
         collector.add(training, FittedModel(training.key, (), None, weights))
 
     with torch_threads(1):
-        map_in_threads(fit_one, trainings, threads)
+        map_in_threads(fit_one, [each for each in trainings if each.model not in collector.models], threads)

@@ -1,5 +1,6 @@
 """Read and write RUN/models/ and RUN/checkpoints/: one safetensors file per model, and one per network in training."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,7 +35,8 @@ class StoredModel:
     trained
         The model.
     members
-        Its networks with their histories. A file of an earlier version has no history.
+        Its networks with their histories. In what was read from a file, the times of the epochs are NaN, and a file of
+        an earlier version has no history.
     """
 
     name: str
@@ -54,7 +56,8 @@ def write_model(run: Path, config: RunConfig, model: StoredModel) -> None:
         "epigenome": config.seed_name(model.name),
         "model": config.fit.model,
         "best_epoch": [member.best_epoch for member in model.members],
-        "history": [[asdict(record) for record in member.history] for member in model.members],
+        # Without the time that it took, so that the same training gives the same file.
+        "history": [[_without_time(record) for record in member.history] for member in model.members],
         "calibration": model.trained.calibration.to_dict(),
         "target": [model.trained.target_mean, model.trained.target_sd],
     }
@@ -101,7 +104,9 @@ def _restore_model(
         member = FittedModel(name, (), document.get("best_epoch"), tensors)
         return StoredModel(name, TrainedModel(config.spec, tensors), (member,))
     try:
-        histories = [tuple(EpochRecord(**record) for record in history) for history in document["history"]]
+        histories = [
+            tuple(EpochRecord(**record, seconds=math.nan) for record in history) for history in document["history"]
+        ]
         mean, spread = (float(value) for value in document["target"])
         trained = TrainedModel(config.spec, tensors, Calibration.from_dict(document["calibration"]), mean, spread)
         best = [None if epoch is None else int(epoch) for epoch in document["best_epoch"]]
@@ -112,6 +117,12 @@ def _restore_model(
     # The weights of the members stay in the stack.
     members = (FittedModel(name, history, epoch, {}) for history, epoch in zip(histories, best, strict=True))
     return StoredModel(name, trained, tuple(members))
+
+
+def _without_time(record: EpochRecord) -> dict[str, Any]:
+    values = asdict(record)
+    del values["seconds"]
+    return values
 
 
 def write_checkpoint(run: Path, config: RunConfig, training: Training, checkpoint: Checkpoint) -> None:

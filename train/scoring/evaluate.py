@@ -98,7 +98,7 @@ def score_test_genes(run: Run) -> list[ScoredGenes]:
     if not run.epigenomes:
         raise BadDataError(f"{run.path}: no model in this run. See the notes in {run.path}/summary.tsv")
     predictions = run.predictions()
-    for name in run.models:
+    for name in dict.fromkeys(map(run.config.model_of, predictions["epigenome"].unique(maintain_order=True))):
         run.model(name)  # the scores in the table are those of a model in the directory  # guard: evaluated-models
     test = predictions.filter(pl.col("split") == "test")
     tables = {name: table for (name,), table in test.group_by("epigenome", maintain_order=True)}
@@ -183,7 +183,7 @@ def load_unseen_genes(
         notes.append(f"{report.not_in_expression} genes left out because they have no expression")
     if note := report.inputs.describe_unknown_strands(report.unknown_strand):
         notes.append(note)
-    report = replace(report, genes=unseen.size, window_overlaps=None, notes=tuple(notes))
+    report = replace(report, genes=unseen.size, window_overlaps=None, notes=tuple(notes), split_warnings=())
     return [_take_genes(data, unseen) for data in datasets], report
 
 
@@ -195,7 +195,8 @@ def _find_source(run: Run, features: Path | None, expression: Path | None) -> Fe
         if not isinstance(source, FeatureSource):
             raise UsageError(f"{run.path}: this run was not trained on features", remedy="run_data")
         return source
-    source = FeatureSource(features, expression)
+    # The parts of the split have no meaning here. This split needs no chromosomes.
+    source = FeatureSource(features, expression, split="published")
     if isinstance(trained, FeatureSource):
         return replace(
             source,

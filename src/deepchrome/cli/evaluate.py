@@ -19,6 +19,7 @@ from deepchrome.cli.options import (
     ModelOfOption,
     RunArgument,
     check_outputs,
+    make_importable,
     show_report,
     warn,
 )
@@ -88,6 +89,7 @@ def evaluate(
     if roc is not None:
         check_table_path(roc)
     opened = load_run(run)
+    make_importable(opened.config.fit.model)
     torch_device = Placement(device).resolve()
     if features is None and not cross:
         scored = evaluation.score_test_genes(opened)

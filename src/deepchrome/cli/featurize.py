@@ -15,6 +15,7 @@ from deepchrome.cli.options import (
     SamplesOption,
     SchedulerOption,
     ThreadsOption,
+    parse_shard,
 )
 from deepchrome.errors import BadDataError, UsageError
 
@@ -101,7 +102,7 @@ def featurize(
         raise UsageError("-s and -S cannot be used together")
     if scheduler and (jobs or threads):
         raise UsageError("--jobs and --threads cannot be used with --scheduler. The cluster sets its own limits.")
-    selected_shard = _parse_shard(shard) if shard else None
+    selected_shard = parse_shard(shard) if shard else None
     load_kernels()
     from deepchrome.cli.progress import progress_bars
     from deepchrome.cli.show_featurize import COLUMNS, FeaturizeProgress, show_outcomes
@@ -144,11 +145,3 @@ def featurize(
     failures = [outcome.error for outcome in outcomes if outcome.error]
     if failures:
         raise typer.Exit(failures[0].exit_code if len(outcomes) == 1 else BadDataError.exit_code)
-
-
-def _parse_shard(text: str) -> tuple[int, int]:
-    """Parse ``i/n`` into ``(i, n)``. The library checks the range."""
-    i, _, n = text.partition("/")
-    if not (i.isdecimal() and n.isdecimal()):
-        raise UsageError(f"--shard must be i/n with i from 1 to n, got {text}")
-    return int(i), int(n)

@@ -4,6 +4,7 @@ A command declares a shared option by its type: ``seed: SeedOption = 1``.
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -91,6 +92,26 @@ def parse_names(text: str) -> list[str] | None:
     return None if text == "all" else text.split(",")
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return the numbers in ``i/n``.
+
+    Raises
+    ------
+    UsageError
+        The text has another form, or i is not between 1 and n.
+    """
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise UsageError(f"--shard must be i/n with i from 1 to n, got {text}")
+    return int(number), int(shards)
+
+
+def make_importable(model: str) -> None:
+    """Let a network of the user, ``module:Class``, be a module in the current directory, as with ``python -m``."""
+    if ":" in model and (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+
+
 def check_output_free(path: Path | None, force: bool) -> None:
     """Raise an error if ``path`` is a directory, a pipe or a device, or if it exists and ``force`` is False.
 
@@ -145,7 +166,7 @@ def show_report(command: str, report: "LoadReport") -> None:
     """Print what users should know about loaded data on standard error."""
     for text in report.notes:
         note(command, text)
-    for text in report.warnings:
+    for text in (*report.warnings, *report.split_warnings):
         warn(command, text)
     for text in report.label_warnings:
         warn(command, f"{text}. Choose the threshold with --label-threshold or --label-genes.")

@@ -18,6 +18,7 @@ from deepchrome.cli.options import (
     ModelOfOption,
     RunArgument,
     check_outputs,
+    make_importable,
     note,
     warn,
 )
@@ -64,6 +65,7 @@ def predict(
     from deepchrome.train.scoring.checks import FeatureChecks
 
     opened = load_run(run)
+    make_importable(opened.config.fit.model)
     torch_device = Placement(device).resolve()
     checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "predict"), partial(note, "predict"))
     models = [*prediction.choose_models(opened, features, model_of=model_of, epigenomes=pair).values()]

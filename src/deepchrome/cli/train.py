@@ -17,13 +17,15 @@ from deepchrome.cli.options import (
     LabelThresholdOption,
     MarksOption,
     ThreadsOption,
+    make_importable,
     parse_names,
+    parse_shard,
     show_report,
 )
 from deepchrome.cli.progress import progress_bars
 from deepchrome.cli.remedies import option_name
 from deepchrome.cli.tables import print_json, print_rows
-from deepchrome.errors import BadDataError, ParameterError, UsageError
+from deepchrome.errors import BadDataError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -33,22 +35,24 @@ if TYPE_CHECKING:
     from deepchrome.train.fitting.config import EpochRecord, FitConfig
     from deepchrome.train.run.summary import Summary
 
-# Defaults that depend on --protocol, as the help shows them; a test compares them with the protocols.
+# Defaults that depend on --protocol or on the model, as the help shows them; a test compares them with the protocols.
 DEFAULTS: Final = {
     "label_rule": "numeric; published with --protocol published",
     "split": "chromosome; published with --protocol published",
     "orient": "strand; genomic with --protocol published",
     "transform": "log1p; counts with --protocol published",
     "depth": "ranks; raw with --protocol published",
-    "epochs": "8, 10 for attentivechrome, 3 with --pooled, more for few genes; 99 with --protocol published",
+    "epochs": "8, 10 for attentivechrome, 15 for module:Class, 3 with --pooled, more for few genes; "
+    "99 with --protocol published",
     "batch_size": "64; 1 with --protocol published",
-    "optimizer": "sgd, adam for other networks",
-    "lr": "0.05, 0.003 for attentivechrome; 0.001 with --protocol published",
+    "optimizer": "sgd, adam for attentivechrome and module:Class; sgd with --protocol published",
+    "lr": "0.05, 0.003 for attentivechrome, 0.001 for module:Class; 0.001 with --protocol published",
     "momentum": "0.9; 0 with --protocol published",
     "schedule": "one-cycle; constant with --protocol published",
     "lr_decay": "0; 1e-07 with --protocol published",
-    "task": "both; classify without expression and with --protocol published",
-    "augment_depth": "on with --depth ranks",
+    "mark_dropout": "0.1",
+    "task": "both; classify for baselines, with --csv and with --protocol published; as the outputs of module:Class",
+    "augment_depth": "on, unless --depth is raw",
 }
 
 
@@ -87,7 +91,8 @@ def train(
     mark_dropout: Annotated[
         float | None,
         typer.Option(
-            help="Probability that training hides a mark of a gene, with --pooled.", show_default="0.1 with --pooled"
+            help="With --pooled: probability that training hides a mark of a gene.",
+            show_default=DEFAULTS["mark_dropout"],
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of networks to train for each model and to average.")] = 1,
@@ -113,10 +118,14 @@ def train(
     split: Annotated[
         Literal["published", "random", "chromosome"] | None,
         typer.Option(
-            help="published: thirds in the order of gene IDs. random: at random, but overlapping genes stay together. "
-            "chromosome: whole chromosomes.",
+            help="chromosome: whole chromosomes. random: at random, but overlapping genes stay together. "
+            "published: thirds in the order of gene IDs, which flatters the scores.",
             show_default=DEFAULTS["split"],
         ),
+    ] = None,
+    split_file: Annotated[
+        Path | None,
+        typer.Option(help="Table (TSV) with columns gene_id and split (train, valid or test). Replaces --split."),
     ] = None,
     n_train: Annotated[
         int | None,
@@ -212,7 +221,7 @@ def train(
     shard: Annotated[
         str | None,
         typer.Option(
-            help="i/n: train only every n-th epigenome, from the i-th. n such runs share the work.", show_default="all"
+            help="For job arrays: train only one of n parts of the epigenomes, given as i/n.", show_default="all"
         ),
     ] = None,
     log: Annotated[
@@ -224,8 +233,9 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model per epigenome, or one for all, and test it on unseen genes.
+    """Train models, and test them on genes that they have not seen.
 
+    There is one model per epigenome, or one for all with --pooled.
     Give FEATURES and --expression, or --csv. With --csv, --expression is optional. If it is given, dc train
     also reports which epigenome and label rule the labels come from.
     """
@@ -233,30 +243,65 @@ def train(
         raise UsageError("give either FEATURES and --expression, or --csv")
     if features is not None and expression is None:
         raise UsageError("--expression is needed to label the genes of FEATURES")
-    if csv is not None:
-        not_for_csv: dict[str, object] = {"label_rule": label_rule, "split": split, "orient": orient}
-        not_for_csv |= {"n_train": n_train, "marks": marks, "pooled": pooled or None, "shard": shard}
-        not_for_csv |= {
-            "label_threshold": label_threshold,
-            "label_genes": label_genes if label_genes != "table" else None,
-        }
-        not_for_csv["epigenomes"] = None if epigenomes == "all" else epigenomes
-        if given := [name for name, value in not_for_csv.items() if value is not None]:
-            raise UsageError(
-                f"{option_name(given[0])} cannot be combined with --csv: the files determine labels, split and inputs"
-            )
+    _refuse_together(
+        "--csv" if csv is not None else None,
+        "the files determine labels, split and inputs, and have one epigenome without its expression",
+        label_rule=label_rule,
+        label_threshold=label_threshold,
+        label_genes=None if label_genes == "table" else label_genes,
+        split=split,
+        split_file=split_file,
+        n_train=n_train,
+        orient=orient,
+        marks=marks,
+        epigenomes=None if epigenomes == "all" else epigenomes,
+        pooled=pooled or None,
+        shard=shard,
+        task=None if task == "classify" else task,
+    )
+    _refuse_together("--split-file" if split_file else None, "the file is the split", split=split, n_train=n_train)
+    _refuse_together(
+        None if pooled else "a model per epigenome",
+        "only --pooled has them",
+        hold_out=hold_out,
+        mark_dropout=mark_dropout,
+    )
+    _refuse_together(
+        "--pooled" if pooled else None,
+        "it is one model, and the paper of 2016 had none",
+        shard=shard,
+        protocol=None if protocol == "best" else protocol,
+    )
     from deepchrome.train.datasets.inputs import InputOptions
     from deepchrome.train.datasets.source import DataSource, FeatureSource, TextSource
     from deepchrome.train.fitting.config import Placement
     from deepchrome.train.models import BASELINES, MODELS
-    from deepchrome.train.run.protocols import PROTOCOLS, pool
+    from deepchrome.train.run.protocols import LEARNING_RATES, PROTOCOLS, pool
     from deepchrome.train.run.train import RunOptions, train_models
 
     if model not in MODELS and ":" not in model:
         raise UsageError(f"no model is named {model!r}. Choose one of {', '.join(MODELS)}, or a class as module:Class")
-    if not pooled and (hold_out is not None or mark_dropout is not None):
-        raise UsageError("--hold-out and --mark-dropout need --pooled")
+    _refuse_together(
+        f"--model {model}" if model in BASELINES else None,
+        "it is one classifier per epigenome",
+        pooled=pooled or None,
+        seeds=None if seeds == 1 else seeds,
+        task=None if task == "classify" else task,
+        augment_depth=augment_depth or None,
+    )
+    make_importable(model)
     defaults = PROTOCOLS[protocol]
+    inputs = InputOptions(
+        orient or defaults.inputs.orient,
+        transform or defaults.inputs.transform,
+        depth or defaults.inputs.depth,
+        None if marks is None else tuple(marks.split(",")),
+    )
+    _refuse_together(
+        "--depth raw" if inputs.depth == "raw" else None,
+        "without a correction, scores depend on depth",
+        augment_depth=augment_depth or None,
+    )
     names = parse_names(epigenomes)
     held_out = [] if hold_out is None else hold_out.split(",")
     fit = defaults.fit_of(model)
@@ -264,18 +309,20 @@ def train(
         fit = pool(fit)
     if epochs is not None:
         fit = replace(fit, min_steps=0)
-    depth = depth or ("raw" if model in BASELINES and csv is None else defaults.inputs.depth)
+    if lr is None and optimizer not in (None, fit.optimizer):
+        lr = LEARNING_RATES[optimizer]
     chosen: dict[str, Any] = {
+        "task": task or _default_task(fit, features, inputs.marks),
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,
         "lr": lr,
         "momentum": momentum,
+        "schedule": schedule,
+        "lr_decay": lr_decay,
+        "mark_dropout": mark_dropout,
+        "augment_depth": fit.augment_depth and inputs.depth != "raw" if augment_depth is None else augment_depth,
     }
-    chosen |= {"lr_decay": lr_decay, "schedule": schedule, "mark_dropout": mark_dropout, "augment_depth": augment_depth}
-    chosen |= {"task": task or _default_task(fit, csv, features)}
-    if augment_depth is None and depth == "raw":
-        chosen["augment_depth"] = False
     config = replace(
         fit,
         members=seeds,
@@ -284,12 +331,6 @@ def train(
         seed=seed,
         precision=precision,
         **{name: value for name, value in chosen.items() if value is not None},
-    )
-    inputs = InputOptions(
-        orient or defaults.inputs.orient,
-        transform or defaults.inputs.transform,
-        depth,
-        None if marks is None else tuple(marks.split(",")),
     )
     if csv is not None:
         source: DataSource = TextSource(csv, expression)
@@ -305,6 +346,7 @@ def train(
             n_train,
             label_threshold,
             label_genes,
+            split_file,
         )
     with progress_bars(*_COLUMNS) as bars:
         progress = _TrainProgress(bars, config)
@@ -313,7 +355,7 @@ def train(
             out,
             epigenomes=names,
             held_out=held_out,
-            shard=_parse_shard(shard),
+            shard=None if shard is None else parse_shard(shard),
             inputs=inputs,
             config=config,
             placement=Placement(device, threads, group_size),
@@ -348,6 +390,7 @@ class _TrainProgress:
         self._bars, self._config = bars, config
         self._task: TaskID | None = None
         self._models, self._finished = 0, 0
+        self._epochs: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def on_loaded(self, datasets: "Sequence[Dataset]", report: "LoadReport") -> None:
@@ -357,8 +400,9 @@ class _TrainProgress:
         trainings = plan_trainings(datasets, pooled=self._config.pooled, members=self._config.members)
         self._models = len(trainings) // self._config.members
         if self._bars:
-            epochs = sum(training.epochs(self._config) for training in trainings)
-            self._task = self._bars.add_task("", total=epochs, rate="")
+            for training in trainings:
+                self._epochs[training.model] = self._config.members * training.epochs(self._config)
+            self._task = self._bars.add_task("", total=sum(self._epochs.values()), rate="")
 
     def on_epoch(self, key: str, record: "EpochRecord") -> None:
         if self._bars is None or self._task is None:
@@ -372,37 +416,38 @@ class _TrainProgress:
             f"validation AUROC {record.valid_auroc:.4f}",
         )
 
-    def on_model(self, rows: "Sequence[Summary]") -> None:
+    def on_model(self, rows: "Sequence[Summary]", is_new: bool) -> None:
         with self._lock:
             self._finished += 1
             if self._bars is None:
                 texts = [f"{row.epigenome} test AUROC {_show(row.test_auroc)}" for row in rows]
-                print_note(f"dc train: model {self._finished} of {self._models}: {', '.join(texts)}")
+                kept = "" if is_new else " (trained before)"
+                print_note(f"dc train: model {self._finished} of {self._models}: {', '.join(texts)}{kept}")
+            elif self._task is not None and not is_new:
+                self._bars.update(self._task, advance=self._epochs.get(rows[0].epigenome, 0))
 
 
 def _show(auroc: float | None) -> str:
     return "none" if auroc is None else f"{auroc:.4f}"
 
 
-def _parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Return the numbers of ``i/n``."""
-    if text is None:
-        return None
-    number, _, shards = text.partition("/")
-    if not (number.isdecimal() and shards.isdecimal()):
-        raise ParameterError("shard", f"must be i/n, such as 1/4, got {text!r}")
-    return int(number), int(shards)
+def _refuse_together(choice: str | None, reason: str, **options: object) -> None:
+    """Raise a UsageError that names the first option with a value, if a choice is made that excludes these options."""
+    given = [option_name(name) for name, value in options.items() if value is not None]
+    if choice is not None and given:
+        raise UsageError(f"{given[0]} cannot be combined with {choice}: {reason}")
 
 
-def _default_task(fit: "FitConfig", csv: Path | None, features: Path | None) -> str:
+def _default_task(fit: "FitConfig", features: Path | None, marks: Sequence[str] | None) -> str:
     """Return the task of a model if none is requested."""
     from deepchrome.engine.features.store import feature_files, read_header
     from deepchrome.train.models import BASELINES, is_custom
     from deepchrome.train.models.custom import task_of
 
-    if fit.model in BASELINES or (csv is not None and not is_custom(fit.model)):
+    if fit.model in BASELINES or features is None:
         return "classify"
-    if is_custom(fit.model) and features is not None:
-        header = read_header(feature_files(features)[0])
-        return task_of(fit.model, (2 if fit.pooled else 1) * len(header.marks), header.metadata["n_bins"])
-    return fit.task
+    if not is_custom(fit.model):
+        return fit.task
+    header = read_header(feature_files(features)[0])
+    channels = len(marks or header.marks) * (2 if fit.pooled else 1)
+    return task_of(fit.model, channels, header.metadata["n_bins"])

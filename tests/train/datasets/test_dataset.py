@@ -8,8 +8,9 @@ import pytest
 from deepchrome.common.names import TEST, TRAIN, VALID
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import read_features, write_features
-from deepchrome.errors import BadDataError, MissingInputError, UsageError
-from deepchrome.train.datasets.inputs import LIBRARY_READS, InputSpec
+from deepchrome.errors import BadDataError, MissingInputError, ParameterError, UsageError
+from deepchrome.train.datasets.depth import LIBRARY_READS
+from deepchrome.train.datasets.inputs import InputOptions, InputSpec
 from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.datasets.splits import WindowOverlaps, split_genes
 
@@ -54,7 +55,7 @@ def expression(tmp_path: Path) -> Path:
 
 
 def test_counts_and_labels_are_joined_by_gene(features, expression):
-    (e003, e004), report = load_datasets(features, expression)
+    (e003, e004), report = load_datasets(features, expression, split="published")
     kept = [0, 1, 3, 4, 5, 6]
     assert (e003.epigenome, e004.epigenome) == ("E003", "E004")
     assert e003.marks == ("H3K4me3", "H3K27me3")
@@ -81,7 +82,7 @@ def test_counts_and_labels_are_joined_by_gene(features, expression):
 
 def test_strand_order_reverses_minus_genes_only(features, expression):
     (genomic,), _ = load_datasets(features, expression, epigenomes=["E003"])
-    (strand,), report = load_datasets(features, expression, epigenomes=["E003"], orient="strand")
+    (strand,), report = load_datasets(features, expression, epigenomes=["E003"], inputs=InputOptions("strand"))
     minus = np.array([False, True, True, False, False, True])
     assert (strand.x[minus] == genomic.x[minus, ::-1]).all()
     assert (strand.x[~minus] == genomic.x[~minus]).all()
@@ -90,15 +91,17 @@ def test_strand_order_reverses_minus_genes_only(features, expression):
 
 def test_transform_and_library_size(features, expression):
     (counts,), _ = load_datasets(features, expression, epigenomes=["E003"])
-    (logged,), report = load_datasets(features, expression, epigenomes=["E003"], transform="log1p", library_size=True)
+    options = InputOptions(transform="log1p", depth="library-size")
+    (logged,), report = load_datasets(features, expression, epigenomes=["E003"], inputs=options)
     factor = np.array([LIBRARY_READS / 10_000_000, LIBRARY_READS / 60_000_000])
     np.testing.assert_allclose(logged.x, np.log(1 + counts.x * factor), rtol=1e-6)
-    assert (report.inputs.transform, report.inputs.library_size) == ("log1p", True)
+    assert (report.inputs.transform, report.inputs.depth) == ("log1p", "library-size")
+    np.testing.assert_allclose(logged.reads(), counts.x, atol=1e-3)
 
 
 def test_marks_can_be_chosen_and_ordered(features, expression):
     (both,), _ = load_datasets(features, expression, epigenomes=["E004"])
-    (one,), report = load_datasets(features, expression, epigenomes=["E004"], marks=["H3K27me3"])
+    (one,), report = load_datasets(features, expression, epigenomes=["E004"], inputs=InputOptions(marks=("H3K27me3",)))
     assert one.marks == report.inputs.marks == ("H3K27me3",)
     assert (one.x[:, :, 0] == both.x[:, :, 1]).all()
 
@@ -127,9 +130,113 @@ def test_versions_of_one_gene_id_are_one_gene(tmp_path, expression):
 def test_overlaps_of_the_published_split_are_reported(tmp_path, expression):
     genes = replace(GENES, chrom=("chr1",) * 7, tss=np.array([1000, 9000, 18_000, 27_000, 90_000, 120_000, 1399]))
     write_features(tmp_path / "E003.parquet", genes, counts_of(0), METADATA)
-    _, report = load_datasets(tmp_path, expression)
+    _, report = load_datasets(tmp_path, expression, split="published")
     assert report.window_overlaps == WindowOverlaps(0, 1)
-    assert any("windows of 1 test genes overlap" in note and "inflates test scores" in note for note in report.notes)
+    assert report.split_warnings == (
+        "the published split flatters test scores: the windows of 1 of 2 test genes overlap the window of a training "
+        "gene (607 of 6,600 in the list of 2016), and the order of gene ids is not random. "
+        "The random and chromosome splits avoid this",
+    )
+    assert load_datasets(tmp_path, expression, split="random")[1].split_warnings == ()
+
+
+def split_file_of(path, parts):
+    """Write a split file of rows (id, part)."""
+    path.write_text("gene_id\tsplit\n" + "".join(f"{gene}\t{part}\n" for gene, part in parts))
+    return path
+
+
+# Other versions than in the features, a gene without expression (03), and one without features (50); 05 is not listed.
+PARTS = [("ENSG04", "train"), ("ENSG01.9", "train"), ("ENSG02", "valid"), ("ENSG07", "test"), ("ENSG06.1", "test")]
+PARTS += [("ENSG03", "train"), ("ENSG50", "test")]
+
+
+def test_a_file_can_assign_the_genes(features, expression, tmp_path):
+    path = split_file_of(tmp_path / "split.tsv", PARTS)
+    (data,), report = load_datasets(features, expression, epigenomes=["E003"], split_file=path)
+    parts = dict(zip(data.gene_id, data.split, strict=True))
+    assert parts == {"ENSG01.3": TRAIN, "ENSG02.1": VALID, "ENSG04.7": TRAIN, "ENSG06.1": TEST, "ENSG07.1": TEST}
+    (whole,), _ = load_datasets(features, expression, epigenomes=["E003"])
+    kept = np.isin(whole.gene_id, data.gene_id)
+    np.testing.assert_array_equal(data.x, whole.x[kept])
+    np.testing.assert_array_equal(data.y, whole.y[kept])
+    assert f"1 genes left out because {path} lacks them (ENSG05.1)" in report.notes
+    assert "1 genes left out because they have no expression (ENSG03)" in report.notes
+    assert (report.genes, report.window_overlaps, report.split_warnings) == (5, WindowOverlaps(0, 0), ())
+
+
+def test_ranks_are_those_of_the_genes_in_the_split_file(features, expression, tmp_path):
+    """New data are corrected with the genes that the model knows, so training must use no others."""
+    path, ranks = split_file_of(tmp_path / "split.tsv", PARTS), InputOptions(depth="ranks")
+    (data,), report = load_datasets(features, expression, epigenomes=["E003"], split_file=path, inputs=ranks)
+    read = read_features(features / "E003.parquet")
+    known = np.isin(read.genes.gene_id, data.gene_id)
+    spec = report.inputs
+    np.testing.assert_array_equal(spec.apply(read, spec.scales(read, known))[known], data.x)
+
+
+def test_windows_that_a_split_file_divides_are_reported(features, expression, tmp_path):
+    parts = [(f"ENSG{i:02d}", part) for i, part in ((1, "train"), (2, "test"), (4, "valid"), (5, "test"), (6, "valid"))]
+    path = split_file_of(tmp_path / "split.tsv", parts)
+    wide = {**METADATA, "flank": 1000, "bin_size": 500}
+    write_features(tmp_path / "E003.parquet", GENES, counts_of(0), wide)
+    _, report = load_datasets(tmp_path / "E003.parquet", expression, split_file=path)
+    assert report.window_overlaps == WindowOverlaps(0, 1)
+    assert (
+        f"split of {path}: the windows of 1 test genes overlap the window of a training gene (0 share its id), which "
+        "inflates test scores. The random and chromosome splits avoid this"
+    ) in report.notes
+
+
+@pytest.mark.campaign("numbers")
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("gene_id\tsplit\nENSG01\ttrain\nENSG02\tholdout\n", r":3: unknown split 'holdout' \(expected train, valid or"),
+        ("gene_id\tsplit\nENSG01\tTrain\n", r":2: unknown split 'Train'"),
+        (
+            "gene_id\tsplit\nENSG01.1\ttrain\nENSG02\ttest\nENSG01.2\ttest\n",
+            r":4: ENSG01 is already in train on line 2",
+        ),
+        (
+            "gene_id\tsplit\nENSG01\ttrain\nENSG01\ttrain\n",
+            r":3: ENSG01 is already in train on line 2. Keep one row per",
+        ),
+        ("gene_id\tsplit\n\ttrain\n", r":2: row without a gene id"),
+        ("gene_id,split\nENSG01,train\n", r":1: columns gene_id,split \(expected gene_id and split, separated by tabs"),
+        ("gene\tsplit\nENSG01\ttrain\n", r":1: columns gene, split \(expected"),
+        ("gene_id\tsplit\n", r": a header and no rows"),
+        ("gene_id\tsplit\nENSG01\ttrain\nENSG02\ttest\n", r": no gene for valid among the 6 genes with features"),
+        # Gene 03 has no expression, so that the part has none after all.
+        ("gene_id\tsplit\nENSG01\ttrain\nENSG02\ttest\nENSG03\tvalid\n", r": no gene for valid among the 6 genes"),
+        (
+            "gene_id\tsplit\nTP53\ttrain\nMYC\ttest\n",
+            r": no gene for train, valid, test .*ids like TP53, MYC and ENSG01",
+        ),
+    ],
+)
+def test_a_damaged_split_file_is_refused(rows, message, features, expression, tmp_path):
+    path = tmp_path / "split.tsv"
+    path.write_text(rows)
+    with pytest.raises(BadDataError, match=r"split\.tsv" + message):
+        load_datasets(features, expression, split_file=path)
+    with pytest.raises(MissingInputError):
+        load_datasets(features, expression, split_file=tmp_path / "nowhere.tsv")
+
+
+def test_shards_cover_all_epigenomes_once(features, expression):
+    for shards in (1, 2):
+        names = [
+            data.epigenome
+            for number in range(1, shards + 1)
+            for data in load_datasets(features, expression, shard=(number, shards))[0]
+        ]
+        assert sorted(names) == ["E003", "E004"]
+    for shard in ((0, 2), (3, 2), (1, 0), (-1, 2)):
+        with pytest.raises(ParameterError, match="shard must be between 1 and"):
+            load_datasets(features, expression, shard=shard)
+    with pytest.raises(ParameterError, match="shard 3 of 3 has no epigenome: there are 2"):
+        load_datasets(features, expression, shard=(3, 3))
 
 
 @pytest.mark.campaign("numbers")
@@ -160,16 +267,15 @@ def test_epigenomes_must_have_the_same_genes_marks_and_bins(features, expression
     write_features(features / "E004.parquet", GENES, {"H3K4me3": counts_of(1)["H3K4me3"]}, METADATA)
     with pytest.raises(BadDataError, match="marks H3K4me3 differ from H3K4me3, H3K27me3 in E003"):
         load_datasets(features, expression)
-    assert len(load_datasets(features, expression, marks=["H3K4me3"])[0]) == 2
+    assert len(load_datasets(features, expression, inputs=InputOptions(marks=("H3K4me3",)))[0]) == 2
     write_features(features / "E004.parquet", GENES, counts_of(1), {**METADATA, "bin_size": 50})
     with pytest.raises(BadDataError, match="E004 do not fit the model: 50 bp per bin, expected 100"):
         load_datasets(features, expression)
 
 
 def test_input_spec_from_json_prepares_new_features_in_the_same_way(features, expression):
-    (data,), report = load_datasets(
-        features, expression, epigenomes=["E004"], orient="strand", transform="log1p", marks=["H3K27me3", "H3K4me3"]
-    )
+    options = InputOptions("strand", "log1p", marks=("H3K27me3", "H3K4me3"))
+    (data,), report = load_datasets(features, expression, epigenomes=["E004"], inputs=options)
     spec = InputSpec.from_dict(json.loads(json.dumps(report.inputs.to_dict())))
     assert spec == report.inputs
     # The features have all marks in file order. The spec selects and orders them.
@@ -206,10 +312,20 @@ def test_library_size_needs_the_number_of_reads(tmp_path):
     with pytest.raises(
         BadDataError, match="number of reads of H3K4me3 is missing; number of reads of H3K27me3 is missing"
     ):
-        InputSpec.from_features(read, library_size=True).apply(read)
+        InputSpec.from_features(read, InputOptions(depth="library-size")).apply(read)
     write_features(tmp_path / "E003.parquet", GENES, counts_of(0), {"n_bins": N_BINS})
     with pytest.raises(BadDataError, match="bin_size or flank is missing"):
         InputSpec.from_features(read_features(tmp_path / "E003.parquet"))
+
+
+@pytest.mark.parametrize(("scaled", "depth"), [(True, "library-size"), (False, "raw")])
+def test_input_specs_of_earlier_versions_can_be_read(scaled, depth):
+    document = InputSpec(("H3K4me3",), 100, 100, 5000).to_dict()
+    del document["depth"], document["missing_marks"]
+    spec = InputSpec.from_dict({**document, "library_size": scaled})
+    assert (spec.depth, spec.missing_marks) == (depth, False)
+    with pytest.raises(BadDataError, match="library_size"):
+        InputSpec.from_dict({**document, "library_size": 1})
 
 
 @pytest.mark.parametrize(
@@ -225,6 +341,8 @@ def test_library_size_needs_the_number_of_reads(tmp_path):
         ("orient", "sideways"),
         ("transform", "sqrt"),
         ("library_size", 1),
+        ("depth", "deep"),
+        ("missing_marks", 1),
         ("surprise", 1),
     ],
 )

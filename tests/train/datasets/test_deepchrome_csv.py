@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
-from deepchrome.errors import BadDataError, MissingInputError
+from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.datasets.deepchrome_csv import load_csv
+from deepchrome.train.datasets.inputs import InputOptions
 
 PARTS = ("train", "valid", "test")
 
@@ -61,7 +62,7 @@ def test_three_files_make_one_data_set(tmp_path, header):
     assert report.genes == 6
     assert report.notes == ("only one class of labels in test (1 genes)",)
 
-    (logged,), report = load_csv(directory, transform="log1p")
+    (logged,), report = load_csv(directory, InputOptions(transform="log1p"))
     np.testing.assert_allclose(logged.x, np.log1p(data.x), rtol=1e-6)
     assert report.inputs.transform == "log1p"
 
@@ -76,6 +77,33 @@ def test_any_number_of_bins_marks_and_genes(tmp_path_factory, n_bins, n_marks, l
     assert (data.x == np.concatenate([counts] * 3)).all()
     assert data.y.tolist() == labels * 3
     assert len(data.marks) == n_marks
+
+
+def test_counts_are_corrected_for_depth_by_ranks(data_set):
+    """Doubled counts have the same ranks."""
+    text, counts = text_of([("000003", 1), ("000005", 0)])
+    rows = [line.split(",") for line in text.splitlines()]
+    doubled = "\n".join(",".join((*row[:2], *(str(2 * int(n)) for n in row[2:-1]), row[-1])) for row in rows)
+    ranks = InputOptions(transform="log1p", depth="ranks")
+    (one,), report = load_csv(data_set(), ranks)
+    (two,), _ = load_csv(data_set(train=doubled, valid=doubled, test=doubled), ranks)
+    np.testing.assert_array_equal(one.x, two.x)
+    np.testing.assert_array_equal(one.reads(), np.concatenate([counts] * 3))
+    assert report.inputs.depth == "ranks"
+
+
+def test_values_that_are_no_counts_need_raw_depth(data_set):
+    text = text_of([("000003", 1), ("000005", 0)])[0]
+    rows = [line.split(",") for line in text.splitlines()]
+    halves = "\n".join(",".join((*row[:2], *(str(int(n) / 2) for n in row[2:-1]), row[-1])) for row in rows)
+    folder = data_set(train=halves)
+    with pytest.raises(BadDataError, match="values that are no whole numbers cannot be corrected") as caught:
+        load_csv(folder, InputOptions(depth="ranks"))
+    assert caught.value.remedy == "raw_depth"
+    (data,), _ = load_csv(folder)
+    assert data.scales is None
+    with pytest.raises(UsageError, match="has no numbers of reads to scale by"):
+        load_csv(folder, InputOptions(depth="library-size"))
 
 
 def test_one_gene_may_occur_twice_in_a_row(data_set):

@@ -1,6 +1,7 @@
 """Sources of training data: loading, and the JSON that config.json stores."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,7 @@ def test_features_are_loaded_with_all_choices(paths) -> None:
         split="random",
         seed=4,
         n_train=20,
-        orient="strand",
-        transform="log1p",
-        marks=["H3K9me3", "H3K4me3"],
+        inputs=STRAND,
     )
     assert [data.epigenome for data in datasets] == ["E002"]
     for name in ("x", "y", "split"):
@@ -54,7 +53,7 @@ def test_features_are_loaded_with_all_choices(paths) -> None:
 
 def test_text_is_loaded_with_its_own_split_labels_and_marks(text_folder) -> None:
     datasets, report = TextSource(text_folder).load(STRAND, ["E002"])
-    expected, _ = load_csv(text_folder, transform="log1p")
+    expected, _ = load_csv(text_folder, InputOptions(transform="log1p"))
     np.testing.assert_array_equal(datasets[0].x, expected[0].x)
     assert (report.inputs.orient, report.inputs.transform) == ("genomic", "log1p")
     assert report.inputs.marks == ("mark1", "mark2")
@@ -88,6 +87,7 @@ def test_json_has_the_keys_of_config_json_and_absolute_paths(paths, text_folder,
         ("n_train", None),
         ("label_threshold", None),
         ("label_genes", "table"),
+        ("split_file", None),
     ]
     assert source_from_dict(document) == FeatureSource(
         paths[0].resolve(), paths[1].resolve(), split="chromosome", seed=7
@@ -112,6 +112,24 @@ def test_how_labels_are_made_is_stored(paths) -> None:
     ) as caught:
         FeatureSource(*paths, label_threshold=1, label_genes="features")
     assert caught.value.remedy == "one_threshold"
+
+
+def test_a_split_file_is_stored_with_its_absolute_path(paths, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, file = FeatureSource(*paths, split_file=Path("split.tsv")), tmp_path / "split.tsv"
+    document = json.loads(json.dumps(source.to_dict()))
+    assert document["split_file"] == str(file.resolve())
+    assert source_from_dict(document) == replace(source, split_file=file.resolve())
+    assert source.paths() == [*paths, Path("split.tsv")]
+    assert source.missing_paths() == [Path("split.tsv")]
+    genes = [f"ENSG{i:011d}" for i in range(90)]
+    file.write_text(
+        "gene_id\tsplit\n" + "".join(f"{gene}\t{['valid', 'test', 'train'][i % 3]}\n" for i, gene in enumerate(genes))
+    )
+    assert source.missing_paths() == []
+    assert source.load(InputOptions(), ["E001"])[0][0].split.tolist() == [1, 2, 0] * 30
+    with pytest.raises(UsageError, match=r"split.tsv determines the training genes, so their number cannot be chosen"):
+        FeatureSource(*paths, split_file=file, n_train=10)
 
 
 def test_keys_with_a_default_may_be_absent_from_the_json() -> None:
@@ -140,6 +158,7 @@ def test_an_invalid_document_is_an_error(document, error) -> None:
         (lambda: FeatureSource(Path("f"), Path("e"), label_rule="x"), "label_rule must be one of numeric"),
         (lambda: InputOptions(orient="sideways"), "orient must be genomic or strand, got 'sideways'"),
         (lambda: InputOptions(transform="sqrt"), "transform must be counts or log1p, got 'sqrt'"),
+        (lambda: InputOptions(depth="deep"), "depth must be ranks, library-size or raw, got 'deep'"),
     ],
 )
 def test_unknown_choices_are_refused(create, message) -> None:

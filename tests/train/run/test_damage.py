@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 import torch
 from campaign.rows import sized
-from support.runs import make_old
+from support.runs import make_old, random_datasets
 
 from deepchrome.errors import BadDataError, MissingInputError
+from deepchrome.train.fitting.training import plan_trainings
 from deepchrome.train.run.config import read_config
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.frames import read_frame, write_frame
@@ -30,19 +31,21 @@ def test_a_flipped_byte_anywhere_in_a_model_is_an_error(run_copy) -> None:
         whole[position] ^= 0x10
         file.write_bytes(whole)
         with pytest.raises(BadDataError, match=r"E003.safetensors: "):
-            Run(run_copy).weights("E003")
+            Run(run_copy).model("E003")
         whole[position] ^= 0x10
 
 
-def all_weights(run: Path) -> str:
-    return str({name: tensor.numpy().tobytes() for name, tensor in sorted(Run(run).weights("E003").items())})
+def whole_model(run: Path) -> str:
+    model = Run(run).model("E003")
+    weights = {name: tensor.numpy().tobytes() for name, tensor in sorted(model.weights.items())}
+    return str((weights, model.calibration, model.target_mean, model.target_sd))
 
 
 READERS = {
     "predictions.parquet": lambda run: Run(run).predictions().write_json(),
     "metrics.parquet": lambda run: Run(run).metrics().write_json(),
     "config.json": lambda run: str(read_config(run)),
-    "models/E003.safetensors": all_weights,
+    "models/E003.safetensors": whole_model,
 }
 
 
@@ -82,11 +85,11 @@ def test_a_pickle_in_place_of_a_model_runs_no_code(how, run_copy) -> None:
         torch.save({"conv.weight": payload}, file, _use_new_zipfile_serialization=how == "torch zip")
     assert str(witness).encode() in file.read_bytes()
     with pytest.raises(BadDataError, match=r"E003.safetensors: damaged, or not written by dc train"):
-        Run(run_copy).weights("E003")
+        Run(run_copy).model("E003")
     checkpoint = run_copy / "checkpoints" / "E003.safetensors"
     checkpoint.write_bytes(file.read_bytes())
     with pytest.raises(BadDataError, match=r"checkpoints/E003.safetensors: damaged"):
-        read_checkpoints(run_copy, read_config(run_copy))
+        read_checkpoints(run_copy, read_config(run_copy), plan_trainings(random_datasets()))
     assert not witness.exists()
 
 
@@ -173,20 +176,20 @@ def test_weights_that_do_not_fit_the_config_are_refused(run_copy) -> None:
     def assert_refused(changed, match, **other) -> None:
         write_tensors(file, changed, {**document, **other})
         with pytest.raises(BadDataError, match=match):
-            run.weights("E003")
+            run.model("E003")
 
-    assert_refused({**tensors, "conv.bias": torch.zeros(1, 49)}, r"conv.bias is \(1, 49\), expected \(1, 50\)")
+    assert_refused({**tensors, "conv.bias": torch.zeros(1, 1, 49)}, r"conv.bias is \(1, 1, 49\), expected \(1, 1, 50\)")
     assert_refused({k: v for k, v in tensors.items() if k != "conv.bias"}, "conv.bias is None, expected")
     assert_refused({**tensors, "extra": torch.zeros(1)}, r"extra is \(1,\), expected None")
-    assert_refused({**tensors, "conv.bias": torch.full((1, 50), torch.nan)}, "weights are not finite")
-    assert_refused({**tensors, "conv.bias": torch.zeros(1, 50, dtype=torch.float16)}, "weights are not float32")
+    assert_refused({**tensors, "conv.bias": torch.full((1, 1, 50), torch.nan)}, "weights are not finite")
+    assert_refused({**tensors, "conv.bias": torch.zeros(1, 1, 50, dtype=torch.float16)}, "weights are not float32")
     assert_refused(tensors, "the model 'svm' of 'E003'", model="svm")
     assert_refused(tensors, "the model 'deepchrome' of 'E004'", epigenome="E004")
     with pytest.raises(MissingInputError, match=r"no model of E099 \(found E003, E004\)"):
-        run.weights("E099")
+        run.model("E099")
     file.unlink()
     with pytest.raises(MissingInputError, match=r"See the notes in .*summary.tsv"):
-        run.weights("E003")
+        run.model("E003")
 
 
 @pytest.mark.campaign("runs")

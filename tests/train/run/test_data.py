@@ -16,7 +16,7 @@ from deepchrome.train.run.data import RunData, find_source
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
 
-INPUTS = InputOptions("strand", "log1p", library_size=True, marks=("H3K4me3", "H3K27me3"))
+INPUTS = InputOptions("strand", "log1p", depth="library-size", marks=("H3K4me3", "H3K27me3"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.special
 from support.epigenomes import random_dataset, write_random_features
 from support.runs import CONFIG, drop_origin, make_old, random_datasets, train, visible
 from support.tiny import dc
@@ -16,7 +17,9 @@ from support.tiny import dc
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig
+from deepchrome.train.fitting.training import plan_trainings
 from deepchrome.train.run import frames
+from deepchrome.train.run.collector import Collector
 from deepchrome.train.run.config import read_config
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.frames import read_frame, write_frame
@@ -62,19 +65,19 @@ def test_a_model_of_another_run_is_refused(other, other_runs, run_copy) -> None:
     message = rf"{MODEL}: belongs to a run with other settings or data \(.*{OTHERS[other][2]}\)"
     run = Run(run_copy)
     with pytest.raises(BadDataError, match=message):
-        run.score("E003", random_datasets()[0].x)
+        run.model("E003")
     with pytest.raises(BadDataError, match=message):
         score_test_genes(run)
     with pytest.raises(BadDataError, match=message):
         train(run_copy, resume=True)
-    assert run.weights("E004")
+    assert run.model("E004")
 
 
 @pytest.mark.campaign("provenance")
 def test_a_model_of_another_epigenome_is_refused(run_copy) -> None:
     shutil.copy(run_copy / "models" / "E004.safetensors", run_copy / MODEL)
     with pytest.raises(BadDataError, match=r"E003.safetensors: contains the model 'deepchrome' of 'E004'"):
-        Run(run_copy).weights("E003")
+        Run(run_copy).model("E003")
 
 
 @pytest.mark.campaign("provenance")
@@ -92,7 +95,7 @@ def test_a_table_of_another_run_is_refused(table, other, other_runs, run_copy) -
 def test_a_config_of_another_run_is_refused(other_runs, run_copy) -> None:
     shutil.copy(other_runs["seed"] / "config.json", run_copy / "config.json")
     run = Run(run_copy)
-    for read in (run.predictions, run.metrics, run.summary, lambda: run.weights("E003")):
+    for read in (run.predictions, run.metrics, run.summary, lambda: run.model("E003")):
         with pytest.raises(BadDataError, match=r"fit.seed is 1, not 2"):
             read()
 
@@ -109,7 +112,9 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
 def take_checkpoint(out: Path, config: FitConfig, datasets: list[Dataset]) -> Path:
     """Train, and return a checkpoint of E003, which a finished run would remove."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepchrome.train.run.train.finish_run", lambda *_: None)
+        # Without its last step, training leaves all its checkpoints.
+        patch.setattr(Collector, "add", lambda *_: None)
+        patch.setattr(Collector, "finish", lambda _: [])
         train(out, config, datasets)
     return out / CHECKPOINT
 
@@ -147,7 +152,14 @@ def test_a_checkpoint_of_another_epigenome_is_refused(checkpoints, unfinished_ru
 @pytest.mark.campaign("provenance")
 def test_a_checkpoint_of_the_run_is_used(checkpoints, unfinished_run) -> None:
     shutil.copy(checkpoints["own"], unfinished_run / CHECKPOINT)
-    assert len(read_checkpoints(unfinished_run, read_config(unfinished_run))["E003"].history) == 3
+    assert (
+        len(
+            read_checkpoints(unfinished_run, read_config(unfinished_run), plan_trainings(random_datasets()))[
+                "E003"
+            ].history
+        )
+        == 3
+    )
     train(unfinished_run, resume=True)
 
 
@@ -159,7 +171,7 @@ def test_a_checkpoint_that_names_no_run_is_refused(checkpoints, unfinished_run) 
         drop_origin(unfinished_run / "checkpoints" / f"{name}.safetensors")
     message = (
         r"checkpoints: the checkpoints of E003, E004 do not name their run \(.*\)\. "
-        "Remove them to train these epigenomes from the beginning"
+        "Remove them to train these models from the beginning"
     )
     with pytest.raises(BadDataError, match=message):
         train(unfinished_run, resume=True)
@@ -176,7 +188,7 @@ def test_a_file_that_names_no_run_is_refused(name, run_copy) -> None:
     """It may be a file of an earlier version, which was trained with other settings or data."""
     drop_origin(run_copy / name)
     run = Run(run_copy)
-    read = {MODEL: lambda: run.weights("E003"), "predictions.parquet": run.predictions, "metrics.parquet": run.summary}
+    read = {MODEL: lambda: run.model("E003"), "predictions.parquet": run.predictions, "metrics.parquet": run.summary}
     with pytest.raises(BadDataError, match=rf"{name}: does not name its run \(.*\)\. Restore the"):
         read[name]()
     with pytest.raises(BadDataError, match=rf"{name}: does not name its run"):
@@ -217,13 +229,15 @@ def test_a_table_with_another_document_is_refused(text, run_copy) -> None:
 
 @pytest.mark.campaign("provenance")
 def test_a_run_of_an_earlier_version_can_be_read(run_copy) -> None:
-    """Its files do not name their run, and nothing in them contradicts config.json."""
-    run = Run(run_copy)
-    summary, scores = run.summary(), run.score("E003", random_datasets()[0].x)
+    """Its files do not name their run, and nothing in them contradicts config.json. Its scores are not calibrated."""
+    run, x = Run(run_copy), random_datasets()[0].x
+    summary, scores = run.summary(), run.model("E003").score(x)
     make_old(run_copy)
     run, before = Run(run_copy), visible(run_copy)
     assert run.summary() == summary
-    np.testing.assert_array_equal(run.score("E003", random_datasets()[0].x), scores)
+    old = run.model("E003").score(x)
+    np.testing.assert_array_equal(old.log_odds, scores.log_odds)
+    np.testing.assert_allclose(old.score, scipy.special.expit(old.log_odds))
     assert len(score_test_genes(run)) == 2
     assert train(run_copy, resume=True) == summary
     assert visible(run_copy) == before
@@ -234,7 +248,9 @@ def test_a_run_of_an_earlier_version_can_be_read(run_copy) -> None:
 def test_an_unfinished_run_of_an_earlier_version_is_finished_like_a_new_one(left, tmp_path) -> None:
     features, expression = write_random_features(tmp_path / "features")
     run = tmp_path / "run"
-    command = ("train", features, "--expression", expression, "--out", run, "--epochs", "2", "--device", "cpu")
+    # Settings that earlier versions had. The best ones are others today.
+    protocol = ("--protocol", "published", "--batch-size", "16", "--epochs", "2", "--device", "cpu")
+    command = ("train", features, "--expression", expression, "--out", run, *protocol)
     assert dc(*command).code == 0
     (run / "summary.tsv").unlink()
     new = visible(run)
@@ -254,7 +270,7 @@ def test_an_unfinished_run_of_an_earlier_version_is_finished_like_a_new_one(left
 def test_a_new_model_that_was_copied_from_an_old_run_is_refused(run_copy, tmp_path) -> None:
     train(tmp_path / "old", replace(CONFIG, seed=2))
     make_old(tmp_path / "old")
-    assert Run(tmp_path / "old").weights("E003")
+    assert Run(tmp_path / "old").model("E003")
     shutil.copy(tmp_path / "old" / MODEL, run_copy / MODEL)
     with pytest.raises(BadDataError, match=rf"{MODEL}: does not name its run"):
         score_test_genes(Run(run_copy))

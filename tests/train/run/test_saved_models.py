@@ -1,8 +1,10 @@
 """The files of a run give the scores of the trained models, or the run is refused."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -14,8 +16,11 @@ from support.runs import CONFIG, CPU, random_datasets, train
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.fitting.fit import fit
-from deepchrome.train.models import BASELINES, NETWORKS, build_network, check_network, score_genes
+from deepchrome.train.fitting.training import plan_trainings
+from deepchrome.train.models import BASELINES, NETWORKS, NetworkSpec, build_network, check_network
 from deepchrome.train.models.baselines import fit_baseline
+from deepchrome.train.models.outputs import Task
+from deepchrome.train.models.trained import TrainedModel
 from deepchrome.train.run import weights as weights_module
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_datasets
@@ -25,34 +30,52 @@ pytestmark = pytest.mark.campaign("save-load")
 BUILT_IN = tuple(NETWORKS)
 
 
-def scores_before_saving(config: FitConfig) -> dict[str, np.ndarray]:
+def log_odds_before_saving(config: FitConfig) -> dict[str, np.ndarray]:
     """Train without a run directory, and score with the weights in memory."""
     datasets = random_datasets()
+    trainings = plan_trainings(datasets, members=config.members)
     if config.model in BASELINES:
-        return {
-            data.epigenome: score_genes(
-                config.model,
-                {name: torch.from_numpy(array) for name, array in fit_baseline(config.model, data, 1).items()},
-                data.x,
-            )
+        weights = {
+            data.epigenome: {
+                name: torch.from_numpy(array) for name, array in fit_baseline(config.model, data, 1).items()
+            }
             for data in datasets
         }
-    fitted = fit(datasets, config, CPU)
-    return {
-        data.epigenome: score_genes(config.model, model.weights, data.x)
-        for data, model in zip(datasets, fitted, strict=True)
-    }
+    else:
+        fitted = {model.key: model.weights for model in fit(trainings, config, CPU)}
+        weights = {
+            data.epigenome: {
+                name: torch.stack(
+                    [fitted[training.key][name] for training in trainings if training.datasets == (data,)]
+                )
+                for name in fitted[data.epigenome]
+            }
+            for data in datasets
+        }
+    spec = NetworkSpec(config.model, len(MARKS), BINS, config.task)
+    return {data.epigenome: TrainedModel(spec, weights[data.epigenome]).score(data.x).log_odds for data in datasets}
 
 
-@pytest.mark.parametrize("name", [*BUILT_IN, *BASELINES, "outside"])
-def test_scores_after_loading_equal_those_before_saving(name, tmp_path) -> None:
-    config = replace(CONFIG, model=name)
+CONFIGS = {name: replace(CONFIG, model=name) for name in (*BUILT_IN, *BASELINES, "outside")}
+CONFIGS |= {
+    "both": replace(CONFIG, task="both"),
+    "regress": replace(CONFIG, task="regress"),
+    "members": replace(CONFIG, members=3),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_scores_after_loading_equal_those_before_saving(case, tmp_path) -> None:
+    config = CONFIGS[case]
     with registered(OneLayer):
-        before = scores_before_saving(config)
+        before = log_odds_before_saving(config)
         summary = train(tmp_path / "run", config)
         run = Run(tmp_path / "run")
         for data, row in zip(random_datasets(), summary, strict=True):
-            np.testing.assert_array_equal(run.score(data.epigenome, data.x), before[data.epigenome])
+            model = run.model(data.epigenome)
+            np.testing.assert_array_equal(model.score(data.x).log_odds, before[data.epigenome])
+            stored = run.predictions().filter(pl.col("epigenome") == data.epigenome)
+            np.testing.assert_array_equal(model.score(data.x).score, stored["score"].to_numpy())
             valid = data.split == 1
             assert row.valid_auroc == pytest.approx(roc_auc_score(data.y[valid], before[data.epigenome][valid]))
         assert train(tmp_path / "run", config, resume=True) == summary
@@ -75,19 +98,20 @@ def test_networks_that_a_file_cannot_hold_are_refused_before_training(network, m
             train(out, config)
         assert not out.exists()
         with pytest.raises(UsageError, match=message):
-            fit(random_datasets(), config, CPU)
+            fit(plan_trainings(random_datasets()), config, CPU)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_networks_of_deepchrome_are_stacks(name) -> None:
-    check_network(name, len(MARKS), BINS)
-    check_network(name, 1, 14)
+    for task in get_args(Task):
+        check_network(NetworkSpec(name, len(MARKS), BINS, task))
+        check_network(NetworkSpec(name, 1, 14, task, missing_marks=True))
 
 
 @pytest.mark.parametrize(("network", "together"), [(MixesModels, 2), (MixesGenes, 1)])
 def test_networks_that_mix_models_or_genes_are_refused_after_training(network, together, tmp_path) -> None:
     """Their parameters are saved correctly, but alone or in another batch they give other scores."""
-    config, out = replace(CONFIG, model="outside", lr=0.1, epochs=20), tmp_path / "run"
+    config, out = replace(CONFIG, model="outside", lr=0.1, epochs=20, precision="fp32"), tmp_path / "run"
     placement = Placement("cpu", threads=1, group_size=together)
     with registered(network), pytest.raises(BadDataError) as caught:
         train_datasets(random_datasets(), INPUTS, out, config, placement)
@@ -107,7 +131,7 @@ def test_a_file_that_gives_other_scores_is_an_error(name, tmp_path, monkeypatch)
     train(tmp_path / "intact", replace(CONFIG, model=name))
     # Checkpoints are written by the same function. They have no effect on a run that is not interrupted.
     monkeypatch.setattr(weights_module, "write_tensors", write_rounded)
-    with pytest.raises(BadDataError, match=r"E003.safetensors: the saved model does not give the scores"):
+    with pytest.raises(BadDataError, match=r"E00[34].safetensors: the saved model does not give the scores"):
         train(tmp_path / "run", replace(CONFIG, model=name))
     assert not (tmp_path / "run" / "summary.tsv").exists()
 
@@ -130,10 +154,7 @@ def test_rounding_is_no_error(genes, precision, tmp_path, record_property) -> No
 
 
 def test_rounding_depends_on_the_precision() -> None:
-    assert score_rounding("auto", on_gpu=False) == score_rounding("fp32", on_gpu=True)
-    assert score_rounding("auto", on_gpu=True) == score_rounding("tf32", on_gpu=True)
-    assert score_rounding("fp32", on_gpu=True) < score_rounding("tf32", on_gpu=True)
-    assert score_rounding("tf32", on_gpu=True) < score_rounding("bf16", on_gpu=False)
+    assert score_rounding("fp32") < score_rounding("tf32") < score_rounding("bf16")
 
 
 def test_pairs_that_rounding_can_swap() -> None:
@@ -148,6 +169,6 @@ def test_a_network_from_outside_must_be_known_to_open_its_run(tmp_path) -> None:
     with registered(OneLayer):
         train(tmp_path / "run", replace(CONFIG, model="outside"))
         assert Run(tmp_path / "run").epigenomes == ("E003", "E004")
-        assert build_network("outside", 1, 3, 24).shapes()["output.weight"] == (72, 2)
+        assert build_network(NetworkSpec("outside", 3, 24), 1).shapes()["output.weight"] == (72, 2)
     with pytest.raises(BadDataError, match=r"not the config of a run \(model 'outside'"):
         Run(tmp_path / "run")

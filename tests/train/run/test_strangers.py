@@ -194,10 +194,12 @@ def test_a_log_may_be_in_the_directory_and_grows_with_resume(tmp_path) -> None:
     log = tmp_path / "run" / "log.jsonl"
     train(tmp_path / "run", log=log)
     lines = log.read_text()
-    (tmp_path / "run" / "summary.tsv").unlink()
+    for name in ("summary.tsv", "models/E004.safetensors"):
+        (tmp_path / "run" / name).unlink()
     train(tmp_path / "run", log=log, resume=True)
     assert log.read_text().startswith(lines)
-    assert len(log.read_text()) > len(lines)
+    added = [json.loads(line) for line in log.read_text().removeprefix(lines).splitlines()]
+    assert [(line["epigenome"], line["epoch"]) for line in added] == [("E004", epoch) for epoch in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
