@@ -14,16 +14,10 @@ from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
 from deepchrome.train.scoring import predict as prediction
-from deepchrome.train.scoring.evaluate import (
-    ScoredGenes,
-    cross_evaluate,
-    evaluate,
-    load_unseen_genes,
-    roc_points,
-    score_datasets,
-    score_test_genes,
-)
+from deepchrome.train.scoring.evaluate import compare_with_gene_mean, cross_evaluate, evaluate, roc_points
 from deepchrome.train.scoring.predict import choose_model, predict, predict_with_attention, write_table
+from deepchrome.train.scoring.scored import ScoredGenes, score_datasets, score_test_genes
+from deepchrome.train.scoring.unseen import load_unseen_genes
 
 CPU = Placement("cpu", threads=2)
 GENES = 150
@@ -60,7 +54,7 @@ def test_areas_of_test_genes_are_those_of_the_summary_and_within_their_intervals
     for row, summary in zip(evaluate(scored, resamples=200), run.summary(), strict=True):
         assert row.auroc == summary.test_auroc
         assert row.auprc == summary.test_auprc
-        assert row.genes == summary.n_test == 50
+        assert row.n_test == summary.n_test == 50
         assert row.auroc_low < row.auroc < row.auroc_high
         assert row.auprc_low < row.auprc < row.auprc_high
 
@@ -83,7 +77,7 @@ def test_intervals_depend_on_the_seed_and_narrow_with_more_genes() -> None:
 def test_one_class_has_no_area_and_no_curve() -> None:
     one = ScoredGenes("E1", "E1", np.ones(5, np.uint8), np.arange(5.0))
     row = evaluate([one])[0]
-    assert (row.auroc, row.auroc_low, row.auprc, row.on) == (None, None, None, 5)
+    assert (row.auroc, row.auroc_low, row.auprc, row.n_on) == (None, None, None, 5)
     assert roc_points([one]).is_empty()
 
 
