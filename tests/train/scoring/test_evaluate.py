@@ -81,6 +81,32 @@ def test_one_class_has_no_area_and_no_curve() -> None:
     assert roc_points([one]).is_empty()
 
 
+def test_a_sentence_says_where_the_gene_mean_is_as_good_as_the_model() -> None:
+    genes = ScoredGenes("E1", "E1", np.array([0, 1, 0, 1], np.uint8), np.array([0.1, 0.4, 0.6, 0.9]))
+    row = evaluate([genes], resamples=0)[0]
+    assert (row.auroc, compare_with_gene_mean([row])) == (0.75, None)
+    better, same = replace(row, gene_mean_auroc=0.5), replace(row, gene_mean_auroc=0.75)
+    assert compare_with_gene_mean([better]) is None
+    assert compare_with_gene_mean([same]) == (
+        "in E1, the mean expression of a gene in the other epigenomes predicts its state at least as well as the marks "
+        "do (AUROC 0.750, model 0.750)"
+    )
+    variable = replace(row, gene_mean_auroc=0.95, variable_auroc=0.8, variable_gene_mean_auroc=0.6)
+    assert compare_with_gene_mean([better, variable, row]) == (
+        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes predicts its state at least as "
+        "well as the marks do (AUROC 0.950, model 0.750). What is specific to a cell type shows in the genes whose "
+        "state varies (AUROC 0.600, model 0.800)"
+    )
+
+
+def test_brier_score_and_calibration_error_need_probabilities() -> None:
+    on = np.array([0, 1, 0, 1], np.uint8)
+    row = evaluate([ScoredGenes("E1", "E1", on, np.array([0.25, 0.75, 0.25, 0.75]))], resamples=0)[0]
+    assert (row.brier, row.ece) == (0.0625, 0.25)
+    row = evaluate([ScoredGenes("E1", "E1", on, np.array([-1.0, 2.0, 0.5, 0.75]))], resamples=0)[0]
+    assert (row.auroc, row.brier, row.ece) == (1.0, None, None)
+
+
 def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
     scored = score_test_genes(run)
     points = roc_points(scored)

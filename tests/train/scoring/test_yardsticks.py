@@ -137,7 +137,9 @@ def test_yardsticks_of_an_epigenome_are_aurocs_of_its_test_genes() -> None:
     assert found.variable_genes == variable.sum() > 10
     assert found.variable_auroc == pytest.approx(roc_auc_score(on[variable], model[variable]))
     assert found.variable_gene_mean_auroc == pytest.approx(roc_auc_score(on[variable], mean[TEST][variable]))
-    assert found.variable_nearest_auroc == pytest.approx(roc_auc_score(on[variable], ATLAS.log2_rpkm[TEST, 1][variable]))
+    assert found.variable_nearest_auroc == pytest.approx(
+        roc_auc_score(on[variable], ATLAS.log2_rpkm[TEST, 1][variable])
+    )
     assert found.variable_gene_mean_auroc < found.gene_mean_auroc < found.nearest_auroc
 
 
@@ -147,7 +149,9 @@ def test_nearest_epigenome_does_not_depend_on_test_genes() -> None:
     log2_rpkm[TEST, 0] = log2_rpkm[TEST, 6] = 30 * ATLAS.log2_rpkm[TEST, 6]
     atlas = replace(ATLAS, log2_rpkm=log2_rpkm)
     assert nearest_epigenome(atlas, "E001", np.arange(GENES))[0] == "E007"
-    found = compute_yardsticks(atlas, "E001", scores_of(atlas, "E001", TEST), fusion=None, nearest_rows=np.arange(GENES))
+    found = compute_yardsticks(
+        atlas, "E001", scores_of(atlas, "E001", TEST), fusion=None, nearest_rows=np.arange(GENES)
+    )
     assert found.nearest == "E002"
 
 
