@@ -17,7 +17,8 @@ from deepchrome.train.report.packing import ArrayPack, rounded
 from deepchrome.train.report.patterns import Patterns
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
+from deepchrome.train.scoring.evaluate import evaluate, roc_points
+from deepchrome.train.scoring.scored import score_test_genes
 
 ROC_POINTS: Final = 101
 

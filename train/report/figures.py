@@ -22,7 +22,8 @@ from deepchrome.train.report.drawing import (
 from deepchrome.train.report.evidence import Evidence
 from deepchrome.train.report.patterns import ACTIVE, CLASSES, Patterns
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
+from deepchrome.train.scoring.evaluate import evaluate, roc_points
+from deepchrome.train.scoring.scored import score_test_genes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
