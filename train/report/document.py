@@ -11,19 +11,31 @@ import polars as pl
 
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import audit_labels
+from deepchrome.train.models import is_network
+from deepchrome.train.models.metrics import calibration_curve
+from deepchrome.train.report.accuracy import Accuracy, ExpressionTable
 from deepchrome.train.report.evidence import Evidence, rank_correlation
 from deepchrome.train.report.gene_view import describe_genes
 from deepchrome.train.report.packing import ArrayPack, rounded
 from deepchrome.train.report.patterns import Patterns
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
+from deepchrome.train.scoring.evaluate import ScoredGenes, roc_points
 
 ROC_POINTS: Final = 101
+# Expression is stored in steps of 1/64 of log2(RPKM + 1), which are too fine to see.
+_STEPS_PER_UNIT: Final = 64
+_EVALUATED: Final = (
+    *("n_test", "n_on", "auroc", "auroc_low", "auroc_high", "auprc", "brier", "ece", "held_out"),
+    *("gene_mean_auroc", "nearest", "nearest_auroc", "fused_auroc"),
+    *("variable_genes", "variable_auroc", "variable_gene_mean_auroc", "variable_nearest_auroc"),
+    *("pearson", "spearman", "r2"),
+)
 
 
 def build_document(
     run: Run,
+    accuracy: Accuracy,
     patterns: Patterns | None,
     evidence: Mapping[str, Evidence],
     data: RunData | None,
@@ -36,6 +48,8 @@ def build_document(
     ----------
     run
         A finished run.
+    accuracy
+        How well it does on its test genes.
     patterns
         Its pattern maps; ``None`` for baselines.
     evidence
@@ -55,15 +69,23 @@ def build_document(
     """
     config = run.config
     origin = config.source.to_dict() if config.source else {}
+    symbols = {} if data is None else data.symbols()
     pack = ArrayPack()
     if patterns is not None:
         pack.add("pattern", np.rint(patterns.value.swapaxes(2, 3) * 65535).astype(np.uint16))
     if evidence:
         _add_evidence(pack, list(evidence.values()))
+        if patterns is not None and patterns.recipe.name != "published":
+            _add_optimized_reads(pack, run, patterns, evidence)
+    if accuracy.expression is not None:
+        for name, values in (("predicted", accuracy.expression.predicted), ("expressed", accuracy.expression.observed)):
+            pack.add(name, np.rint(values * _STEPS_PER_UNIT).clip(-32768, 32767).astype(np.int16))
+            pack.index[name]["scale"] = [1 / _STEPS_PER_UNIT] * len(values)
     return {
         "run": {
             "model": config.fit.model,
             "seed": config.fit.seed,
+            **{key: getattr(config.fit, key) for key in ("task", "pooled", "members")},
             **{key: origin.get(key) for key in ("label_rule", "split")},
             **config.inputs.to_dict(),
             "made_with": dict(config.made_with),
@@ -71,13 +93,31 @@ def build_document(
         "style": style,
         "recipe": None if patterns is None else asdict(patterns.recipe),
         "data_prior": bool(evidence) and patterns is not None and patterns.recipe.name != "published",
-        "epigenomes": _describe_epigenomes(run, patterns, evidence, data),
-        "roc": _sample_roc(run),
+        "epigenomes": _describe_epigenomes(run, accuracy, patterns, evidence, data),
+        "absent": {**_missing_sections(run, patterns, evidence), **accuracy.absent},
+        "calibration": _calibration_curves(accuracy.scored),
+        "transfer": _describe_transfer(accuracy),
+        "expression": _describe_expression(accuracy.expression, symbols),
+        "roc": _sample_roc(accuracy.scored),
         "curves": _training_curves(run),
         "genes": describe_genes(run, evidence, data, genes),
         "arrays": pack.index,
         "blob": pack.to_base64(),
     }
+
+
+def _missing_sections(run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence]) -> dict[str, str]:
+    """Return why sections of the report are missing, by name."""
+    absent = {}
+    if not is_network(run.config.fit.model):
+        absent["pattern"] = f"Pattern maps need a network, and this run has {run.config.fit.model} models."
+    if not evidence:
+        reason = "need the data of the run, and this report was made without them."
+        absent["profiles"] = f"Observed reads {reason}"
+        absent["genes"] = f"Single genes {reason}"
+    if patterns is None and not evidence:
+        absent["maps"] = absent["pattern"]
+    return absent
 
 
 def _add_evidence(pack: ArrayPack, evidence: Sequence[Evidence]) -> None:
@@ -99,8 +139,19 @@ def _add_evidence(pack: ArrayPack, evidence: Sequence[Evidence]) -> None:
             pack.add_scaled(name, np.stack(arrays).swapaxes(2, 3), dtype, axes)
 
 
+def _add_optimized_reads(pack: ArrayPack, run: Run, patterns: Patterns, evidence: Mapping[str, Evidence]) -> None:
+    """Add the reads per bin that the maps correspond to in each epigenome, of shape (epigenomes, 2, marks, bins).
+
+    A read count has another input in every epigenome if inputs are corrected for depth.
+    """
+    inputs = patterns.value * patterns.scale[:, None, None, None]
+    index = [patterns.models.index(run.config.model_of(name)) for name in evidence]
+    reads = [item.to_reads(inputs[i]) for i, item in zip(index, evidence.values(), strict=True)]
+    pack.add_scaled("optimized", np.stack(reads).swapaxes(2, 3), np.uint16)
+
+
 def _describe_epigenomes(
-    run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence], data: RunData | None
+    run: Run, accuracy: Accuracy, patterns: Patterns | None, evidence: Mapping[str, Evidence], data: RunData | None
 ) -> list[dict[str, Any]]:
     """Return one row per epigenome that has a model."""
     names = _epigenome_names()
@@ -108,20 +159,20 @@ def _describe_epigenomes(
     if data is not None and data.expression is not None:
         audits = audit_labels(read_expression(data.expression))
         flipped = {audit.epigenome: audit.flipped_label_fraction for audit in audits}
-    evaluations = {row.epigenome: row for row in evaluate(score_test_genes(run))}
-    epigenomes = run.epigenomes
+    evaluations = {row.epigenome: row for row in accuracy.evaluations}
     rows = []
     for summary in run.summary():
         name = summary.epigenome
-        if name not in epigenomes:
+        if name not in run.epigenomes:
             continue
         row: dict[str, Any] = {"id": name, "name": names.get(name, ""), "flipped": flipped.get(name)}
         row |= {"published": summary.published_auroc, "best_epoch": summary.best_epoch, "note": summary.note}
+        row["model"] = run.config.model_of(name)
         if evaluation := evaluations.get(name):
-            row |= {key: getattr(evaluation, key) for key in ("genes", "auroc", "auroc_low", "auroc_high", "auprc")}
+            row |= {key: getattr(evaluation, key) for key in _EVALUATED}
         item = evidence.get(name)
         if patterns is not None:
-            row |= _describe_patterns(patterns, epigenomes.index(name), item)
+            row |= _describe_patterns(patterns, patterns.models.index(row["model"]), item)
         if item:
             row["observed_genes"] = [reads.genes for reads in item.observed]
             row["complete"] = item.complete
@@ -131,8 +182,9 @@ def _describe_epigenomes(
 
 
 def _describe_patterns(patterns: Patterns, i: int, evidence: Evidence | None) -> dict[str, Any]:
-    """Return statistics of the maps of epigenome ``i``: scale, score, active bins, spread and correlation."""
+    """Return statistics of the maps of model ``i``: scale, score, active bins, spread and correlation with reads."""
     row = {
+        "map": i,
         "scale": None if math.isnan(patterns.scale[i]) else float(patterns.scale[i]),
         "score": patterns.score[i].tolist(),
         "active": patterns.active()[i].tolist(),
@@ -143,6 +195,37 @@ def _describe_patterns(patterns: Patterns, i: int, evidence: Evidence | None) ->
     return row
 
 
+def _calibration_curves(scored: Sequence[ScoredGenes]) -> dict[str, dict[str, list[float | None]]]:
+    """Return the calibration curve of every epigenome whose scores are probabilities."""
+    curves = {}
+    for genes in scored:
+        if curve := calibration_curve(genes.on, genes.scores):
+            curves[genes.epigenome] = {key: rounded(value.tolist()) for key, value in vars(curve).items()}
+    return curves
+
+
+def _describe_transfer(accuracy: Accuracy) -> dict[str, Any] | None:
+    """Return the transfer matrix as JSON values."""
+    if (transfer := accuracy.transfer) is None:
+        return None
+    return {"models": transfer.models, "genes": transfer.genes, "auroc": rounded(transfer.auroc.tolist())}
+
+
+def _describe_expression(table: ExpressionTable | None, symbols: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the test genes with predicted expression, and a row for every two epigenomes: their indices, r, genes
+    that changed more than twofold, and the share of these whose direction is predicted.
+    """
+    if table is None:
+        return None
+    index = {name: i for i, name in enumerate(table.epigenomes)}
+    contrasts = [
+        [index[row.a], index[row.b], rounded(row.pearson), row.changed, rounded(row.direction)]
+        for row in table.contrasts()
+    ]
+    symbol = [symbols.get(gene, "") for gene in table.gene_id]
+    return {"id": table.gene_id, "symbol": symbol, "contrasts": contrasts}
+
+
 def _epigenome_names() -> Mapping[str, str]:
     """Return the names of Roadmap's 56 epigenomes, from the table of published results."""
     table = files("deepchrome.train.datasets").joinpath("data", "deepchrome_auc_56.tsv").read_bytes()
@@ -150,18 +233,20 @@ def _epigenome_names() -> Mapping[str, str]:
     return {key: name.replace("_", " ") for key, name in zip(rows["epigenome"], rows["name"], strict=True)}
 
 
-def _sample_roc(run: Run) -> dict[str, list[float]]:
+def _sample_roc(scored: Sequence[ScoredGenes]) -> dict[str, list[float]]:
     """Return the true positive rate of every epigenome at evenly spaced false positive rates."""
     grid = np.linspace(0, 1, ROC_POINTS)
     curves = {}
-    for (name,), part in roc_points(score_test_genes(run)).group_by("epigenome", maintain_order=True):
+    for (name,), part in roc_points(scored).group_by("epigenome", maintain_order=True):
         rates = (part["false_positive_rate"].to_numpy(), part["true_positive_rate"].to_numpy())
         curves[str(name)] = np.interp(grid, *rates).round(3).tolist()
     return curves
 
 
 def _training_curves(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the losses and the validation AUROC of every epoch, by epigenome."""
-    columns = ("train_loss", "valid_loss", "valid_auroc")
-    metrics = run.metrics().partition_by("epigenome", as_dict=True, maintain_order=True)
+    """Return the losses and the validation AUROC of every epoch of the first network, by model."""
+    columns, metrics = ("train_loss", "valid_loss", "valid_auroc"), run.metrics()
+    if "member" in metrics.columns:
+        metrics = metrics.filter(pl.col("member") == 1)
+    metrics = metrics.partition_by("epigenome", as_dict=True, maintain_order=True)
     return {str(name): {key: rounded(part[key].to_list()) for key in columns} for (name,), part in metrics.items()}
