@@ -117,6 +117,8 @@ def _missing_sections(run: Run, patterns: Patterns | None, evidence: Mapping[str
         absent["genes"] = f"Single genes {reason}"
     if patterns is None and not evidence:
         absent["maps"] = absent["pattern"]
+    if run.config.fit.model == "attentivechrome" and run.config.fit.pooled:
+        absent["attention"] = "Attention is shown for models of one epigenome only."
     return absent
 
 
@@ -176,6 +178,9 @@ def _describe_epigenomes(
         if item:
             row["observed_genes"] = [reads.genes for reads in item.observed]
             row["complete"] = item.complete
+            row["missing_marks"] = [
+                mark for mark, there in zip(run.config.inputs.marks, item.present, strict=True) if not there
+            ]
             row["mark_attention"] = None if item.mark_attention is None else item.mark_attention.tolist()
         rows.append(row)
     return [{key: rounded(value) for key, value in row.items()} for row in rows]

@@ -56,6 +56,8 @@ class Evidence:
     ----------
     moments
         Sums over the training genes, for the prior of the pattern maps; ``None`` if no model was trained on them.
+    present
+        bool (marks,): whether each mark was measured.
     scales
         How counts became inputs; see :class:`~deepchrome.train.datasets.dataset.Dataset`.
     observed
@@ -85,6 +87,7 @@ class Evidence:
     """
 
     moments: Moments | None = field(repr=False)
+    present: NDArray[np.bool_] = field(repr=False)
     scales: tuple[CountScale, ...] | None = field(repr=False)
     observed: tuple[ObservedReads, ObservedReads] = field(repr=False)
     tracks: NDArray[np.float32] = field(repr=False)
@@ -124,6 +127,7 @@ def gather_evidence(run: Run, models: Mapping[str, TrainedModel], data: Dataset,
     held_out = run.config.held_out(data.epigenome)
     evidence = Evidence(
         None if held_out else Moments.from_inputs(data.x[data.split == TRAIN]),
+        data.present,
         data.scales,
         observed_reads(data),
         data.reads(rows),

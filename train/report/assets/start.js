@@ -5,7 +5,10 @@ function start() {
   fillHeader();
   const sources = Object.entries(SOURCES).filter(([name]) => name in arrays);
   state.source = sources.length ? sources[0][0] : "";
-  $("maps").hidden = !sources.length;
+  if (!sources.length) explainAbsence("maps", "maps");
+  explainAbsence("yardsticks", "yardsticks");
+  if (!explainAbsence("transfer", "transfer")) drawTransfer();
+  startContrast();
   const names = epigenomes.map((_, e) => [String(e), titleOf(e)]);
   fillOptions("epigenome", names, "0");
   fillOptions("other", [["-1", "the other class"], ...names], "-1");
@@ -38,7 +41,7 @@ function fillHeader() {
     [epigenomes.length, epigenomes.length === 1 ? "epigenome" : "epigenomes"],
     [measured.length ? fixed(mean(measured.map(epigenome => epigenome.auroc)), 3) : "", "mean test AUROC"],
     [marks.length, "marks"],
-    [epigenomes[0].genes ?? "", "test genes"],
+    [epigenomes[0].n_test ?? "", "test genes"],
   ];
   if (published.length) tiles.push([fixed(mean(published.map(epigenome => epigenome.published)), 3), `published mean AUROC of ${published.length}`]);
   $("tiles").append(...tiles.map(([value, name]) => el("div", { class: "tile" }, el("b", null, value), el("span", null, name))));
@@ -54,7 +57,7 @@ function fillOptions(id, list, chosen) {
 
 function startGeneView() {
   if (!genes || !genes.id.length) {
-    $("genes").hidden = true;
+    explainAbsence("genes", "genes");
     return;
   }
   $("gene-list").append(...genes.id.map((_, g) => el("option", { value: labelOf(g) })));
@@ -75,6 +78,9 @@ function choose(e) {
   $("epigenome").value = String(e);
   drawTable();
   drawBars();
+  drawYardsticks();
+  drawCalibration();
+  drawRegression();
   drawMaps();
   drawProfiles();
   drawRoc();
