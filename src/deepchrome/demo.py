@@ -21,7 +21,7 @@ from deepchrome.train.report.visualize import VisualizeResult, visualize
 from deepchrome.train.run.directory import load_run
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.train import RunOptions, train_models
-from deepchrome.train.scoring.evaluate import Evaluation, evaluate, score_test_genes
+from deepchrome.train.scoring.evaluate import Evaluation, evaluate_run
 from deepchrome.version import VERSION
 
 EPIGENOMES: Final = 3
@@ -94,7 +94,7 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     source = FeatureSource(features, expression, split="random")
     train_models(source, run, config=replace(BEST.fit, epochs=EPOCHS), options=RunOptions(force=True))
     on_message("testing the models on unseen genes")
-    evaluations = evaluate(score_test_genes(load_run(run)))
+    evaluations, _ = evaluate_run(load_run(run))
     on_message("computing the patterns of marks that the models associate with on and off")
     report = visualize(run, out / "report", force=True)
     record_files(out)

@@ -212,7 +212,7 @@ def find_depth_genes(stable_id: pl.Series, known: Collection[str]) -> NDArray[np
     bool (genes,)
         The genes that the model knows; ``None`` if they are too few.
     """
-    common = stable_id.is_in(pl.Series(known, dtype=pl.String).implode()).to_numpy()
+    common = stable_id.is_in(pl.Series(list(known), dtype=pl.String).implode()).to_numpy()
     return common if common.sum() >= min(_MIN_DEPTH_GENES, len(known) / 2) else None
 
 

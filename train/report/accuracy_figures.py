@@ -1,7 +1,6 @@
 """Draw how well the models of a run do on test genes: yardsticks, calibration, regression, transfer and contrasts."""
 
 from collections.abc import Iterator
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Contrasts of the first epigenomes are drawn; the report shows all.
+# The report shows all contrasts; the first are drawn as files.
 MAX_DRAWN_CONTRASTS: Final = 6
 _DENSITY_BINS: Final = 60
 _YARDSTICKS: Final = (
@@ -65,17 +64,16 @@ def build_accuracy_figures(accuracy: Accuracy) -> "Iterator[tuple[str, Figure]]"
         yield "calibration", figure
     if accuracy.transfer is not None:
         yield "transfer", _transfer_figure(accuracy.transfer)
-    if (table := accuracy.expression) is None:
-        return
-    for row, name in enumerate(table.epigenomes):
-        label = "log2(RPKM + 1)"
-        yield f"regression_{name}", _density_figure(name, table.observed[row], table.predicted[row], label)
-    pairs = list(combinations(range(len(table.epigenomes)), 2))[:MAX_DRAWN_CONTRASTS]
-    for i, j in pairs:
-        names = table.epigenomes[i], table.epigenomes[j]
-        observed, predicted = (values[i] - values[j] for values in (table.observed, table.predicted))
-        title = f"{names[0]} against {names[1]}"
-        yield f"contrast_{names[0]}_{names[1]}", _density_figure(title, observed, predicted, "log2 fold change")
+    for genes in accuracy.scored:
+        if accuracy.has_expression and genes.rpkm is not None and genes.log2_rpkm is not None:
+            observed = np.log2(genes.rpkm + 1)
+            figure = _density_figure(genes.epigenome, observed, genes.log2_rpkm, "log2(RPKM + 1)")
+            yield f"regression_{genes.epigenome}", figure
+    for contrast in accuracy.contrasts[:MAX_DRAWN_CONTRASTS]:
+        if contrast.observed is not None:
+            title = f"{contrast.a} against {contrast.b}"
+            figure = _density_figure(title, contrast.observed, contrast.predicted, "log2 fold change")
+            yield f"contrast_{contrast.a}_{contrast.b}", figure
 
 
 def _yardstick_figure(accuracy: Accuracy) -> "Figure":

@@ -13,18 +13,20 @@ from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import audit_labels
 from deepchrome.train.models import is_network
 from deepchrome.train.models.metrics import calibration_curve
-from deepchrome.train.report.accuracy import Accuracy, ExpressionTable
+from deepchrome.train.report.accuracy import Accuracy
 from deepchrome.train.report.evidence import Evidence, rank_correlation
 from deepchrome.train.report.gene_view import describe_genes
 from deepchrome.train.report.packing import ArrayPack, rounded
 from deepchrome.train.report.patterns import Patterns
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import ScoredGenes, roc_points
+from deepchrome.train.scoring.evaluate import roc_points
+from deepchrome.train.scoring.scored import ScoredGenes
 
 ROC_POINTS: Final = 101
 # Expression is stored in steps of 1/64 of log2(RPKM + 1), which are too fine to see.
 _STEPS_PER_UNIT: Final = 64
+_INT16_LIMITS: Final = (-32768, 32767)
 _EVALUATED: Final = (
     *("n_test", "n_on", "auroc", "auroc_low", "auroc_high", "auprc", "brier", "ece", "held_out"),
     *("gene_mean_auroc", "nearest", "nearest_auroc", "fused_auroc"),
@@ -77,10 +79,8 @@ def build_document(
         _add_evidence(pack, list(evidence.values()))
         if patterns is not None and patterns.recipe.name != "published":
             _add_optimized_reads(pack, run, patterns, evidence)
-    if accuracy.expression is not None:
-        for name, values in (("predicted", accuracy.expression.predicted), ("expressed", accuracy.expression.observed)):
-            pack.add(name, np.rint(values * _STEPS_PER_UNIT).clip(-32768, 32767).astype(np.int16))
-            pack.index[name]["scale"] = [1 / _STEPS_PER_UNIT] * len(values)
+    if accuracy.has_expression:
+        _add_expression(pack, accuracy.scored)
     return {
         "run": {
             "model": config.fit.model,
@@ -97,7 +97,7 @@ def build_document(
         "absent": {**_missing_sections(run, patterns, evidence), **accuracy.absent},
         "calibration": _calibration_curves(accuracy.scored),
         "transfer": _describe_transfer(accuracy),
-        "expression": _describe_expression(accuracy.expression, symbols),
+        "expression": _describe_expression(accuracy, symbols),
         "roc": _sample_roc(accuracy.scored),
         "curves": _training_curves(run),
         "genes": describe_genes(run, evidence, data, genes),
@@ -216,19 +216,31 @@ def _describe_transfer(accuracy: Accuracy) -> dict[str, Any] | None:
     return {"models": transfer.models, "genes": transfer.genes, "auroc": rounded(transfer.auroc.tolist())}
 
 
-def _describe_expression(table: ExpressionTable | None, symbols: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the test genes with predicted expression, and a row for every two epigenomes: their indices, r, genes
-    that changed more than twofold, and the share of these whose direction is predicted.
+def _add_expression(pack: ArrayPack, scored: Sequence[ScoredGenes]) -> None:
+    """Add predicted and observed log2(RPKM + 1) of the test genes, of shape (epigenomes, genes)."""
+    observed = [np.log2(genes.rpkm + 1) for genes in scored if genes.rpkm is not None]
+    predicted = [genes.log2_rpkm for genes in scored if genes.log2_rpkm is not None]
+    for name, values in (("expressed", observed), ("predicted", predicted)):
+        steps = np.rint(np.stack(values) * _STEPS_PER_UNIT)
+        pack.add(name, steps.clip(*_INT16_LIMITS).astype(np.int16))
+        pack.index[name]["scale"] = [1 / _STEPS_PER_UNIT] * len(values)
+
+
+def _describe_expression(accuracy: Accuracy, symbols: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the test genes, and a row for every contrast.
+
+    A row has the indices of the two epigenomes, Pearson's correlation, the number of genes that changed more than
+    twofold, and the share of these whose direction is predicted.
     """
-    if table is None:
+    if not accuracy.has_expression:
         return None
-    index = {name: i for i, name in enumerate(table.epigenomes)}
+    gene_id = accuracy.scored[0].gene_id
+    index = {genes.epigenome: i for i, genes in enumerate(accuracy.scored)}
     contrasts = [
-        [index[row.a], index[row.b], rounded(row.pearson), row.changed, rounded(row.direction)]
-        for row in table.contrasts()
+        [index[item.a], index[item.b], rounded(item.pearson), item.changed, rounded(item.direction)]
+        for item in accuracy.contrasts
     ]
-    symbol = [symbols.get(gene, "") for gene in table.gene_id]
-    return {"id": table.gene_id, "symbol": symbol, "contrasts": contrasts}
+    return {"id": gene_id, "symbol": [symbols.get(gene, "") for gene in gene_id], "contrasts": contrasts}
 
 
 def _epigenome_names() -> Mapping[str, str]:

@@ -14,7 +14,6 @@ from scipy.stats import spearmanr
 from deepchrome.common.names import TEST, TRAIN
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.depth import CountScale
-from deepchrome.train.fitting.training import log2_rpkm
 from deepchrome.train.models import is_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.models.metrics import auroc
@@ -68,8 +67,6 @@ class Evidence:
         uint8 (chosen genes,): 0 for off, 1 for on.
     parts
         int8 (chosen genes,): part of the split, as an index into :data:`~deepchrome.common.names.SPLIT_NAMES`.
-    test_log2_rpkm
-        float64 (test genes,): observed log2(RPKM + 1); ``None`` if it is unknown.
     transfer
         AUROC of every model of the run on test genes of this epigenome, by name; empty if there is one model only.
     transfer_genes
@@ -93,7 +90,6 @@ class Evidence:
     tracks: NDArray[np.float32] = field(repr=False)
     labels: NDArray[np.uint8] = field(repr=False)
     parts: NDArray[np.int8] = field(repr=False)
-    test_log2_rpkm: NDArray[np.float64] | None = field(repr=False)
     transfer: Mapping[str, float | None] = field(default_factory=dict)
     transfer_genes: int = 0
     attributions: NDArray[np.float32] | None = None
@@ -123,7 +119,7 @@ def gather_evidence(run: Run, models: Mapping[str, TrainedModel], data: Dataset,
     genes
         Rows of the genes of the gene view; see :func:`~deepchrome.train.report.gene_view.choose_genes`.
     """
-    rows, is_test = np.array(genes, np.int64), data.split == TEST
+    rows = np.array(genes, np.int64)
     held_out = run.config.held_out(data.epigenome)
     evidence = Evidence(
         None if held_out else Moments.from_inputs(data.x[data.split == TRAIN]),
@@ -133,10 +129,9 @@ def gather_evidence(run: Run, models: Mapping[str, TrainedModel], data: Dataset,
         data.reads(rows),
         data.y[rows],
         data.split[rows],
-        None if data.rpkm is None else log2_rpkm(data)[is_test],
     )
     if len(models) > 1:
-        test = _sample(np.flatnonzero(is_test), TRANSFER_GENES // len(models))
+        test = _sample(np.flatnonzero(data.split == TEST), TRANSFER_GENES // len(models))
         evidence.transfer_genes = test.size
         evidence.transfer = {
             name: auroc(data.y[test], model.score(data.x[test]).log_odds) for name, model in models.items()

@@ -164,7 +164,7 @@ def visualize(
         else:
             notes.append(f"no pattern maps: they need a network, and this run has {run.config.fit.model} models")
         on_message("comparing the models with yardsticks")
-        accuracy = measure_accuracy(run, evidence, expression)
+        accuracy = measure_accuracy(run, evidence, None if data is None else data.expression)
         document = build_document(run, accuracy, patterns, evidence, data, chosen, style)
         write_patterns(out / "patterns.parquet", patterns)
         size = write_report(out / "report.html", document)

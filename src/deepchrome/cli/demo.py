@@ -39,7 +39,7 @@ def demo(
     best = {epigenome.epigenome: epigenome.bayes_auroc for epigenome in done.simulated}
     print_table(
         ("epigenome", "test_genes", "auroc", "auroc_low", "auroc_high", "best_possible_auroc"),
-        [(e.epigenome, e.genes, e.auroc, e.auroc_low, e.auroc_high, best[e.epigenome]) for e in done.evaluations],
+        [(e.epigenome, e.n_test, e.auroc, e.auroc_low, e.auroc_high, best[e.epigenome]) for e in done.evaluations],
     )
     typer.echo(f"\nsimulated reads, genes and expression, and their true parameters: {done.data}")
     typer.echo(f"features: {done.features}")

@@ -28,6 +28,7 @@ REMEDIES: Final = {
     "other_genome": "Use --allow-other-genome if a model of that genome is meant to score them.",
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
+    "regression": "Train them with --task both.",
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",
     "run_data": "Give FEATURES and --expression.",
     "samples": "Use --samples TABLE to list the files in a table.",

@@ -80,7 +80,7 @@ function drawBars() {
   if (!listed.length) return;
   const left = 40, top = 26, height = 190;
   const step = Math.min(60, 1060 / listed.length);
-  const width = Math.max(560, left + step * listed.length + 10);
+  const width = Math.max(600, left + step * listed.length + 10);
   const lowest = Math.min(0.5, ...listed.map(e => epigenomes[e].auroc_low ?? epigenomes[e].auroc));
   const y = value => top + height * (1 - (value - lowest) / (1 - lowest));
   const drawing = canvas(width, height + 82, listed.length > 12 ? "wide" : "");
@@ -127,7 +127,7 @@ function drawBars() {
     );
   }
   if (listed.some(e => epigenomes[e].held_out)) {
-    const x = listed.some(e => epigenomes[e].published !== null) ? left + 440 : left + 206;
+    const x = listed.some(e => epigenomes[e].published !== null) ? left + 480 : left + 206;
     drawing.append(
       rect(x, 6, 10, 10, { fill: "#fff", stroke: BAR, "stroke-width": 2, "stroke-dasharray": "4 2" }),
       text(x + 16, 15, "held out"),
@@ -200,7 +200,9 @@ function drawTraining() {
     const best = x(epigenome.best_epoch - 1);
     drawing.append(
       line(best, box.y, best, box.y + box.h, { stroke: SOFT, "stroke-dasharray": "2 3" }),
-      text(best + 4, box.y + 12, `kept: epoch ${epigenome.best_epoch}`, SMALL),
+      best > box.x + box.w / 2
+        ? text(best - 4, box.y + box.h - 6, `kept: epoch ${epigenome.best_epoch}`, { ...RIGHT, ...SMALL })
+        : text(best + 4, box.y + box.h - 6, `kept: epoch ${epigenome.best_epoch}`, SMALL),
     );
   }
   figure($("training"), `${epigenome.model}: training`, drawing, `${epigenome.model}_training`, () => [

@@ -62,7 +62,7 @@ function drawContrast() {
     return row(name, a).map((value, g) => value - other[g]);
   };
   const observed = difference("expressed"), predicted = difference("predicted");
-  const [, , r, changed, direction] = doc.expression.contrasts.find(([i, j]) => (i === a && j === b) || (i === b && j === a)) || [];
+  const [, , r, changed, direction] = doc.expression.contrasts.find(([i, j]) => i === Math.min(a, b) && j === Math.max(a, b));
   const top = Math.ceil(Math.max(2, ...observed.map(Math.abs), ...predicted.map(Math.abs)));
   const names = [a, b].map(e => epigenomes[e].id), title = `${names[0]} against ${names[1]}: log2 fold change`;
   const table = order => order.map(g => [doc.expression.id[g], doc.expression.symbol[g], shorten(predicted[g], 4), shorten(observed[g], 4)]);
