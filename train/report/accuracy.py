@@ -89,8 +89,8 @@ def measure_accuracy(run: Run, evidence: Mapping[str, Evidence], expression: Pat
     MissingInputError, StorageError, BadDataError
         The run or the table is damaged, or they do not belong together.
     """
-    scored, notes, absent = score_test_genes(run), [], {}
-    reference = None
+    scored, absent = score_test_genes(run), {}
+    reference, notes = None, list[str]()
     if evidence:
         reference, notes = find_reference(run, expression)
         scored = scored if reference is None else [reference.observe(genes) for genes in scored]

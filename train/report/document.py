@@ -262,8 +262,8 @@ def _sample_roc(scored: Sequence[ScoredGenes]) -> dict[str, list[float]]:
 
 def _training_curves(run: Run) -> dict[str, dict[str, Any]]:
     """Return the losses and the validation AUROC of every epoch of the first network, by model."""
-    columns, metrics = ("train_loss", "valid_loss", "valid_auroc"), run.metrics()
-    if "member" in metrics.columns:
-        metrics = metrics.filter(pl.col("member") == 1)
-    metrics = metrics.partition_by("epigenome", as_dict=True, maintain_order=True)
+    columns, table = ("train_loss", "valid_loss", "valid_auroc"), run.metrics()
+    if "member" in table.columns:
+        table = table.filter(pl.col("member") == 1)
+    metrics = table.partition_by("epigenome", as_dict=True, maintain_order=True)
     return {str(name): {key: rounded(part[key].to_list()) for key in columns} for (name,), part in metrics.items()}

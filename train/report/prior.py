@@ -36,7 +36,7 @@ class Moments:
     def from_inputs(cls, x: NDArray[np.float32]) -> Self:
         """Sum over x, float32 (genes, bins, marks). The inputs of a missing mark are NaN in all genes."""
         flat = x.reshape(len(x), -1).astype(np.float64)
-        present = ~np.isnan(flat[:1]).any(0)
+        present = np.asarray(~np.isnan(flat[:1]).any(0))
         flat = np.where(present, flat, 0)
         return cls(len(x), present, flat.sum(0), flat.T @ flat)
 

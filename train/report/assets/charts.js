@@ -80,7 +80,7 @@ function drawBars() {
   if (!listed.length) return;
   const left = 40, top = 26, height = 190;
   const step = Math.min(60, 1060 / listed.length);
-  const width = Math.max(600, left + step * listed.length + 10);
+  const width = Math.max(listed.some(e => epigenomes[e].held_out) ? 540 : 440, left + step * listed.length + 10);
   const lowest = Math.min(0.5, ...listed.map(e => epigenomes[e].auroc_low ?? epigenomes[e].auroc));
   const y = value => top + height * (1 - (value - lowest) / (1 - lowest));
   const drawing = canvas(width, height + 82, listed.length > 12 ? "wide" : "");
@@ -123,11 +123,11 @@ function drawBars() {
   if (listed.some(e => epigenomes[e].published !== null)) {
     drawing.append(
       svg("path", { d: `M${left + 206},6l5,5l-5,5l-5,-5z`, fill: ON }),
-      text(left + 218, 15, "published in 2016 (on its own labels)"),
+      text(left + 218, 15, "published in 2016 (its own labels)"),
     );
   }
   if (listed.some(e => epigenomes[e].held_out)) {
-    const x = listed.some(e => epigenomes[e].published !== null) ? left + 480 : left + 206;
+    const x = listed.some(e => epigenomes[e].published !== null) ? left + 440 : left + 206;
     drawing.append(
       rect(x, 6, 10, 10, { fill: "#fff", stroke: BAR, "stroke-width": 2, "stroke-dasharray": "4 2" }),
       text(x + 16, 15, "held out"),

@@ -1,7 +1,6 @@
 // Predicted and observed expression of test genes, in one epigenome and as a change between two.
 
 const CELLS = 60;
-const geneName = g => (doc.expression.symbol[g] ? `${doc.expression.symbol[g]} (${doc.expression.id[g]})` : doc.expression.id[g]);
 
 // Draw ys against xs as the number of points in each cell of a square from low to high.
 function drawDensity(target, title, file, xs, ys, [low, high], unit, notes, rows) {
@@ -77,7 +76,7 @@ function drawContrast() {
   $("contrast-table").replaceChildren(
     el("caption", null, `Test genes with the largest predicted change, ${names[0]} \u2212 ${names[1]}`),
     el("thead", null, el("tr", null, ...["gene", "predicted", "observed"].map(name => el("th", { scope: "col" }, name)))),
-    el("tbody", null, ...rows.map(g => el("tr", null, el("td", null, geneName(g)), el("td", null, fixed(predicted[g], 2)), el("td", null, fixed(observed[g], 2))))),
+    el("tbody", null, ...rows.map(g => el("tr", null, el("td", { title: doc.expression.id[g] }, doc.expression.symbol[g] || doc.expression.id[g]), el("td", null, fixed(predicted[g], 2)), el("td", null, fixed(observed[g], 2))))),
   );
 }
 
