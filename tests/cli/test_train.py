@@ -242,9 +242,9 @@ def test_a_table_full_of_silent_genes_is_reported_and_has_two_ways_out(dc, data,
         assert code == 0, err
         test = Run(tmp_path / name).predictions().filter(pl.col("split") == "test")
         on = dict(test.group_by("epigenome").agg(pl.col("label").sum()).iter_rows())
-        assert {row["epigenome"]: row["on"] for row in json.loads(out)} == on
+        assert {row["epigenome"]: row["n_on"] for row in json.loads(out)} == on
         code, out, err = dc(*call, "--label-threshold", "0")
-        assert {row["epigenome"]: row["on"] for row in json.loads(out)} != on
+        assert {row["epigenome"]: row["n_on"] for row in json.loads(out)} != on
         code, out, err = dc(*call, "--label-genes", "table")
         assert f"dc evaluate: warning: {zero}" in err
         code, out, err = dc(*call, "--label-genes", "features", "--label-threshold", "1")
@@ -345,8 +345,8 @@ def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> 
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = dc("evaluate", run, "--bootstrap", "20")
     assert code == 0
-    assert "auroc_low" in out
-    assert "auprc_low" not in out
+    assert "pearson" in out
+    assert "auprc" not in out
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines())) <= 80
     assert "…" not in out
 

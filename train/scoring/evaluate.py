@@ -197,19 +197,18 @@ def compare_with_gene_mean(rows: Sequence[Evaluation]) -> str | None:
     if not no_better:
         return None
 
-    def mean(name: str) -> str:
-        values = [value for row in no_better if (value := getattr(row, name)) is not None]
-        return f"{np.mean(values):.3f}" if values else "unknown"
+    def mean_areas(gene_mean: str, model: str) -> str:
+        pairs = [(getattr(row, gene_mean), getattr(row, model)) for row in no_better]
+        pairs = [pair for pair in pairs if None not in pair]
+        return "AUROC {:.3f}, model {:.3f}".format(*np.mean(pairs, 0)) if pairs else ""
 
-    one = len(known) == 1
-    where = known[0].epigenome if one else f"{len(no_better)} of {len(known)} epigenomes"
+    where = known[0].epigenome if len(known) == 1 else f"{len(no_better)} of {len(known)} epigenomes"
     text = (
-        f"in {where}, the mean expression of each gene in other epigenomes predicts its state at least as well as the "
-        f"marks do (AUROC {mean('gene_mean_auroc')}, model {mean('auroc')}), so these AUROCs say little about what is "
-        "specific to a cell type"
+        f"in {where}, the mean expression of a gene in the other epigenomes predicts its state at least as well as the "
+        f"marks do ({mean_areas('gene_mean_auroc', 'auroc')})"
     )
-    if mean("variable_auroc") != "unknown":
-        text += f"; over variable genes they are {mean('variable_gene_mean_auroc')} and {mean('variable_auroc')}"
+    if variable := mean_areas("variable_gene_mean_auroc", "variable_auroc"):
+        text += f". What is specific to a cell type shows in the genes whose state varies ({variable})"
     return text
 
 

@@ -122,6 +122,8 @@ def evaluate(
     if roc is not None:
         check_table_path(roc)
     opened = load_run(run)
+    if features is None and opened.config.source is not None:
+        check_outputs(roc, inputs=data_files(*opened.config.source.paths()), force=force)
     torch_device = Placement(device).resolve()
     if features is None and not cross:
         scored = score_test_genes(opened)

@@ -14,16 +14,10 @@ from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
 from deepchrome.train.scoring import predict as prediction
-from deepchrome.train.scoring.evaluate import (
-    ScoredGenes,
-    cross_evaluate,
-    evaluate,
-    load_unseen_genes,
-    roc_points,
-    score_datasets,
-    score_test_genes,
-)
+from deepchrome.train.scoring.evaluate import compare_with_gene_mean, cross_evaluate, evaluate, roc_points
 from deepchrome.train.scoring.predict import choose_model, predict, predict_with_attention, write_table
+from deepchrome.train.scoring.scored import ScoredGenes, score_datasets, score_test_genes
+from deepchrome.train.scoring.unseen import load_unseen_genes
 
 CPU = Placement("cpu", threads=2)
 GENES = 150
@@ -60,7 +54,7 @@ def test_areas_of_test_genes_are_those_of_the_summary_and_within_their_intervals
     for row, summary in zip(evaluate(scored, resamples=200), run.summary(), strict=True):
         assert row.auroc == summary.test_auroc
         assert row.auprc == summary.test_auprc
-        assert row.genes == summary.n_test == 50
+        assert row.n_test == summary.n_test == 50
         assert row.auroc_low < row.auroc < row.auroc_high
         assert row.auprc_low < row.auprc < row.auprc_high
 
@@ -83,8 +77,34 @@ def test_intervals_depend_on_the_seed_and_narrow_with_more_genes() -> None:
 def test_one_class_has_no_area_and_no_curve() -> None:
     one = ScoredGenes("E1", "E1", np.ones(5, np.uint8), np.arange(5.0))
     row = evaluate([one])[0]
-    assert (row.auroc, row.auroc_low, row.auprc, row.on) == (None, None, None, 5)
+    assert (row.auroc, row.auroc_low, row.auprc, row.n_on) == (None, None, None, 5)
     assert roc_points([one]).is_empty()
+
+
+def test_a_sentence_says_where_the_gene_mean_is_as_good_as_the_model() -> None:
+    genes = ScoredGenes("E1", "E1", np.array([0, 1, 0, 1], np.uint8), np.array([0.1, 0.4, 0.6, 0.9]))
+    row = evaluate([genes], resamples=0)[0]
+    assert (row.auroc, compare_with_gene_mean([row])) == (0.75, None)
+    better, same = replace(row, gene_mean_auroc=0.5), replace(row, gene_mean_auroc=0.75)
+    assert compare_with_gene_mean([better]) is None
+    assert compare_with_gene_mean([same]) == (
+        "in E1, the mean expression of a gene in the other epigenomes predicts its state at least as well as the marks "
+        "do (AUROC 0.750, model 0.750)"
+    )
+    variable = replace(row, gene_mean_auroc=0.95, variable_auroc=0.8, variable_gene_mean_auroc=0.6)
+    assert compare_with_gene_mean([better, variable, row]) == (
+        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes predicts its state at least as "
+        "well as the marks do (AUROC 0.950, model 0.750). What is specific to a cell type shows in the genes whose "
+        "state varies (AUROC 0.600, model 0.800)"
+    )
+
+
+def test_brier_score_and_calibration_error_need_probabilities() -> None:
+    on = np.array([0, 1, 0, 1], np.uint8)
+    row = evaluate([ScoredGenes("E1", "E1", on, np.array([0.25, 0.75, 0.25, 0.75]))], resamples=0)[0]
+    assert (row.brier, row.ece) == (0.0625, 0.25)
+    row = evaluate([ScoredGenes("E1", "E1", on, np.array([-1.0, 2.0, 0.5, 0.75]))], resamples=0)[0]
+    assert (row.auroc, row.brier, row.ece) == (1.0, None, None)
 
 
 def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
