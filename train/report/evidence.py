@@ -99,10 +99,14 @@ class Evidence:
     mark_attention: NDArray[np.float32] | None = None
 
     def to_reads(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the reads per bin that correspond to inputs, float32 (..., bins, marks), of the same shape."""
+        """Return the reads per bin that correspond to inputs, float32 (..., bins, marks), of the same shape.
+
+        A missing mark has no reads.
+        """
+        known = np.where(self.present, x, np.float32(0))
         if self.scales is None:
-            return x
-        return np.stack([scale.invert(x[..., i]) for i, scale in enumerate(self.scales)], -1)
+            return known
+        return np.stack([scale.invert(known[..., i]) for i, scale in enumerate(self.scales)], -1)
 
 
 def gather_evidence(run: Run, models: Mapping[str, TrainedModel], data: Dataset, genes: Sequence[int]) -> Evidence:
