@@ -170,8 +170,9 @@ function drawTransfer() {
   explore(drawing, { x: left, y: top, w: width, h: height }, models.length, epigenomes.length, (r, c) =>
     `model: ${models[r]}\ntest genes: ${titleOf(c)}\nAUROC ${fixed(auroc[r][c], 3)}`);
   const heldOut = epigenomes.some(epigenome => epigenome.held_out) ? " * The model was not trained on this epigenome." : "";
+  const random = n < epigenomes[0].n_test ? ", chosen at random" : "";
   $("transfer-text").textContent = (models.length > 1
-    ? `Rows are models, columns are epigenomes. Each cell is the AUROC on ${n} test genes of the epigenome, none of which any model was trained on. Orange frames mark a model on its own epigenome.`
+    ? `Rows are models, columns are epigenomes. Each cell is the AUROC on ${n} test genes of the epigenome${random}. No model was trained on them. Orange frames mark a model on its own epigenome.`
     : `One pooled model scores all epigenomes. Each cell is the AUROC on ${n} test genes of the epigenome.`) + heldOut;
   figure($("transfer-figure"), "AUROC of every model on every epigenome", drawing, "transfer", () => [
     ["model", ...epigenomes.map(epigenome => epigenome.id)], ...models.map((model, r) => [model, ...auroc[r]]),
