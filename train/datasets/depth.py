@@ -68,13 +68,17 @@ class CountScale:
         return np.asarray(values[np.minimum(counts, values.size - 1).astype(np.int64)])
 
     def invert(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn inputs back into counts of the same shape: float32. NaN becomes 0."""
+        """Turn inputs back into counts of the same shape: float32. NaN becomes 0.
+
+        Inputs between those of two counts give a value between them. Counts that share an input give the smallest.
+        """
         known = np.nan_to_num(x)
         if self.shares is None:
             return np.asarray(
                 (np.expm1(known) if self.transform == "log1p" else known) / np.float32(self.factor), np.float32
             )
-        return np.searchsorted(_values_by_rank(self.shares, self.transform), known).astype(np.float32)
+        values, counts = np.unique(_values_by_rank(self.shares, self.transform), return_index=True)
+        return np.interp(known, values, counts).astype(np.float32)
 
     def thinned_values(self, size: int) -> NDArray[np.float32]:
         """Return the inputs of counts from 0 to size - 1 if the sample had fewer reads.
