@@ -144,7 +144,7 @@ def _control(networks: Sequence[Checkpoint]) -> float:
 
 def _difference(one: Checkpoint, other: Checkpoint) -> float:
     last, last_of_other = one.history[-1], other.history[-1]
-    losses = [abs(getattr(last, name) - getattr(last_of_other, name)) for name in ("train_loss", "valid_loss")]
+    losses = [abs(last.train_loss - last_of_other.train_loss), abs(last.valid_loss - last_of_other.valid_loss)]
     return max([*losses, *(_weight_difference(one.weights[key], other.weights[key]) for key in one.weights)])
 
 

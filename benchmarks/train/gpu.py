@@ -37,7 +37,7 @@ from deepchrome.train.run.protocols import BEST
 from deepchrome.version import VERSION
 
 _PROFILE_ROWS: Final = 25
-_COPIED_BYTES: Final = 2**30
+_COPIED_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
 
 
 @dataclass
@@ -89,8 +89,9 @@ def measure(options: argparse.Namespace, report: Report) -> bool:
     batch = short.batch_size
     table = profile_step(simulate_datasets(options.models, batch), replace(short, precision="auto"), device)
     report.add(f"profile of one step, {options.models} models, batch {batch}", table.splitlines(), table)
-    for name in dict.fromkeys(name for name, config in trainings.items() if config.batch_size == batch):
-        report.add(f"parts of an epoch, {name}", time_parts(datasets, trainings[name], device))
+    for name, config in trainings.items():
+        if config.batch_size == batch:
+            report.add(f"parts of an epoch, {name}", time_parts(datasets, config, device))
     for name, config in trainings.items():
         if time.perf_counter() - began > options.seconds:
             report.log(f"not measured, for lack of time: {name}")
@@ -128,10 +129,10 @@ def _describe(device: torch.device) -> dict[str, Any]:
         precisions.append("tf32")
     for precision in precisions:
         found[f"matrix product, {precision}, TFLOP/s"] = matmul_flop_per_second(device, precision) / 1e12
-    some = torch.empty(_COPIED_BYTES, dtype=torch.uint8, device=device)
-    other = torch.empty_like(some)
+    size = _COPIED_BYTES[device.type]
+    some, other = (torch.ones(size, dtype=torch.uint8, device=device) for _ in range(2))
     copying = min(time_on_device(lambda: other.copy_(some), device) for _ in range(5))
-    return found | {"copy, read and write, GB/s": 2 * _COPIED_BYTES / copying / 1e9}
+    return found | {"copy, read and write, GB/s": 2 * size / copying / 1e9}
 
 
 def profile_step(datasets: Sequence[Dataset], config: FitConfig, device: torch.device) -> str:
@@ -147,7 +148,7 @@ def profile_step(datasets: Sequence[Dataset], config: FitConfig, device: torch.d
     with profile(activities=activities) as profiler:
         time_on_device(lambda: stack.train(plan), device)
     order = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    return profiler.key_averages().table(sort_by=order, row_limit=_PROFILE_ROWS, max_name_column_width=70)
+    return str(profiler.key_averages().table(sort_by=order, row_limit=_PROFILE_ROWS, max_name_column_width=70))
 
 
 def time_parts(datasets: Sequence[Dataset], config: FitConfig, device: torch.device) -> dict[str, float]:
