@@ -31,7 +31,8 @@ from deepchrome.train.run.protocols import BEST
 
 _CPU: Final = Placement("cpu")
 _EPOCHS: Final = "training"
-_SCHEDULE: Final = "default schedule"
+SCHEDULE: Final = "default schedule"
+"""Group and name of the row of the default schedule."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ def _time_schedule(models: int, genes: int, schedule: FitConfig) -> tuple[Row, f
     cpu_began = time.process_time()
     timed = time_training(datasets, schedule, _CPU)
     cpu = time.process_time() - cpu_began
-    name = _row_name(_SCHEDULE, models)
-    return Row(_SCHEDULE, name, models * genes * schedule.epochs, [timed.seconds], [cpu], [0.0]), timed.mean_test_auroc
+    name = _row_name(SCHEDULE, models)
+    return Row(SCHEDULE, name, models * genes * schedule.epochs, [timed.seconds], [cpu], [0.0]), timed.mean_test_auroc
 
 
 def _ratios(models: int, rows: Sequence[Row]) -> dict[str, float]:
