@@ -2,7 +2,7 @@
 
 Every epigenome is a sample for a model of each other one and of its own: whole, with a part of its reads or genes, and
 with two marks swapped. ``convert`` makes feature files of matrices of covered bases (see
-:mod:`deepchrome.benchmarks.train.e012`) with the numbers of reads of a table; the other call measures:
+:mod:`deepchrome.benchmarks.train.matrices`) with the numbers of reads of a table; the other call measures:
 
     python -m deepchrome.benchmarks.train.profiles --convert DIR --reads TSV --genes TSV NPZ...
     python -m deepchrome.benchmarks.train.profiles FEATURES...
@@ -25,7 +25,7 @@ import polars as pl
 import typer
 from numpy.typing import NDArray
 
-from deepchrome.benchmarks.train.e012 import BIN_BP, FLANK_BP, READ_BP
+from deepchrome.benchmarks.train.matrices import BIN_BP, FLANK_BP, READ_BP
 from deepchrome.engine.annotation.genes import drop_repeated_genes, read_genes
 from deepchrome.engine.features.store import Features, feature_files, read_features, write_features
 from deepchrome.errors import DeepchromeError

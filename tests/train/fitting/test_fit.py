@@ -269,33 +269,3 @@ def test_missing_gpu_is_refused() -> None:
     with pytest.raises(ParameterError, match="device is cuda, but PyTorch finds no CUDA device"):
         Placement("cuda").resolve()
     assert Placement("auto").resolve().type == "cpu"
-
-
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-@gpu
-@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
-def test_gpu_trains_the_same_models_as_cpu(config) -> None:
-    datasets = epigenomes(3)
-    exact = replace(config, precision="fp32")
-    on_cpu, on_gpu = fit(datasets, exact, CPU), fit(datasets, exact, Placement("cuda"))
-    for one, other in zip(on_cpu, on_gpu, strict=True):
-        assert [r.train_loss for r in one.history] == pytest.approx([r.train_loss for r in other.history], abs=1e-4)
-        assert [r.valid_auroc for r in one.history] == pytest.approx([r.valid_auroc for r in other.history], abs=5e-3)
-
-
-@gpu
-def test_gpu_resumes_in_groups() -> None:
-    datasets = epigenomes(3)
-    checkpoints = {}
-    placement = Placement("cuda", group_size=2)
-
-    def keep_first(epigenome, record, checkpoint) -> None:
-        if record.epoch == 1:
-            checkpoints[epigenome] = checkpoint()
-
-    unbroken = fit(datasets, SHORT, placement, on_epoch=keep_first)
-    resumed = fit(datasets, SHORT, placement, resume=checkpoints)
-    for one, other in zip(unbroken, resumed, strict=True):
-        assert largest_difference(one.weights, other.weights) < 1e-3
