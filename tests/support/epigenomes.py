@@ -7,6 +7,7 @@ import numpy as np
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import write_features
 from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.depth import CountScale
 from deepchrome.train.datasets.inputs import InputSpec
 
 MARKS = ("H3K27me3", "H3K4me3", "H3K9me3")
@@ -23,13 +24,31 @@ def random_counts(genes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return counts, on
 
 
-def random_dataset(name: str = "E001", genes: int = 90, seed: int = 0, sizes: tuple[int, int] | None = None) -> Dataset:
-    """Return a data set whose first genes are for training, the next for validation, the others for test."""
+def random_dataset(
+    name: str = "E001",
+    genes: int = 90,
+    seed: int = 0,
+    sizes: tuple[int, int] | None = None,
+    *,
+    missing: tuple[str, ...] = (),
+    by_ranks: bool = False,
+) -> Dataset:
+    """Return a data set whose first genes are for training, the next for validation, the others for test.
+
+    Genes that are on have an RPKM of 1 to 2, the others of 0 to 1. Marks can be missing. Inputs are ln(1 + count), or
+    corrected by ranks.
+    """
     counts, on = random_counts(genes, seed)
     train, valid = sizes or (genes // 3, genes // 3)
     split = np.repeat(np.arange(3, dtype=np.int8), [train, valid, genes - train - valid])
     gene_id = tuple(f"ENSG{i:011d}" for i in range(genes))
-    return Dataset(name, MARKS, gene_id, np.log1p(counts.astype(np.float32)), on, split)
+    rpkm = on + np.random.default_rng(seed).random(genes)
+    scales = tuple(
+        CountScale.by_ranks("log1p", counts[:, :, i]) if by_ranks else CountScale("log1p") for i in range(len(MARKS))
+    )
+    x = np.stack([scale.apply(counts[:, :, i]) for i, scale in enumerate(scales)], 2)
+    x[:, :, [MARKS.index(mark) for mark in missing]] = np.nan
+    return Dataset(name, MARKS, gene_id, x, on, split, rpkm=rpkm, scales=scales)
 
 
 def write_random_features(

@@ -14,10 +14,10 @@ from deepchrome.train.models.stacked import Linear, StackedModel
 class OneLayer(StackedModel):
     """Logistic regression on all bins of all marks: a correct stack."""
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
         super().__init__()
         self.models = models
-        self.output = Linear(models, bins * marks, 2)
+        self.output = Linear(models, bins * marks, outputs)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         return self.output(x.flatten(2))
@@ -26,10 +26,10 @@ class OneLayer(StackedModel):
 class PlainLayers(StackedModel):
     """Layers without the axis of models. With two models, the bias of the last layer looks like a stack."""
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
         super().__init__()
         self.models = models
-        self.output = nn.Linear(bins * marks, 2)
+        self.output = nn.Linear(bins * marks, outputs)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         return self.output(x.flatten(2))
@@ -38,32 +38,32 @@ class PlainLayers(StackedModel):
 class SizedByStack(OneLayer):
     """A second axis that depends on the number of models."""
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
-        super().__init__(models, marks, bins)
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
+        super().__init__(models, marks, bins, outputs)
         self.mixture = nn.Parameter(torch.zeros(models, models))
 
 
 class OneScale(OneLayer):
     """A number shared by all models."""
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
-        super().__init__(models, marks, bins)
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
+        super().__init__(models, marks, bins, outputs)
         self.scale = nn.Parameter(torch.ones(()))
 
 
 class RunningMean(OneLayer):
     """A batch norm, whose running mean a model file would not hold."""
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
-        super().__init__(models, marks, bins)
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
+        super().__init__(models, marks, bins, outputs)
         self.norm = nn.BatchNorm1d(marks, affine=False)
 
 
 class NotStacked(nn.Sequential):
     """Not a StackedModel."""
 
-    def __init__(self, models: int, marks: int, bins: int) -> None:
-        super().__init__(nn.Linear(bins * marks, 2))
+    def __init__(self, models: int, marks: int, bins: int, outputs: int = 2) -> None:
+        super().__init__(nn.Linear(bins * marks, outputs))
 
 
 class MixesModels(OneLayer):
@@ -85,7 +85,8 @@ class Noisy(OneLayer):
     """Random numbers when it scores."""
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        return super().forward(x) + torch.rand(2)
+        outputs = super().forward(x)
+        return outputs + torch.rand(outputs.shape[-1])
 
 
 @contextmanager

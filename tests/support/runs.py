@@ -1,12 +1,15 @@
 """Small training runs on random data in memory."""
 
-from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig, Placement
-from deepchrome.train.run.config import read_config, write_config
+from deepchrome.train.models import BASELINES
+from deepchrome.train.run.config import _digest as config_digest
 from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.summary import Summary
 from deepchrome.train.run.tensors import read_tensors, write_tensors
@@ -15,6 +18,18 @@ from support.epigenomes import INPUTS, random_dataset
 
 CONFIG = FitConfig(epochs=3, batch_size=16)
 CPU = Placement("cpu", threads=2)
+# What files have only in runs of later versions.
+ORIGIN = ("fit", "inputs", "data")
+NEW_SETTINGS = (
+    "task",
+    "pooled",
+    "members",
+    "nesterov",
+    "schedule",
+    "shift_bins",
+    "augment_depth",
+    "mark_dropout",
+)
 
 
 def random_datasets() -> list[Dataset]:
@@ -30,25 +45,43 @@ def train(
 
 
 def drop_origin(file: Path) -> None:
-    """Remove from a model, checkpoint or table what earlier versions did not write."""
+    """Remove from a model, checkpoint or table the origin that names its run."""
     if file.suffix == ".parquet":
         write_frame(file, read_frame(file)[0], {})
     else:
         tensors, document = read_tensors(file)
-        old = ("epigenome", "model", "best_epoch", "history")
-        write_tensors(file, tensors, {key: document[key] for key in old if key in document})
+        write_tensors(file, tensors, {key: value for key, value in document.items() if key not in ORIGIN})
 
 
 def make_old(run: Path) -> None:
-    """Turn a run into one of format version 1, from before features were described and files named their run."""
-    config = read_config(run)
-    data = {
-        name: {key: value for key, value in entry.items() if key not in ("profile", "counting")}
-        for name, entry in config.data.items()
-    }
-    write_config(run, replace(config, data=data, format_version=1))
-    for file in (*run.glob("*.parquet"), *run.glob("*/*.safetensors")):
+    """Turn a run of one network per model into one of format version 1.
+
+    Features were not described, files did not name their run, a model was one network, and nothing was calibrated.
+    """
+    document = json.loads((run / "config.json").read_text())
+    document["format_version"] = 1
+    document["fit"] = {key: value for key, value in document["fit"].items() if key not in NEW_SETTINGS}
+    scaled = document["inputs"].pop("depth") == "library-size"
+    document["inputs"] = {**document["inputs"], "library_size": scaled}
+    del document["inputs"]["missing_marks"]
+    for entry in document["data"].values():
+        for key in ("profile", "counting"):
+            entry.pop(key, None)
+    del document["sha256"]
+    (run / "config.json").write_text(json.dumps({**document, "sha256": config_digest(document)}))
+    for file in run.glob("models/*.safetensors"):
+        tensors, stored = read_tensors(file)
+        weights = tensors if document["fit"]["model"] in BASELINES else {key: tensors[key][0] for key in tensors}
+        (epoch,) = stored["best_epoch"]
+        write_tensors(file, weights, {"epigenome": stored["epigenome"], "model": stored["model"], "best_epoch": epoch})
+    for file in run.glob("checkpoints/*.safetensors"):
         drop_origin(file)
+    for name, column in (("predictions.parquet", "log2_rpkm"), ("metrics.parquet", "member")):
+        if (run / name).exists():
+            write_frame(run / name, read_frame(run / name)[0].drop(column), {})
+    if (run / "summary.tsv").exists():
+        summary = pl.read_csv(run / "summary.tsv", separator="\t").drop("pearson", "spearman", "held_out")
+        summary.write_csv(run / "summary.tsv", separator="\t")
 
 
 def visible(folder: Path) -> dict[str, bytes]:
