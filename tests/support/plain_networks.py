@@ -69,7 +69,7 @@ class OneDimension(nn.Module):
 class TakesMarksFirst(nn.Module):
     """Expects (genes, marks, bins), so it fails."""
 
-    def __init__(self, marks: int, bins: int) -> None:  # noqa: ARG002
+    def __init__(self, marks: int, bins: int) -> None:
         super().__init__()
         self.layer = nn.Conv1d(marks, 2, 3)
 
