@@ -85,7 +85,7 @@ def build_module(name: str, marks: int, bins: int) -> nn.Module:
     try:
         network = getattr(import_module(module_name), class_name)(marks, bins)
     except Exception as error:  # the code of the user can raise anything
-        raise UsageError(f"{name}: cannot be built ({type(error).__name__}: {error})") from error
+        raise UsageError(f"{name}: cannot be built ({type(error).__name__}: {_one_line(error)})") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name}: is no torch.nn.Module (it is a {type(network).__name__})")
     return network
@@ -103,7 +103,8 @@ def count_outputs(name: str, network: nn.Module, marks: int, bins: int) -> int:
         with torch.no_grad():
             shape = tuple(network.eval()(torch.zeros(2, bins, marks)).shape)
     except Exception as error:
-        raise UsageError(f"{name}: fails on an input of shape (2, {bins}, {marks}) ({error})") from error
+        problem = f"{type(error).__name__}: {_one_line(error)}"
+        raise UsageError(f"{name}: fails on an input of shape (2, {bins}, {marks}) ({problem})") from error
     if len(shape) != 2 or shape[0] != 2:
         raise UsageError(f"{name}: returns the shape {shape} for 2 genes, expected (2, outputs)")
     return int(shape[1])
@@ -122,3 +123,7 @@ def task_of(name: str, marks: int, bins: int) -> str:
         if outputs == found:
             return task
     raise UsageError(f"{name}: returns {found} outputs per gene, expected 1, 2 or 3")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
