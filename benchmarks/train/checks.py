@@ -25,7 +25,7 @@ CONFIGS: Final[Mapping[str, FitConfig]] = {
     "adam": replace(_SHORT, optimizer="adam", lr=1e-3),
     "adamw": replace(_SHORT, optimizer="adamw", lr=1e-3, weight_decay=0.05),
     "augmented": _AUGMENTED,
-    "pooled": replace(pool(_AUGMENTED, 3), epochs=3),
+    "pooled": replace(pool(_AUGMENTED), epochs=3, min_steps=0),
 }
 """Settings to check: every optimizer, and the best known settings of a single and of a pooled model."""
 

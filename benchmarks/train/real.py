@@ -38,7 +38,7 @@ from deepchrome.train.models.metrics import auroc, brier_score, expected_calibra
 from deepchrome.train.models.trained import GeneScores, TrainedModel
 from deepchrome.train.run.protocols import BEST, pool
 from deepchrome.train.run.verify import build_model
-from deepchrome.train.scoring.yardsticks import Atlas, RowScores, compute_yardsticks, gene_mean
+from deepchrome.train.scoring.yardsticks import Atlas, RowScores, compute_yardsticks, fit_fusion, gene_mean
 
 SINGLE: Final = ("E012", "E013")
 HELD_OUT: Final = "E028"
@@ -125,7 +125,7 @@ def measure_seed(
     rows = np.array([row_of[gene] for gene in gene_ids], np.int64)
 
     trained_on, config = [samples.whole[name] for name in SINGLE], replace(BEST.fit, seed=seed)
-    pooled_config = pool(config, len(trained_on))
+    pooled_config = pool(config)
     began = time.perf_counter()
     singles = _train(trained_on, _with_epochs(config, epochs), placement)
     figures = {"seconds, single models": time.perf_counter() - began}
@@ -186,7 +186,7 @@ def gene_mean_figures(expression: Path) -> dict[str, float]:
 
 
 def _with_epochs(config: FitConfig, epochs: int | None) -> FitConfig:
-    return config if epochs is None else replace(config, epochs=epochs)
+    return config if epochs is None else replace(config, epochs=epochs, min_steps=0)
 
 
 def _train(datasets: Sequence[Dataset], config: FitConfig, placement: Placement) -> dict[str, TrainedModel]:
@@ -197,7 +197,7 @@ def _train(datasets: Sequence[Dataset], config: FitConfig, placement: Placement)
         raise BadDataError(f"{', '.join(diverged)}: the model diverged with seed {config.seed}")
     device = placement.resolve()
     return {
-        training.model: build_model(config, network_spec(config, datasets[0]), training.datasets, [model], device)
+        training.model: build_model(config, network_spec(config, datasets[0]), training.datasets, [model], device)[0]
         for training, model in zip(trainings, fitted, strict=True)
     }
 
@@ -214,7 +214,7 @@ def _single_figures(
         atlas,
         name,
         RowScores(rows[test], data.y[test], scores.log_odds[test]),
-        valid={name: RowScores(rows[valid], data.y[valid], scores.log_odds[valid])},
+        fusion=fit_fusion(atlas, {name: RowScores(rows[valid], data.y[valid], scores.log_odds[valid])}),
         nearest_rows=rows[~test],
     )
     figures = {

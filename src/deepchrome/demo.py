@@ -100,7 +100,7 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     train_models(source, run, config=BEST.fit, options=options)
     *trained, held_out = (epigenome.epigenome for epigenome in simulated)
     on_message(f"training one pooled model on {' and '.join(trained)}, to predict {held_out} without its expression")
-    train_models(source, pooled, held_out=[held_out], config=pool(BEST.fit, len(trained)), options=options)
+    train_models(source, pooled, held_out=[held_out], config=pool(BEST.fit), options=options)
     on_message("testing the models on unseen genes")
     evaluations, pooled_evaluations = (evaluate_run(load_run(path))[0] for path in (run, pooled))
     on_message("computing the patterns of marks that the models associate with on and off")
