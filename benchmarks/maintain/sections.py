@@ -11,6 +11,7 @@ from deepchrome.benchmarks.common.tables import FLOOR, format_ratio, format_seco
 from deepchrome.benchmarks.featurize.measure import COMPILING, KERNELS, LOADING
 from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE
 from deepchrome.benchmarks.many.measure import PROJECTED_CORES, REMC_BYTES, REMC_FILES, REMC_READS
+from deepchrome.benchmarks.train.measure import SCHEDULE
 
 _SHOWN_FLOORS = (FLOOR, "gzip -dc")
 
@@ -101,6 +102,8 @@ def train_section(results: Results, directory: str) -> str:
     for row in results.rows:
         rates = sorted(row.work / wall for wall in row.wall)
         epochs = settings["gpu_epochs"] if row.name.startswith("GPU") else settings["epochs"]
+        if row.group == SCHEDULE:
+            epochs = settings["schedule_epochs"]
         name = row.name + (" \\*" if row.scale != 1 else "")
         span = f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if len(rates) > 1 else ""
         seconds = format_seconds(100 * row.seconds / epochs)
@@ -108,7 +111,35 @@ def train_section(results: Results, directory: str) -> str:
     if any(row.scale != 1 for row in results.rows):
         n = settings["plain_models"]
         lines += ["", f"\\* Measured with {n} models, one after another, and scaled to all models."]
+    if notes := _train_notes(results):
+        lines += ["", *(_bullet(note) for note in notes)]
     return "\n".join([*lines, "", _describe_repetition(results, directory)])
+
+
+def _train_notes(results: Results) -> list[str]:
+    """Describe the default schedule and the time to accuracy; results of earlier versions have neither."""
+    figures, settings, notes = results.figures, results.settings, []
+    for row in results.rows:
+        if row.group == SCHEDULE:
+            share = figures[f"share_of_matmul, {row.name}"]
+            notes.append(
+                f"The default schedule ({settings['schedule_epochs']} epochs) takes {format_seconds(row.seconds)} s "
+                f"for {max(settings['models'])} models. Its useful arithmetic is {share:.0%} of what the CPU does in a "
+                f"large matrix product in {figures['cpu_precision']}."
+            )
+    if "attainable_auroc" in figures and "test_auroc, long training" in figures:
+        seconds = {side: figures[f"seconds_to_accuracy, {side}"] for side in ("lockstep", "plain")}
+        texts = {
+            side: value if isinstance(value, str) else f"{format_seconds(value)} s" for side, value in seconds.items()
+        }
+        notes.append(
+            f"Time until {settings['accurate_models']} models have the validation AUROC of "
+            f"{settings['long_epochs']} epochs at a constant rate, less {settings['tolerance']}, on simulated reads: "
+            f"lockstep {texts['lockstep']}, plain loop {texts['plain']}. Test AUROC: "
+            f"{figures['test_auroc, long training']:.4f} after the long training, "
+            f"{figures['test_auroc, lockstep']:.4f} lockstep, {figures['test_auroc, plain loop']:.4f} plain loop."
+        )
+    return notes
 
 
 def many_section(results: Results, directory: str) -> str:

@@ -1,7 +1,8 @@
 """Train DeepChrome with an ordinary PyTorch loop, as the baseline for the speed of lockstep training.
 
-The loop trains one model at a time, built from Conv1d, MaxPool1d, Linear and Dropout modules. After every epoch, it
-scores the validation genes and computes scikit-learn's AUROC.
+The loop trains one model at a time, built from Conv1d, MaxPool1d, Linear and Dropout modules. It has what pays without
+a change of the model: a fused optimizer, the same learning rates, and bf16 where the CPU has instructions for it. After
+every epoch, it scores the validation genes and computes scikit-learn's AUROC.
 """
 
 import json
@@ -9,10 +10,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -22,6 +25,7 @@ from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig
 
 _SCORING_BATCH = 1024
+_CPU = torch.device("cpu")
 _SCRIPT = "import sys; from deepchrome.benchmarks.train.plain_loop import time_here; time_here(sys.argv[1])"
 
 
@@ -43,40 +47,57 @@ class PlainDeepChrome(nn.Module):
         return logits
 
 
-def train_plain(data: Dataset, config: FitConfig, target_auroc: float = 1.0) -> float:
-    """Train one model for ``config.epochs`` epochs, or until its validation AUROC reaches the target.
+def train_plain(data: Dataset, config: FitConfig, on_epoch: Callable[[float], object] | None = None) -> PlainDeepChrome:
+    """Train one classifier.
 
-    Returns
-    -------
-    float
-        The validation AUROC of the last epoch.
+    Parameters
+    ----------
+    data
+        The data set.
+    config
+        The settings of the optimizer, the schedule and the precision; others are not used.
+    on_epoch
+        Called with the validation AUROC of every epoch.
     """
     x = torch.from_numpy(np.ascontiguousarray(data.x.transpose(0, 2, 1)))
     y = torch.from_numpy(data.y.astype(np.int64))
     train, valid = np.flatnonzero(data.split == TRAIN), np.flatnonzero(data.split == VALID)
     rows, valid_x = torch.from_numpy(train), x[torch.from_numpy(valid)]
     model = PlainDeepChrome()
+    weights, lr, decay = model.parameters(), config.lr, config.weight_decay
+    optimizer: torch.optim.Optimizer
     if config.optimizer == "sgd":
-        optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), config.lr, config.momentum)
+        momentum, nesterov = config.momentum, config.nesterov
+        optimizer = torch.optim.SGD(weights, lr, momentum, weight_decay=decay, nesterov=nesterov, fused=True)
     else:
-        optimizer = torch.optim.Adam(model.parameters(), config.lr)
-    auroc = 0.0
+        optimizer_class = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        optimizer = optimizer_class(weights, lr, weight_decay=decay, fused=True)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.resolve_precision(_CPU) == "bf16")
+    steps, step = config.epochs * -(-rows.numel() // config.batch_size), 0
     for _ in range(config.epochs):
         model.train()
-        order = rows[torch.randperm(rows.numel())]
-        for start in range(0, order.numel(), config.batch_size):
-            genes = order[start : start + config.batch_size]
+        for genes in torch.split(rows[torch.randperm(rows.numel())], config.batch_size):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate(step, steps)
+            step += 1
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(x[genes]), y[genes])
-            loss.backward()  # type: ignore[no-untyped-call]
+            with autocast:
+                logits = model(x[genes])
+            nn.functional.cross_entropy(logits.float(), y[genes]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            scores = torch.cat([model(part)[:, 1] for part in torch.split(valid_x, _SCORING_BATCH)])
-        auroc = float(roc_auc_score(data.y[valid], scores.numpy()))
-        if auroc >= target_auroc:
-            break
-    return auroc
+        with autocast:
+            area = float(roc_auc_score(data.y[valid], score_plain(model, valid_x)))
+        if on_epoch is not None:
+            on_epoch(area)
+    return model
+
+
+@torch.no_grad()
+def score_plain(model: PlainDeepChrome, x: torch.Tensor) -> NDArray[np.float64]:
+    """Return the log odds of genes, float64 (genes,), from inputs float32 (genes, marks, bins)."""
+    model.eval()
+    logits = torch.cat([model(part).double() for part in torch.split(x, _SCORING_BATCH)])
+    return np.asarray((logits[:, 1] - logits[:, 0]).numpy())
 
 
 def time_plain(models: int, genes: int, config: FitConfig, threads: int | None) -> tuple[float, float]:

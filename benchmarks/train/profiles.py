@@ -2,10 +2,14 @@
 
 Every epigenome is a sample for a model of each other one and of its own: whole, with a part of its reads or genes, and
 with two marks swapped. ``convert`` makes feature files of matrices of covered bases (see
-:mod:`deepchrome.benchmarks.train.e012`) with the numbers of reads of a table; the other call measures:
+:mod:`deepchrome.benchmarks.train.matrices`) with the numbers of reads of a table; the other call measures:
 
     python -m deepchrome.benchmarks.train.profiles --convert DIR --reads TSV --genes TSV NPZ...
     python -m deepchrome.benchmarks.train.profiles FEATURES...
+
+With a run, the test genes of the epigenomes are scored with a part of their reads instead:
+
+    python -m deepchrome.benchmarks.train.profiles --run RUN FEATURES...
 """
 
 import json
@@ -21,7 +25,7 @@ import polars as pl
 import typer
 from numpy.typing import NDArray
 
-from deepchrome.benchmarks.train.e012 import BIN_BP, FLANK_BP, READ_BP
+from deepchrome.benchmarks.train.matrices import BIN_BP, FLANK_BP, READ_BP
 from deepchrome.engine.annotation.genes import drop_repeated_genes, read_genes
 from deepchrome.engine.features.store import Features, feature_files, read_features, write_features
 from deepchrome.errors import DeepchromeError
@@ -32,6 +36,9 @@ from deepchrome.train.datasets.profile import (
     profile_features,
     shape_distance,
 )
+from deepchrome.train.models.metrics import auroc, expected_calibration_error
+from deepchrome.train.run.directory import Run, load_run
+from deepchrome.train.scoring.predict import THRESHOLD, prepare_inputs
 
 # Parts of the reads, and numbers of random genes.
 RATES: Final = (0.3, 0.1, 0.05)
@@ -155,6 +162,34 @@ def measure(epigenomes: Sequence[Features], seed: int = 1) -> dict[str, Any]:
     }
 
 
+def measure_depth(
+    run: Run, epigenomes: Sequence[Features], rates: Sequence[float] = (1.0, *RATES[:2]), seed: int = 1
+) -> list[dict[str, Any]]:
+    """Score the test genes of epigenomes of a run with a part of their reads.
+
+    Returns
+    -------
+    list of dict
+        For each epigenome and part of the reads: ``epigenome``, ``rate``, ``genes``, the fraction called on
+        (``called_on``), the expected calibration error (``ece``) and the ``auroc``.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for features in epigenomes:
+        stored = run.predictions().filter((pl.col("epigenome") == features.epigenome) & (pl.col("split") == "test"))
+        label = dict(stored.select("gene_id", "label").iter_rows())
+        test = np.array([gene in label for gene in features.genes.gene_id])
+        on = np.array([label[gene] for gene in features.genes.gene_id if gene in label], np.uint8)
+        model = run.model(run.config.model_of(features.epigenome))
+        for rate in rates:
+            counts = rng.binomial(features.counts, rate).astype(np.uint32) if rate < 1 else features.counts
+            score = model.score(prepare_inputs(run, replace(features, counts=counts))[test]).score
+            figures = {"ece": expected_calibration_error(on, score), "auroc": auroc(on, score)}
+            called_on = float(np.mean(score > THRESHOLD))
+            where = {"epigenome": features.epigenome, "rate": rate, "genes": on.size}
+            rows.append({**where, "called_on": called_on, **figures})
+    return rows
+
+
 def _largest(known: dict[str, Profile], measure: Callable[[str, Profile, Profile], float]) -> dict[str, float]:
     """Return the largest value over all pairs of epigenomes, for each mark."""
     largest: dict[str, float] = {}
@@ -175,6 +210,7 @@ def main(
     convert_to: Annotated[Path | None, typer.Option("--convert", help="Write feature files to this directory.")] = None,
     reads: Annotated[Path | None, typer.Option(help="Numbers of reads (TSV): epigenome, mark, reads.")] = None,
     genes: Annotated[Path | None, typer.Option(help="Gene table.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Score the test genes of this run with a part of the reads.")] = None,
 ) -> None:
     """Compare the profiles of epigenomes, or make their feature files."""
     if convert_to is not None:
@@ -184,7 +220,7 @@ def main(
             typer.echo(convert(path, genes, reads, convert_to))
         return
     found = [read_features(file) for path in paths for file in feature_files(path)]
-    typer.echo(json.dumps(measure(found), indent=1))
+    typer.echo(json.dumps(measure(found) if run is None else measure_depth(load_run(run), found), indent=1))
 
 
 if __name__ == "__main__":

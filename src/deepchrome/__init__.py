@@ -39,15 +39,25 @@ if TYPE_CHECKING:
     from deepchrome.train.run.train import RunOptions as RunOptions
     from deepchrome.train.run.train import train_models as train_models
     from deepchrome.train.scoring.checks import FeatureChecks as FeatureChecks
+    from deepchrome.train.scoring.contrast import Contrast as Contrast
+    from deepchrome.train.scoring.contrast import contrast_genes as contrast_genes
+    from deepchrome.train.scoring.contrast import evaluate_contrast as evaluate_contrast
     from deepchrome.train.scoring.evaluate import Evaluation as Evaluation
-    from deepchrome.train.scoring.evaluate import ScoredGenes as ScoredGenes
+    from deepchrome.train.scoring.evaluate import compare_with_gene_mean as compare_with_gene_mean
     from deepchrome.train.scoring.evaluate import evaluate as evaluate
-    from deepchrome.train.scoring.evaluate import load_unseen_genes as load_unseen_genes
-    from deepchrome.train.scoring.evaluate import score_datasets as score_datasets
-    from deepchrome.train.scoring.evaluate import score_test_genes as score_test_genes
+    from deepchrome.train.scoring.evaluate import evaluate_run as evaluate_run
     from deepchrome.train.scoring.predict import predict as predict
+    from deepchrome.train.scoring.predict import predict_contrast as predict_contrast
+    from deepchrome.train.scoring.reference import Reference as Reference
+    from deepchrome.train.scoring.reference import find_reference as find_reference
+    from deepchrome.train.scoring.reference import read_reference as read_reference
+    from deepchrome.train.scoring.scored import ScoredGenes as ScoredGenes
+    from deepchrome.train.scoring.scored import score_datasets as score_datasets
+    from deepchrome.train.scoring.scored import score_test_genes as score_test_genes
+    from deepchrome.train.scoring.unseen import load_unseen_genes as load_unseen_genes
 
 _MODULES = {
+    "Contrast": "deepchrome.train.scoring.contrast",
     "Evaluation": "deepchrome.train.scoring.evaluate",
     "Expression": "deepchrome.train.datasets.expression",
     "FeatureChecks": "deepchrome.train.scoring.checks",
@@ -60,32 +70,41 @@ _MODULES = {
     "LabelAudit": "deepchrome.train.datasets.labels",
     "Placement": "deepchrome.train.fitting.config",
     "ReadTally": "deepchrome.engine.counting.count",
+    "Reference": "deepchrome.train.scoring.reference",
     "Run": "deepchrome.train.run.directory",
     "RunOptions": "deepchrome.train.run.train",
-    "ScoredGenes": "deepchrome.train.scoring.evaluate",
+    "ScoredGenes": "deepchrome.train.scoring.scored",
     "Summary": "deepchrome.train.run.summary",
     "TextSource": "deepchrome.train.datasets.source",
     "Windows": "deepchrome.engine.annotation.windows",
     "audit_labels": "deepchrome.train.datasets.labels",
+    "compare_with_gene_mean": "deepchrome.train.scoring.evaluate",
+    "contrast_genes": "deepchrome.train.scoring.contrast",
     "count_reads": "deepchrome.engine.counting.count",
     "evaluate": "deepchrome.train.scoring.evaluate",
+    "evaluate_contrast": "deepchrome.train.scoring.contrast",
+    "evaluate_run": "deepchrome.train.scoring.evaluate",
     "featurize": "deepchrome.engine.features.featurize",
+    "find_reference": "deepchrome.train.scoring.reference",
     "label_genes": "deepchrome.train.datasets.labels",
     "load_run": "deepchrome.train.run.directory",
-    "load_unseen_genes": "deepchrome.train.scoring.evaluate",
+    "load_unseen_genes": "deepchrome.train.scoring.unseen",
     "predict": "deepchrome.train.scoring.predict",
+    "predict_contrast": "deepchrome.train.scoring.predict",
     "read_expression": "deepchrome.train.datasets.expression",
     "read_features": "deepchrome.engine.features.store",
     "read_genes": "deepchrome.engine.annotation.genes",
     "read_genome": "deepchrome.engine.annotation.genome",
-    "score_datasets": "deepchrome.train.scoring.evaluate",
-    "score_test_genes": "deepchrome.train.scoring.evaluate",
+    "read_reference": "deepchrome.train.scoring.reference",
+    "score_datasets": "deepchrome.train.scoring.scored",
+    "score_test_genes": "deepchrome.train.scoring.scored",
     "train_models": "deepchrome.train.run.train",
     "tss_windows": "deepchrome.engine.annotation.windows",
 }
 
 __version__ = VERSION
 __all__ = [
+    "Contrast",
     "Evaluation",
     "Expression",
     "FeatureChecks",
@@ -98,6 +117,7 @@ __all__ = [
     "LabelAudit",
     "Placement",
     "ReadTally",
+    "Reference",
     "Run",
     "RunOptions",
     "ScoredGenes",
@@ -105,17 +125,24 @@ __all__ = [
     "TextSource",
     "Windows",
     "audit_labels",
+    "compare_with_gene_mean",
+    "contrast_genes",
     "count_reads",
     "evaluate",
+    "evaluate_contrast",
+    "evaluate_run",
     "featurize",
+    "find_reference",
     "label_genes",
     "load_run",
     "load_unseen_genes",
     "predict",
+    "predict_contrast",
     "read_expression",
     "read_features",
     "read_genes",
     "read_genome",
+    "read_reference",
     "score_datasets",
     "score_test_genes",
     "train_models",

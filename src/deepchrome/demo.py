@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,16 +19,15 @@ from deepchrome.train.datasets.labels import LabelAudit, audit_labels
 from deepchrome.train.datasets.source import FeatureSource
 from deepchrome.train.report.visualize import VisualizeResult, visualize
 from deepchrome.train.run.directory import load_run
-from deepchrome.train.run.protocols import BEST
+from deepchrome.train.run.protocols import BEST, pool
 from deepchrome.train.run.train import RunOptions, train_models
-from deepchrome.train.scoring.evaluate import Evaluation, evaluate, score_test_genes
+from deepchrome.train.scoring.evaluate import Evaluation, evaluate_run
 from deepchrome.version import VERSION
 
 EPIGENOMES: Final = 3
 GENES: Final = 3000
 READS: Final = 300_000  # per file, that is, per epigenome and mark
-EPOCHS: Final = 25
-_FOLDERS: Final = ("data", "features", "run", "report")
+_FOLDERS: Final = ("data", "features", "run", "report", "pooled", "report-pooled")
 _RECORD: Final = "demo.json"  # the hashes of all files of a finished demo
 
 
@@ -38,8 +37,8 @@ class Demo:
 
     Attributes
     ----------
-    data, features, run
-        The directories of the simulated data, the features, and the trained models.
+    data, features, run, pooled
+        The directories of the simulated data, the features, the models of one epigenome each, and the pooled model.
     simulated
         For each epigenome, how well its reads can predict expression.
     outcomes
@@ -47,19 +46,25 @@ class Demo:
     audits
         For each epigenome, an audit of its labels.
     evaluations
-        For each epigenome, the evaluation of its model on test genes.
-    report
-        The files of the report, and a summary of its maps.
+        For each epigenome, the evaluation of its own model on test genes.
+    pooled_evaluations
+        For each epigenome, the evaluation of the pooled model on test genes. The last epigenome is held out: the model
+        was trained on the others only.
+    report, pooled_report
+        The files of the reports on both runs, and summaries of their maps.
     """
 
     data: Path
     features: Path
     run: Path
+    pooled: Path
     simulated: Sequence[SimulatedEpigenome]
     outcomes: Sequence[FileOutcome]
     audits: Sequence[LabelAudit]
     evaluations: Sequence[Evaluation]
+    pooled_evaluations: Sequence[Evaluation]
     report: VisualizeResult
+    pooled_report: VisualizeResult
 
 
 def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
@@ -83,22 +88,25 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     """
     if not force:
         check_output(out)
-    data, features, run = (out / name for name in _FOLDERS[:3])
+    data, features, run, report, pooled, report_pooled = (out / name for name in _FOLDERS)
     on_message(f"simulating reads: {EPIGENOMES} epigenomes, 5 marks, {READS:,} reads each, {GENES:,} genes on hg19")
     simulated = simulate(data, epigenomes=EPIGENOMES, genes=GENES, reads=READS, force=True)
     on_message("counting reads in bins around every TSS")
     outcomes = featurize([data], genes=data / "genes.tsv", genome="hg19", out=features, force=True)
     expression = data / "expression.tsv"
     audits = audit_labels(read_expression(expression))
-    on_message(f"training {EPIGENOMES} models for {EPOCHS} epochs")
-    source = FeatureSource(features, expression, split="random")
-    train_models(source, run, config=replace(BEST.fit, epochs=EPOCHS), options=RunOptions(force=True))
+    source, options = FeatureSource(features, expression, split=BEST.split), RunOptions(force=True)
+    on_message(f"training {EPIGENOMES} models, one per epigenome")
+    train_models(source, run, config=BEST.fit, options=options)
+    *trained, held_out = (epigenome.epigenome for epigenome in simulated)
+    on_message(f"training one pooled model on {' and '.join(trained)}, to predict {held_out} without its expression")
+    train_models(source, pooled, held_out=[held_out], config=pool(BEST.fit), options=options)
     on_message("testing the models on unseen genes")
-    evaluations = evaluate(score_test_genes(load_run(run)))
+    evaluations, pooled_evaluations = (evaluate_run(load_run(path))[0] for path in (run, pooled))
     on_message("computing the patterns of marks that the models associate with on and off")
-    report = visualize(run, out / "report", force=True)
+    reports = [visualize(*paths, force=True) for paths in ((run, report), (pooled, report_pooled))]
     record_files(out)
-    return Demo(data, features, run, simulated, outcomes, audits, evaluations, report)
+    return Demo(data, features, run, pooled, simulated, outcomes, audits, evaluations, pooled_evaluations, *reports)
 
 
 def record_files(out: Path) -> None:

@@ -38,6 +38,8 @@ NAMES = {
         "features/summary.tsv",
         "run/config.json",
         "run/models/E001.safetensors",
+        "pooled/config.json",
+        "report-pooled/report.html",
         "report/report.html",
     ),
 }

@@ -262,9 +262,9 @@ def test_a_table_full_of_silent_genes_is_reported_and_has_two_ways_out(dc, data,
         assert code == 0, err
         test = Run(tmp_path / name).predictions().filter(pl.col("split") == "test")
         on = dict(test.group_by("epigenome").agg(pl.col("label").sum()).iter_rows())
-        assert {row["epigenome"]: row["on"] for row in json.loads(out)} == on
+        assert {row["epigenome"]: row["n_on"] for row in json.loads(out)} == on
         code, out, err = dc(*call, "--label-threshold", "0")
-        assert {row["epigenome"]: row["on"] for row in json.loads(out)} != on
+        assert {row["epigenome"]: row["n_on"] for row in json.loads(out)} != on
         code, out, err = dc(*call, "--label-genes", "table")
         assert f"dc evaluate: warning: {zero}" in err
         code, out, err = dc(*call, "--label-genes", "features", "--label-threshold", "1")
@@ -365,8 +365,8 @@ def test_on_a_terminal_only_columns_that_fit_are_shown(dc, run, monkeypatch) -> 
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = dc("evaluate", run, "--bootstrap", "20")
     assert code == 0
-    assert "auroc_low" in out
-    assert "auprc_low" not in out
+    assert "pearson" in out
+    assert "auprc" not in out
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines())) <= 80
     assert "…" not in out
 
@@ -392,7 +392,7 @@ def test_evaluate_tests_every_model_on_every_epigenome(dc, data, run) -> None:
         (("--cross", "--roc", "x.tsv"), "--cross prints a matrix"),
         (("--model-of", "E001"), "--model-of and options for labels need FEATURES"),
         (("--label-threshold", "1"), "--model-of and options for labels need FEATURES"),
-        (("--roc", "x.doc"), "unknown table format. Use the suffix .tsv or .parquet"),
+        (("--roc", "x.doc"), "unknown table format. Use the suffix .parquet, .tsv or .csv"),
     ],
 )
 def test_invalid_calls_of_evaluate_are_usage_errors(dc, run, arguments, message) -> None:
@@ -407,7 +407,8 @@ def test_predict_writes_a_score_for_every_gene(dc, data, run, tmp_path) -> None:
         assert (code, out) == (0, "")
         assert "180 scores in" in err
     text = pl.read_csv(tmp_path / "scores.tsv", separator="\t")
-    assert text.columns == ["gene_id", "epigenome", "score"]
+    columns = ["gene_id", "symbol", "epigenome", "split", "score", "percentile", "call", "log2_rpkm"]
+    assert text.columns == columns
     table = pl.read_parquet(tmp_path / "scores.parquet")
     assert text["gene_id"].equals(table["gene_id"])
     np.testing.assert_allclose(text["score"], table["score"])

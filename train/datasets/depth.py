@@ -4,7 +4,6 @@ By ranks, every count becomes the value that has the same rank in one fixed dist
 then have the same inputs, but for noise, however many reads they have. docs/training.md says how this was chosen.
 """
 
-import math
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal
@@ -22,9 +21,8 @@ LOWEST_RATE: Final = 0.05
 RATES: Final = 31
 # Larger counts share one rank. The share of such bins is small even in very deep samples.
 MAX_RANKED_COUNT: Final = 4095
-# Shape of the Weibull distribution whose values take the place of counts. Its mean is 1.
-_SHAPE: Final = 0.5
-_KNOTS: Final = 4096  # points at which its quantile function is averaged
+# A count gets the ranks of at least this share of the bins, so that one that never occurs has a value, too.
+_LEAST_SHARE: Final = 1e-7
 
 
 def thinning_rates() -> NDArray[np.float64]:
@@ -68,13 +66,17 @@ class CountScale:
         return np.asarray(values[np.minimum(counts, values.size - 1).astype(np.int64)])
 
     def invert(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn inputs back into counts of the same shape: float32. NaN becomes 0."""
+        """Turn inputs back into counts of the same shape: float32. NaN becomes 0.
+
+        Inputs between those of two counts give a value between them. Counts that share an input give the smallest.
+        """
         known = np.nan_to_num(x)
         if self.shares is None:
             return np.asarray(
                 (np.expm1(known) if self.transform == "log1p" else known) / np.float32(self.factor), np.float32
             )
-        return np.searchsorted(_values_by_rank(self.shares, self.transform), known).astype(np.float32)
+        values, counts = np.unique(_values_by_rank(self.shares, self.transform), return_index=True)
+        return np.interp(known, values, counts).astype(np.float32)
 
     def thinned_values(self, size: int) -> NDArray[np.float32]:
         """Return the inputs of counts from 0 to size - 1 if the sample had fewer reads.
@@ -99,27 +101,23 @@ class CountScale:
 
 
 def _values_by_rank(shares: NDArray[np.float64], transform: Transform) -> NDArray[np.float32]:
-    """Return the input of each count: the mean of the reference over the ranks that the count takes."""
-    high = np.minimum(shares.cumsum(), 1.0)
-    # A count that never occurs gets the value of its rank.
-    width = np.maximum(shares, 1e-9)
-    low = np.maximum(high - width, 0.0)
-    grid, integral = np.linspace(0, 1, _KNOTS + 1), _reference_integral(transform)
-    means = (np.interp(low + width, grid, integral) - np.interp(low, grid, integral)) / width
-    return np.asarray(means, np.float32)
+    """Return the input of each count: the mean of the reference over the ranks that the count takes, transformed."""
+    above = np.append(shares[:0:-1].cumsum()[::-1], 0.0)  # share of the bins that have a larger count
+    width = np.maximum(shares, _LEAST_SHARE)
+    means = (_reference_above(above + width) - _reference_above(above)) / width
+    return np.asarray(np.log1p(means) if transform == "log1p" else means, np.float32)
 
 
-@cache
-def _reference_integral(transform: Transform) -> NDArray[np.float64]:
-    """Return the integral of the reference's quantile function from 0 to each knot: float64 (knots + 1,).
+def _reference_above(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the integral of the reference's quantile function over its highest ranks, which are a share of all.
 
-    The reference is a Weibull distribution with mean 1, like counts divided by their mean: half of its values are
-    below 0.24, and one in a hundred is above 10.
+    The reference is a Weibull distribution with shape 1/2 and mean 1, like counts divided by their mean: half of its
+    values are below 0.24, and one in a hundred is above 10. The value with a share s of all values above it is t² / 2,
+    with t = -ln(s). Its integral from 0 to s is s (t² + 2 t + 2) / 2.
     """
-    probability = (np.arange(_KNOTS) + 0.5) / _KNOTS
-    values = (-np.log1p(-probability)) ** (1 / _SHAPE) / math.gamma(1 + 1 / _SHAPE)
-    values = np.log1p(values) if transform == "log1p" else values
-    return np.concatenate([[0.0], values.cumsum()]) / _KNOTS
+    positive = np.clip(share, np.finfo(np.float64).tiny, 1.0)
+    t = -np.log(positive)
+    return np.asarray(positive * (t * t + 2 * t + 2) / 2)
 
 
 @cache

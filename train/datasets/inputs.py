@@ -1,7 +1,7 @@
 """Turn counts into model inputs: choice of marks, orientation, depth correction and transform."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 import numpy as np
@@ -163,6 +163,17 @@ class InputSpec:
             differences += [f"number of reads of {mark} is missing" for mark in present if not _reads(features, mark)]
         if differences:
             raise BadDataError(f"features of {features.epigenome} do not fit the model: {'; '.join(differences)}")
+
+    def leave_out_empty_marks(self, features: "Features") -> "Features":
+        """Return features without the marks that have no counts at all, if marks may be missing.
+
+        Such a mark was not measured, or its file of reads is empty. At least one mark remains.
+        """
+        has_counts = np.asarray(features.counts.any((0, 1)))
+        if not self.missing_marks or has_counts.all() or not has_counts.any():
+            return features
+        marks = tuple(mark for mark, kept in zip(features.marks, has_counts, strict=True) if kept)
+        return replace(features, marks=marks, counts=features.counts[:, :, has_counts])
 
     def scales(self, features: "Features", genes: NDArray[np.bool_] | None = None) -> tuple[CountScale, ...]:
         """Return how the counts of each mark become inputs.

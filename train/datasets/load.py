@@ -1,7 +1,7 @@
 """Join features and expression into data sets."""
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES, TEST, check_names, first_names
 from deepchrome.common.splits import read_splits
-from deepchrome.common.tables import stable_ids
+from deepchrome.common.tables import comparable_ids, stable_ids
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.provenance import (
     compare_counting,
@@ -122,7 +122,7 @@ def load_datasets(
     shard
         (i, n): load only the i-th of every n epigenomes, from 1 to n.
     known_genes
-        Stable ids of the genes that a model was trained on. The correction for depth uses them alone, if there are
+        Ids of the genes that a model was trained on. The correction for depth uses them alone, if there are
         enough of them. Default: all genes of the data sets.
 
     Returns
@@ -223,22 +223,24 @@ def load_datasets(
     return datasets, replace(report, notes=(*report.notes, *notes))
 
 
-def find_depth_genes(stable_id: pl.Series, known: Collection[str]) -> NDArray[np.bool_] | None:
+def find_depth_genes(gene_id: Iterable[str], known: Collection[str]) -> NDArray[np.bool_] | None:
     """Find the genes whose counts tell the depth of a sample in the same way as those of the training.
 
     Parameters
     ----------
-    stable_id
-        Stable ids of the genes of the sample.
+    gene_id
+        Ids of the genes of the sample.
     known
-        Stable ids of the genes that the model was trained on.
+        Ids of the genes that the model was trained on.
 
     Returns
     -------
     bool (genes,)
         The genes that the model knows; ``None`` if they are too few.
     """
-    common = stable_id.is_in(pl.Series(list(known), dtype=pl.String).implode()).to_numpy()
+    ids = comparable_ids(pl.Series(list(gene_id), dtype=pl.String))
+    known_ids = comparable_ids(pl.Series(list(known), dtype=pl.String))
+    common = ids.is_in(known_ids.implode()).to_numpy()
     return common if common.sum() >= min(_MIN_DEPTH_GENES, len(known) / 2) else None
 
 
@@ -332,7 +334,7 @@ def _all_marks(marks: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 def _read_matching_features(first: Features, path: Path, marks: Sequence[str] | None, missing_marks: bool) -> Features:
     """Read the features of another epigenome. It must have the genes of the first, and its marks if none may lack."""
     other = read_features(path, marks)
-    if not _same_genes(first.genes, other.genes):
+    if not same_genes(first.genes, other.genes):
         raise BadDataError(
             f"{path}: genes differ from those of {first.epigenome}. Featurize all epigenomes with one gene table"
         )
@@ -384,7 +386,8 @@ def _describe_unlike_epigenomes(datasets: Sequence[Dataset]) -> list[str]:
     return warnings
 
 
-def _same_genes(one: Genes, other: Genes) -> bool:
+def same_genes(one: Genes, other: Genes) -> bool:
+    """Return whether two gene tables have the same ids, TSSs and strands in the same order."""
     return (
         one.gene_id == other.gene_id
         and one.chrom == other.chrom

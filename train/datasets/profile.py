@@ -28,6 +28,8 @@ _MIN_CHROM_COUNTS: Final = 100
 # Limits. docs/training.md says how they were measured.
 # Fold difference of the reads of a mark from the training. 97 % of all pairs of Roadmap's epigenomes differ by less.
 WARN_READS: Final = 3.0
+# The same for models that were trained with fewer reads, too, and whose inputs are corrected for depth.
+WARN_READS_CORRECTED: Final = 10.0
 # The same for counts per gene, if the number of reads is unknown: they differ more, because enrichment differs too.
 WARN_COUNTS: Final = 10.0
 # Fold difference of the mean read length.
@@ -43,10 +45,14 @@ REFUSE_EMPTY_CHROMS: Final = 0.1
 # Squared Hellinger distance between the shapes of a mark. Below 0.03 for every pair of real epigenomes.
 WARN_SHAPE: Final = 0.05
 REFUSE_SHAPE: Final = 0.15
+# Distance of two profiles; see profile_distance. Below 0.17 for every pair of real epigenomes.
+WARN_DISTANCE: Final = 0.2
 # Marks seem swapped if another order of them fits the training so many times better, and fits it well. With the marks
 # in their order, the factor is below 1 for every pair of real epigenomes.
 REFUSE_SWAP: Final = 1.5
 MAX_SWAP_MISFIT: Final = 0.2
+# Features that fit so well are not swapped. With two real marks swapped, the misfit is at least twice as large.
+_MIN_SWAP_MISFIT: Final = 0.02
 # Weight of the shapes in the misfit of an order of marks; the weight of the correlations is 1.
 _SHAPE_WEIGHT: Final = 3.0
 
@@ -200,7 +206,11 @@ def profile_counts(
 
 
 def compare_profiles(
-    found: Profile, known: Sequence[Profile], known_as: Literal["training", "other epigenomes"] = "training"
+    found: Profile,
+    known: Sequence[Profile],
+    known_as: Literal["training", "other epigenomes"] = "training",
+    *,
+    warn_reads: float = WARN_READS,
 ) -> list[Finding]:
     """Compare features with the features of a training.
 
@@ -209,56 +219,116 @@ def compare_profiles(
     found
         The profile of the features to score.
     known
-        The profiles of the epigenomes that the model was trained on; at least one. Numbers are compared with
-        their range.
+        The profiles of the epigenomes that the model was trained on; at least one. The numbers of a mark are compared
+        with the range of the epigenomes that have it.
     known_as
         What to call these epigenomes.
+    warn_reads
+        Fold difference of the reads of a mark beyond which there is a finding.
 
     Returns
     -------
     list of Finding
-        Differences beyond the limits of this module, in the marks that all profiles have. All marks with the same kind
-        of difference share one entry.
+        Differences beyond the limits of this module. All marks with the same kind of difference share one entry.
     """
-    group = _Group(found, known, known_as)
+    group = _Group(found, known, known_as, warn_reads)
     swap = _compare_order(group)
-    findings = [swap] if swap else []
-    for compare in (_compare_depth, _compare_length, _compare_share, _compare_chroms, _compare_silence, _compare_shape):
+    is_swapped = swap is not None and swap.refuse
+    of_places = _compare_marks(group, (_compare_share, _compare_chroms, _compare_silence, _compare_shape))
+    # The shape of a swapped mark is that of another mark. One sentence about it is enough.
+    findings = [*([swap] if swap else []), *(one for one in of_places if not (one.refuse and is_swapped))]
+    if not findings and (text := _compare_distance(group)):
+        findings.append(Finding(text))
+    return findings + _compare_marks(group, (_compare_depth, _compare_length))
+
+
+def _compare_marks(group: "_Group", comparisons: Sequence["_Comparison"]) -> list[Finding]:
+    """Return the differences in single marks. All marks with the same kind of difference share one entry."""
+    findings = []
+    for compare in comparisons:
         marks_of: dict[tuple[str, bool], list[str]] = {}
         for mark in group.marks:
             for difference in compare(group, mark):
                 marks_of.setdefault(difference, []).append(mark)
         for refused in (True, False):
             texts = [f"{', '.join(marks)}: {text}" for (text, refuse), marks in marks_of.items() if refuse == refused]
-            # The shape of a swapped mark is that of another mark. One sentence about it is enough.
-            if texts and not (refused and swap and swap.refuse):
+            if texts:
                 findings.append(Finding("; ".join(texts), refused))
     return findings
+
+
+def profile_distance(one: Profile, other: Profile) -> float:
+    """Return how far two profiles lie apart, over the marks that both have; infinite without such marks.
+
+    This is the mean squared difference of the correlations, plus three times the mean distance of the shapes.
+    """
+    marks = [mark for mark in one.marks if mark in other.marks]
+    if not marks:
+        return float("inf")
+    pairs = np.triu_indices(len(marks), 1)
+    correlations = (one.correlation_matrix(marks) - other.correlation_matrix(marks))[pairs]
+    shapes = one.shapes(marks) - other.shapes(marks)
+    of_correlations = float(np.mean(correlations**2)) if len(correlations) else 0.0
+    return of_correlations + _SHAPE_WEIGHT * float((shapes**2).sum(axis=1).mean())
+
+
+def describe_likeness(found: Profile, known: Mapping[str, Profile]) -> str:
+    """Say how far features lie from those of a training: the reads of their marks, and the nearest epigenome.
+
+    Parameters
+    ----------
+    found
+        The profile of the features.
+    known
+        The profiles of the epigenomes that the model was trained on, by name; at least one.
+
+    Returns
+    -------
+    str
+        Its numbers compare each mark with the median of the epigenomes that have it.
+    """
+    group = _Group(found, [*known.values()], "training", WARN_READS)
+    name, unit = "reads", "reads"
+    if not all(all(group.values(mark, name)) for mark in group.marks):
+        name, unit = "counts_per_gene", "counts per gene"
+    if not group.marks:
+        return "no mark of the training"
+    pairs = [(here, float(np.median(known))) for here, *known in (group.values(mark, name) for mark in group.marks)]
+    folds = [here / usual if usual else float("inf") for here, usual in pairs]
+    low, high = f"{min(folds):.2g}", f"{max(folds):.2g}"
+    distance, nearest = min((profile_distance(found, profile), name) for name, profile in known.items())
+    times = low if low == high else f"{low} to {high}"
+    return f"{unit} {times} times those of the training; nearest profile {nearest} (distance {distance:.2g})"
 
 
 class _Group:
     """A profile, and the profiles to compare it with."""
 
-    def __init__(self, found: Profile, known: Sequence[Profile], known_as: str) -> None:
-        self.found, self.known, self.known_as = found, known, known_as
-        self.profiles = (found, *known)
-        self.marks = [mark for mark in found.marks if all(mark in profile.marks for profile in known)]
-        self.has_enough_genes = min(profile.genes for profile in self.profiles) >= MIN_GENES
+    def __init__(self, found: Profile, known: Sequence[Profile], known_as: str, warn_reads: float) -> None:
+        self.found, self.known, self.known_as, self.warn_reads = found, known, known_as, warn_reads
+        self.marks = [mark for mark in found.marks if any(mark in profile.marks for profile in known)]
+        self.has_enough_genes = min(profile.genes for profile in (found, *known)) >= MIN_GENES
         # By mark, the fold of the share in windows per gene, below the range (less than 1) or above it.
         self.share_folds = {mark: _fold(self.shares_per_gene(mark)) for mark in self.marks}
 
+    def known_with(self, mark: str) -> list[Profile]:
+        """Return the known profiles that have a mark; at least one."""
+        return [profile for profile in self.known if mark in profile.marks]
+
     def values(self, mark: str, name: str) -> list[Any]:
         """Return a number of a mark: that of the features, then those of the known epigenomes."""
-        return [getattr(profile.marks[mark], name) for profile in self.profiles]
+        return [getattr(profile.marks[mark], name) for profile in (self.found, *self.known_with(mark))]
 
     def shares_per_gene(self, mark: str) -> list[float | None]:
         """Return the shares of the reads in windows, per gene: fewer genes have fewer reads in their windows."""
-        shares = zip(self.values(mark, "share_in_windows"), self.profiles, strict=True)
+        profiles = (self.found, *self.known_with(mark))
+        shares = zip(self.values(mark, "share_in_windows"), profiles, strict=True)
         return [None if share is None or not profile.genes else share / profile.genes for share, profile in shares]
 
     def has_shape(self, mark: str) -> bool:
         """Return whether a mark has enough counts everywhere for a reliable shape."""
-        return all(profile.marks[mark].counts_per_gene * profile.genes >= _MIN_COUNTS for profile in self.profiles)
+        profiles = (self.found, *self.known_with(mark))
+        return all(profile.marks[mark].counts_per_gene * profile.genes >= _MIN_COUNTS for profile in profiles)
 
     def describe_range(self, values: Sequence[float], show: Callable[[float], str]) -> str:
         """Return the name of the known epigenomes and the range of their values."""
@@ -268,11 +338,12 @@ class _Group:
 
 # What the functions below find in one mark: a text, and whether to refuse.
 _Differences = Iterator[tuple[str, bool]]
+_Comparison = Callable[[_Group, str], _Differences]
 
 
 def _compare_depth(group: _Group, mark: str) -> _Differences:
     """Compare the number of reads, or that of the counts if a number of reads is unknown."""
-    (reads, *known), name, limit = group.values(mark, "reads"), "reads", WARN_READS
+    (reads, *known), name, limit = group.values(mark, "reads"), "reads", group.warn_reads
     if None in (reads, *known):
         (reads, *known), name, limit = group.values(mark, "counts_per_gene"), "counts per gene", WARN_COUNTS
     if not 1 / limit <= _fold([reads, *known]) <= limit:
@@ -295,7 +366,7 @@ def _compare_share(group: _Group, mark: str) -> _Differences:
     if 1 / WARN_SHARE <= fold <= WARN_SHARE:
         return
     share, *known = group.values(mark, "share_in_windows")
-    expected = f"{group.describe_range(known, _percent)} in those of {group.known[0].genes:,}"
+    expected = f"{group.describe_range(known, _percent)} in those of {group.known_with(mark)[0].genes:,}"
     text = f"{_percent(share)} of the reads in the windows of {group.found.genes:,} genes ({expected})"
     # If no mark has its reads near genes, this cannot be chance, even with few genes.
     is_reliable = group.has_enough_genes or max(group.share_folds.values()) < 1 / REFUSE_SHARE
@@ -321,7 +392,7 @@ def _compare_shape(group: _Group, mark: str) -> _Differences:
     """Compare where the reads lie around the TSS."""
     if not (group.has_enough_genes and group.has_shape(mark)):
         return
-    distance = shape_distance(mark, group.found, group.known)
+    distance = shape_distance(mark, group.found, group.known_with(mark))
     if distance > WARN_SHAPE:
         central, *expected = (sum(shape[:2]) for shape in group.values(mark, "shape"))
         text = f"{_percent(central)} of the reads in the middle fifth of the windows"
@@ -335,15 +406,28 @@ def shape_distance(mark: str, found: Profile, known: Sequence[Profile]) -> float
     return min(float(np.sum((here - profile.shapes([mark])) ** 2)) for profile in known)
 
 
+def _compare_distance(group: _Group) -> str:
+    """Return a sentence about the profile as a whole if it is far from all known profiles; else nothing."""
+    distance = min(profile_distance(group.found, profile) for profile in group.known)
+    if not group.has_enough_genes or not all(map(group.has_shape, group.marks)) or not distance > WARN_DISTANCE:
+        return ""
+    return f"the marks lie otherwise than in the {group.known_as} (distance {distance:.2g} from the nearest profile)"
+
+
 def _compare_order(group: _Group) -> Finding | None:
-    """Find out whether another order of the marks fits the known epigenomes much better than the given one."""
-    usable = [mark for mark in group.marks if group.has_shape(mark)]
+    """Find out whether another order of the marks fits the known epigenomes much better than the given one.
+
+    Only the known epigenomes that share the most marks with the features are compared.
+    """
+    shared = [[mark for mark in group.marks if group.has_shape(mark) and mark in each.marks] for each in group.known]
+    usable = max(shared, key=len)
     if len(usable) < 2 or not group.has_enough_genes:
         return None
+    trained = [profile for profile in group.known if set(usable) <= profile.marks.keys()]
     pairs = np.triu_indices(len(usable), 1)
     correlations, shapes = group.found.correlation_matrix(usable), group.found.shapes(usable)
-    known_correlations = np.stack([profile.correlation_matrix(usable)[pairs] for profile in group.known])
-    known_shapes = np.stack([profile.shapes(usable) for profile in group.known])
+    known_correlations = np.stack([profile.correlation_matrix(usable)[pairs] for profile in trained])
+    known_shapes = np.stack([profile.shapes(usable) for profile in trained])
 
     def misfit(order: Sequence[int]) -> float:
         """Return the misfit of the columns in this order to the closest known epigenome."""
@@ -364,7 +448,7 @@ def _compare_order(group: _Group) -> Finding | None:
             break
         least, best = min(exchanged)
     moved = [i for i in given if best[i] != i]
-    if not moved:
+    if not moved or given_misfit < _MIN_SWAP_MISFIT:
         return None
     columns = ", ".join(f"{usable[best[i]]} looks like {usable[i]}" for i in moved)
     return Finding(

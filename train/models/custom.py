@@ -74,7 +74,7 @@ class CustomNetworks(StackedModel):
 
 
 def build_module(name: str, marks: int, bins: int) -> nn.Module:
-    """Build one network of the user.
+    """Build one network of the user. The random numbers that its weights take are not missing later.
 
     Raises
     ------
@@ -83,9 +83,11 @@ def build_module(name: str, marks: int, bins: int) -> nn.Module:
     """
     module_name, _, class_name = name.partition(":")
     try:
-        network = getattr(import_module(module_name), class_name)(marks, bins)
+        network_class = getattr(import_module(module_name), class_name)
+        with torch.random.fork_rng(devices=[]):
+            network = network_class(marks, bins)
     except Exception as error:  # the code of the user can raise anything
-        raise UsageError(f"{name}: cannot be built ({type(error).__name__}: {error})") from error
+        raise UsageError(f"{name}: cannot be built ({type(error).__name__}: {_one_line(error)})") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name}: is no torch.nn.Module (it is a {type(network).__name__})")
     return network
@@ -101,9 +103,13 @@ def count_outputs(name: str, network: nn.Module, marks: int, bins: int) -> int:
     """
     try:
         with torch.no_grad():
-            shape = tuple(network.eval()(torch.zeros(2, bins, marks)).shape)
+            outputs = network.eval()(torch.zeros(2, bins, marks))
     except Exception as error:
-        raise UsageError(f"{name}: fails on an input of shape (2, {bins}, {marks}) ({error})") from error
+        problem = f"{type(error).__name__}: {_one_line(error)}"
+        raise UsageError(f"{name}: fails on an input of shape (2, {bins}, {marks}) ({problem})") from error
+    if not isinstance(outputs, Tensor):
+        raise UsageError(f"{name}: returns a {type(outputs).__name__}, expected a tensor of shape (2, outputs)")
+    shape = tuple(outputs.shape)
     if len(shape) != 2 or shape[0] != 2:
         raise UsageError(f"{name}: returns the shape {shape} for 2 genes, expected (2, outputs)")
     return int(shape[1])
@@ -122,3 +128,7 @@ def task_of(name: str, marks: int, bins: int) -> str:
         if outputs == found:
             return task
     raise UsageError(f"{name}: returns {found} outputs per gene, expected 1, 2 or 3")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,5 +1,6 @@
 """DeepChrome: a convolution over bins, then three dense layers (Singh et al. 2016, Bioinformatics 32:i639)."""
 
+import torch
 from torch import Tensor
 
 from deepchrome.errors import BadDataError
@@ -52,6 +53,8 @@ class DeepChrome(StackedModel):
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """Compute the outputs; see :meth:`StackedModel.forward`."""
         models, genes, _, marks = x.shape
+        if torch.is_autocast_enabled(x.device.type):  # rounded before they are copied ten times
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         patches = x.flatten(2).unfold(2, WIDTH * marks, marks)[:, :, : self.pools * POOL]
         patches = patches.reshape(models, genes, self.pools, POOL, WIDTH * marks).movedim(3, 1)
         convolved = self.conv(patches.reshape(models, -1, WIDTH * marks))

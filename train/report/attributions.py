@@ -11,7 +11,7 @@ from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.models.outputs import log_odds
 from deepchrome.train.models.stacked import StackedModel
 
-# Number of points on the path from an input without reads to the input of a gene.
+# Number of points on the path from the input of a gene without reads to that of a gene.
 PATH_STEPS: Final = 32
 # The attributions of a gene should add up to its change in log-odds. The mean absolute gap may be at most
 # TOLERANCE * max(1, mean absolute change).
@@ -46,35 +46,47 @@ class Attributions:
 
 
 def integrated_gradients(
-    model: StackedModel, x: NDArray[np.float32], task: str = "classify", steps: int = PATH_STEPS
+    model: StackedModel,
+    x: NDArray[np.float32],
+    task: str = "classify",
+    steps: int = PATH_STEPS,
+    *,
+    no_reads: NDArray[np.float32] | None = None,
 ) -> Attributions:
     """Attribute the log-odds of "on" to bins, by integrated gradients from a gene without reads.
 
-    The value of a bin is x times the mean gradient at a * x, where a runs over the midpoints of ``steps`` equal parts
-    of [0, 1] (Sundararajan et al. 2017, Proc. ICML 70:3319; midpoint rule).
+    With b the input of a gene without reads, the value of a bin is x - b times the mean gradient at b + a (x - b),
+    where a runs over the midpoints of ``steps`` equal parts of [0, 1] (Sundararajan et al. 2017, Proc. ICML 70:3319;
+    midpoint rule). A model that only regresses has its expression in standard units in place of log-odds.
 
     Parameters
     ----------
     model
         A stack of one model whose weights need no gradients.
     x
-        float32 (genes, bins, marks).
+        float32 (genes, bins, marks). The inputs of a missing mark are NaN in all genes, and their values are 0.
     task
         What the outputs of the model mean; see :mod:`deepchrome.train.models.outputs`.
     steps
         Number of points on the path.
+    no_reads
+        float32 (marks,): input of a bin without reads. Default: 0.
     """
-    values = np.empty_like(x)
-    change = np.empty(len(x), np.float32)
+    values, change = np.empty_like(x), np.empty(len(x), np.float32)
+    if not len(x):
+        return Attributions(values, change, change)
     midpoints = (torch.arange(steps, dtype=torch.float32) + 0.5).view(1, steps, 1, 1) / steps
+    # x * 0 keeps the NaN of missing marks.
+    start = torch.from_numpy(x[:1] * 0 + (0 if no_reads is None else no_reads))
     with torch.no_grad():
-        without_reads = _log_odds(model, torch.zeros(1, *x.shape[1:]), task)
+        without_reads = _log_odds(model, start, task)
     for first in range(0, len(x), _GENES_PER_BATCH):
         batch = torch.from_numpy(x[first : first + _GENES_PER_BATCH])
         genes = slice(first, first + len(batch))
-        path = (batch.unsqueeze(1) * midpoints).requires_grad_(True)
+        difference = batch - start
+        path = (start + difference.unsqueeze(1) * midpoints).requires_grad_(True)
         (gradient,) = torch.autograd.grad(_log_odds(model, path.flatten(0, 1), task).sum(), path)
-        values[genes] = (batch * gradient.mean(1)).numpy()
+        values[genes] = (difference * gradient.mean(1)).nan_to_num(0.0).numpy()
         with torch.no_grad():
             change[genes] = (_log_odds(model, batch, task) - without_reads).numpy()
     return Attributions(values, change, values.sum((1, 2)) - change)

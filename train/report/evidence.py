@@ -1,6 +1,9 @@
-"""Evidence for the pattern maps of one epigenome, from its data: reads, attributions, attention. See docs/report.md."""
+"""What the data of one epigenome say about its model: reads, attributions, attention, scores of other models.
 
-from collections.abc import Sequence
+See docs/report.md.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,12 +13,18 @@ from scipy.stats import spearmanr
 
 from deepchrome.common.names import TEST, TRAIN
 from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.depth import CountScale
 from deepchrome.train.models import is_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
+from deepchrome.train.models.metrics import auroc
+from deepchrome.train.models.trained import TrainedModel
 from deepchrome.train.report.attributions import integrated_gradients, mean_attention
-from deepchrome.train.report.patterns import Prior
+from deepchrome.train.report.prior import Moments
 from deepchrome.train.run.directory import Run
 
+# Maximum number of test genes of one epigenome, over all models, that are scored for the transfer matrix. They take
+# about 1.5 seconds on one core.
+TRANSFER_GENES: Final = 30_000
 # Maximum number of test genes per class over which attributions and attention are averaged.
 SAMPLED_GENES: Final = 100
 
@@ -44,8 +53,12 @@ class Evidence:
 
     Attributes
     ----------
-    prior
-        Prior of the pattern maps.
+    moments
+        Sums over the training genes, for the prior of the pattern maps; ``None`` if no model was trained on them.
+    present
+        bool (marks,): whether each mark was measured.
+    scales
+        How counts became inputs; see :class:`~deepchrome.train.datasets.dataset.Dataset`.
     observed
         Summary of the reads per bin of each class.
     tracks
@@ -54,6 +67,10 @@ class Evidence:
         uint8 (chosen genes,): 0 for off, 1 for on.
     parts
         int8 (chosen genes,): part of the split, as an index into :data:`~deepchrome.common.names.SPLIT_NAMES`.
+    transfer
+        AUROC of every model of the run on test genes of this epigenome, by name; empty if there is one model only.
+    transfer_genes
+        Number of these test genes.
     attributions
         float32 (2, bins, marks): mean integrated gradients of test genes; ``None`` for baselines.
     gene_attributions
@@ -66,44 +83,78 @@ class Evidence:
         float32 (2, marks): mean attention weights of the marks; ``None`` if the model has none.
     """
 
-    prior: Prior = field(repr=False)
+    moments: Moments | None = field(repr=False)
+    present: NDArray[np.bool_] = field(repr=False)
+    scales: tuple[CountScale, ...] | None = field(repr=False)
     observed: tuple[ObservedReads, ObservedReads] = field(repr=False)
     tracks: NDArray[np.float32] = field(repr=False)
     labels: NDArray[np.uint8] = field(repr=False)
     parts: NDArray[np.int8] = field(repr=False)
+    transfer: Mapping[str, float | None] = field(default_factory=dict)
+    transfer_genes: int = 0
     attributions: NDArray[np.float32] | None = None
     gene_attributions: NDArray[np.float32] | None = None
     complete: bool = True
     attention: NDArray[np.float32] | None = None
     mark_attention: NDArray[np.float32] | None = None
 
+    def to_reads(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the reads per bin that correspond to inputs, float32 (..., bins, marks), of the same shape.
 
-def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
+        A missing mark has no reads.
+        """
+        known = np.where(self.present, x, np.float32(0))
+        if self.scales is None:
+            return known
+        return np.stack([scale.invert(known[..., i]) for i, scale in enumerate(self.scales)], -1)
+
+
+def gather_evidence(run: Run, models: Mapping[str, TrainedModel], data: Dataset, genes: Sequence[int]) -> Evidence:
     """Gather the evidence for the model of one epigenome.
 
     Parameters
     ----------
     run
         A finished run.
+    models
+        All its models, by name.
     data
         Data set of the epigenome.
     genes
         Rows of the genes of the gene view; see :func:`~deepchrome.train.report.gene_view.choose_genes`.
     """
     rows = np.array(genes, np.int64)
+    held_out = run.config.held_out(data.epigenome)
     evidence = Evidence(
-        Prior.from_inputs(data.x[data.split == TRAIN]),
+        None if held_out else Moments.from_inputs(data.x[data.split == TRAIN]),
+        data.present,
+        data.scales,
         observed_reads(data),
         data.reads(rows),
         data.y[rows],
         data.split[rows],
     )
-    if not is_network(run.config.fit.model):
-        return evidence
-    model, task = run.model(run.config.model_of(data.epigenome)).member(0), run.config.fit.task
+    if len(models) > 1:
+        test = _sample(np.flatnonzero(data.split == TEST), TRANSFER_GENES // len(models))
+        evidence.transfer_genes = test.size
+        evidence.transfer = {
+            name: auroc(data.y[test], model.score(data.x[test]).log_odds) for name, model in models.items()
+        }
+    if is_network(run.config.fit.model):
+        _attribute(evidence, models[run.config.model_of(data.epigenome)], data, rows)
+    return evidence
+
+
+def _attribute(evidence: Evidence, trained: TrainedModel, data: Dataset, rows: NDArray[np.int64]) -> None:
+    """Add attributions and attention of the first network of a model to the evidence."""
+    model, task = trained.member(0), trained.spec.task
+    no_reads = None
+    if data.scales is not None:
+        no_reads = np.array([scale.apply(np.zeros(1, np.uint32))[0] for scale in data.scales], np.float32)
     sampled = [sample_test_genes(data, label, SAMPLED_GENES) for label in (0, 1)]
-    per_class = [integrated_gradients(model, data.x[sample], task) for sample in sampled]
-    per_gene = integrated_gradients(model, data.x[rows], task)
+    *per_class, per_gene = (
+        integrated_gradients(model, data.x[chosen], task, no_reads=no_reads) for chosen in (*sampled, rows)
+    )
     no_genes = np.zeros(data.x.shape[1:])
     evidence.attributions = np.stack([item.values.mean(0) if len(item.values) else no_genes for item in per_class])
     evidence.gene_attributions = per_gene.values
@@ -111,7 +162,6 @@ def gather_evidence(run: Run, data: Dataset, genes: Sequence[int]) -> Evidence:
     if isinstance(model, AttentiveChrome) and all(sample.size for sample in sampled):
         over_bins, over_marks = zip(*(mean_attention(model, data.x[sample]) for sample in sampled), strict=True)
         evidence.attention, evidence.mark_attention = np.stack(over_bins), np.stack(over_marks)
-    return evidence
 
 
 def observed_reads(data: Dataset) -> tuple[ObservedReads, ObservedReads]:
@@ -126,7 +176,11 @@ def observed_reads(data: Dataset) -> tuple[ObservedReads, ObservedReads]:
 
 def sample_test_genes(data: Dataset, label: int, limit: int, seed: int = 1) -> NDArray[np.int64]:
     """Choose at most ``limit`` test genes of one class at random; return their rows in ascending order."""
-    rows = np.flatnonzero((data.split == TEST) & (data.y == label))
+    return _sample(np.flatnonzero((data.split == TEST) & (data.y == label)), limit, seed)
+
+
+def _sample(rows: NDArray[np.int64], limit: int, seed: int = 1) -> NDArray[np.int64]:
+    """Choose at most ``limit`` rows at random; keep their order."""
     if rows.size > limit:
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     return rows

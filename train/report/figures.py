@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from deepchrome.errors import StorageError
 from deepchrome.train.datasets.inputs import InputSpec
+from deepchrome.train.report.accuracy import Accuracy
+from deepchrome.train.report.accuracy_figures import build_accuracy_figures
 from deepchrome.train.report.drawing import (
     GREY,
     MAP_COLOURS,
@@ -22,22 +24,31 @@ from deepchrome.train.report.drawing import (
 from deepchrome.train.report.evidence import Evidence
 from deepchrome.train.report.patterns import ACTIVE, CLASSES, Patterns
 from deepchrome.train.run.directory import Run
-from deepchrome.train.scoring.evaluate import evaluate, roc_points, score_test_genes
+from deepchrome.train.scoring.evaluate import roc_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS: Final = ("png", "svg")
+# The first letters of figures that not every report has.
+_OPTIONAL: Final = ("patterns_", "observed_", "regression_", "contrast_", "yardsticks", "calibration", "transfer")
 
 
 def draw_figures(
-    folder: Path, run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence], style: str = "default"
+    folder: Path,
+    run: Run,
+    accuracy: Accuracy,
+    patterns: Patterns | None,
+    evidence: Mapping[str, Evidence],
+    style: str = "default",
 ) -> tuple[Path, ...]:
-    """Draw all figures of a report. Delete figures that an earlier report drew for other epigenomes.
+    """Draw all figures of a report. Delete figures of an earlier report that this one does not have.
 
-    - patterns_<epigenome>: maps of both classes, with the mean of each mark
+    - patterns_<model>: maps of both classes, with the mean of each mark
     - observed_<epigenome>: reads per bin (mean and quartiles) of the genes that are on, and of those that are off
     - auroc: test AUROC of all epigenomes, sorted
+    - yardsticks, calibration, regression_<epigenome>, transfer, contrast_<a>_<b>: see
+      :mod:`~deepchrome.train.report.accuracy_figures`
     - roc: ROC curves of all epigenomes
     - training: training curves of all epigenomes
 
@@ -59,28 +70,30 @@ def draw_figures(
         raise StorageError(f"{folder}: cannot create the directory ({error.strerror or error})") from error
     written = []
     with mpl.rc_context({"font.size": 9}):
-        for name, figure in _build_figures(run, patterns, evidence, style):
+        for name, figure in _build_figures(run, accuracy, patterns, evidence, style):
             for form in FORMATS:
                 path = folder / f"{name}.{form}"
                 save_figure(figure, path, dpi=160)
                 written.append(path)
-    for stale in {*folder.glob("patterns_*"), *folder.glob("observed_*")}.difference(written):
-        stale.unlink()
+    for stem in _OPTIONAL:
+        for stale in {path for form in FORMATS for path in folder.glob(f"{stem}*.{form}")}.difference(written):
+            stale.unlink()
     return tuple(written)
 
 
 def _build_figures(
-    run: Run, patterns: Patterns | None, evidence: Mapping[str, Evidence], style: str
+    run: Run, accuracy: Accuracy, patterns: Patterns | None, evidence: Mapping[str, Evidence], style: str
 ) -> "Iterator[tuple[str, Figure]]":
     inputs = run.config.inputs
     if patterns is not None:
-        for i, epigenome in enumerate(patterns.epigenomes):
-            title = f"{epigenome}, {patterns.recipe.name} recipe"
-            yield f"patterns_{epigenome}", _map_figure(patterns.value[i], inputs, title, style)
+        for i, model in enumerate(patterns.models):
+            title = f"{model}, {patterns.recipe.name} recipe"
+            yield f"patterns_{model}", _map_figure(patterns.value[i], inputs, title, style)
     for epigenome, item in evidence.items():
         yield f"observed_{epigenome}", _observed_figure(epigenome, item, inputs)
-    yield "auroc", _auroc_figure(run)
-    yield "roc", _roc_figure(run)
+    yield "auroc", _auroc_figure(run, accuracy)
+    yield from build_accuracy_figures(accuracy)
+    yield "roc", _roc_figure(accuracy)
     if run.metrics().height:
         yield "training", _training_figure(run)
 
@@ -166,10 +179,8 @@ def _observed_figure(epigenome: str, evidence: Evidence, inputs: InputSpec) -> "
     return figure
 
 
-def _auroc_figure(run: Run) -> "Figure":
-    rows = sorted(
-        (row for row in evaluate(score_test_genes(run)) if row.auroc is not None), key=lambda row: row.auroc or 0
-    )
+def _auroc_figure(run: Run, accuracy: Accuracy) -> "Figure":
+    rows = sorted((row for row in accuracy.evaluations if row.auroc is not None), key=lambda row: row.auroc or 0)
     published = {row.epigenome: row.published_auroc for row in run.summary()}
     figure = new_figure(max(3.5, 0.16 * len(rows) + 1.5), 3)
     axes = figure.add_subplot()
@@ -181,7 +192,8 @@ def _auroc_figure(run: Run) -> "Figure":
     points = [(i, published[row.epigenome]) for i, row in enumerate(rows) if published[row.epigenome] is not None]
     if points:
         axes.plot(*zip(*points, strict=True), "D", color=ON, markersize=3.5, label="published in 2016")
-    axes.set_xticks(positions, [row.epigenome for row in rows], rotation=90, fontsize=7)
+    names = [f"{row.epigenome} (held out)" if row.held_out else row.epigenome for row in rows]
+    axes.set_xticks(positions, names, rotation=90, fontsize=7)
     axes.set_ylim(0.5, 1)
     axes.set_ylabel("test AUROC")
     axes.legend(frameon=False, loc="upper left", ncols=2, fontsize=8)
@@ -189,11 +201,11 @@ def _auroc_figure(run: Run) -> "Figure":
     return figure
 
 
-def _roc_figure(run: Run) -> "Figure":
+def _roc_figure(accuracy: Accuracy) -> "Figure":
     figure = new_figure(3.6, 3.4)
     axes = figure.add_subplot()
     axes.plot((0, 1), (0, 1), color=GREY, linewidth=0.7, linestyle=":")
-    for _, part in roc_points(score_test_genes(run)).group_by("epigenome", maintain_order=True):
+    for _, part in roc_points(accuracy.scored).group_by("epigenome", maintain_order=True):
         axes.plot(part["false_positive_rate"], part["true_positive_rate"], color=OFF, linewidth=0.8, alpha=0.5)
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")

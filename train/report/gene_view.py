@@ -43,8 +43,8 @@ def choose_genes(run: Run, data: RunData, wanted: Sequence[str] = ()) -> list[in
     BadDataError
         A requested gene is not in the run, or too many genes are requested.
     """
-    predictions = run.predictions()
-    first = predictions.filter(pl.col("epigenome") == run.epigenomes[0])
+    predictions = run.predictions().partition_by("epigenome", as_dict=True)
+    first = predictions[(_complete_epigenome(run),)]
     ids, symbols = first["gene_id"], data.symbols()
     row_of: dict[str, int] = {}
     for row, (gene, stable) in enumerate(zip(ids, stable_ids(ids), strict=True)):
@@ -59,8 +59,11 @@ def choose_genes(run: Run, data: RunData, wanted: Sequence[str] = ()) -> list[in
         raise BadDataError(
             f"{run.path}: a report of {len(run.epigenomes)} epigenomes holds at most {limit} genes, got {len(rows)}"
         )
-    scores = np.mean([part["score"].to_numpy() for part in predictions.partition_by("epigenome")], 0)
-    test = np.setdiff1d(np.flatnonzero((first["split"] == "test").to_numpy()), rows)
+    is_test = (first["split"] == "test").to_numpy()
+    test_scores = [part.filter(pl.col("split") == "test")["score"].to_numpy() for part in predictions.values()]
+    scores = np.zeros(len(first))
+    scores[is_test] = np.mean(test_scores, 0)
+    test = np.setdiff1d(np.flatnonzero(is_test), rows)
     ranked = test[np.argsort(scores[test], kind="stable")]
     steps = np.linspace(0, len(ranked) - 1, min(limit - len(rows), len(ranked))).round().astype(int)
     return [*rows, *map(int, ranked[np.unique(steps)])]
@@ -71,17 +74,29 @@ def describe_genes(
 ) -> dict[str, Any] | None:
     """Return ids, symbols, scores, labels and parts of the split of the chosen genes, as JSON values.
 
-    Return ``None`` if there is no evidence or no data.
+    Of an epigenome that is held out, only test genes have scores. Return ``None`` if there is no evidence or no data.
     """
     if not evidence or data is None:
         return None
     by_epigenome = run.predictions().partition_by("epigenome", as_dict=True)
-    ids = by_epigenome[(run.epigenomes[0],)]["gene_id"].gather(list(genes)).to_list()
-    symbols = data.symbols()
+    first = by_epigenome[(_complete_epigenome(run),)]
+    ids, symbols = first["gene_id"].gather(list(genes)).to_list(), data.symbols()
+    test_rows = np.flatnonzero((first["split"] == "test").to_numpy())
+
+    def scores_of(name: str) -> list[float | None]:
+        scores = np.full(len(first), np.nan)
+        scores[test_rows if run.config.held_out(name) else slice(None)] = by_epigenome[(name,)]["score"].to_numpy()
+        return [rounded(score) for score in scores[list(genes)].tolist()]
+
     return {
         "id": ids,
         "symbol": [symbols.get(gene, "") for gene in ids],
-        "score": [rounded(by_epigenome[(name,)]["score"].gather(list(genes)).to_list()) for name in evidence],
+        "score": [scores_of(name) for name in evidence],
         "on": [item.labels.tolist() for item in evidence.values()],
         "part": [SPLIT_NAMES[part] for part in next(iter(evidence.values())).parts],
     }
+
+
+def _complete_epigenome(run: Run) -> str:
+    """Return the first epigenome that is not held out: the predictions have all of its genes, in the order of data."""
+    return next(name for name in run.epigenomes if not run.config.held_out(name))

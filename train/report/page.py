@@ -20,7 +20,9 @@ _ESCAPES: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
 # The parts of the script, in order. They share one scope.
-SCRIPTS: Final = ("basics.js", "figures.js", "maps.js", "charts.js", "genes.js", "start.js")
+SCRIPTS: Final = (
+    *("basics.js", "figures.js", "maps.js", "accuracy.js", "expression.js", "charts.js", "genes.js", "start.js"),
+)
 _SCRIPT_START: Final = '"use strict";\n(async () => {\n'
 _SCRIPT_END: Final = "})();\n"
 _LARGEST_PORT: Final = 65535

@@ -28,13 +28,12 @@ from deepchrome.train.fitting.threads import torch_threads
 from deepchrome.train.models import NETWORKS, NetworkSpec, build_network, is_network
 from deepchrome.train.models.outputs import log_odds
 from deepchrome.train.models.stacked import StackedModel
+from deepchrome.train.report.prior import Prior
 from deepchrome.train.run.directory import Run
 
 CLASSES: Final = ("off", "on")
 # Bins whose value is above this threshold are called active, as in the paper.
 ACTIVE: Final = 0.25
-# Number of principal axes of the training genes that the stable recipe uses.
-N_AXES: Final = 30
 # Two models and their intermediate results fit in the cache of a core. This is ten times as fast as one stack of all
 # models.
 _MODELS_PER_CORE: Final = 2
@@ -84,56 +83,29 @@ RECIPES: Final = {recipe.name: recipe for recipe in (STABLE, PUBLISHED)}
 
 
 @dataclass(frozen=True)
-class Prior:
-    """Mean and principal axes of the inputs of an epigenome.
-
-    Attributes
-    ----------
-    mean
-        float32 (bins * marks,).
-    axes
-        float32 (axes, bins * marks): principal axes. The length of an axis is the standard deviation along it.
-    """
-
-    mean: NDArray[np.float32] = field(repr=False)
-    axes: NDArray[np.float32] = field(repr=False)
-
-    @classmethod
-    def from_inputs(cls, x: NDArray[np.float32]) -> "Prior":
-        """Compute the mean and the first :data:`N_AXES` principal axes of x, float32 (genes, bins, marks)."""
-        flat = x.reshape(len(x), -1).astype(np.float64)
-        mean = flat.mean(0)
-        covariance = (flat.T @ flat) / len(flat) - np.outer(mean, mean)
-        variance, vectors = np.linalg.eigh(covariance)
-        largest = slice(-1, -N_AXES - 1, -1)
-        axes = np.sqrt(variance[largest].clip(0))[:, None] * vectors.T[largest]
-        return cls(mean.astype(np.float32), axes.astype(np.float32))
-
-
-@dataclass(frozen=True)
 class Patterns:
     """Pattern maps of a run. An axis of length 2 is the class: off, then on.
 
     Attributes
     ----------
-    epigenomes, marks
-        Names of the entries of the first and the last axis.
+    models, marks
+        Names of the entries of the first and the last axis. A model has the name of its epigenome, or is ``pooled``.
     recipe
         Settings of the optimization.
     value
-        float32 (epigenomes, 2, bins, marks), from 0 to 1, bins in the order of the models' input.
-        ``stable``: divided by the largest value of the epigenome's two maps.
+        float32 (models, 2, bins, marks), from 0 to 1, bins in the order of the models' input.
+        ``stable``: divided by the largest value of the model's two maps.
         ``published``: clamped to [0, 1], then divided by the largest value of the map.
     scale
-        float32 (epigenomes,): the model input that corresponds to a value of 1. NaN for ``published``, whose values
+        float32 (models,): the model input that corresponds to a value of 1. NaN for ``published``, whose values
         have no unit.
     spread
         float32, same shape as ``value``: standard deviation over starts.
     score
-        float64 (epigenomes, 2): probability of "on" for the optimized inputs, mean over starts.
+        float64 (models, 2): probability of "on" for the optimized inputs, mean over starts.
     """
 
-    epigenomes: tuple[str, ...]
+    models: tuple[str, ...]
     marks: tuple[str, ...]
     recipe: Recipe
     value: NDArray[np.float32] = field(repr=False)
@@ -142,14 +114,14 @@ class Patterns:
     score: NDArray[np.float64] = field(repr=False)
 
     def active(self) -> NDArray[np.int64]:
-        """Return the number of bins above :data:`ACTIVE`, int64 (epigenomes, 2, marks)."""
+        """Return the number of bins above :data:`ACTIVE`, int64 (models, 2, marks)."""
         return np.asarray((self.value > ACTIVE).sum(2))
 
     def table(self) -> pl.DataFrame:
-        """Return the maps as a table: epigenome, class, mark, bin (from 1), value."""
+        """Return the maps as a table: epigenome (or ``pooled``), class, mark, bin (from 1), value."""
         n, classes, bins, marks = self.value.shape
         cells = np.indices((n, classes, marks, bins)).reshape(4, -1)
-        labels = {"epigenome": self.epigenomes, "class": CLASSES, "mark": self.marks}
+        labels = {"epigenome": self.models, "class": CLASSES, "mark": self.marks}
         columns = {
             name: pl.Series(name, list(values), dtype=pl.String).gather(cells[axis])
             for axis, (name, values) in enumerate(labels.items())
@@ -165,7 +137,7 @@ def pattern_maps(
     seed: int = 1,
     placement: Placement | None = None,
 ) -> Patterns:
-    """Compute the maps of all models of a run.
+    """Compute the maps of all models of a run. Those of a model of several networks are those of the first.
 
     Models are processed in stacks, with both classes and all starts of a stack in one batch. On a GPU, one stack
     holds all models by default. On a CPU, each core works on one stack at a time, by default of
@@ -178,7 +150,7 @@ def pattern_maps(
     recipe
         Settings of the optimization.
     priors
-        Priors of the stable recipe, by epigenome. Without priors z is the input itself, kept at 0 or above.
+        Priors of the stable recipe, by model. Without priors z is the input itself, kept at 0 or above.
     seed
         Seed of the starts.
     placement
@@ -194,9 +166,9 @@ def pattern_maps(
         raise UsageError(f"{run.path}: pattern maps need a network ({', '.join(NETWORKS)}), got {name}")
     placement = placement or Placement()
     device, threads = placement.resolve(), placement.usable_threads()
-    epigenomes = run.models
-    size = placement.group_size or (len(epigenomes) if device.type == "cuda" else _MODELS_PER_CORE)
-    groups = [epigenomes[i : i + size] for i in range(0, len(epigenomes), size)]
+    names = run.models
+    size = placement.group_size or (len(names) if device.type == "cuda" else _MODELS_PER_CORE)
+    groups = [names[i : i + size] for i in range(0, len(names), size)]
     workers = 1 if device.type == "cuda" else min(threads, len(groups))
 
     def optimize_group(group: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -206,14 +178,14 @@ def pattern_maps(
         model.requires_grad_(False).eval().to(device)
         group_priors = None
         if priors is not None and recipe.name != "published":
-            group_priors = [priors[epigenome] for epigenome in group]
-        generators = [random_generator(seed, run.config.seed_name(epigenome)) for epigenome in group]
+            group_priors = [priors[each] for each in group]
+        generators = [random_generator(seed, run.config.seed_name(each)) for each in group]
         return optimize_inputs(model, run.config.spec, recipe, group_priors, generators, device)
 
     with torch_threads(max(1, threads // workers)):
         results = map_in_threads(optimize_group, groups, workers)
     x, score = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
-    return _scale_maps(epigenomes, inputs.marks, recipe, x, score)
+    return _scale_maps(names, inputs.marks, recipe, x, score)
 
 
 def optimize_inputs(
@@ -244,7 +216,8 @@ def optimize_inputs(
     Returns
     -------
     x
-        float32 (models, 2, starts, bins, marks): optimized inputs, not clamped in the published recipe.
+        float32 (models, 2, starts, bins, marks): optimized inputs, not clamped in the published recipe. 0 for a mark
+        that the prior lacks.
     score
         float64 (models, 2, starts): probability of "on".
     """
@@ -282,11 +255,11 @@ def optimize_inputs(
     with torch.no_grad():
         x = as_input(z)
         score = log_odds(model(x), spec.task).sigmoid().view(models, 2, recipe.starts)
-    return x.view(models, 2, recipe.starts, bins, marks).cpu().numpy(), score.cpu().numpy()
+    return x.nan_to_num(0.0).view(models, 2, recipe.starts, bins, marks).cpu().numpy(), score.cpu().numpy()
 
 
 def _scale_maps(
-    epigenomes: tuple[str, ...],
+    models: tuple[str, ...],
     marks: tuple[str, ...],
     recipe: Recipe,
     x: NDArray[np.float32],
@@ -301,7 +274,7 @@ def _scale_maps(
         scale = _nonzero(x.mean(2).max((1, 2, 3)))
         x = x / scale[:, None, None, None, None]
     value, spread = x.mean(2), x.std(2)
-    return Patterns(epigenomes, marks, recipe, value, scale, spread, score.mean(2))
+    return Patterns(models, marks, recipe, value, scale, spread, score.mean(2))
 
 
 def _nonzero(largest: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -310,7 +283,7 @@ def _nonzero(largest: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def write_patterns(path: Path, patterns: Patterns | None) -> None:
-    """Write patterns.parquet: epigenome, class, mark, bin (from 1), value. Without maps the table has no rows.
+    """Write patterns.parquet: see :meth:`Patterns.table`. Without maps the table has no rows.
 
     Raises
     ------

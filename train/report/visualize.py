@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -15,6 +15,7 @@ from deepchrome.errors import UsageError
 from deepchrome.train.fitting.config import Placement
 from deepchrome.train.fitting.threads import torch_threads
 from deepchrome.train.models import is_network
+from deepchrome.train.report.accuracy import measure_accuracy
 from deepchrome.train.report.document import build_document
 from deepchrome.train.report.drawing import matplotlib_is_installed
 from deepchrome.train.report.evidence import Evidence, gather_evidence
@@ -22,6 +23,7 @@ from deepchrome.train.report.figures import draw_figures
 from deepchrome.train.report.gene_view import choose_genes
 from deepchrome.train.report.page import write_report
 from deepchrome.train.report.patterns import CLASSES, STABLE, Patterns, Recipe, pattern_maps, write_patterns
+from deepchrome.train.report.prior import Prior
 from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.layout import places
@@ -36,7 +38,7 @@ class MapRow(NamedTuple):
     Attributes
     ----------
     epigenome, class_name
-        Epigenome and class (``off`` or ``on``) of the map.
+        Epigenome, and class (``off`` or ``on``) of the map of its model.
     mark
         Mark of the row.
     mean
@@ -156,18 +158,20 @@ def visualize(
                 notes.append(f"attributions of {', '.join(incomplete)} do not add up to the scores within 2 %")
         patterns = None
         if is_network(run.config.fit.model):
-            priors = {name: item.prior for name, item in evidence.items()} or None
-            on_message(f"optimizing {len(CLASSES) * recipe.starts * len(run.epigenomes)} inputs, {recipe.steps} steps")
+            priors = _compute_priors(run, evidence) if evidence else None
+            on_message(f"optimizing {len(CLASSES) * recipe.starts * len(run.models)} inputs, {recipe.steps} steps")
             patterns = pattern_maps(run, recipe, priors, seed=seed, placement=placement)
         else:
             notes.append(f"no pattern maps: they need a network, and this run has {run.config.fit.model} models")
-        document = build_document(run, patterns, evidence, data, chosen, style)
+        on_message("comparing the models with yardsticks")
+        accuracy = measure_accuracy(run, evidence, None if data is None else data.expression)
+        document = build_document(run, accuracy, patterns, evidence, data, chosen, style)
         write_patterns(out / "patterns.parquet", patterns)
         size = write_report(out / "report.html", document)
         figures: tuple[Path, ...] = ()
         if matplotlib_is_installed():
             on_message("drawing figures")
-            figures = draw_figures(out / "figures", run, patterns, evidence, style)
+            figures = draw_figures(out / "figures", run, accuracy, patterns, evidence, style)
         else:
             notes.append("no figures: matplotlib is not installed. Run: pip install 'deepchrome[figures]'")
     rows = () if patterns is None else _summarize_maps(patterns, document["epigenomes"])
@@ -187,9 +191,10 @@ def _gather_all(
 ) -> dict[str, Evidence]:
     """Gather the evidence of all epigenomes, one epigenome per core; more threads per epigenome are no faster."""
     n_done = itertools.count(1)
+    models = {name: run.model(name) for name in run.models}
 
     def gather(name: str) -> Evidence:
-        return gather_evidence(run, data.load(name), genes)
+        return gather_evidence(run, models, data.load(name), genes)
 
     def report(name: str, _: Evidence) -> None:
         on_message(f"{name}: reads and attributions ({next(n_done)} of {len(run.epigenomes)})")
@@ -199,14 +204,23 @@ def _gather_all(
     return dict(zip(run.epigenomes, evidence, strict=True))
 
 
+def _compute_priors(run: Run, evidence: Mapping[str, Evidence]) -> dict[str, Prior]:
+    """Compute the prior of every model from the training genes of all epigenomes that it was trained on."""
+    moments = {name: item.moments for name, item in evidence.items() if item.moments is not None}
+    return {
+        model: Prior.from_moments([moments[name] for name in run.config.trained_on(model) if name in moments])
+        for model in run.models
+    }
+
+
 def _summarize_maps(patterns: Patterns, epigenomes: Sequence[dict[str, Any]]) -> tuple[MapRow, ...]:
     """Return one row per epigenome, class and mark. The correlations are those in the report document."""
     active, rows = patterns.active(), []
-    for i, epigenome in enumerate(patterns.epigenomes):
-        correlation = epigenomes[i].get("correlation")
+    for epigenome in epigenomes:
+        i, correlation = epigenome["map"], epigenome.get("correlation")
         for c, class_name in enumerate(CLASSES):
             for j, mark in enumerate(patterns.marks):
                 mean = float(patterns.value[i, c, :, j].mean())
                 rho = correlation[c][j] if correlation else None
-                rows.append(MapRow(epigenome, class_name, mark, mean, int(active[i, c, j]), rho))
+                rows.append(MapRow(epigenome["id"], class_name, mark, mean, int(active[i, c, j]), rho))
     return tuple(rows)

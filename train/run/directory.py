@@ -18,7 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 from deepchrome.common.locks import output_lock
-from deepchrome.common.tables import stable_ids
+from deepchrome.common.tables import comparable_ids
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
 from deepchrome.train.fitting.config import EpochRecord, FittedModel
 from deepchrome.train.fitting.training import POOLED
@@ -110,9 +110,9 @@ class Run:
         return _read_table(self.path, self.config, PREDICTIONS)[0]
 
     def gene_splits(self) -> dict[str, str]:
-        """Return the part of the split (``train``, ``valid`` or ``test``) of every gene, by stable id.
+        """Return the part of the split (``train``, ``valid`` or ``test``) of every gene, by comparable id.
 
-        All epigenomes share one split.
+        All epigenomes share one split. See :func:`~deepchrome.common.tables.comparable_ids`.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Run:
             See :meth:`predictions`.
         """
         table = self.predictions().unique("gene_id", maintain_order=True)
-        return dict(zip(stable_ids(table["gene_id"]), table["split"], strict=True))
+        return dict(zip(comparable_ids(table["gene_id"]), table["split"], strict=True))
 
     def metrics(self) -> pl.DataFrame:
         """Read metrics.parquet: epigenome, member, epoch, train_loss, valid_loss, valid_auroc, seconds.

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepchrome.train.datasets.inputs import InputOptions
-from deepchrome.train.datasets.labels import LabelRule
-from deepchrome.train.datasets.splits import SplitMethod
 from deepchrome.train.fitting.config import FitConfig
+
+if TYPE_CHECKING:  # a program that only trains needs no library for tables
+    from deepchrome.train.datasets.labels import LabelRule
+    from deepchrome.train.datasets.splits import SplitMethod
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Protocol:
         How other models are fitted, by name. ``*`` stands for the classes of users.
     """
 
-    label_rule: LabelRule
-    split: SplitMethod
+    label_rule: "LabelRule"
+    split: "SplitMethod"
     inputs: InputOptions
     fit: FitConfig
     other_fits: Mapping[str, FitConfig]

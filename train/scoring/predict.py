@@ -1,27 +1,31 @@
-"""Score new features with the models of a run, and compute the attention weights of AttentiveChrome models."""
+"""Score the genes of new samples with the models of a run, and compare two samples."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
-from deepchrome.common.files import atomic_write
-from deepchrome.common.tables import stable_ids
+from deepchrome.common.tables import comparable_ids
 from deepchrome.engine.features.provenance import counting_record
 from deepchrome.engine.features.store import Features, feature_files, read_features, read_header
 from deepchrome.errors import BadDataError, UsageError
-from deepchrome.train.datasets.load import find_depth_genes
+from deepchrome.train.datasets.load import find_depth_genes, same_genes
 from deepchrome.train.datasets.profile import profile_features
 from deepchrome.train.fitting.training import POOLED
 from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.checks import STRICT, FeatureChecks
 
+THRESHOLD: Final = 0.5
+"""A gene is called on if its score is above this probability."""
 # Genes per batch. Batches limit the memory that attention weights need.
-_ATTENTION_BATCH = 256
+_ATTENTION_BATCH: Final = 256
 
 
 def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
@@ -34,7 +38,7 @@ def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
     epigenome
         The epigenome to score.
     chosen
-        Name of the model to use. Default: the model trained on ``epigenome``.
+        Name of the model to use. Default: the model trained on ``epigenome``, or the pooled model.
 
     Raises
     ------
@@ -50,6 +54,31 @@ def choose_model(run: Run, epigenome: str, chosen: str | None = None) -> str:
     return name
 
 
+def choose_models(
+    run: Run, features: Path, *, model_of: str | None = None, epigenomes: Sequence[str] | None = None
+) -> dict[Path, str]:
+    """Return the feature files to score, each with the name of its model.
+
+    Parameters
+    ----------
+    run, features, model_of
+        See :func:`predict`.
+    epigenomes
+        The epigenomes to score, in this order. Default: all, sorted by name.
+
+    Raises
+    ------
+    MissingInputError
+        The features do not exist.
+    UsageError
+        ``features`` lack an epigenome, or an epigenome has no model.
+    """
+    paths = {path.stem: path for path in feature_files(features)}
+    if absent := [name for name in epigenomes or () if name not in paths]:
+        raise UsageError(f"{features}: no epigenome {', '.join(absent)} (it has {', '.join(paths)})")
+    return {paths[name]: choose_model(run, name, model_of) for name in epigenomes or paths}
+
+
 def predict(
     run: Run,
     features: Path,
@@ -63,7 +92,7 @@ def predict(
     Parameters
     ----------
     run
-        A finished run.
+        A finished run. A pooled model scores any sample, which may lack marks.
     features
         A directory written by :func:`~deepchrome.engine.features.featurize.featurize`, or one Parquet file from it.
     model_of
@@ -76,8 +105,16 @@ def predict(
     Returns
     -------
     DataFrame
-        ``gene_id``, ``epigenome``, ``score``, and ``model`` if ``model_of`` is given. One row per gene
-        and epigenome, genes in the order of the features.
+        One row per gene and epigenome, genes in the order of the features:
+
+        - ``gene_id``, ``symbol``, ``epigenome``.
+        - ``split``: the part of the gene in the run (``train``, ``valid`` or ``test``); null for other genes.
+        - ``score``: probability that the gene is on.
+        - ``percentile``: percentage of the genes of the sample with a lower score; those with an equal score, the gene
+          included, count half.
+        - ``call``: ``on`` if the score is above :data:`THRESHOLD`, else ``off``.
+        - ``log2_rpkm``: predicted log2(RPKM + 1), if the models predict it.
+        - ``model``: name of the model, if ``model_of`` is given.
 
     Raises
     ------
@@ -90,8 +127,10 @@ def predict(
     UsageError
         An epigenome has no model.
     """
-    pairs = _features_with_models(run, features, model_of, checks)
-    tables = [_score(run, counted, name, device) for counted, name in pairs]
+    model, tables = functools.cache(run.model), []
+    for sample in _prepare_samples(run, choose_models(run, features, model_of=model_of), checks):
+        scores = model(sample.model).score(sample.x, device)
+        tables.append(_tabulate(sample, scores.score, scores.log2_rpkm))
     return pl.concat(tables if model_of else [table.drop("model") for table in tables])
 
 
@@ -116,7 +155,8 @@ def predict_with_attention(
         See :func:`predict`.
     weights
         ``gene_id``; ``epigenome``; ``marks``, one weight per mark, in the order of the following
-        columns; then a column named after each mark, with one weight per bin. Each list sums to 1.
+        columns; then a column named after each mark, with one weight per bin. Each list sums to 1. The weights are
+        those of the first network of a model.
 
     Raises
     ------
@@ -131,21 +171,65 @@ def predict_with_attention(
             f"{run.path}: {kind} models have no attention weights. "
             "Use an attentivechrome run with one model per epigenome."
         )
-    scores, weights = [], []
-    for counted, name in _features_with_models(run, features, model_of, checks):
-        scores.append(_score(run, counted, name, device))
-        weights.append(_attend(run, counted, name, device))
-    return pl.concat(scores if model_of else [table.drop("model") for table in scores]), pl.concat(weights)
+    tables, weights = [], []
+    for sample in _prepare_samples(run, choose_models(run, features, model_of=model_of), checks):
+        scores = run.model(sample.model).score(sample.x, device)
+        tables.append(_tabulate(sample, scores.score, scores.log2_rpkm))
+        weights.append(_attend(run, sample, device))
+    return pl.concat(tables if model_of else [table.drop("model") for table in tables]), pl.concat(weights)
 
 
-def _score(run: Run, counted: Features, name: str, device: str | torch.device) -> pl.DataFrame:
-    """Score the genes of one epigenome with one model."""
-    scores = run.model(name).score(prepare_inputs(run, counted), device).score
-    if len(scores) != len(counted.genes):
-        raise BadDataError(f"{len(counted.genes)} genes of {counted.epigenome} got {len(scores)} scores")
-    return pl.DataFrame({"gene_id": counted.genes.gene_id, "score": scores}).select(
-        "gene_id", pl.lit(counted.epigenome).alias("epigenome"), "score", pl.lit(name).alias("model")
-    )
+def predict_contrast(
+    run: Run,
+    features: Path,
+    epigenomes: tuple[str, str],
+    *,
+    model_of: str | None = None,
+    device: str | torch.device = "cpu",
+    checks: FeatureChecks = STRICT,
+) -> pl.DataFrame:
+    """Predict how the expression of every gene differs between two epigenomes of ``features``.
+
+    Parameters
+    ----------
+    run, features, model_of, device, checks
+        See :func:`predict`. The models must predict expression.
+    epigenomes
+        (A, B): the result is A - B.
+
+    Returns
+    -------
+    DataFrame
+        ``gene_id``, ``symbol``, and ``log2_fold_change``, the difference of the predicted log2(RPKM + 1). One row per
+        gene, in the order of the features.
+
+    Raises
+    ------
+    UsageError
+        The models predict no expression; A and B are the same; or the features lack one, or it has no model.
+    BadDataError
+        A and B differ in genes, or see :func:`predict`.
+    MissingInputError
+        See :func:`predict`.
+    """
+    if run.config.fit.task == "classify":
+        raise UsageError(f"{run.path}: the models of this run predict no expression", remedy="regression")
+    if epigenomes[0] == epigenomes[1]:
+        raise UsageError(f"a contrast of {epigenomes[0]} with itself. Give two epigenomes")
+    chosen = choose_models(run, features, model_of=model_of, epigenomes=epigenomes)
+    values, genes = [], []
+    for sample in _prepare_samples(run, chosen, checks):
+        scores = run.model(sample.model).score(sample.x, device)
+        assert scores.log2_rpkm is not None
+        values.append(scores.log2_rpkm)
+        genes.append(sample.features.genes)
+    if not same_genes(*genes):
+        raise BadDataError(
+            f"{features}: the genes of {epigenomes[0]} differ from those of {epigenomes[1]}. "
+            "Featurize all epigenomes with one gene table"
+        )
+    table = {"gene_id": genes[0].gene_id, "symbol": genes[0].symbol, "log2_fold_change": values[0] - values[1]}
+    return pl.DataFrame(table)
 
 
 def prepare_inputs(run: Run, features: Features) -> NDArray[np.float32]:
@@ -153,73 +237,89 @@ def prepare_inputs(run: Run, features: Features) -> NDArray[np.float32]:
 
     The correction for depth uses the genes that the models know, if there are enough of them.
     """
-    genes = find_depth_genes(stable_ids(pl.Series(features.genes.gene_id)), run.gene_splits())
-    return run.config.inputs.apply(features, run.config.inputs.scales(features, genes))
+    return _apply_inputs(run, features, find_depth_genes(features.genes.gene_id, run.gene_splits()))
 
 
-def _attend(run: Run, counted: Features, name: str, device: str | torch.device) -> pl.DataFrame:
-    """Return the attention weights of one model on the genes of one epigenome."""
+@dataclass(frozen=True)
+class _Sample:
+    """The features of one epigenome, the name of its model, and the inputs and the parts of the split of its genes."""
+
+    features: Features
+    model: str
+    x: NDArray[np.float32] = field(repr=False)
+    split: pl.Series = field(repr=False)
+
+
+def _prepare_samples(run: Run, chosen: dict[Path, str], checks: FeatureChecks) -> Iterator[_Sample]:
+    """Read the features of one epigenome at a time, compare them with the training, and make the model's inputs."""
+    inputs = run.config.inputs
+    for path in chosen:
+        inputs.check(read_header(path))  # guard: header-first
+    checks.check_record(run, [*dict.fromkeys(chosen.values())])
+    genes_of_run = _known_genes(run)
+    for path, name in chosen.items():
+        present = [mark for mark in inputs.marks if mark in read_header(path).marks]
+        counted = inputs.leave_out_empty_marks(read_features(path, present))
+        profile = profile_features(counted)
+        checks.check_counting(run, [name], str(path), counting_record(counted.metadata))
+        checks.check_profile(run, [name], str(path), profile)
+        checks.describe_sample(run, name, counted.epigenome, profile)
+        if note := inputs.describe_unknown_strands(counted.genes.strand.count(".")):
+            checks.on_warning(f"{path}: {note}")
+        ids = comparable_ids(pl.Series(counted.genes.gene_id)).to_frame("gene")
+        known = ids.join(genes_of_run, on="gene", how="left", maintain_order="left")
+        depth_genes = find_depth_genes(counted.genes.gene_id, genes_of_run["gene"])
+        if inputs.depth == "ranks":
+            checks.check_depth_genes(str(path), known["on"], genes_of_run["on"], is_used=depth_genes is not None)
+        yield _Sample(counted, name, _apply_inputs(run, counted, depth_genes), known["split"])
+
+
+def _known_genes(run: Run) -> pl.DataFrame:
+    """Return the genes of a run: ``gene`` (comparable id), ``split``, ``on`` (fraction of its epigenomes)."""
+    table = run.predictions()
+    table = table.with_columns(comparable_ids(table["gene_id"]).alias("gene"))
+    return table.group_by("gene", maintain_order=True).agg(pl.col("split").first(), pl.col("label").mean().alias("on"))
+
+
+def _apply_inputs(run: Run, features: Features, depth_genes: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    return run.config.inputs.apply(features, run.config.inputs.scales(features, depth_genes))
+
+
+def _tabulate(sample: _Sample, score: NDArray[np.float64], log2_rpkm: NDArray[np.float64] | None) -> pl.DataFrame:
+    """Return the columns of :func:`predict`, and ``model``."""
+    genes, n = sample.features.genes, len(sample.features.genes)
+    if len(score) != n:
+        raise BadDataError(f"{n} genes of {sample.features.epigenome} got {len(score)} scores")
+    values = {} if log2_rpkm is None else {"log2_rpkm": log2_rpkm}
+    return pl.DataFrame(
+        {
+            "gene_id": genes.gene_id,
+            "symbol": genes.symbol,
+            "epigenome": [sample.features.epigenome] * n,
+            "split": sample.split,
+            "score": score,
+            "percentile": 100 * (rankdata(score) - 0.5) / max(n, 1),
+            "call": np.where(score > THRESHOLD, "on", "off"),
+            **values,
+            "model": [sample.model] * n,
+        },
+        schema_overrides={"call": pl.String, "split": pl.String},
+    )
+
+
+def _attend(run: Run, sample: _Sample, device: str | torch.device) -> pl.DataFrame:
+    """Return the attention weights of the first network of a model on the genes of one epigenome."""
     from deepchrome.train.models.attentivechrome import AttentiveChrome
 
-    inputs = run.config.inputs
-    model = run.model(name).member(0)
+    model = run.model(sample.model).member(0)
     assert isinstance(model, AttentiveChrome)
     model.to(device)
     with torch.no_grad():
         batches = [
             model.attend(batch.to(device).unsqueeze(0))[1:]
-            for batch in torch.split(torch.from_numpy(prepare_inputs(run, counted)), _ATTENTION_BATCH)
+            for batch in torch.split(torch.from_numpy(sample.x), _ATTENTION_BATCH)
         ]
     bins, marks = (torch.cat([batch[i][0] for batch in batches]).cpu().numpy() for i in range(2))
-    columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(inputs.marks)}}
-    table = pl.DataFrame({"gene_id": counted.genes.gene_id, **columns})
-    return table.select("gene_id", pl.lit(counted.epigenome).alias("epigenome"), *columns)
-
-
-def check_table_path(path: Path) -> None:
-    """Check that a file name ends in .tsv or .parquet.
-
-    Raises
-    ------
-    UsageError
-        The suffix is neither ``.tsv`` nor ``.parquet``.
-    """
-    if path.suffix not in {".tsv", ".parquet"}:
-        raise UsageError(f"{path}: unknown table format. Use the suffix .tsv or .parquet.")
-
-
-def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as TSV or Parquet, according to the suffix of ``path``.
-
-    Raises
-    ------
-    UsageError
-        The suffix is neither ``.tsv`` nor ``.parquet``.
-    StorageError
-        The file cannot be written. An existing file is left as it was.
-    """
-    check_table_path(path)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        if path.suffix == ".tsv":
-            # Do not quote values, because our own table readers do not remove quotes.
-            table.write_csv(file, separator="\t", quote_style="never")
-        else:
-            pq.write_table(table.to_arrow(), file, write_page_checksum=True)
-
-
-def _features_with_models(
-    run: Run, features: Path, model_of: str | None, checks: FeatureChecks
-) -> Iterator[tuple[Features, str]]:
-    """Read the features of one epigenome at a time, each with the name of its model."""
-    inputs, paths = run.config.inputs, feature_files(features)
-    names = [choose_model(run, path.stem, model_of) for path in paths]
-    for path in paths:
-        inputs.check(read_header(path))  # guard: header-first
-    checks.check_record(run, [*dict.fromkeys(names)])
-    for path, name in zip(paths, names, strict=True):
-        counted = read_features(path, inputs.marks)
-        checks.check_counting(run, [name], str(path), counting_record(counted.metadata))
-        checks.check_profile(run, [name], str(path), profile_features(counted))
-        if note := inputs.describe_unknown_strands(counted.genes.strand.count(".")):
-            checks.on_warning(f"{path}: {note}")
-        yield counted, name
+    columns = {"marks": marks, **{mark: bins[:, i] for i, mark in enumerate(run.config.inputs.marks)}}
+    table = pl.DataFrame({"gene_id": sample.features.genes.gene_id, **columns})
+    return table.select("gene_id", pl.lit(sample.features.epigenome).alias("epigenome"), *columns)

@@ -67,6 +67,12 @@ class Atlas:
         on = [label_genes(expression.column(name), rule, limits.get(name)) for name in expression.epigenomes]
         return cls(expression.epigenomes, np.log2(expression.rpkm + 1), np.stack(on, 1))
 
+    def without(self, epigenome: str) -> "Atlas":
+        """Return the atlas of the other epigenomes; see :meth:`is_other`."""
+        other = self.is_other(epigenome)
+        names = tuple(name for name in self.epigenomes if name != epigenome)
+        return Atlas(names, self.log2_rpkm[:, other], self.on[:, other])
+
     def is_other(self, epigenome: str) -> NDArray[np.bool_]:
         """Return which columns are other epigenomes: bool (epigenomes,).
 
@@ -114,27 +120,28 @@ class Yardsticks:
     ----------
     gene_mean_auroc
         AUROC of the gene mean; see :func:`gene_mean`.
-    nearest_auroc
-        AUROC of the expression in the nearest epigenome; see :func:`nearest_epigenome`.
     nearest
-        The nearest epigenome.
+        The nearest epigenome; see :func:`nearest_epigenome`.
+    nearest_auroc
+        AUROC of the expression in the nearest epigenome.
     fused_auroc
-        AUROC of model and gene mean together; see :func:`fuse`.
+        AUROC of model and gene mean together; see :class:`Fusion`.
     variable_genes
         Number of variable test genes; see :func:`variable_genes`.
     variable_auroc
         AUROC of the model over the variable genes.
-    variable_gene_mean_auroc
-        AUROC of the gene mean over the variable genes.
+    variable_gene_mean_auroc, variable_nearest_auroc
+        AUROCs of the gene mean and of the nearest epigenome over the variable genes.
     """
 
-    gene_mean_auroc: float | None
-    nearest_auroc: float | None
-    nearest: str | None
-    fused_auroc: float | None
-    variable_genes: int | None
-    variable_auroc: float | None
-    variable_gene_mean_auroc: float | None
+    gene_mean_auroc: float | None = None
+    nearest: str | None = None
+    nearest_auroc: float | None = None
+    fused_auroc: float | None = None
+    variable_genes: int | None = None
+    variable_auroc: float | None = None
+    variable_gene_mean_auroc: float | None = None
+    variable_nearest_auroc: float | None = None
 
 
 def gene_mean(atlas: Atlas, epigenome: str) -> NDArray[np.float64] | None:
@@ -229,38 +236,80 @@ def variable_genes(atlas: Atlas, epigenome: str) -> NDArray[np.bool_] | None:
     return np.asarray((5 * count >= n) & (5 * count <= 4 * n))
 
 
-def fuse(
-    log_odds_valid: NDArray[np.float64],
-    prior_valid: NDArray[np.float64],
-    on_valid: NDArray[Any],
-    log_odds: NDArray[np.float64],
-    prior: NDArray[np.float64],
-) -> NDArray[np.float64] | None:
-    """Combine the scores of a model with the gene mean (late fusion).
+@dataclass(frozen=True)
+class Fusion:
+    """A combination of the scores of a model with the gene mean (late fusion).
 
-    A logistic regression on the two standardised values is fitted on validation genes and applied to other genes.
+    Attributes
+    ----------
+    slopes
+        Weight of the log odds of the model, and of the gene mean.
+    intercept
+        Log odds that are added for every gene.
+    """
+
+    slopes: tuple[float, float]
+    intercept: float
+
+    @classmethod
+    def fit(cls, log_odds: NDArray[np.float64], prior: NDArray[np.float64], on: NDArray[Any]) -> "Fusion | None":
+        """Fit a logistic regression on the two standardised values.
+
+        Parameters
+        ----------
+        log_odds, prior, on
+            Log odds of the model, gene mean and label of n validation genes: float64, float64, 0 or 1; (n,) each.
+
+        Returns
+        -------
+        Fusion
+            ``None`` if the genes are all of one class.
+        """
+        if np.unique(on).size < 2:
+            return None
+        # Newton's method needs a few steps for two features, and is many times faster than the default solver.
+        regression = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-8))
+        regression.fit(np.column_stack([log_odds, prior]), on)
+        scaler, fitted = regression[0], regression[1]
+        slopes = fitted.coef_[0] / scaler.scale_
+        return cls((float(slopes[0]), float(slopes[1])), float(fitted.intercept_[0] - slopes @ scaler.mean_))
+
+    def score(self, log_odds: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log odds of "on" of m genes, float64 (m,), from those of the model and the gene mean."""
+        return self.slopes[0] * log_odds + self.slopes[1] * prior + self.intercept
+
+
+def fit_fusion(atlas: Atlas, valid: Mapping[str, RowScores]) -> Fusion | None:
+    """Fit the fusion of a model with the gene mean on its validation genes.
 
     Parameters
     ----------
-    log_odds_valid, prior_valid, on_valid
-        Log odds of the model, gene mean and label of n validation genes: float64, float64, 0 or 1; (n,) each.
-    log_odds, prior
-        The same of the genes to score: float64 (m,) each.
+    atlas
+        The expression table.
+    valid
+        Validation genes by epigenome, all scored by the model. For a test on an epigenome that is held out, they are
+        those of the epigenomes that the model was trained on.
 
     Returns
     -------
-    float64 (m,)
-        Log odds of "on". ``None`` if the validation genes are all of one class.
+    Fusion
+        ``None`` without genes, if the table has one epigenome only, or if all genes are of one class.
+
+    Raises
+    ------
+    BadDataError
+        The table lacks one of these epigenomes.
     """
-    if np.unique(on_valid).size < 2:
+    genes = {name: scores.in_table() for name, scores in valid.items()}
+    # Each gene's prior is its mean over the epigenomes other than its own.
+    priors = [mean[genes[name].rows] for name in genes if (mean := gene_mean(atlas, name)) is not None]
+    if not priors:
         return None
-    # Newton's method needs a few steps for two features, and is many times faster than the default solver.
-    regression = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-8))
-    regression.fit(np.column_stack([log_odds_valid, prior_valid]), on_valid)
-    if not log_odds.size:
-        return np.empty(0)
-    fused: NDArray[np.float64] = regression.decision_function(np.column_stack([log_odds, prior]))
-    return fused
+    return Fusion.fit(
+        np.concatenate([scores.log_odds for scores in genes.values()]),
+        np.concatenate(priors),
+        np.concatenate([scores.on for scores in genes.values()]),
+    )
 
 
 def compute_yardsticks(
@@ -268,7 +317,7 @@ def compute_yardsticks(
     epigenome: str,
     test: RowScores,
     *,
-    valid: Mapping[str, RowScores],
+    fusion: Fusion | None,
     nearest_rows: NDArray[np.int64] | None,
 ) -> Yardsticks:
     """Compute the yardsticks for the test genes of one epigenome.
@@ -281,9 +330,8 @@ def compute_yardsticks(
         The epigenome of the test genes.
     test
         The test genes.
-    valid
-        Validation genes by epigenome, on which the fusion is fitted, scored by the same model. They are those of the
-        same epigenome, or of others if its expression must not be used for fitting.
+    fusion
+        How the scores are combined with the gene mean; ``None`` if unknown.
     nearest_rows
         Rows of training and validation genes, to find the nearest epigenome; see :func:`nearest_epigenome`. Rows of
         test genes are left out. ``None`` if the epigenome's expression must not be used: there is no nearest one then.
@@ -291,47 +339,31 @@ def compute_yardsticks(
     Raises
     ------
     BadDataError
-        The table lacks one of these epigenomes.
+        The table lacks the epigenome.
     """
     test = test.in_table()
-    prior = gene_mean(atlas, epigenome)
-    nearest = None
+    mean, is_variable, nearest = gene_mean(atlas, epigenome), variable_genes(atlas, epigenome), None
     if nearest_rows is not None:
         # Repeated genes can be in several parts of data in DeepChrome's text format.
         nearest = nearest_epigenome(atlas, epigenome, np.setdiff1d(nearest_rows, test.rows))  # guard: unseen-nearest
-    fused = _fuse_over_epigenomes(atlas, test, prior, valid)
-    is_variable = variable_genes(atlas, epigenome)
+    prior = None if mean is None else mean[test.rows]
+    of_nearest = None if nearest is None else nearest[1][test.rows]
+    fused = None if prior is None or fusion is None else fusion.score(test.log_odds, prior)
     variable = None if is_variable is None else is_variable[test.rows]
 
-    def area(scores: NDArray[np.float64] | None, among: NDArray[np.bool_] | slice | None) -> float | None:
-        return None if scores is None or among is None else auroc(test.on[among], scores[among])
+    def area(scores: NDArray[np.float64] | None) -> float | None:
+        return None if scores is None else auroc(test.on, scores)
 
-    everywhere = slice(None)
-    prior_of_test = None if prior is None else prior[test.rows]
+    def variable_area(scores: NDArray[np.float64] | None) -> float | None:
+        return None if scores is None or variable is None else auroc(test.on[variable], scores[variable])
+
     return Yardsticks(
-        gene_mean_auroc=area(prior_of_test, everywhere),
-        nearest_auroc=None if nearest is None else area(nearest[1][test.rows], everywhere),
+        gene_mean_auroc=area(prior),
         nearest=None if nearest is None else nearest[0],
-        fused_auroc=area(fused, everywhere),
+        nearest_auroc=area(of_nearest),
+        fused_auroc=area(fused),
         variable_genes=None if variable is None else int(variable.sum()),
-        variable_auroc=area(test.log_odds, variable),
-        variable_gene_mean_auroc=area(prior_of_test, variable),
-    )
-
-
-def _fuse_over_epigenomes(
-    atlas: Atlas, test: RowScores, prior: NDArray[np.float64] | None, valid: Mapping[str, RowScores]
-) -> NDArray[np.float64] | None:
-    """Fuse the test genes with weights fitted on the validation genes of one or more epigenomes together."""
-    if prior is None or not valid:
-        return None
-    genes = {name: scores.in_table() for name, scores in valid.items()}
-    # Each gene's prior is its mean over the epigenomes other than its own.
-    priors = [mean[genes[name].rows] for name in genes if (mean := gene_mean(atlas, name)) is not None]
-    return fuse(
-        np.concatenate([scores.log_odds for scores in genes.values()]),
-        np.concatenate(priors),
-        np.concatenate([scores.on for scores in genes.values()]),
-        test.log_odds,
-        prior[test.rows],
+        variable_auroc=variable_area(test.log_odds),
+        variable_gene_mean_auroc=variable_area(prior),
+        variable_nearest_auroc=variable_area(of_nearest),
     )

@@ -1,13 +1,17 @@
 """The command ``dc demo``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import ForceOption
 from deepchrome.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from deepchrome.train.scoring.evaluate import Evaluation
 
 
 def demo(
@@ -18,7 +22,8 @@ def demo(
 ) -> None:
     """Run the whole analysis on simulated data, in about a minute.
 
-    Simulates reads, counts them, labels the genes, trains models, tests them, and writes a report.
+    Simulates reads, counts them, labels the genes, trains models, tests them, and writes reports. A pooled model
+    predicts an epigenome whose expression it has not seen.
     """
     from deepchrome.cli.startup import load_kernels
 
@@ -35,15 +40,28 @@ def demo(
         ("epigenome", "genes", "median_rpkm", "positive_fraction", "flipped_label_fraction"),
         [(a.epigenome, a.genes, a.median_rpkm, a.positive_fraction, a.flipped_label_fraction) for a in done.audits],
     )
-    typer.echo("\nModels: test AUROC, and the best AUROC that the reads allow (dc train, dc evaluate)")
     best = {epigenome.epigenome: epigenome.bayes_auroc for epigenome in done.simulated}
-    print_table(
-        ("epigenome", "test_genes", "auroc", "auroc_low", "auroc_high", "best_possible_auroc"),
-        [(e.epigenome, e.genes, e.auroc, e.auroc_low, e.auroc_high, best[e.epigenome]) for e in done.evaluations],
+    of_areas = ("epigenome", "held_out", "test_genes", "auroc", "auroc_low", "auroc_high", "best_possible_auroc")
+
+    def print_areas(evaluations: "Sequence[Evaluation]") -> None:
+        print_table(
+            of_areas,
+            [
+                (e.epigenome, e.held_out, e.n_test, e.auroc, e.auroc_low, e.auroc_high, best[e.epigenome])
+                for e in evaluations
+            ],
+        )
+
+    typer.echo("\nModels: test AUROC, and the best AUROC that the reads allow (dc train, dc evaluate)")
+    print_areas(done.evaluations)
+    held_out = next(e.epigenome for e in done.pooled_evaluations if e.held_out)
+    typer.echo(
+        f"\nPooled model: {held_out} is predicted without its expression (dc train --pooled --hold-out {held_out})"
     )
+    print_areas(done.pooled_evaluations)
     typer.echo(f"\nsimulated reads, genes and expression, and their true parameters: {done.data}")
     typer.echo(f"features: {done.features}")
-    typer.echo(f"models and scores: {done.run}")
-    for note in done.report.notes:
+    typer.echo(f"models and scores: {done.run}, {done.pooled}")
+    for note in dict.fromkeys((*done.report.notes, *done.pooled_report.notes)):
         print_note(f"dc demo: {note}")
-    typer.echo(f"report, to open in a browser: {done.report.report}")
+    typer.echo(f"reports, to open in a browser: {done.report.report}, {done.pooled_report.report}")

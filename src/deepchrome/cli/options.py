@@ -152,6 +152,11 @@ def check_outputs(*outputs: Path | None, inputs: Iterable[Path], force: bool) ->
         check_output_free(path, force)
 
 
+def note(command: str, text: str) -> None:
+    """Print a note of a command on standard error."""
+    print_note(f"dc {command}: {text}")
+
+
 def warn(command: str, text: str) -> None:
     """Print a warning of a command on standard error."""
     print_note(f"dc {command}: warning: {text}")
@@ -159,8 +164,8 @@ def warn(command: str, text: str) -> None:
 
 def show_report(command: str, report: "LoadReport") -> None:
     """Print what users should know about loaded data on standard error."""
-    for note in report.notes:
-        print_note(f"dc {command}: {note}")
+    for text in report.notes:
+        note(command, text)
     for text in (*report.warnings, *report.split_warnings):
         warn(command, text)
     for text in report.label_warnings:

@@ -29,6 +29,7 @@ REMEDIES: Final = {
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
     "raw_depth": "Use --depth raw to train on them as they are.",
+    "regression": "Train them with --task both.",
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",
     "run_data": "Give FEATURES and --expression.",
     "samples": "Use --samples TABLE to list the files in a table.",

@@ -17,7 +17,8 @@ Cell = str | int | float | None
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """Print rows below their column names.
 
-    Floats get four decimals; ``None`` becomes an empty cell.
+    Floats get four decimals; ``None`` becomes an empty cell. On a terminal that is too narrow, column names are broken
+    into lines at their underscores.
     """
     texts = [[_format_cell(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -28,12 +29,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns)
+    console = Console()
+    widths = [max(map(len, cells)) for cells in zip(columns, *texts, strict=True)]
+    fits = sum(widths) + 3 * len(widths) + 1 <= console.width
+    table = Table(*(columns if fits else [name.replace("_", "\n") for name in columns]))
     for i, column in enumerate(table.columns):
         column.justify = "left" if rows and isinstance(rows[0][i], str) else "right"
     for row in texts:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console.print(table)
 
 
 def _format_cell(cell: Cell) -> str:

@@ -79,3 +79,10 @@ def read_table(path: Path, separator: str = "\t") -> pl.DataFrame:
 def stable_ids(gene_id: pl.Series) -> pl.Series:
     """Return Ensembl ids without their version: ``ENSG00000000003.10`` becomes ``ENSG00000000003``."""
     return gene_id.str.replace(_VERSIONED_ID, "${1}")
+
+
+def comparable_ids(gene_id: pl.Series) -> pl.Series:
+    """Remove versions from gene ids, and turn the bare numbers of DeepChrome's text format into Ensembl ids."""
+    is_number = gene_id.str.contains(r"^\d+$")
+    ensembl = "ENSG" + gene_id.str.zfill(11)
+    return stable_ids(ensembl.zip_with(is_number, gene_id))

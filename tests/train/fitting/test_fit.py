@@ -14,22 +14,36 @@ from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig, Placement, best_epoch
-from deepchrome.train.fitting.fit import fit
-from deepchrome.train.models import build_network, score_genes
+from deepchrome.train.fitting.fit import fit as fit_trainings
+from deepchrome.train.fitting.training import plan_trainings
+from deepchrome.train.models import NetworkSpec, build_network
+from deepchrome.train.models.trained import TrainedModel
 
-SHORT = FitConfig(epochs=3, batch_size=16)
+SHORT = FitConfig(epochs=3, batch_size=16, precision="fp32")
 CPU = Placement("cpu", threads=2)
 OPTIMIZERS = (
-    FitConfig(epochs=3, batch_size=16, optimizer="sgd", lr=0.05, momentum=0.0, lr_decay=0.01),
-    FitConfig(epochs=3, batch_size=16, optimizer="sgd", weight_decay=1e-3),
-    FitConfig(epochs=3, batch_size=16, optimizer="adam", lr=1e-3),
-    FitConfig(epochs=3, batch_size=16, optimizer="adamw", lr=1e-3, weight_decay=0.05),
+    FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="sgd", lr=0.05, momentum=0.0, lr_decay=0.01),
+    FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="sgd", weight_decay=1e-3),
+    FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="adam", lr=1e-3),
+    FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="adamw", lr=1e-3, weight_decay=0.05),
 )
 
 
 def largest_difference(one, other) -> float:
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def fit(datasets, config, placement=None, **options):
+    """Train the models of the data sets."""
+    trainings = plan_trainings(datasets, pooled=config.pooled, members=config.members)
+    return fit_trainings(trainings, config, placement, **options)
+
+
+def scores_of(data, config, weights, genes) -> np.ndarray:
+    """Return the scores of some genes of a data set by one network."""
+    spec = NetworkSpec(config.model, *data.x.shape[:0:-1], config.task, config.pooled)
+    return TrainedModel(spec, {name: weight[None] for name, weight in weights.items()}).score(data.x[genes]).score
 
 
 def epigenomes(n: int) -> list[Dataset]:
@@ -39,7 +53,7 @@ def epigenomes(n: int) -> list[Dataset]:
 
 def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str, torch.Tensor]]:
     """Train one model with plain PyTorch; return the validation AUROC of each epoch, and the final weights."""
-    model = build_network(config.model, 1, *data.x.shape[:0:-1])
+    model = build_network(NetworkSpec(config.model, *data.x.shape[:0:-1]), 1)
     model.draw(0, random_generator(config.seed, data.epigenome))
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
@@ -62,7 +76,7 @@ def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str,
             torch.nn.functional.cross_entropy(logits, y[genes]).backward()
             optimizer.step()
             n_steps += 1
-        areas.append(roc_auc_score(data.y[valid], score_genes(config.model, model.weights(0), data.x[valid])))
+        areas.append(roc_auc_score(data.y[valid], scores_of(data, config, model.weights(0), valid)))
     return areas, model.weights(0)
 
 
@@ -126,7 +140,7 @@ def test_epoch_measures_equal_scikit_learn() -> None:
     data = epigenomes(1)[0]
     fitted = fit([data], replace(SHORT, epochs=2), CPU)[0]
     valid = data.split == VALID
-    scores = score_genes("deepchrome", fitted.weights, data.x[valid])
+    scores = scores_of(data, SHORT, fitted.weights, valid)
     best = fitted.history[fitted.best_epoch - 1]
     assert best.valid_auroc == pytest.approx(roc_auc_score(data.y[valid], scores), abs=1e-6)
     assert best.valid_loss == pytest.approx(log_loss(data.y[valid], scores), abs=1e-5)
@@ -269,33 +283,3 @@ def test_missing_gpu_is_refused() -> None:
     with pytest.raises(ParameterError, match="device is cuda, but PyTorch finds no CUDA device"):
         Placement("cuda").resolve()
     assert Placement("auto").resolve().type == "cpu"
-
-
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-@gpu
-@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
-def test_gpu_trains_the_same_models_as_cpu(config) -> None:
-    datasets = epigenomes(3)
-    exact = replace(config, precision="fp32")
-    on_cpu, on_gpu = fit(datasets, exact, CPU), fit(datasets, exact, Placement("cuda"))
-    for one, other in zip(on_cpu, on_gpu, strict=True):
-        assert [r.train_loss for r in one.history] == pytest.approx([r.train_loss for r in other.history], abs=1e-4)
-        assert [r.valid_auroc for r in one.history] == pytest.approx([r.valid_auroc for r in other.history], abs=5e-3)
-
-
-@gpu
-def test_gpu_resumes_in_groups() -> None:
-    datasets = epigenomes(3)
-    checkpoints = {}
-    placement = Placement("cuda", group_size=2)
-
-    def keep_first(epigenome, record, checkpoint) -> None:
-        if record.epoch == 1:
-            checkpoints[epigenome] = checkpoint()
-
-    unbroken = fit(datasets, SHORT, placement, on_epoch=keep_first)
-    resumed = fit(datasets, SHORT, placement, resume=checkpoints)
-    for one, other in zip(unbroken, resumed, strict=True):
-        assert largest_difference(one.weights, other.weights) < 1e-3

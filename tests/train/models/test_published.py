@@ -10,9 +10,10 @@ from deepchrome.errors import BadDataError
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 from deepchrome.train.datasets.expression import read_expression
 from deepchrome.train.datasets.labels import label_genes
-from deepchrome.train.models import build_network, score_genes
+from deepchrome.train.models import NetworkSpec, build_network
 from deepchrome.train.models.metrics import auroc
 from deepchrome.train.models.published import convert_attentivechrome
+from deepchrome.train.models.trained import TrainedModel
 
 
 class AuthorsNetwork(nn.Module):
@@ -58,7 +59,7 @@ def authors_log_odds(weights, x) -> np.ndarray:
 def test_converted_network_equals_the_authors(marks) -> None:
     published = random_weights(marks)
     x = np.random.default_rng(1).poisson(2.0, (7, 100, marks)).astype(np.float32)
-    network = build_network("attentivechrome", 1, marks, 100)
+    network = build_network(NetworkSpec("attentivechrome", marks, 100), 1)
     converted = convert_attentivechrome(published, marks)
     assert {name: tuple(weight.shape) for name, weight in converted.items()} == network.shapes()
     assert {weight.dtype for weight in converted.values()} == {torch.float32}
@@ -103,8 +104,11 @@ def test_published_weights_rank_e003_by_the_numeric_labels(shared_data, tmp_path
 
     published = load_file(shared_data / "published" / "attentivechrome_E003_published.safetensors")
     x = np.asarray(data.x)
-    p = score_genes("attentivechrome", convert_attentivechrome(published), x)
-    np.testing.assert_allclose(np.log(p / (1 - p)), authors_log_odds(published, x), atol=1e-4)
+    weights = {name: weight[None] for name, weight in convert_attentivechrome(published).items()}
+    model = TrainedModel(NetworkSpec("attentivechrome", 5, 100), weights)
+    scores = model.score(x)
+    np.testing.assert_allclose(scores.log_odds, authors_log_odds(published, x), atol=1e-4)
+    p = scores.score
 
     # The figures were measured with the authors' code.
     assert auroc(text, p) == pytest.approx(0.687, abs=0.002)
@@ -115,4 +119,4 @@ def test_published_weights_rank_e003_by_the_numeric_labels(shared_data, tmp_path
     means = {group: round(float(p[genes].mean()), 2) for group, genes in groups.items()}
     assert means == {"turned off": 0.41, "on": 0.37, "off": 0.18}
     # The weights expect counts: their logarithm is ranked worse.
-    assert auroc(numeric, score_genes("attentivechrome", convert_attentivechrome(published), np.log1p(x))) < 0.81
+    assert auroc(numeric, model.score(np.log1p(x)).score) < 0.81

@@ -1,17 +1,24 @@
 """Observed reads compared with NumPy, integrated gradients compared with closed forms."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from deepchrome.train.datasets.dataset import Dataset
-from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.models import build_network
+from deepchrome.train.datasets.depth import CountScale
+from deepchrome.train.models import NetworkSpec, build_network
 from deepchrome.train.models.attentivechrome import AttentiveChrome
 from deepchrome.train.models.stacked import StackedModel
 from deepchrome.train.report.attributions import integrated_gradients, mean_attention
-from deepchrome.train.report.evidence import observed_reads, rank_correlation, sample_test_genes
+from deepchrome.train.report.evidence import (
+    Evidence,
+    observed_reads,
+    rank_correlation,
+    sample_test_genes,
+)
 
 
 class Square(StackedModel):
@@ -22,7 +29,7 @@ class Square(StackedModel):
         self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        on = (x.square() * self.weight).sum((2, 3))
+        on = (x.nan_to_num().square() * self.weight).sum((2, 3))
         return torch.stack([-on / 2, on / 2], -1)
 
 
@@ -36,8 +43,26 @@ def test_integrated_gradients_of_a_quadratic() -> None:
     assert found.complete
 
 
+def test_path_starts_at_a_gene_without_reads() -> None:
+    rng = np.random.default_rng(6)
+    weight = rng.normal(size=(4, 3)).astype(np.float32)
+    x, no_reads = rng.random((5, 4, 3)).astype(np.float32), np.array([0.1, 0.2, 0.3], np.float32)
+    found = integrated_gradients(Square(torch.from_numpy(weight)), x, no_reads=no_reads)
+    np.testing.assert_allclose(found.values, weight * (x**2 - no_reads**2), rtol=1e-4, atol=1e-6)
+
+
+def test_missing_mark_has_no_attributions() -> None:
+    rng = np.random.default_rng(7)
+    weight = rng.normal(size=(4, 3)).astype(np.float32)
+    x = rng.random((5, 4, 3)).astype(np.float32)
+    x[:, :, 1] = np.nan
+    found = integrated_gradients(Square(torch.from_numpy(weight)), x)
+    np.testing.assert_allclose(found.values, np.nan_to_num(weight * x**2), rtol=1e-4, atol=1e-6)
+    assert found.complete
+
+
 def test_attributions_of_a_network_add_up_to_its_score() -> None:
-    model = build_network("deepchrome", 1, 5, 100)
+    model = build_network(NetworkSpec("deepchrome", 5, 100), 1)
     model.draw(0, np.random.default_rng(3))
     model.requires_grad_(False)
     x = np.random.default_rng(4).poisson(2, (6, 100, 5)).astype(np.float32)
@@ -59,16 +84,24 @@ def test_attributions_of_a_coarse_path_are_incomplete() -> None:
     assert not integrated_gradients(Step(torch.ones(1, 1)), x, steps=2).complete
 
 
-@pytest.mark.parametrize("transform", ["counts", "log1p"])
-def test_observed_reads_per_class(transform: str) -> None:
-    inputs = InputSpec(("a", "b"), 7, 100, 350, transform=transform)  # type: ignore[arg-type]
+def make_data(reads: np.ndarray, y: np.ndarray, scales: Sequence[CountScale]) -> Dataset:
+    x = np.stack([scale.apply(reads[:, :, i]) for i, scale in enumerate(scales)], 2)
+    marks, ids = tuple("abc"[: len(scales)]), tuple(map(str, range(len(y))))
+    return Dataset("E1", marks, ids, x, y, np.zeros(len(y), np.int8), scales=tuple(scales))
+
+
+@pytest.mark.parametrize("kind", ["counts", "log1p", "library-size", "ranks"])
+def test_observed_reads_per_class(kind: str) -> None:
     rng = np.random.default_rng(2)
-    reads = rng.poisson(3, (60, 7, 2)).astype(np.float32)
+    reads = rng.poisson(3, (60, 7, 2)).astype(np.uint32)
     y = (np.arange(60) % 3 == 0).astype(np.uint8)
-    data = Dataset(
-        "E1", ("a", "b"), tuple(map(str, range(60))), inputs.apply_transform(reads.copy()), y, np.zeros(60, np.int8)
-    )
-    for label, observed in enumerate(observed_reads(data, inputs)):
+    by_kind = {
+        "counts": CountScale("counts"),
+        "log1p": CountScale("log1p"),
+        "library-size": CountScale("log1p", 2.5),
+        "ranks": CountScale.by_ranks("log1p", reads),
+    }
+    for label, observed in enumerate(observed_reads(make_data(reads, y, [by_kind[kind]] * 2))):
         part = reads[y == label]
         assert observed.genes == len(part)
         np.testing.assert_allclose(observed.mean, part.mean(0), rtol=1e-4)
@@ -77,7 +110,7 @@ def test_observed_reads_per_class(transform: str) -> None:
 
 
 def test_mean_attention_sums_to_1() -> None:
-    model = build_network("attentivechrome", 1, 3, 12)
+    model = build_network(NetworkSpec("attentivechrome", 3, 12), 1)
     assert isinstance(model, AttentiveChrome)
     model.draw(0, np.random.default_rng(0))
     x = np.random.default_rng(1).random((5, 12, 3)).astype(np.float32)
@@ -103,3 +136,15 @@ def test_sampled_genes_are_test_genes_of_the_class() -> None:
     assert (y[chosen] == 1).all()
     assert (split[chosen] == 2).all()
     assert len(sample_test_genes(data, 0, 1000)) == 25
+
+
+def test_inputs_between_two_counts_become_reads_between_them() -> None:
+    reads = np.random.default_rng(8).poisson(2, (50, 4, 1)).astype(np.uint32)
+    scale = CountScale.by_ranks("log1p", reads)
+    data = make_data(reads, np.tile([0, 1], 25).astype(np.uint8), [scale])
+    evidence = Evidence(
+        None, data.present, data.scales, observed_reads(data), data.reads(slice(2)), data.y[:2], data.split[:2]
+    )
+    two, three = scale.apply(np.array([2, 3], np.uint32))
+    x = np.array([[[two], [(two + three) / 2], [three], [-1.0]]], np.float32)
+    np.testing.assert_allclose(evidence.to_reads(x)[0, :, 0], [2, 2.5, 3, 0], atol=1e-5)

@@ -7,12 +7,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.epigenomes import BINS, MARKS
-from support.reports import ENDING, HOSTILE, hostile_run
+from support.reports import ENDING, HOSTILE, hostile_run, pooled_run
 
 from deepchrome.train.report.patterns import STABLE
 from deepchrome.train.report.visualize import visualize
@@ -62,9 +63,24 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return visualize(run, run.parent / "report", recipe=STABLE).report
 
 
+@pytest.fixture(scope="module")
+def pooled_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = pooled_run(tmp_path_factory.mktemp("pooled"))
+    return visualize(run, run.parent / "report", recipe=replace(STABLE, steps=5, starts=1)).report
+
+
 @pytest.fixture
 def page(browser: Any, report: Path) -> Any:
-    """Open the report, and discard earlier browser logs."""
+    return open_page(browser, report)
+
+
+@pytest.fixture
+def pooled_page(browser: Any, pooled_report: Path) -> Any:
+    return open_page(browser, pooled_report)
+
+
+def open_page(browser: Any, report: Path) -> Any:
+    """Open a report, and discard earlier browser logs."""
     browser.get("about:blank")
     for kind in ("browser", "performance"):
         browser.get_log(kind)
@@ -111,6 +127,54 @@ def test_page_opens_without_errors_or_network_requests(page: Any, report: Path) 
     page.execute_script("document.querySelector('#pair button').click()")
     assert [entry for entry in page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     assert [url for url in requests(page) if not url.startswith("blob:")] == [report.as_uri()]
+
+
+def shapes(browser: Any, selector: str) -> int:
+    return int(browser.execute_script("return document.querySelectorAll(arguments[0]).length", selector))
+
+
+def test_page_of_a_pooled_model_opens_without_errors(pooled_page: Any, pooled_report: Path) -> None:
+    for control, value in (("epigenome", "2"), ("source", "gradients"), ("contrast-a", "2"), ("contrast-b", "0")):
+        change(pooled_page, control, value)
+    assert [entry for entry in pooled_page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert [url for url in requests(pooled_page) if not url.startswith("blob:")] == [pooled_report.as_uri()]
+    assert "held out" in text(pooled_page, "#table")
+    assert "not measured" in text(pooled_page, "#pair .map")
+    assert "not measured" in text(pooled_page, "#profile")
+    change(pooled_page, "source", "pattern")
+    assert text(pooled_page, "#pair strong").startswith("pooled model")
+
+
+def test_yardsticks_show_all_epigenomes(pooled_page: Any) -> None:
+    assert shapes(pooled_page, "#yardstick-figures figure") == 2
+    # Each of the three epigenomes has a group. The nearest epigenome is unknown for the one that is held out.
+    assert shapes(pooled_page, "#yardstick-figures figure:first-child g.bar") == 3
+    assert shapes(pooled_page, "#yardstick-figures figure:first-child g.bar path") == 4 + 4 + 3
+    assert shapes(pooled_page, "#yardstick-table tbody tr") == 3
+    pooled_page.execute_script(
+        "document.querySelector('#yardstick-figures g.bar:last-of-type').dispatchEvent(new Event('click'))"
+    )
+    chosen = text(pooled_page, "#yardstick-table tr.chosen td")
+    assert text(pooled_page, "#calibration strong").startswith(chosen.split(" ")[0])
+
+
+def test_contrast_follows_its_two_controls(pooled_page: Any) -> None:
+    assert text(pooled_page, "#contrast-figure strong").startswith("E001 against E002")
+    forwards = text(pooled_page, "#contrast-table tbody tr td:nth-child(2)")
+    change(pooled_page, "contrast-a", "1")  # the other side: the two swap
+    assert text(pooled_page, "#contrast-figure strong").startswith("E002 against E001")
+    lowest = text(pooled_page, "#contrast-table tbody tr:last-child td:nth-child(2)")
+    assert lowest == (forwards[1:] if forwards.startswith("\u2212") else f"\u2212{forwards}")
+    change(pooled_page, "contrast-b", "2")
+    assert text(pooled_page, "#contrast-figure strong").startswith("E002 against E003")
+    assert shapes(pooled_page, "#contrast-figure g rect") > 5
+
+
+def test_absent_sections_give_their_reason(page: Any) -> None:
+    assert "task classify" in text(page, "#contrast > p:last-child")
+    assert "task classify" in text(page, "#regression p")
+    hidden = page.execute_script("return getComputedStyle(document.querySelector('#contrast .controls')).display")
+    assert hidden == "none"
 
 
 def test_map_follows_epigenome_class_and_source(page: Any) -> None:
@@ -211,14 +275,14 @@ def test_downloads_contain_the_figure_and_its_data(page: Any) -> None:
     assert all(0 <= float(row[4]) <= 1 for row in rows[1:])
 
 
-def test_page_fits_a_phone(page: Any, tmp_path: Path) -> None:
+def test_page_fits_a_phone(pooled_page: Any, tmp_path: Path) -> None:
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    pooled_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 360
-        shot = base64.b64decode(page.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
+        assert pooled_page.execute_script("return document.documentElement.scrollWidth") <= 360
+        shot = base64.b64decode(pooled_page.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        pooled_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     (tmp_path / "phone.png").write_bytes(shot)
     assert shot.startswith(b"\x89PNG")
     assert len(shot) > 10_000

@@ -14,22 +14,22 @@ from deepchrome.common.names import TRAIN
 from deepchrome.engine.features.featurize import featurize
 from deepchrome.engine.simulation.simulate import simulate
 from deepchrome.errors import UsageError
-from deepchrome.train.datasets.inputs import InputSpec
-from deepchrome.train.datasets.load import load_datasets
 from deepchrome.train.datasets.source import FeatureSource
-from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.fitting.config import Placement
+from deepchrome.train.models import NetworkSpec, build_network
 from deepchrome.train.models.stacked import StackedModel
 from deepchrome.train.report.patterns import (
     CLASSES,
     PUBLISHED,
     STABLE,
-    Prior,
     optimize_inputs,
     pattern_maps,
-    reads_per_bin,
     write_patterns,
 )
+from deepchrome.train.report.prior import Moments, Prior
+from deepchrome.train.run.data import RunData
 from deepchrome.train.run.directory import Run
+from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.train import train_models
 
 CPU = torch.device("cpu")
@@ -70,7 +70,8 @@ def test_published_recipe_equals_rmsprop_of_pytorch() -> None:
         logits: torch.Tensor = model(x.view(1, 1, 20, 2))[0]
         return logits
 
-    x, _ = optimize_inputs(model, 20, 2, replace(PUBLISHED, steps=60), None, [np.random.default_rng(1)], CPU)
+    recipe = replace(PUBLISHED, steps=60)
+    x, _ = optimize_inputs(model, NetworkSpec("slope", 2, 20), recipe, None, [np.random.default_rng(1)], CPU)
     starts = np.random.default_rng(1).random((2, 40), np.float32)
     assert starts.min() >= 0
     for target in (0, 1):
@@ -89,9 +90,8 @@ def test_stable_recipe_finds_the_optimum_of_a_linear_model() -> None:
     weight = rng.normal(size=(6, 2)).astype(np.float32)
     mean = np.full(12, 5, np.float32)
     axes = (0.1 * rng.normal(size=(4, 12))).astype(np.float32)
-    x, score = optimize_inputs(
-        Slope(torch.from_numpy(weight)), 6, 2, replace(STABLE, steps=600), [Prior(mean, axes)], [rng], CPU
-    )
+    spec, recipe = NetworkSpec("slope", 2, 6), replace(STABLE, steps=600)
+    x, score = optimize_inputs(Slope(torch.from_numpy(weight)), spec, recipe, [Prior(mean, axes)], [rng], CPU)
     assert x.shape == (1, 2, STABLE.starts, 6, 2)
     for target, sign in enumerate((-1, 1)):
         found = x[0, target].reshape(STABLE.starts, -1).astype(float)
@@ -105,7 +105,7 @@ def test_stable_recipe_finds_the_optimum_of_a_linear_model() -> None:
 def test_maps_without_data_are_not_negative() -> None:
     weight = torch.full((4, 1), 2.0)
     weight[2:] = -2.0
-    x, _ = optimize_inputs(Slope(weight), 4, 1, STABLE, None, [np.random.default_rng(3)], CPU)
+    x, _ = optimize_inputs(Slope(weight), NetworkSpec("slope", 1, 4), STABLE, None, [np.random.default_rng(3)], CPU)
     assert x.min() == 0
     assert (x[0, 1, :, :2] > 0.3).all()
     assert (x[0, 1, :, 2:] < 1e-3).all()
@@ -122,11 +122,33 @@ def test_prior_has_mean_and_covariance_of_the_data() -> None:
     assert np.linalg.norm(prior.axes[0]) > np.linalg.norm(prior.axes[1])
 
 
-@pytest.mark.parametrize("transform", ["counts", "log1p"])
-def test_reads_per_bin_inverts_the_transform(transform: str) -> None:
-    inputs = InputSpec(("a",), 3, 100, 150, transform=transform)  # type: ignore[arg-type]
-    reads = np.array([[[0], [1], [250]]], np.float32)
-    np.testing.assert_allclose(reads_per_bin(inputs.apply_transform(reads.copy()), inputs), reads, rtol=1e-5)
+def test_prior_of_several_epigenomes_fills_missing_marks_with_their_mean() -> None:
+    rng = np.random.default_rng(1)
+    first = rng.normal(2, 1, (300, 2, 2)).astype(np.float32)
+    second = rng.normal(5, 2, (500, 2, 2)).astype(np.float32)
+    second[:, :, 1] = np.nan
+    prior = Prior.from_moments([Moments.from_inputs(first), Moments.from_inputs(second)])
+    flat = np.concatenate([first, second]).reshape(800, 4).astype(float)
+    mean = np.nanmean(flat, 0)
+    np.testing.assert_allclose(prior.mean, mean, rtol=1e-5)
+    filled = np.where(np.isnan(flat), mean, flat)
+    np.testing.assert_allclose(prior.axes.T @ prior.axes, np.cov(filled.T, bias=True), atol=1e-4)
+
+
+def test_map_of_a_mark_that_no_epigenome_has_is_0() -> None:
+    x = np.random.default_rng(1).random((40, 4, 2)).astype(np.float32)
+    x[:, :, 0] = np.nan
+    model = build_network(NetworkSpec("deepchrome", 2, 40, missing_marks=True), 1)
+    model.draw(0, np.random.default_rng(2))
+    model.requires_grad_(False)
+    inputs = np.repeat(x, 10, 1)
+    prior, rng = Prior.from_inputs(inputs), np.random.default_rng(3)
+    spec = NetworkSpec("deepchrome", 2, 40, missing_marks=True)
+    found, score = optimize_inputs(model, spec, replace(STABLE, steps=20), [prior], [rng], CPU)
+    assert np.isfinite(found).all()
+    assert np.isfinite(score).all()
+    assert (found[..., 0] == 0).all()
+    assert found[..., 1].max() > 0
 
 
 @pytest.mark.parametrize("change", [{"starts": 0}, {"steps": 0}])
@@ -143,15 +165,13 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     expression = folder / "data" / "expression.tsv"
     featurize([folder / "data"], genes=folder / "data" / "genes.tsv", genome="hg19", out=folder / "features")
     source = FeatureSource(folder / "features", expression)
-    train_models(source, folder / "run", config=FitConfig(epochs=20), placement=Placement(threads=2))
+    train_models(source, folder / "run", config=BEST.fit, placement=Placement(threads=2))
     return folder, Run(folder / "run")
 
 
 def test_simulated_shapes_are_found(simulated: tuple[Path, Run]) -> None:
     folder, run = simulated
-    datasets, _ = load_datasets(
-        folder / "features", folder / "data" / "expression.tsv", orient="strand", transform="log1p"
-    )
+    datasets = map(RunData(run).load, run.epigenomes)
     priors = {data.epigenome: Prior.from_inputs(data.x[data.split == TRAIN]) for data in datasets}
     table = pattern_maps(run, priors=priors, placement=Placement(threads=2)).table()
     truth = pl.read_csv(folder / "data" / "truth" / "profiles.tsv", separator="\t")
@@ -191,7 +211,7 @@ def test_rows_of_the_table_equal_the_maps(simulated: tuple[Path, Run], tmp_path:
     table = pl.read_parquet(tmp_path / "patterns.parquet")
     assert table.columns == ["epigenome", "class", "mark", "bin", "value"]
     for e, c, b, m in ((0, 0, 0, 0), (1, 1, 99, 4), (1, 0, 17, 2)):
-        wanted = (maps.epigenomes[e], CLASSES[c], maps.marks[m], b + 1)
+        wanted = (maps.models[e], CLASSES[c], maps.marks[m], b + 1)
         here = pl.all_horizontal(pl.col(name) == value for name, value in zip(table.columns[:4], wanted, strict=True))
         row = table.row(by_predicate=here)
         assert row[4] == maps.value[e, c, b, m]

@@ -1,14 +1,12 @@
 """Contents of the report, refused calls, and names from the data that contain markup."""
 
 import base64
-import gzip
 import hashlib
 import json
 import re
 import threading
 import urllib.error
 import urllib.request
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -16,39 +14,12 @@ import polars as pl
 import pytest
 from support.epigenomes import BINS, MARKS
 from support.places import CHECKOUT
-from support.reports import ENDING, HOSTILE, hostile_run
+from support.reports import ENDING, HOSTILE, Page, hostile_run, page_data, unpack
 from support.tiny import dc
 
 from deepchrome.common.locks import output_lock
 from deepchrome.train.report.packing import ArrayPack
 from deepchrome.train.report.page import SCRIPTS, render_report, serve_report
-
-
-class Page(HTMLParser):
-    """The elements of a page, and the text of its data element."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.data_texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][1].get("id") == "data" and data.strip():
-            self.data_texts.append(data)
-
-
-def unpacked(document: dict) -> dict[str, np.ndarray]:
-    raw = gzip.decompress(base64.b64decode(document["blob"]))
-    found = {}
-    for name, entry in document["arrays"].items():
-        count = int(np.prod(entry["shape"]))
-        flat = np.frombuffer(raw, np.dtype(entry["type"]).newbyteorder("<"), count, entry["offset"])
-        found[name] = flat.reshape(entry["shape"])
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +36,7 @@ def report(run: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def document(report: Path) -> dict:
-    (text,) = Page((report / "report.html").read_text(encoding="utf-8")).data_texts
-    return json.loads(text)
+    return page_data(report / "report.html")
 
 
 def test_files_of_a_report(report: Path) -> None:
@@ -77,6 +47,7 @@ def test_files_of_a_report(report: Path) -> None:
     assert sorted(table["bin"].unique()) == list(range(1, BINS + 1))
     drawn = {path.name for path in (report / "figures").iterdir()}
     stems = ("patterns_E001", "patterns_E002", "observed_E001", "observed_E002", "auroc", "roc", "training")
+    stems += ("yardsticks", "calibration", "transfer")
     assert drawn == {f"{stem}.{form}" for stem in stems for form in ("png", "svg")}
     assert (report / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
     assert not list(report.rglob("*.part"))
@@ -135,7 +106,7 @@ def test_document_equals_the_run(run: Path, report: Path, document: dict) -> Non
 
 
 def test_packed_arrays_equal_their_source(run: Path, report: Path, document: dict) -> None:
-    arrays = unpacked(document)
+    arrays = unpack(document)
     table = pl.read_parquet(report / "patterns.parquet")["value"].to_numpy().reshape(2, 2, len(MARKS), BINS)
     np.testing.assert_allclose(arrays["pattern"] / 65535, table, atol=1e-5)
     features = pl.read_parquet(run.parent / "features" / "E002.parquet")
@@ -151,7 +122,7 @@ def test_pack_keeps_values_and_zeros() -> None:
     values = np.array([[[0.0, -2.0], [1.0, 0.5]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
     pack.add("odd", np.array([1, 2, 3], np.int8))
     pack.add_scaled("values", values, np.int16)
-    found = unpacked({"arrays": pack.index, "blob": pack.to_base64()})
+    found = unpack({"arrays": pack.index, "blob": pack.to_base64()})
     scale = np.array(pack.index["values"]["scale"])[:, None, None]
     np.testing.assert_allclose(found["values"] * scale, values, atol=1e-4)
     assert found["odd"].tolist() == [1, 2, 3]
@@ -213,14 +184,14 @@ def test_report_of_baselines_has_no_maps(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert "no pattern maps" in ran.err
     assert pl.read_parquet(tmp_path / "out" / "patterns.parquet").height == 0
-    assert "observed" in json.loads(Page((tmp_path / "out" / "report.html").read_text()).data_texts[0])["arrays"]
+    assert "observed" in page_data(tmp_path / "out" / "report.html")["arrays"]
 
 
 def test_report_of_attentivechrome_has_attention(tmp_path: Path) -> None:
     run = hostile_run(tmp_path, model="attentivechrome", epochs=1)
     ran = dc("visualize", run, "--out", tmp_path / "out", "--steps", 3, "--starts", 1)
     assert ran.code == 0, ran.err
-    document = json.loads(Page((tmp_path / "out" / "report.html").read_text()).data_texts[0])
+    document = page_data(tmp_path / "out" / "report.html")
     assert document["arrays"]["attention"]["shape"] == [2, 2, len(MARKS), BINS]
     for weights in document["epigenomes"][0]["mark_attention"]:
         assert sum(weights) == pytest.approx(1, abs=1e-3)

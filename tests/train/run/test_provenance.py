@@ -25,7 +25,7 @@ from deepchrome.train.run.directory import Run
 from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.tensors import read_tensors, write_tensors
 from deepchrome.train.run.weights import read_checkpoints
-from deepchrome.train.scoring.evaluate import score_test_genes
+from deepchrome.train.scoring.scored import score_test_genes
 
 MODEL = "models/E003.safetensors"
 CHECKPOINT = "checkpoints/E003.safetensors"

@@ -7,23 +7,15 @@ import pytest
 from sklearn.metrics import auc, roc_auc_score
 from support.epigenomes import MARKS, random_dataset, write_random_features
 
-from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, UsageError
 from deepchrome.train.datasets.source import FeatureSource, TextSource
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.run.directory import Run
 from deepchrome.train.run.train import train_models
-from deepchrome.train.scoring import predict as prediction
-from deepchrome.train.scoring.evaluate import (
-    ScoredGenes,
-    cross_evaluate,
-    evaluate,
-    load_unseen_genes,
-    roc_points,
-    score_datasets,
-    score_test_genes,
-)
-from deepchrome.train.scoring.predict import choose_model, predict, predict_with_attention, write_table
+from deepchrome.train.scoring.evaluate import compare_with_gene_mean, cross_evaluate, evaluate, roc_points
+from deepchrome.train.scoring.predict import predict
+from deepchrome.train.scoring.scored import ScoredGenes, score_datasets, score_test_genes
+from deepchrome.train.scoring.unseen import load_unseen_genes
 
 CPU = Placement("cpu", threads=2)
 GENES = 150
@@ -49,18 +41,13 @@ def run(folder) -> Run:
     return trained(folder, "run")
 
 
-@pytest.fixture(scope="module")
-def attentive(folder) -> Run:
-    return trained(folder, "attentive", model="attentivechrome", epochs=1)
-
-
 def test_areas_of_test_genes_are_those_of_the_summary_and_within_their_intervals(run) -> None:
     scored = score_test_genes(run)
     assert [one.epigenome for one in scored] == ["E001", "E002"]
     for row, summary in zip(evaluate(scored, resamples=200), run.summary(), strict=True):
         assert row.auroc == summary.test_auroc
         assert row.auprc == summary.test_auprc
-        assert row.genes == summary.n_test == 50
+        assert row.n_test == summary.n_test == 50
         assert row.auroc_low < row.auroc < row.auroc_high
         assert row.auprc_low < row.auprc < row.auprc_high
 
@@ -83,8 +70,34 @@ def test_intervals_depend_on_the_seed_and_narrow_with_more_genes() -> None:
 def test_one_class_has_no_area_and_no_curve() -> None:
     one = ScoredGenes("E1", "E1", np.ones(5, np.uint8), np.arange(5.0))
     row = evaluate([one])[0]
-    assert (row.auroc, row.auroc_low, row.auprc, row.on) == (None, None, None, 5)
+    assert (row.auroc, row.auroc_low, row.auprc, row.n_on) == (None, None, None, 5)
     assert roc_points([one]).is_empty()
+
+
+def test_a_sentence_says_where_the_gene_mean_is_as_good_as_the_model() -> None:
+    genes = ScoredGenes("E1", "E1", np.array([0, 1, 0, 1], np.uint8), np.array([0.1, 0.4, 0.6, 0.9]))
+    row = evaluate([genes], resamples=0)[0]
+    assert (row.auroc, compare_with_gene_mean([row])) == (0.75, None)
+    better, same = replace(row, gene_mean_auroc=0.5), replace(row, gene_mean_auroc=0.75)
+    assert compare_with_gene_mean([better]) is None
+    assert compare_with_gene_mean([same]) == (
+        "in E1, the mean expression of a gene in the other epigenomes tells its state at least as well as the marks "
+        "do (AUROC 0.750, model 0.750)"
+    )
+    variable = replace(row, gene_mean_auroc=0.95, variable_auroc=0.8, variable_gene_mean_auroc=0.6)
+    assert compare_with_gene_mean([better, variable, row]) == (
+        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes tells its state at least as "
+        "well as the marks do (AUROC 0.950, model 0.750); what is specific to a cell type shows in the genes whose "
+        "state varies (AUROC 0.600, model 0.800)"
+    )
+
+
+def test_brier_score_and_calibration_error_need_probabilities() -> None:
+    on = np.array([0, 1, 0, 1], np.uint8)
+    row = evaluate([ScoredGenes("E1", "E1", on, np.array([0.25, 0.75, 0.25, 0.75]))], resamples=0)[0]
+    assert (row.brier, row.ece) == (0.0625, 0.25)
+    row = evaluate([ScoredGenes("E1", "E1", on, np.array([-1.0, 2.0, 0.5, 0.75]))], resamples=0)[0]
+    assert (row.auroc, row.brier, row.ece) == (1.0, None, None)
 
 
 def test_the_area_under_the_roc_points_is_the_auroc(run) -> None:
@@ -103,6 +116,17 @@ def test_on_its_own_data_only_the_test_genes_are_unseen(run, folder) -> None:
     for before, after in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
         np.testing.assert_array_equal(before.on, after.on)
         np.testing.assert_allclose(before.scores, after.scores, atol=1e-6)
+
+
+def test_own_data_are_those_of_the_epigenomes_of_the_run(run, folder) -> None:
+    """Others may have been counted into the same directory later, with other marks."""
+    source = FeatureSource(folder / "features", folder / "expression.tsv", split="random", seed=3)
+    config = FitConfig(model="logistic", epochs=1)
+    train_models(source, folder / "one", epigenomes=("E002",), config=config, placement=CPU)
+    one = Run(folder / "one")
+    assert [data.epigenome for data in load_unseen_genes(one)[0]] == ["E002"]
+    given = load_unseen_genes(one, folder / "features", folder / "expression.tsv")[0]
+    assert [data.epigenome for data in given] == ["E001", "E002"]
 
 
 def test_seen_genes_are_found_despite_versions_and_bare_numbers(run, folder, tmp_path) -> None:
@@ -168,32 +192,6 @@ def test_other_data_are_labelled_by_the_rule_of_the_run_or_the_given_rule(run, f
     assert labels_of(run) != labels_of(other)
 
 
-def test_every_gene_gets_a_score_in_the_order_of_the_features(run, folder) -> None:
-    table = predict(run, folder / "features")
-    assert table.columns == ["gene_id", "epigenome", "score"]
-    assert table.height == 2 * GENES
-    for name in ("E001", "E002"):
-        own = table.filter(pl.col("epigenome") == name)
-        assert tuple(own["gene_id"]) == read_features(folder / "features" / f"{name}.parquet").genes.gene_id
-        stored = run.predictions().filter(pl.col("epigenome") == name)
-        assert own["gene_id"].to_list() == stored["gene_id"].to_list()
-        np.testing.assert_allclose(own["score"], stored["score"], atol=1e-6)
-
-
-def test_the_model_of_another_epigenome_is_used_only_on_request(run, folder, tmp_path) -> None:
-    write_random_features(tmp_path / "new", ("E009",), genes=30)
-    with pytest.raises(UsageError, match=r"no model of E009 \(found E001, E002\)") as caught:
-        predict(run, tmp_path / "new")
-    assert caught.value.remedy == "model_of"
-    with pytest.raises(UsageError, match=r"no model of E010 \(found E001, E002\)") as caught:
-        choose_model(run, "E009", "E010")
-    assert caught.value.remedy == ""
-    table = predict(run, tmp_path / "new", model_of="E002")
-    assert table["epigenome"].unique().to_list() == ["E009"]
-    assert table["model"].unique().to_list() == ["E002"]
-    assert table.height == 30
-
-
 def test_features_that_do_not_fit_are_refused_with_every_difference(run, folder, tmp_path) -> None:
     write_random_features(tmp_path / "coarse", ("E001",), genes=30, bin_size=200)
     match = "200 bp per bin, expected 100; 2400 bp of flank, expected 1200"
@@ -207,45 +205,6 @@ def test_features_that_do_not_fit_are_refused_with_every_difference(run, folder,
     other.config = replace(run.config, inputs=replace(run.config.inputs, marks=(*MARKS[:2], "H3K27ac")))
     with pytest.raises(BadDataError, match="no mark H3K27ac"):
         predict(other, folder / "features")
-
-
-def test_attention_sums_to_one_for_every_gene(attentive, folder) -> None:
-    scores, table = predict_with_attention(attentive, folder / "features")
-    assert scores.equals(predict(attentive, folder / "features"))
-    assert table.columns == ["gene_id", "epigenome", "marks", *MARKS]
-    assert table.height == 2 * GENES
-    np.testing.assert_allclose(table["marks"].to_numpy().sum(1), 1, atol=1e-5)
-    for mark in MARKS:
-        assert table[mark].to_numpy().shape == (2 * GENES, 24)
-        np.testing.assert_allclose(table[mark].to_numpy().sum(1), 1, atol=1e-5)
-
-
-def test_scores_and_attention_come_from_one_reading_of_the_features(attentive, folder, monkeypatch) -> None:
-    read = []
-    monkeypatch.setattr(prediction, "read_features", lambda *given: read.append(given[0].stem) or read_features(*given))
-    predict_with_attention(attentive, folder / "features")
-    assert read == ["E001", "E002"]
-
-
-def test_attention_is_computed_on_the_given_device(attentive, folder) -> None:
-    """PyTorch's meta device computes shapes only, so it has no weights to return."""
-    with pytest.raises(NotImplementedError, match="meta"):
-        predict_with_attention(attentive, folder / "features", device="meta")
-
-
-def test_attention_of_other_models_is_refused(run, folder) -> None:
-    with pytest.raises(UsageError, match=r"deepchrome models have no attention weights"):
-        predict_with_attention(run, folder / "features")
-
-
-def test_the_suffix_of_a_table_decides_its_format(tmp_path) -> None:
-    table = pl.DataFrame({"a": [1, 2]})
-    write_table(tmp_path / "t.tsv", table)
-    write_table(tmp_path / "t.parquet", table)
-    assert (tmp_path / "t.tsv").read_text() == "a\n1\n2\n"
-    assert pl.read_parquet(tmp_path / "t.parquet").equals(table)
-    with pytest.raises(UsageError, match=r"unknown table format. Use the suffix .tsv or .parquet"):
-        write_table(tmp_path / "t.xlsx", table)
 
 
 def test_random_data_of_the_tests_can_be_learned() -> None:

@@ -13,10 +13,11 @@ from deepchrome.errors import BadDataError, ParameterError
 from deepchrome.train.datasets.expression import Expression, read_expression
 from deepchrome.train.scoring.yardsticks import (
     Atlas,
+    Fusion,
     RowScores,
     Yardsticks,
     compute_yardsticks,
-    fuse,
+    fit_fusion,
     gene_mean,
     nearest_epigenome,
     variable_genes,
@@ -51,9 +52,17 @@ def own_yardsticks(atlas: Atlas, epigenome: str = "E001") -> Yardsticks:
         atlas,
         epigenome,
         scores_of(atlas, epigenome, TEST),
-        valid={epigenome: scores_of(atlas, epigenome, VALID)},
+        fusion=fit_fusion(atlas, {epigenome: scores_of(atlas, epigenome, VALID)}),
         nearest_rows=np.concatenate([TRAIN, VALID]),
     )
+
+
+def fuse(log_odds_valid, prior_valid, on_valid, log_odds, prior) -> np.ndarray:
+    """Return the decision values of scikit-learn's default solver on standardised values."""
+    features, valid = np.column_stack([log_odds, prior]), np.column_stack([log_odds_valid, prior_valid])
+    mean, sd = valid.mean(0), valid.std(0)
+    regression = LogisticRegression(tol=1e-10).fit((valid - mean) / sd, on_valid)
+    return regression.decision_function((features - mean) / sd)
 
 
 def test_an_atlas_has_log2_rpkm_and_the_labels_of_every_epigenome() -> None:
@@ -108,13 +117,10 @@ def test_fusion_equals_a_regression_on_standardised_values() -> None:
     rng = np.random.default_rng(2)
     on = rng.integers(0, 2, 200)
     log_odds, prior = rng.normal(10 * on, 20.0), rng.normal(on + 5.0, 0.5)
-    features = np.column_stack([log_odds, prior])
-    features = (features - features[:100].mean(0)) / features[:100].std(0)
-    expected = LogisticRegression(tol=1e-10).fit(features[:100], on[:100]).decision_function(features[100:])
-    fused = fuse(log_odds[:100], prior[:100], on[:100], log_odds[100:], prior[100:])
-    np.testing.assert_allclose(fused, expected, rtol=1e-4, atol=1e-4)
-    assert fuse(log_odds, prior, np.ones(200), log_odds, prior) is None
-    assert fuse(log_odds, prior, on, np.empty(0), np.empty(0)).shape == (0,)
+    expected = fuse(log_odds[:100], prior[:100], on[:100], log_odds[100:], prior[100:])
+    fusion = Fusion.fit(log_odds[:100], prior[:100], on[:100])
+    np.testing.assert_allclose(fusion.score(log_odds[100:], prior[100:]), expected, rtol=1e-4, atol=1e-4)
+    assert Fusion.fit(log_odds, prior, np.ones(200)) is None
 
 
 def test_yardsticks_of_an_epigenome_are_aurocs_of_its_test_genes() -> None:
@@ -131,7 +137,10 @@ def test_yardsticks_of_an_epigenome_are_aurocs_of_its_test_genes() -> None:
     assert found.variable_genes == variable.sum() > 10
     assert found.variable_auroc == pytest.approx(roc_auc_score(on[variable], model[variable]))
     assert found.variable_gene_mean_auroc == pytest.approx(roc_auc_score(on[variable], mean[TEST][variable]))
-    assert found.variable_gene_mean_auroc < found.gene_mean_auroc
+    assert found.variable_nearest_auroc == pytest.approx(
+        roc_auc_score(on[variable], ATLAS.log2_rpkm[TEST, 1][variable])
+    )
+    assert found.variable_gene_mean_auroc < found.gene_mean_auroc < found.nearest_auroc
 
 
 def test_nearest_epigenome_does_not_depend_on_test_genes() -> None:
@@ -140,7 +149,9 @@ def test_nearest_epigenome_does_not_depend_on_test_genes() -> None:
     log2_rpkm[TEST, 0] = log2_rpkm[TEST, 6] = 30 * ATLAS.log2_rpkm[TEST, 6]
     atlas = replace(ATLAS, log2_rpkm=log2_rpkm)
     assert nearest_epigenome(atlas, "E001", np.arange(GENES))[0] == "E007"
-    found = compute_yardsticks(atlas, "E001", scores_of(atlas, "E001", TEST), valid={}, nearest_rows=np.arange(GENES))
+    found = compute_yardsticks(
+        atlas, "E001", scores_of(atlas, "E001", TEST), fusion=None, nearest_rows=np.arange(GENES)
+    )
     assert found.nearest == "E002"
 
 
@@ -156,8 +167,8 @@ def test_own_expression_changes_no_prior_and_no_choice_of_variable_genes() -> No
 def test_a_held_out_epigenome_is_fused_with_weights_of_other_epigenomes() -> None:
     test = scores_of(ATLAS, "E001", TEST)
     valid = {name: scores_of(ATLAS, name, VALID, seed) for seed, name in enumerate(("E003", "E004"))}
-    found = compute_yardsticks(ATLAS, "E001", test, valid=valid, nearest_rows=None)
-    assert found.nearest is found.nearest_auroc is None
+    found = compute_yardsticks(ATLAS, "E001", test, fusion=fit_fusion(ATLAS, valid), nearest_rows=None)
+    assert found.nearest is found.nearest_auroc is found.variable_nearest_auroc is None
     columns = {"E001": 0, "E003": 2, "E004": 3}
     priors = {name: np.delete(ATLAS.log2_rpkm, column, 1).mean(1) for name, column in columns.items()}
     fused = fuse(
@@ -180,35 +191,38 @@ def test_genes_that_are_not_in_the_table_are_left_out() -> None:
         ATLAS,
         "E001",
         with_strangers(scores_of(ATLAS, "E001", TEST)),
-        valid={"E001": with_strangers(scores_of(ATLAS, "E001", VALID))},
+        fusion=fit_fusion(ATLAS, {"E001": with_strangers(scores_of(ATLAS, "E001", VALID))}),
         nearest_rows=np.concatenate([[-1], TRAIN, VALID]),
     )
     assert found == own_yardsticks(ATLAS)
 
 
 def test_yardsticks_need_other_epigenomes() -> None:
-    assert own_yardsticks(Atlas.from_table(random_expression(1))) == Yardsticks(*[None] * 7)
+    assert own_yardsticks(Atlas.from_table(random_expression(1))) == Yardsticks()
+    assert fit_fusion(ATLAS, {}) is None
     for epigenomes, has_variable in ((2, False), (5, False), (6, True)):
         found = own_yardsticks(Atlas.from_table(random_expression(epigenomes)))
         assert None not in (found.gene_mean_auroc, found.nearest_auroc, found.nearest, found.fused_auroc)
         variable = (found.variable_genes, found.variable_auroc, found.variable_gene_mean_auroc)
-        assert [value is not None for value in variable] == [has_variable] * 3
+        variable += (found.variable_nearest_auroc,)
+        assert [value is not None for value in variable] == [has_variable] * 4
 
 
 def test_one_class_has_no_auroc() -> None:
     test, valid = scores_of(ATLAS, "E001", TEST), scores_of(ATLAS, "E001", VALID)
     one_class = replace(test, on=np.ones_like(test.on))
-    found = compute_yardsticks(ATLAS, "E001", one_class, valid={"E001": valid}, nearest_rows=TRAIN)
-    assert found == Yardsticks(None, None, "E002", None, own_yardsticks(ATLAS).variable_genes, None, None)
-    one_class = replace(valid, on=np.ones_like(valid.on))
-    assert compute_yardsticks(ATLAS, "E001", test, valid={"E001": one_class}, nearest_rows=None).fused_auroc is None
+    fusion = fit_fusion(ATLAS, {"E001": valid})
+    found = compute_yardsticks(ATLAS, "E001", one_class, fusion=fusion, nearest_rows=TRAIN)
+    assert found == Yardsticks(nearest="E002", variable_genes=own_yardsticks(ATLAS).variable_genes)
+    assert fit_fusion(ATLAS, {"E001": replace(valid, on=np.ones_like(valid.on))}) is None
+    assert compute_yardsticks(ATLAS, "E001", test, fusion=None, nearest_rows=None).fused_auroc is None
 
 
 def test_no_test_genes_have_no_auroc() -> None:
     none = RowScores(np.array([-1]), np.array([1]), np.array([0.5]))
-    valid = {"E001": scores_of(ATLAS, "E001", VALID)}
-    found = compute_yardsticks(ATLAS, "E001", none, valid=valid, nearest_rows=TRAIN)
-    assert found == Yardsticks(None, None, "E002", None, 0, None, None)
+    fusion = fit_fusion(ATLAS, {"E001": scores_of(ATLAS, "E001", VALID)})
+    found = compute_yardsticks(ATLAS, "E001", none, fusion=fusion, nearest_rows=TRAIN)
+    assert found == Yardsticks(nearest="E002", variable_genes=0)
 
 
 def test_an_epigenome_that_is_not_in_the_table_is_refused() -> None:

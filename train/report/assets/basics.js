@@ -13,6 +13,7 @@ const state = {
   source: "",
   style: doc.style,
   gene: 0,
+  pair: [0, 1], // the epigenomes of the contrast
   sort: "auroc",
   descending: true,
 };
@@ -59,14 +60,15 @@ async function unpack() {
   return unpacked;
 }
 
-// The values of all bins at these indices of an array.
+// The values along the last axis of an array, such as all bins, at these indices of the others.
 function row(name, ...indices) {
   const { values, shape, scale } = arrays[name];
+  const length = shape[shape.length - 1];
   let entry = 0;
   indices.forEach((index, axis) => { entry = entry * shape[axis] + index; });
   let factor = name === "pattern" ? 1 / 65535 : 1;
   if (scale) factor = scale[name === "gene_gradients" ? indices[0] * shape[1] + indices[1] : indices[0]];
-  return Array.from(values.subarray(entry * bins, (entry + 1) * bins), value => value * factor);
+  return Array.from(values.subarray(entry * length, (entry + 1) * length), value => value * factor);
 }
 
 const toReads = value => (run.transform === "log1p" ? Math.expm1(value) : value);
@@ -113,5 +115,8 @@ function position(bin) {
   return `${kb(bin)} to ${kb(bin + 1)} kb`;
 }
 
-const titleOf = e => (epigenomes[e].name ? `${epigenomes[e].id} ${epigenomes[e].name}` : epigenomes[e].id);
+const titleOf = e => epigenomes[e].id + (epigenomes[e].name ? ` ${epigenomes[e].name}` : "") + (epigenomes[e].held_out ? " (held out)" : "");
+const isMeasured = (e, m) => !(epigenomes[e].missing_marks || []).includes(marks[m]);
+// What attributions add up to.
+const EFFECT = run.task === "regress" ? "standard units" : "log-odds";
 

@@ -9,7 +9,7 @@ const COLUMNS = {
   auprc: "AUPRC",
   published: "published AUROC",
   flipped: "flipped labels %",
-  genes: "test genes",
+  n_test: "test genes",
   best_epoch: "best epoch",
 };
 
@@ -59,7 +59,8 @@ function tableCell(key, e) {
       choose(e);
       $("maps").scrollIntoView();
     };
-    return el("button", { type: "button", title: "Show the maps", onclick }, epigenome.id);
+    const button = el("button", { type: "button", title: "Show the maps", onclick }, epigenome.id);
+    return epigenome.held_out ? el("span", null, button, el("span", { class: "tag" }, " held out")) : button;
   }
   if (key === "auroc_low") return isMissing(epigenome.auroc_low) ? "" : `${fixed(epigenome.auroc_low, 3)}\u2013${fixed(epigenome.auroc_high, 3)}`;
   if (key === "flipped") return percent(epigenome.flipped);
@@ -79,7 +80,7 @@ function drawBars() {
   if (!listed.length) return;
   const left = 40, top = 26, height = 190;
   const step = Math.min(60, 1060 / listed.length);
-  const width = Math.max(420, left + step * listed.length + 10);
+  const width = Math.max(listed.some(e => epigenomes[e].held_out) ? 540 : 440, left + step * listed.length + 10);
   const lowest = Math.min(0.5, ...listed.map(e => epigenomes[e].auroc_low ?? epigenomes[e].auroc));
   const y = value => top + height * (1 - (value - lowest) / (1 - lowest));
   const drawing = canvas(width, height + 82, listed.length > 12 ? "wide" : "");
@@ -92,7 +93,9 @@ function drawBars() {
   listed.forEach((e, i) => {
     const epigenome = epigenomes[e], x = left + i * step, middle = x + step / 2, isChosen = e === state.epigenome;
     const bar = svg("g", { class: "bar" },
-      rect(x + step * 0.14, y(epigenome.auroc), step * 0.72, y(lowest) - y(epigenome.auroc), { fill: isChosen ? CHOSEN_BAR : BAR }));
+      rect(x + step * 0.14, y(epigenome.auroc), step * 0.72, y(lowest) - y(epigenome.auroc), epigenome.held_out
+        ? { fill: "#fff", stroke: isChosen ? CHOSEN_BAR : BAR, "stroke-width": 2, "stroke-dasharray": "4 2" }
+        : { fill: isChosen ? CHOSEN_BAR : BAR }));
     if (!isMissing(epigenome.auroc_low)) bar.append(line(middle, y(epigenome.auroc_low), middle, y(epigenome.auroc_high), { stroke: INK }));
     if (epigenome.published !== null) {
       bar.append(svg("path", { d: `M${middle},${y(epigenome.published) - 4}l4,4l-4,4l-4,-4z`, fill: ON, stroke: "#fff" }));
@@ -120,7 +123,14 @@ function drawBars() {
   if (listed.some(e => epigenomes[e].published !== null)) {
     drawing.append(
       svg("path", { d: `M${left + 206},6l5,5l-5,5l-5,-5z`, fill: ON }),
-      text(left + 218, 15, "published in 2016 (on its own labels)"),
+      text(left + 218, 15, "published in 2016 (its own labels)"),
+    );
+  }
+  if (listed.some(e => epigenomes[e].held_out)) {
+    const x = listed.some(e => epigenomes[e].published !== null) ? left + 440 : left + 206;
+    drawing.append(
+      rect(x, 6, 10, 10, { fill: "#fff", stroke: BAR, "stroke-width": 2, "stroke-dasharray": "4 2" }),
+      text(x + 16, 15, "held out"),
     );
   }
   figure($("bars"), "Test AUROC, sorted", drawing, "auroc", () => [
@@ -163,11 +173,11 @@ function drawRoc() {
 const MEASURES = [
   ["train_loss", "training loss", OFF],
   ["valid_loss", "validation loss", ON],
-  ["valid_auroc", "validation AUROC", "#007a5a"],
+  ["valid_auroc", "validation AUROC", GREEN],
 ];
 
 function drawTraining() {
-  const epigenome = epigenomes[state.epigenome], curves = doc.curves[epigenome.id];
+  const epigenome = epigenomes[state.epigenome], curves = doc.curves[epigenome.model];
   if (!curves || !curves.train_loss.length) {
     $("training").replaceChildren(el("p", null, "This model was not trained in epochs, so it has no training curve."));
     return;
@@ -190,10 +200,12 @@ function drawTraining() {
     const best = x(epigenome.best_epoch - 1);
     drawing.append(
       line(best, box.y, best, box.y + box.h, { stroke: SOFT, "stroke-dasharray": "2 3" }),
-      text(best + 4, box.y + 12, `kept: epoch ${epigenome.best_epoch}`, SMALL),
+      best > box.x + box.w / 2
+        ? text(best - 4, box.y + box.h - 6, `kept: epoch ${epigenome.best_epoch}`, { ...RIGHT, ...SMALL })
+        : text(best + 4, box.y + box.h - 6, `kept: epoch ${epigenome.best_epoch}`, SMALL),
     );
   }
-  figure($("training"), `${epigenome.id}: training`, drawing, `${epigenome.id}_training`, () => [
+  figure($("training"), `${epigenome.model}: training`, drawing, `${epigenome.model}_training`, () => [
     ["epoch", ...MEASURES.map(([key]) => key)],
     ...curves.train_loss.map((_, i) => [i + 1, ...MEASURES.map(([key]) => curves[key][i])]),
   ]);

@@ -29,6 +29,13 @@ function drawGene() {
   const paint = gradient => mix(DRIVE, (Math.sign(gradient) * Math.sqrt(Math.abs(gradient) / strongest) + 1) / 2);
   marks.forEach((mark, m) => {
     const y0 = top + m * rowHeight, base = y0 + rowHeight - 6, most = Math.max(4, ...tracks[m]);
+    if (!isMeasured(e, m)) {
+      drawing.append(
+        text(left - 8, y0 + rowHeight / 2 + 4, mark, { ...RIGHT, fill: SOFT }),
+        text(left + width / 2, y0 + rowHeight / 2 + 4, "not measured", { ...CENTRED, fill: SOFT }),
+      );
+      return;
+    }
     drawing.append(
       text(left - 8, y0 + rowHeight / 2 + 4, mark, RIGHT),
       text(left + 3, y0 + 11, `0\u2013${most}`, TINY),
@@ -49,15 +56,18 @@ function drawGene() {
       text(left + width + right - 2, y0 + rowHeight / 2 + 4, fixed(sums[m], 2), { ...RIGHT, ...SMALL }),
     );
   });
-  if (hasGradients) drawing.append(text(left + width + 66, top + height + 12, "log-odds", { ...CENTRED, ...SMALL }));
+  if (hasGradients) drawing.append(text(left + width + 66, top + height + 12, EFFECT, { ...CENTRED, ...SMALL }));
   drawBinAxis(drawing, left, width, top + height - 6, false);
   drawing.append(text(left + width / 2, top + height + 30, axisLabel, { ...CENTRED, fill: SOFT }));
   const box = { x: left, y: top, w: width, h: height };
   explore(drawing, box, marks.length, bins, (m, b) =>
-    `${marks[m]}, ${position(b)}\n${tracks[m][b]} reads` + (hasGradients ? `, log-odds ${fixed(gradients[m][b], 4)}` : ""));
+    `${marks[m]}, ${position(b)}\n${tracks[m][b]} reads` + (hasGradients ? `, ${EFFECT} ${fixed(gradients[m][b], 4)}` : ""));
   const title = `${labelOf(g)} in ${titleOf(e)}`;
   $("gene-text").textContent =
-    `${title} has score ${fixed(genes.score[e][g], 3)}. It is labelled ${CLASSES[genes.on[e][g]]} and belongs to the ${genes.part[g]} set.` +
+    (isMissing(genes.score[e][g])
+      ? `${title} has no score, because only test genes of a held-out epigenome are scored. `
+      : `${title} has score ${fixed(genes.score[e][g], 3)}. `) +
+    `It is labelled ${CLASSES[genes.on[e][g]]} and belongs to the ${genes.part[g]} set.` +
     (hasGradients ? describeGradients(sums) : "");
   $("gene-status").textContent = `${g + 1} of ${genes.id.length} genes in this report`;
   figure($("track"), title, drawing, `${genes.id[g]}_${epigenomes[e].id}`, () => [

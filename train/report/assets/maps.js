@@ -10,10 +10,11 @@ const SOURCES = {
 };
 const EXPLANATIONS = {
   pattern: doc.data_prior
-    ? "The most typical input that the model assigns to this class, divided by the largest value of the epigenome's two maps."
+    ? "The most typical input that the model assigns to this class, divided by the largest value of its two maps." +
+      (run.pooled ? " All epigenomes share the maps of the pooled model." : "")
     : "The input that the model scores highest under an L2 penalty. Values are between 0 and 1.",
-  observed: "Mean reads per bin over all genes of this class, without any model. Colours follow the scale of the model's input.",
-  gradients: "What each bin adds to the log-odds of \u201con\u201d, on average over test genes of this class. Orange bins favour on, blue bins favour off.",
+  observed: "Mean reads per bin over all genes of this class, without any model." + (run.transform === "log1p" ? " Colours are on a logarithmic scale." : ""),
+  gradients: `What each bin adds to the ${run.task === "regress" ? "predicted expression, in standard units" : "log-odds of \u201con\u201d"}, on average over test genes of this class. Orange bins favour on, blue bins favour off.`,
   attention: "The model's attention to the bins of each mark, on average over test genes of this class.",
   difference: "The map of genes that are on minus the map of genes that are off. Orange bins are higher in the first, blue bins in the second.",
 };
@@ -21,7 +22,8 @@ const EXPLANATIONS = {
 function drawMaps() {
   if (!state.source) return;
   const isDifference = state.class === "difference";
-  $("explain").textContent = isDifference ? EXPLANATIONS.difference : EXPLANATIONS[state.source] + describeMarkAttention();
+  const explanation = isDifference ? EXPLANATIONS.difference : EXPLANATIONS[state.source] + describeMarkAttention();
+  $("explain").textContent = [explanation, doc.absent.pattern, doc.absent.attention].filter(Boolean).join(" ");
   const maps = [[state.epigenome, state.class]];
   if (state.other >= 0) maps.push([state.other, state.class]);
   else if (!isDifference) maps.push([state.epigenome, state.class === "on" ? "off" : "on"]);
@@ -50,7 +52,12 @@ function drawMap(target, e, kind) {
   const means = map.values.map(mean);
   marks.forEach((mark, m) => {
     const y = top + m * rowHeight, middle = y + rowHeight / 2 + 4;
-    drawing.append(text(left - 8, middle, mark, RIGHT));
+    const isKnown = state.source === "pattern" || isMeasured(e, m);
+    drawing.append(text(left - 8, middle, mark, { ...RIGHT, fill: isKnown ? INK : GREY }));
+    if (!isKnown) {
+      drawing.append(text(left + width / 2, middle, "not measured", { ...CENTRED, fill: SOFT }));
+      return;
+    }
     const cells = map.fractions[m].map((t, b) =>
       rect((left + b * cellWidth).toFixed(2), y, (cellWidth + 0.3).toFixed(2), rowHeight - 2, { fill: colour(t, map.diverging) }));
     drawing.append(svg("g", { "shape-rendering": "crispEdges" }, ...cells));
@@ -69,8 +76,9 @@ function drawMap(target, e, kind) {
   drawColourKey(drawing, left, top + height + 42, map, e, kind);
   const box = { x: left, y: top, w: width, h: height };
   explore(drawing, box, marks.length, bins, (m, b) => `${marks[m]}, ${position(b)}\n${map.describe(m, b)}`);
-  const title = `${titleOf(e)}: genes ${kind === "difference" ? "on \u2212 off" : kind}, ${SOURCES[state.source]}`;
-  const id = epigenomes[e].id;
+  const isShared = isPattern && run.pooled;
+  const title = `${isShared ? "pooled model" : titleOf(e)}: genes ${kind === "difference" ? "on \u2212 off" : kind}, ${SOURCES[state.source]}`;
+  const id = isShared ? "pooled" : epigenomes[e].id;
   figure(target, title, drawing, `${id}_${kind}_${state.source}`, () => [
     ["epigenome", "class", "mark", "bin", "value"],
     ...marks.flatMap((mark, m) => map.values[m].map((value, b) => [id, kind, mark, b + 1, shorten(value, 5)])),
@@ -80,24 +88,35 @@ function drawMap(target, e, kind) {
 // The values of one map (marks by bins), the same as fractions of the colour scale, and a tooltip per cell.
 function mapCells(e, kind, source) {
   const isDifference = kind === "difference";
-  const read = c => marks.map((_, m) => (source === "observed" ? row("observed", e, c, 0, m) : row(source, e, c, m)));
+  const read = c => marks.map((_, m) => {
+    if (source === "observed") return row("observed", e, c, 0, m);
+    return row(source, source === "pattern" ? epigenomes[e].map : e, c, m);
+  });
   const reads = [read(0), read(1)];
   // Observed reads are coloured on the scale of the model's input.
   const both = source === "observed" ? reads.map(map => map.map(values => values.map(toInput))) : reads;
   const c = CLASSES.indexOf(kind);
   const values = isDifference ? both[1].map((on, m) => on.map((value, b) => value - both[0][m][b])) : both[c];
   const top = source === "pattern" && !isDifference ? 1 : largest(isDifference ? values.flat() : both.flat(2));
-  const scale = epigenomes[e].scale;
+  const optimized = source === "pattern" && !isDifference ? marks.map((_, m) => optimizedReads(e, c, m)) : [];
   const describe = (m, b) => {
+    if (source !== "pattern" && !isMeasured(e, m)) return "not measured";
     const value = values[m][b];
     if (isDifference) return `on \u2212 off: ${fixed(value, 3)}`;
     if (source === "observed") return `${fixed(reads[c][m][b], 2)} reads`;
-    if (source === "gradients") return `log-odds ${fixed(value, 4)}`;
+    if (source === "gradients") return `${EFFECT} ${fixed(value, 4)}`;
     if (source === "attention") return `weight ${fixed(value, 4)}`;
-    return `value ${fixed(value, 3)}` + (scale ? `, ${fixed(toReads(value * scale), 2)} reads` : "");
+    return `value ${fixed(value, 3)}` + (optimized[m] && isMeasured(e, m) ? `, ${fixed(optimized[m][b], 2)} reads` : "");
   };
   const fractions = values.map(cells => cells.map(value => value / top));
   return { values, fractions, top, diverging: isDifference || source === "gradients", describe };
+}
+
+// The reads per bin that a map corresponds to in epigenome e; null if they are unknown.
+function optimizedReads(e, c, m) {
+  const { scale, map } = epigenomes[e];
+  if ("optimized" in arrays) return row("optimized", e, c, m);
+  return scale && run.depth === "raw" ? row("pattern", map, c, m).map(value => toReads(value * scale)) : null;
 }
 
 function drawColourKey(drawing, x, y, map, e, kind) {
@@ -106,8 +125,9 @@ function drawColourKey(drawing, x, y, map, e, kind) {
     const t = (i + 0.5) / steps;
     drawing.append(rect(x + i * 3, y, 3.3, 8, { fill: colour(map.diverging ? 2 * t - 1 : t, map.diverging) }));
   }
-  const scale = state.source === "pattern" ? epigenomes[e].scale : 1;
-  const inReads = kind !== "difference" && scale && ["pattern", "observed"].includes(state.source);
+  // With a correction for depth, one input corresponds to other reads in every mark.
+  const scale = state.source === "observed" ? 1 : state.source === "pattern" && run.depth === "raw" ? epigenomes[e].scale : null;
+  const inReads = kind !== "difference" && scale;
   const upper = inReads ? `${fixed(toReads(map.top * scale), 1)} reads` : fixed(map.top, map.top < 0.1 ? 3 : 2);
   drawing.append(
     text(x - 8, y + 8, map.diverging ? fixed(-map.top, 2) : "0", { ...RIGHT, ...SMALL }),
@@ -118,16 +138,16 @@ function drawColourKey(drawing, x, y, map, e, kind) {
 // ---- Profiles: mean and middle half of the observed genes, and the optimized patterns as dashed lines
 function drawProfiles() {
   if (!("observed" in arrays)) {
-    $("profiles").hidden = true;
+    explainAbsence("profiles", "profiles");
     return;
   }
-  const e = state.epigenome, { id, scale, correlation, observed_genes: counts } = epigenomes[e];
-  const hasPatterns = "pattern" in arrays && scale;
+  const e = state.epigenome, { id, correlation, observed_genes: counts } = epigenomes[e];
+  const hasPatterns = "pattern" in arrays && optimizedReads(e, 0, 0) !== null;
   const profiles = marks.map((_, m) => CLASSES.map((_, c) => ({
     mean: row("observed", e, c, 0, m),
     low: row("observed", e, c, 1, m),
     high: row("observed", e, c, 2, m),
-    optimized: hasPatterns ? row("pattern", e, c, m).map(value => toReads(value * scale)) : null,
+    optimized: hasPatterns ? optimizedReads(e, c, m) : null,
   })));
   const width = 196, height = 128, gap = 26, y0 = 24, plotWidth = width - 10;
   const drawing = canvas(marks.length * (width + gap) + 14, height + 66, "wide");
@@ -136,6 +156,10 @@ function drawProfiles() {
     const top = Math.max(0.01, ...profiles[m].flatMap(profile => [...profile.mean, ...profile.high, ...(profile.optimized || [])]));
     const points = values => values.map((value, b) => [x0 + ((b + 0.5) / bins) * plotWidth, y0 + height * (1 - value / top)]);
     drawing.append(text(x0, 14, mark, { "font-weight": 600 }));
+    if (!isMeasured(e, m)) {
+      drawing.append(text(x0 + plotWidth / 2, y0 + height / 2, "not measured", { ...CENTRED, fill: SOFT }));
+      return;
+    }
     if (correlation) {
       const rho = CLASSES.map((name, c) => `${name} ${fixed(correlation[c][m], 2)}`).join(", ");
       drawing.append(text(x0 + plotWidth, 14, `\u03c1 ${rho}`, { ...RIGHT, ...SMALL }));

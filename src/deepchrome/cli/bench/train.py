@@ -13,7 +13,6 @@ from deepchrome.cli.bench.common import (
     output_results,
     require_numbers,
 )
-from deepchrome.errors import ParameterError
 
 
 def train(
@@ -32,23 +31,20 @@ def train(
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "bf16"], typer.Option(help="Precision of matrix products in lockstep training.")
     ] = "auto",
-    share: Annotated[
-        float,
-        typer.Option(help="Sets the target AUROC: 0.5 plus this share of (best possible AUROC - 0.5)."),
-    ] = 0.95,
+    long_epochs: Annotated[
+        int, typer.Option(min=1, help="Number of epochs of the long training, whose accuracy is the target.")
+    ] = 100,
     quick: QuickOption = False,
     save: SaveOption = None,
     as_json: BenchJsonOption = False,
 ) -> None:
     """Time the training of many models against a plain PyTorch loop.
 
-    Also time how long each takes to reach a target validation AUROC on simulated reads.
+    Also time the default schedule, and how long it takes until models are as accurate as after a long training.
     """
     from deepchrome.benchmarks.train.measure import QUICK, Settings, measure
     from deepchrome.train.fitting.config import FitConfig
 
-    if not 0 < share < 1:
-        raise ParameterError("share", f"must be between 0 and 1, got {share}")
     settings = Settings(
         models=require_numbers("--models", models),
         genes=genes,
@@ -56,10 +52,10 @@ def train(
         gpu_epochs=gpu_epochs,
         rounds=rounds,
         plain_models=plain_models,
-        share=share,
+        long_epochs=long_epochs,
     )
     command = f"dc bench train --models {models} --genes {genes} --epochs {epochs} --rounds {rounds}"
-    command += f" --batch-size {batch_size} --precision {precision}"
+    command += f" --batch-size {batch_size} --precision {precision} --long-epochs {long_epochs}"
     if quick:
         settings, command = QUICK, "dc bench train --quick"
     log = Log()
