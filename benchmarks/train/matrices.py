@@ -136,7 +136,9 @@ def thin_features(path: Path, rate: float, out: Path, seed: int = 1) -> Path:
     features = read_features(path)
     counts = np.random.default_rng(seed).binomial(features.counts, rate).astype(np.uint32)
     out.mkdir(parents=True, exist_ok=True)
-    metadata = {name: features.metadata[name] for name in ("genome", "n_bins", "bin_size", "flank")}
+    # How the reads were counted stays true; their numbers do not.
+    kept = ("genome", "n_bins", "bin_size", "flank")
+    metadata = {name: features.metadata[name] for name in kept if name in features.metadata}
     thinned = {mark: counts[:, :, i] for i, mark in enumerate(features.marks)}
     write_features(out / path.name, features.genes, thinned, {**metadata, "made_from": f"{rate:.0%} of the reads"})
     return out / path.name
