@@ -113,7 +113,7 @@ def _reference_above(share: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     positive = np.clip(share, np.finfo(np.float64).tiny, 1.0)
     t = -np.log(positive)
-    return positive * (t * t + 2 * t + 2) / 2
+    return np.asarray(positive * (t * t + 2 * t + 2) / 2)
 
 
 @cache
