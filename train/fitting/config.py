@@ -12,6 +12,11 @@ from deepchrome.common.cores import check_threads, usable_cores
 from deepchrome.errors import ParameterError
 from deepchrome.train.models.outputs import Task
 
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "one-cycle"]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+
+_CHOICES: Final = {"task": Task, "optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
 _RISING_SHARE: Final = 0.25  # of the steps of one cycle
 
 
@@ -77,11 +82,11 @@ class FitConfig:
     epochs: int = 100
     min_steps: int = 0
     batch_size: int = 64
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: Optimizer = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
     nesterov: bool = False
-    schedule: Literal["constant", "one-cycle"] = "constant"
+    schedule: Schedule = "constant"
     weight_decay: float = 0.0
     lr_decay: float = 0.0
     shift_bins: int = 0
@@ -89,7 +94,7 @@ class FitConfig:
     mark_dropout: float = 0.0
     patience: int = 0
     seed: int = 1
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -104,8 +109,11 @@ class FitConfig:
             raise ParameterError("momentum", f"must be at least 0 and below 1, got {self.momentum}")
         if not 0 <= self.mark_dropout < 1:
             raise ParameterError("mark_dropout", f"must be at least 0 and below 1, got {self.mark_dropout}")
-        if self.task not in get_args(Task):
-            raise ParameterError("task", f"must be one of {', '.join(get_args(Task))}, got {self.task!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise ParameterError(
+                    name, f"must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}"
+                )
         for name in ("weight_decay", "lr_decay"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:

@@ -74,7 +74,7 @@ class CustomNetworks(StackedModel):
 
 
 def build_module(name: str, marks: int, bins: int) -> nn.Module:
-    """Build one network of the user. The random numbers that its weights take are not missing later.
+    """Build one network of the user. PyTorch's random numbers go on as if it had not been built.
 
     Raises
     ------

@@ -1,6 +1,5 @@
 """Stacked training compared with a plain PyTorch loop; checkpoints, early stopping, and refused data."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,79 +7,26 @@ import pytest
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from support.epigenomes import random_dataset
+from support.fitting import CPU, epigenomes, fit, largest_difference, plain_loop, scores_of
 
 from deepchrome.common.names import TEST, TRAIN, VALID
-from deepchrome.common.seeds import random_generator
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig, Placement, best_epoch
-from deepchrome.train.fitting.fit import fit as fit_trainings
-from deepchrome.train.fitting.training import plan_trainings
-from deepchrome.train.models import NetworkSpec, build_network
-from deepchrome.train.models.trained import TrainedModel
 
 SHORT = FitConfig(epochs=3, batch_size=16, precision="fp32")
-CPU = Placement("cpu", threads=2)
 OPTIMIZERS = (
     FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="sgd", lr=0.05, momentum=0.0, lr_decay=0.01),
     FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="sgd", weight_decay=1e-3),
     FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="adam", lr=1e-3),
     FitConfig(epochs=3, batch_size=16, precision="fp32", optimizer="adamw", lr=1e-3, weight_decay=0.05),
+    FitConfig(epochs=3, batch_size=16, precision="fp32", lr=0.05, nesterov=True, schedule="one-cycle", task="both"),
+    FitConfig(epochs=3, batch_size=16, precision="fp32", shift_bins=2, task="regress"),
 )
+OPTIMIZER_NAMES = ("sgd", "momentum", "adam", "adamw", "one-cycle", "regress")
 
 
-def largest_difference(one, other) -> float:
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
-def fit(datasets, config, placement=None, **options):
-    """Train the models of the data sets."""
-    trainings = plan_trainings(datasets, pooled=config.pooled, members=config.members)
-    return fit_trainings(trainings, config, placement, **options)
-
-
-def scores_of(data, config, weights, genes) -> np.ndarray:
-    """Return the scores of some genes of a data set by one network."""
-    spec = NetworkSpec(config.model, *data.x.shape[:0:-1], config.task, config.pooled)
-    return TrainedModel(spec, {name: weight[None] for name, weight in weights.items()}).score(data.x[genes]).score
-
-
-def epigenomes(n: int) -> list[Dataset]:
-    """Make data sets with different numbers of genes, so that their last batches differ in size."""
-    return [random_dataset(f"E{i:03d}", genes=120 + i, seed=i, sizes=(50 + i, 40 + i)) for i in range(n)]
-
-
-def plain_loop(data: Dataset, config: FitConfig) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """Train one model with plain PyTorch; return the validation AUROC of each epoch, and the final weights."""
-    model = build_network(NetworkSpec(config.model, *data.x.shape[:0:-1]), 1)
-    model.draw(0, random_generator(config.seed, data.epigenome))
-    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
-    optimizer = kinds[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **extra)
-    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y.astype(np.int64))
-    rows, valid, n_steps, areas = np.flatnonzero(data.split == TRAIN), data.split == VALID, 0, []
-    units, batch = model.dropout_units, config.batch_size
-    for epoch in range(1, config.epochs + 1):
-        rng = random_generator(config.seed, data.epigenome, epoch)
-        order = rng.permutation(rows)
-        slots = -(-rows.size // batch) * batch
-        bits = np.frombuffer(rng.bytes(slots * -(-units // 8)), np.uint8).reshape(slots, -1)
-        keep = torch.from_numpy(np.unpackbits(bits, axis=1, bitorder="little", count=units))
-        for start in range(0, rows.size, batch):
-            genes = order[start : start + batch]
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr / (1 + n_steps * config.lr_decay)
-            optimizer.zero_grad()
-            logits = model(x[None, genes], keep[None, start : start + genes.size])[0]
-            torch.nn.functional.cross_entropy(logits, y[genes]).backward()
-            optimizer.step()
-            n_steps += 1
-        areas.append(roc_auc_score(data.y[valid], scores_of(data, config, model.weights(0), valid)))
-    return areas, model.weights(0)
-
-
-@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=OPTIMIZER_NAMES)
 def test_stacked_training_equals_a_plain_loop(config) -> None:
     datasets = epigenomes(3)
     for placement in (CPU, Placement("cpu", group_size=2)):
@@ -91,7 +37,7 @@ def test_stacked_training_equals_a_plain_loop(config) -> None:
 
         fitted = fit(datasets, config, placement, on_epoch=keep)
         for data, model in zip(datasets, fitted, strict=True):
-            areas, weights = plain_loop(data, config)
+            areas, weights = plain_loop([data], config, data.epigenome)
             assert [record.valid_auroc for record in model.history] == pytest.approx(areas, abs=2e-3)
             assert largest_difference(last[data.epigenome], weights) < 2e-5
 
@@ -161,21 +107,22 @@ def test_patience_stops_a_model_but_not_the_others() -> None:
             assert [r.valid_auroc for r in short.history] == pytest.approx([r.valid_auroc for r in long.history[:n]])
 
 
-@pytest.mark.parametrize("config", OPTIMIZERS, ids=["sgd", "momentum", "adam", "adamw"])
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=OPTIMIZER_NAMES)
 def test_resuming_from_a_checkpoint_gives_the_same_bits(config) -> None:
     datasets = epigenomes(3)
-    checkpoints = {}
+    checkpoints = {epoch: {} for epoch in range(1, config.epochs + 1)}
 
-    def keep_second(epigenome, record, checkpoint) -> None:
-        if record.epoch == 2 and epigenome != "E002":
-            checkpoints[epigenome] = checkpoint()
+    def keep(epigenome, record, checkpoint) -> None:
+        if epigenome != "E002":
+            checkpoints[record.epoch][epigenome] = checkpoint()
 
-    unbroken = fit(datasets, config, CPU, on_epoch=keep_second)
-    resumed = fit(datasets, config, CPU, resume=checkpoints)
-    for one, other in zip(unbroken, resumed, strict=True):
-        assert largest_difference(one.weights, other.weights) == 0
-        assert one.best_epoch == other.best_epoch
-        assert [replace(r, seconds=0) for r in one.history] == [replace(r, seconds=0) for r in other.history]
+    unbroken = fit(datasets, config, CPU, on_epoch=keep)
+    for epoch in range(1, config.epochs):
+        resumed = fit(datasets, config, CPU, resume=checkpoints[epoch])
+        for one, other in zip(unbroken, resumed, strict=True):
+            assert largest_difference(one.weights, other.weights) == 0
+            assert one.best_epoch == other.best_epoch
+            assert [replace(r, seconds=0) for r in one.history] == [replace(r, seconds=0) for r in other.history]
 
 
 def test_checkpoint_of_the_last_epoch_is_not_trained_further() -> None:
@@ -242,25 +189,6 @@ def test_bad_data_are_refused() -> None:
 
 def test_test_genes_of_one_class_are_accepted() -> None:
     assert fit([with_one_class(epigenomes(1)[0], TEST)], SHORT, CPU)[0].best_epoch is not None
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "problem"),
-    [
-        ("epochs", 0, "must be at least 1, got 0"),
-        ("batch_size", 0, "must be at least 1, got 0"),
-        ("lr", 0.0, "must be finite and above 0, got 0.0"),
-        ("lr", float("nan"), "must be finite and above 0, got nan"),
-        ("momentum", 1.0, "must be at least 0 and below 1, got 1.0"),
-        ("weight_decay", -0.1, "must be finite and at least 0, got -0.1"),
-        ("lr_decay", float("inf"), "must be finite and at least 0, got inf"),
-        ("patience", -1, "must be at least 0, got -1"),
-        ("seed", -1, "must be at least 0, got -1"),
-    ],
-)
-def test_settings_out_of_range_are_refused(name, value, problem) -> None:
-    with pytest.raises(ParameterError, match=f"^{re.escape(f'{name} {problem}')}$"):
-        FitConfig(**{name: value})
 
 
 def test_global_settings_of_pytorch_are_restored() -> None:
