@@ -107,6 +107,7 @@ _STRANGERS = "tests/train/run/test_strangers.py"
 _COUNTING = f"{_ENGINE}/features/test_provenance.py"
 _VERIFY = f"{_ENGINE}/features/test_verify.py"
 _CHECKS = "tests/train/scoring/test_checks.py"
+_REFERENCE = "tests/train/scoring/test_reference.py"
 _YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
 
 GUARDS = (
@@ -329,6 +330,17 @@ GUARDS = (
         ("np.setdiff1d(nearest_rows, test.rows)", "nearest_rows"),
         (f"{_YARDSTICKS}::test_nearest_epigenome_does_not_depend_on_test_genes",),
     ),
+    Guard(
+        "held-out-nearest",
+        ("None if genes.held_out else self.seen", "self.seen"),
+        (f"{_REFERENCE}::test_a_held_out_epigenome_is_fused_with_weights_of_the_epigenomes_trained_on",),
+    ),
+    Guard(
+        "held-out-fusion",
+        (".without(genes.epigenome)", ""),
+        (f"{_REFERENCE}::test_the_expression_of_a_held_out_epigenome_is_used_for_labels_only",),
+    ),
+    Guard("unchanged-labels", ALWAYS, (f"{_REFERENCE}::test_a_table_with_other_labels_is_an_error",)),
     Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
 )

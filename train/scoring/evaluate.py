@@ -204,11 +204,11 @@ def compare_with_gene_mean(rows: Sequence[Evaluation]) -> str | None:
 
     where = known[0].epigenome if len(known) == 1 else f"{len(no_better)} of {len(known)} epigenomes"
     text = (
-        f"in {where}, the mean expression of a gene in the other epigenomes predicts its state at least as well as the "
+        f"in {where}, the mean expression of a gene in the other epigenomes tells its state at least as well as the "
         f"marks do ({mean_areas('gene_mean_auroc', 'auroc')})"
     )
     if variable := mean_areas("variable_gene_mean_auroc", "variable_auroc"):
-        text += f". What is specific to a cell type shows in the genes whose state varies ({variable})"
+        text += f"; what is specific to a cell type shows in the genes whose state varies ({variable})"
     return text
 
 

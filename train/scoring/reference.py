@@ -52,7 +52,6 @@ class Reference:
     valid: Mapping[str, RowScores] = field(repr=False)
     trained_on: Mapping[str, Sequence[str]]
     row_of: Mapping[str, int] = field(repr=False)
-    _fusions: dict[tuple[str, ...], Fusion | None] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, gene_id: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each gene in the table: int64 (genes,), -1 for a gene that is not in it."""
@@ -79,16 +78,19 @@ class Reference:
             self.atlas,
             genes.epigenome,
             RowScores(self.rows(genes.gene_id), genes.on, _log_odds(genes.scores)),
-            fusion=self._fusion(self.trained_on[genes.model] if genes.held_out else [genes.epigenome]),
-            nearest_rows=None if genes.held_out else self.seen,
+            fusion=self._fit_fusion(genes),
+            nearest_rows=None if genes.held_out else self.seen,  # guard: held-out-nearest
         )
 
-    def _fusion(self, epigenomes: Sequence[str]) -> Fusion | None:
-        """Return the fusion fitted on the validation genes of some epigenomes."""
-        known = tuple(name for name in epigenomes if name in self.valid)
-        if known not in self._fusions:
-            self._fusions[known] = fit_fusion(self.atlas, {name: self.valid[name] for name in known})
-        return self._fusions[known]
+    def _fit_fusion(self, genes: ScoredGenes) -> Fusion | None:
+        """Fit the fusion of a model with the gene mean for the genes of one epigenome."""
+        if not genes.held_out:
+            names, atlas = [genes.epigenome], self.atlas
+        else:
+            # The others have a gene mean, too, of which the epigenome must not be a part.
+            names = list(self.trained_on[genes.model])
+            atlas = self.atlas.without(genes.epigenome)  # guard: held-out-fusion
+        return fit_fusion(atlas, {name: self.valid[name] for name in names if name in self.valid})
 
 
 def find_reference(run: Run, expression: Path | None = None) -> tuple[Reference | None, list[str]]:
@@ -197,7 +199,8 @@ def _label(run: Run, path: Path, table: Expression, predictions: pl.DataFrame, r
     labels = predictions["label"].to_numpy()[known]
     for rule in rules:
         atlas = _make_atlas(table, rule, threshold, of_labels)
-        if not (different := int(np.sum(atlas.on[rows[known], columns[known]] != labels))):  # guard: unchanged-labels
+        different = int(np.sum(atlas.on[rows[known], columns[known]] != labels))
+        if not different:  # guard: unchanged-labels
             return atlas
     raise BadDataError(
         f"{path}: not the expression table of the run {run.path} ({different} of {labels.size} labels differ). "

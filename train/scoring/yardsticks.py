@@ -67,6 +67,12 @@ class Atlas:
         on = [label_genes(expression.column(name), rule, limits.get(name)) for name in expression.epigenomes]
         return cls(expression.epigenomes, np.log2(expression.rpkm + 1), np.stack(on, 1))
 
+    def without(self, epigenome: str) -> "Atlas":
+        """Return the atlas of the other epigenomes; see :meth:`is_other`."""
+        other = self.is_other(epigenome)
+        names = tuple(name for name in self.epigenomes if name != epigenome)
+        return Atlas(names, self.log2_rpkm[:, other], self.on[:, other])
+
     def is_other(self, epigenome: str) -> NDArray[np.bool_]:
         """Return which columns are other epigenomes: bool (epigenomes,).
 

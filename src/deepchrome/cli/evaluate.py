@@ -95,10 +95,10 @@ def evaluate(
     """
     if features is not None and expression is None:
         raise UsageError("FEATURES and --expression must be given together")
-    if (cross or contrast) and roc:
-        raise UsageError("--roc needs the scores of single epigenomes, without --cross or --contrast")
-    if cross and (contrast or model_of):
-        raise UsageError("--cross prints a matrix and cannot be combined with --contrast or --model-of")
+    if cross and (roc or contrast or model_of):
+        raise UsageError("--cross prints a matrix and cannot be combined with --roc, --contrast or --model-of")
+    if contrast and roc:
+        raise UsageError("--contrast compares two epigenomes and cannot be combined with --roc")
     if cross and expression is not None and features is None:
         raise UsageError("--cross with --expression needs FEATURES too")
     relabelled = label_rule is not None or label_threshold is not None or label_genes is not None

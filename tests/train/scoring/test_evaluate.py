@@ -88,13 +88,13 @@ def test_a_sentence_says_where_the_gene_mean_is_as_good_as_the_model() -> None:
     better, same = replace(row, gene_mean_auroc=0.5), replace(row, gene_mean_auroc=0.75)
     assert compare_with_gene_mean([better]) is None
     assert compare_with_gene_mean([same]) == (
-        "in E1, the mean expression of a gene in the other epigenomes predicts its state at least as well as the marks "
+        "in E1, the mean expression of a gene in the other epigenomes tells its state at least as well as the marks "
         "do (AUROC 0.750, model 0.750)"
     )
     variable = replace(row, gene_mean_auroc=0.95, variable_auroc=0.8, variable_gene_mean_auroc=0.6)
     assert compare_with_gene_mean([better, variable, row]) == (
-        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes predicts its state at least as "
-        "well as the marks do (AUROC 0.950, model 0.750). What is specific to a cell type shows in the genes whose "
+        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes tells its state at least as "
+        "well as the marks do (AUROC 0.950, model 0.750); what is specific to a cell type shows in the genes whose "
         "state varies (AUROC 0.600, model 0.800)"
     )
 
@@ -123,6 +123,25 @@ def test_on_its_own_data_only_the_test_genes_are_unseen(run, folder) -> None:
     for before, after in zip(score_test_genes(run), score_datasets(run, datasets), strict=True):
         np.testing.assert_array_equal(before.on, after.on)
         np.testing.assert_allclose(before.scores, after.scores, atol=1e-6)
+
+
+def test_own_data_are_those_of_the_epigenomes_of_the_run(run, folder) -> None:
+    """Others may have been counted into the same directory later, with other marks."""
+    source = FeatureSource(folder / "features", folder / "expression.tsv", split="random", seed=3)
+    config = FitConfig(model="logistic", epochs=1)
+    train_models(source, folder / "one", epigenomes=("E002",), config=config, placement=CPU)
+    one = Run(folder / "one")
+    assert [data.epigenome for data in load_unseen_genes(one)[0]] == ["E002"]
+    given = load_unseen_genes(one, folder / "features", folder / "expression.tsv")[0]
+    assert [data.epigenome for data in given] == ["E001", "E002"]
+
+
+def test_epigenomes_without_expression_are_left_out_with_a_note(run, folder, tmp_path) -> None:
+    table = pl.read_csv(folder / "expression.tsv", separator="\t").drop("E001")
+    table.write_csv(tmp_path / "expression.tsv", separator="\t")
+    datasets, report = load_unseen_genes(run, folder / "features", tmp_path / "expression.tsv")
+    assert [data.epigenome for data in datasets] == ["E002"]
+    assert f"E001 left out: no column in {tmp_path}/expression.tsv" in report.notes
 
 
 def test_seen_genes_are_found_despite_versions_and_bare_numbers(run, folder, tmp_path) -> None:

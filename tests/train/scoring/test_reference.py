@@ -65,7 +65,8 @@ def compute(
         table = predictions.filter((pl.col("epigenome") == name) & (pl.col("split") == split))
         rows = np.array([row_of[gene] for gene in table["gene_id"]])
         score, column = table["score"].to_numpy(), names.index(name)
-        mean = np.delete(log2, column, 1)[rows].mean(1)
+        unused = {column} if epigenome in fused_on else {column, names.index(epigenome)}
+        mean = np.delete(log2, sorted(unused), 1)[rows].mean(1)
         return rows, on[rows, column], score, np.log(score / (1 - score)), mean
 
     column = names.index(epigenome)
@@ -134,6 +135,18 @@ def test_a_held_out_epigenome_is_fused_with_weights_of_the_epigenomes_trained_on
         fused_on = ["E001", "E002"] if row.held_out else [row.epigenome]
         assert_equal(row, compute(pooled.predictions(), data.expression, row.epigenome, fused_on))
         assert (row.model, row.n_test) == ("pooled", GENES // 3)
+
+
+def test_the_expression_of_a_held_out_epigenome_is_used_for_labels_only(data, pooled, tmp_path) -> None:
+    """Its values are squared, which keeps its labels."""
+    table, path = pl.read_csv(data.expression, separator="\t"), tmp_path / "table.tsv"
+    table.with_columns(pl.col("E003") ** 2).write_csv(path, separator="\t")
+    before, after = (evaluate_run(pooled, each, resamples=0)[0] for each in (None, path))
+    assert before[2].r2 != after[2].r2
+    assert replace(before[2], pearson=None, spearman=None, r2=None) == replace(
+        after[2], pearson=None, spearman=None, r2=None
+    )
+    assert before[0].gene_mean_auroc != after[0].gene_mean_auroc
 
 
 @pytest.mark.parametrize("labels", ["threshold", "features", "published"])
