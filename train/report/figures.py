@@ -142,7 +142,7 @@ def _map_figure(value: NDArray[np.float32], inputs: InputSpec, title: str, style
         bars.margins(x=0.3)
     grid[1, 0].set_xlabel(label)
     grid[1, 1].set_xlabel("mean value")
-    grid[0, 1].set_title("mean; number of active bins", loc="left", fontsize=9)
+    grid[0, 1].set_title("mean (active)", loc="left", fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     assert image is not None
     figure.colorbar(image, ax=grid[:, 0], label="value", fraction=0.03, pad=0.01, aspect=30)

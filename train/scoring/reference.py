@@ -199,7 +199,8 @@ def _label(run: Run, path: Path, table: Expression, predictions: pl.DataFrame, r
     labels = predictions["label"].to_numpy()[known]
     for rule in rules:
         atlas = _make_atlas(table, rule, threshold, of_labels)
-        if not (different := int(np.sum(atlas.on[rows[known], columns[known]] != labels))):  # guard: unchanged-labels
+        different = int(np.sum(atlas.on[rows[known], columns[known]] != labels))
+        if not different:  # guard: unchanged-labels
             return atlas
     raise BadDataError(
         f"{path}: not the expression table of the run {run.path} ({different} of {labels.size} labels differ). "

@@ -80,6 +80,9 @@ def load_unseen_genes(
     notes = [
         f"{is_seen.sum()} genes left out because the run was trained or validated on them; {unseen.size} genes tested"
     ]
+    loaded = {data.epigenome for data in datasets}
+    if features is not None and (left_out := {path.stem for path in feature_files(features)} - loaded):
+        notes.append(f"{', '.join(sorted(left_out))} left out: no column in {expression}")
     if report.not_in_expression:
         notes.append(f"{report.not_in_expression} genes left out because they have no expression")
     if note := report.inputs.describe_unknown_strands(report.unknown_strand):

@@ -129,6 +129,14 @@ def test_own_data_are_those_of_the_epigenomes_of_the_run(run, folder) -> None:
     assert [data.epigenome for data in given] == ["E001", "E002"]
 
 
+def test_epigenomes_without_expression_are_left_out_with_a_note(run, folder, tmp_path) -> None:
+    table = pl.read_csv(folder / "expression.tsv", separator="\t").drop("E001")
+    table.write_csv(tmp_path / "expression.tsv", separator="\t")
+    datasets, report = load_unseen_genes(run, folder / "features", tmp_path / "expression.tsv")
+    assert [data.epigenome for data in datasets] == ["E002"]
+    assert f"E001 left out: no column in {tmp_path}/expression.tsv" in report.notes
+
+
 def test_seen_genes_are_found_despite_versions_and_bare_numbers(run, folder, tmp_path) -> None:
     predictions = run.predictions()
     numbers = predictions.with_columns(pl.col("gene_id").str.slice(4).str.strip_chars_start("0").replace("", "0"))
