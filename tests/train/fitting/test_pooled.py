@@ -150,16 +150,18 @@ def test_only_the_chosen_genes_change() -> None:
 
 
 def test_thinned_genes_have_the_inputs_of_thinned_counts() -> None:
-    data = random_dataset(genes=300, sizes=(200, 50), by_ranks=True)
-    config = replace(EVERYTHING, shift_bins=0)
-    plan, x, *_ = steps_of(stack_of([data], config), config)
+    datasets = [random_dataset(f"E{i:03d}", 300, i, (104, 150), by_ranks=True) for i in range(2)]
+    config = replace(POOLED_EVERYTHING, shift_bins=0, mark_dropout=0.0)
+    plan, x, *_ = steps_of(stack_of(datasets, config), config)
     rows, rates = (each[:, 0].reshape(208, *each.shape[3:]).numpy() for each in (plan.rows, plan.rates))
-    counts, values = data.reads(), [scale.thinned_values(100) for scale in data.scales]
+    counts = np.concatenate([data.reads() for data in datasets])
+    values = [[scale.thinned_values(100) for scale in data.scales] for data in datasets]
     for gene, rate, inputs in zip(rows, rates, x, strict=True):
         for mark in range(3):
-            # Thinning leaves at most the counts that there were, whose inputs are those of the thinned sample.
-            thinned = np.searchsorted(values[mark][rate[mark]], inputs[:, mark])
-            np.testing.assert_array_equal(values[mark][rate[mark]][thinned], inputs[:, mark])
+            # Thinning leaves at most the counts that there were, and their inputs are those of the thinned sample.
+            known = values[gene // 300][mark][rate[mark]]
+            thinned = np.searchsorted(known, inputs[:, mark])
+            np.testing.assert_array_equal(known[thinned], inputs[:, mark])
             assert (thinned <= counts[gene, :, mark]).all()
 
 

@@ -38,6 +38,7 @@ def plain_loop(name: str, data, config: FitConfig) -> dict[str, torch.Tensor]:
     x, on, rows = torch.from_numpy(data.x), torch.from_numpy(data.y).long(), np.flatnonzero(data.split == TRAIN)
     for epoch in range(1, config.epochs + 1):
         order = random_generator(config.seed, data.epigenome, epoch).permutation(rows)
+        torch.manual_seed(int(random_generator(config.seed, f"{data.epigenome}/{epoch}").integers(2**31)))
         for genes in np.array_split(order, range(config.batch_size, rows.size, config.batch_size)):
             outputs, loss = network(x[genes]), 0
             if config.task != "regress":
@@ -56,9 +57,12 @@ def last_weights(trainings, config, **options) -> dict[str, dict[str, torch.Tens
     return last
 
 
-@pytest.mark.parametrize(("name", "task"), [("NoDropout", "classify"), ("Regresses", "regress"), ("DoesBoth", "both")])
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("NoDropout", "classify"), ("OneHidden", "classify"), ("Regresses", "regress"), ("DoesBoth", "both")],
+)
 def test_custom_network_is_trained_as_in_a_plain_loop(name, task) -> None:
-    datasets = [random_dataset(f"E{i:03d}", seed=i, sizes=(40, 30)) for i in range(2)]
+    datasets = [random_dataset(f"E{i:03d}", seed=i, sizes=(48, 30)) for i in range(2)]  # whole batches
     config = config_of(name, task=task)
     last = last_weights(plan_trainings(datasets), config)
     for data in datasets:
