@@ -342,6 +342,9 @@ GUARDS = (
         (f"{_REFERENCE}::test_the_expression_of_a_held_out_epigenome_is_used_for_labels_only",),
     ),
     Guard("unchanged-labels", ALWAYS, (f"{_REFERENCE}::test_a_table_with_other_labels_is_an_error",)),
+    Guard(
+        "user-network", ALWAYS, ("tests/train/models/test_custom.py::test_unusable_classes_are_refused_with_one_line",)
+    ),
     Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
 )

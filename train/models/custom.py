@@ -84,13 +84,13 @@ def build_module(name: str, marks: int, bins: int) -> nn.Module:
     module_name, _, class_name = name.partition(":")
     try:
         network_class = getattr(import_module(module_name), class_name)
-        with torch.random.fork_rng(devices=[]):
-            network = network_class(marks, bins)
+        # A run from somewhere else could name anything, such as a class that starts a program.
+        if isinstance(network_class, type) and issubclass(network_class, nn.Module):  # guard: user-network
+            with torch.random.fork_rng(devices=[]):
+                return network_class(marks, bins)
     except Exception as error:  # the code of the user can raise anything
         raise UsageError(f"{name}: cannot be built ({type(error).__name__}: {_one_line(error)})") from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"{name}: is no torch.nn.Module (it is a {type(network).__name__})")
-    return network
+    raise UsageError(f"{name}: is no torch.nn.Module")
 
 
 def count_outputs(name: str, network: nn.Module, marks: int, bins: int) -> int:
