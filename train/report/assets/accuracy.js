@@ -53,9 +53,11 @@ function drawDots(target, title, measures, file) {
   const left = 58, width = 386, top = 34, step = listed.length > 20 ? 17 : 25, height = step * listed.length;
   const x = value => left + ((value - low) / (high - low)) * width;
   const drawing = canvas(460, top + height + 40);
+  // Where the figure must be scrolled, the ticks are above it.
+  const tickY = listed.length > 20 ? top - 1 : top + height + 16;
   const gap = high - low > 0.3 ? 0.1 : high - low > 0.12 ? 0.05 : 0.02;
   for (let value = Math.ceil(low / gap - 1e-6) * gap; value <= high + 1e-6; value += gap) {
-    drawing.append(line(x(value), top, x(value), top + height, { stroke: PALE }), text(x(value), top + height + 16, fixed(value, 2), { ...CENTRED, ...SMALL }));
+    drawing.append(line(x(value), top, x(value), top + height, { stroke: PALE }), text(x(value), tickY, fixed(value, 2), { ...CENTRED, ...SMALL }));
   }
   drawing.append(text(left + width / 2, top + height + 33, "test AUROC", { ...CENTRED, fill: SOFT }));
   let place = left;
