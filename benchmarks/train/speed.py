@@ -76,7 +76,8 @@ def time_training(datasets: Sequence[Dataset], config: FitConfig, placement: Pla
     seconds = time.perf_counter() - began
     # The trainer resets the peak once, after measuring the memory of one model.
     peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
-    steps = trainings[0].epochs(config) * trainings[0].steps(config)
+    epochs = trainings[0].epochs(config)
+    steps = epochs * trainings[0].steps(config)
     epochs = sum(record.seconds for record in fitted[0].history)
     floor = H100_FLOOR.get(config.batch_size)
     floor_steps = _FLOOR_EPOCHS * -(-_FLOOR_GENES // config.batch_size)

@@ -73,7 +73,7 @@ def thin(counts: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
 
 
 def shift(x: Tensor, bins: Tensor) -> Tensor:
-    """Shift each gene along its bins. Bins that come in from outside the window are empty.
+    """Shift each gene along its bins. Bins that come in from outside the window are 0, below the input of any count.
 
     Parameters
     ----------
