@@ -18,7 +18,7 @@ from deepchrome.train.run.protocols import BEST, pool
 Device = Literal["cpu", "cuda"]
 
 _SHORT: Final = FitConfig(epochs=3, batch_size=16, precision="fp32")
-_AUGMENTED: Final = replace(BEST.fit, epochs=3, batch_size=16, precision="fp32")
+_AUGMENTED: Final = replace(BEST.fit, epochs=3, min_steps=0, batch_size=16, precision="fp32")
 CONFIGS: Final[Mapping[str, FitConfig]] = {
     "sgd": replace(_SHORT, lr=0.05, momentum=0.0, lr_decay=0.01),
     "momentum": replace(_SHORT, weight_decay=1e-3),

@@ -80,7 +80,7 @@ def measure(options: argparse.Namespace, report: Report) -> bool:
     report.add("checks", checks, f"{sum(check['passed'] for check in checks)} of {len(checks)} passed")
 
     datasets = simulate_datasets(options.models, options.genes)
-    short = replace(BEST.fit, epochs=min(BEST.fit.epochs, options.epochs))
+    short = replace(BEST.fit, epochs=min(BEST.fit.epochs, options.epochs), min_steps=0)
     trainings = dict(_trainings(options, short))
     # The first training of a process starts the libraries of the GPU.
     warm_up = simulate_datasets(2, 256)

@@ -97,7 +97,7 @@ def measure(settings: Settings, config: FitConfig, command: str, on_message: OnM
     """
     on_message("checking that networks are the same together and alone")
     figures: dict[str, Any] = {"largest difference, together and alone": _check()}
-    schedule = replace(BEST.fit, batch_size=config.batch_size, precision=config.precision)
+    schedule = replace(BEST.fit, min_steps=0, batch_size=config.batch_size, precision=config.precision)
     rows: list[Row] = []
     for models in settings.models:
         on_message(f"CPU: {_models_text(models)}, {settings.rounds} rounds")

@@ -1,8 +1,8 @@
 """The data that one epigenome's model is trained on, as arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,11 @@ class Dataset:
         if self.scales is None:
             return np.nan_to_num(x)
         return np.stack([scale.invert(x[:, :, i]) for i, scale in enumerate(self.scales)], 2)
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return a data set of some of the genes."""
+        gene_id, rpkm = tuple(self.gene_id[row] for row in rows), None if self.rpkm is None else self.rpkm[rows]
+        return replace(self, gene_id=gene_id, x=self.x[rows], y=self.y[rows], split=self.split[rows], rpkm=rpkm)
 
     def one_class_parts(self) -> tuple[str, ...]:
         """Describe the parts of the split (train, valid, test) that have no genes, or genes of one class only."""

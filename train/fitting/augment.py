@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepchrome.train.datasets.depth import RATES, thinning_rates
+from deepchrome.train.datasets.depth import MAX_RANKED_COUNT, RATES, thinning_rates
 
 # The table of thinned counts ends here. Larger counts are thinned with the normal approximation.
 _MAX_COUNT: Final = 255
@@ -19,8 +19,8 @@ _BYTES: Final = 256  # values of a random byte
 
 
 @cache
-def _thinning_table() -> Tensor:
-    """Return quantiles of binomial distributions: uint8 (index of a rate, count, random byte).
+def _thinning_table(device: torch.device) -> Tensor:
+    """Return quantiles of binomial distributions on a device: uint8 (index of a rate, count, random byte), flat.
 
     The entry is the smallest number k for which the probability of at most k counts reaches (byte + 1/2) / 256.
     """
@@ -35,17 +35,17 @@ def _thinning_table() -> Tensor:
             probability = probability * (1 - rates) + kept * rates
         for i, up_to in enumerate(probability.cumsum(1)):
             table[i, count] = np.minimum(np.searchsorted(up_to, levels), count)
-    return torch.from_numpy(table.reshape(-1))
+    return torch.from_numpy(table.reshape(-1)).to(device)
 
 
 @cache
-def _normal_quantiles() -> Tensor:
-    """Return the quantiles of the standard normal distribution at (byte + 1/2) / 256: float32 (256,)."""
+def _normal_quantiles(device: torch.device) -> Tensor:
+    """Return the quantiles of the standard normal distribution at (byte + 1/2) / 256, on a device: float32 (256,)."""
     levels = (torch.arange(_BYTES, dtype=torch.float64) + 0.5) / _BYTES
-    return (math.sqrt(2) * torch.erfinv(2 * levels - 1)).float()
+    return (math.sqrt(2) * torch.erfinv(2 * levels - 1)).float().to(device)
 
 
-def thin(counts: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
+def thin(counts: Tensor, rate: Tensor, random_bytes: Tensor, *, largest: int = MAX_RANKED_COUNT) -> Tensor:
     """Thin the counts of genes: keep each count with the probability of its rate, as if the sample had fewer reads.
 
     Parameters
@@ -56,6 +56,8 @@ def thin(counts: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
         uint8 (genes, marks): an index into :func:`~deepchrome.train.datasets.depth.thinning_rates`.
     random_bytes
         uint8 (genes, bins, marks).
+    largest
+        No count is larger.
 
     Returns
     -------
@@ -63,12 +65,12 @@ def thin(counts: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
     """
     device = counts.device
     index = rate.unsqueeze(1).long() * (_MAX_COUNT + 1) + counts.clamp(max=_MAX_COUNT)
-    thinned = _thinning_table().to(device).take(index * _BYTES + random_bytes).long()
-    if not bool((counts > _MAX_COUNT).any()):
+    thinned = _thinning_table(device).take(index * _BYTES + random_bytes).long()
+    if largest <= _MAX_COUNT:
         return thinned
     p = torch.from_numpy(thinning_rates()).float().to(device)[rate.long()].unsqueeze(1)
     expected = counts * p
-    noise = (expected * (1 - p)).sqrt() * _normal_quantiles().to(device)[random_bytes.long()]
+    noise = (expected * (1 - p)).sqrt() * _normal_quantiles(device)[random_bytes.long()]
     return torch.where(counts > _MAX_COUNT, (expected + noise).round().clamp(min=0).long(), thinned)
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from deepchrome.train.models.stacked import Block, Linear, StackedModel
+from deepchrome.train.models.stacked import Block, Output, StackedModel
 
 BIN_UNITS = 32
 MARK_UNITS = 16
@@ -82,7 +82,7 @@ class AttentiveChrome(StackedModel):
         self.bin_attention = Attention(models, marks, 2 * BIN_UNITS)
         self.over_marks = BiLSTM(models, 1, 2 * BIN_UNITS, MARK_UNITS)
         self.mark_attention = Attention(models, 1, 2 * MARK_UNITS)
-        self.output = Linear(models, 2 * MARK_UNITS, outputs)
+        self.output = Output(models, 2 * MARK_UNITS, outputs)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:  # noqa: ARG002 - no dropout
         """Compute the outputs; see :meth:`StackedModel.forward`."""

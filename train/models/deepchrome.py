@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from deepchrome.errors import BadDataError
-from deepchrome.train.models.stacked import Linear, StackedModel, dropout, max_over_rows
+from deepchrome.train.models.stacked import Linear, Output, StackedModel, dropout, max_over_rows
 
 FILTERS = 50
 WIDTH = 10  # bins per filter
@@ -48,7 +48,7 @@ class DeepChrome(StackedModel):
         self.conv = Linear(models, WIDTH * marks, FILTERS)
         self.hidden1 = Linear(models, FILTERS * self.pools, HIDDEN[0])
         self.hidden2 = Linear(models, *HIDDEN)
-        self.output = Linear(models, HIDDEN[1], outputs)
+        self.output = Output(models, HIDDEN[1], outputs)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """Compute the outputs; see :meth:`StackedModel.forward`."""

@@ -94,6 +94,18 @@ class Linear(Block):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
+class Output(Linear):
+    """The last layer of a network. It computes in fp32 also where the others compute in bf16.
+
+    In bf16, which has three significant digits, the log odds of many genes would be equal.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (models, rows, inputs) to (models, rows, outputs)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def max_over_rows(x: Tensor) -> Tensor:
     """Return the maximum over axis 1.
 

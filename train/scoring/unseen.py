@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES, TEST
 from deepchrome.common.tables import comparable_ids
@@ -88,7 +87,7 @@ def load_unseen_genes(
     if note := report.inputs.describe_unknown_strands(report.unknown_strand):
         notes.append(note)
     report = replace(report, genes=unseen.size, window_overlaps=None, notes=tuple(notes), split_warnings=())
-    return [_take_genes(data, unseen) for data in datasets], report
+    return [data.take(unseen) for data in datasets], report
 
 
 def choose_source(
@@ -129,10 +128,3 @@ def choose_source(
     if label_threshold is not None or label_genes is not None:  # Either takes the place of the run's threshold.
         source = replace(source, label_threshold=label_threshold, label_genes=label_genes or "table")
     return source if label_rule is None else replace(source, label_rule=label_rule)
-
-
-def _take_genes(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
-    """Return a data set of some of its genes."""
-    gene_id = tuple(data.gene_id[row] for row in rows)
-    rpkm = None if data.rpkm is None else data.rpkm[rows]
-    return replace(data, gene_id=gene_id, x=data.x[rows], y=data.y[rows], split=data.split[rows], rpkm=rpkm)

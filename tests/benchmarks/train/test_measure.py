@@ -49,7 +49,7 @@ def test_nothing_is_timed_if_networks_differ(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_accuracy_that_is_not_reached_is_said() -> None:
-    config = replace(BEST.fit, epochs=1, lr=1e-6, batch_size=32)
+    config = replace(BEST.fit, epochs=1, min_steps=0, lr=1e-6, batch_size=32)
     figures = time_to_accuracy(1, 300, 5, 0.0, 1, config)
     assert figures["seconds_to_accuracy, lockstep"] == figures["seconds_to_accuracy, plain"] == "not reached"
     assert "speed to accuracy, lockstep / plain" not in figures
@@ -57,7 +57,7 @@ def test_accuracy_that_is_not_reached_is_said() -> None:
 
 
 def test_accuracy_that_is_reached_is_timed() -> None:
-    figures = time_to_accuracy(2, 450, 3, 0.2, 1, replace(BEST.fit, batch_size=32))
+    figures = time_to_accuracy(2, 450, 3, 0.2, 1, replace(BEST.fit, min_steps=0, batch_size=32))
     assert figures["seconds_to_accuracy, lockstep"] > 0
     ratio = figures["seconds_to_accuracy, plain"] / figures["seconds_to_accuracy, lockstep"]
     assert figures["speed to accuracy, lockstep / plain"] == pytest.approx(ratio)

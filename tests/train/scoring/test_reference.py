@@ -252,7 +252,7 @@ def test_new_epigenomes_are_compared_with_the_others_of_their_own_table(data, po
     options = {"label_threshold": 1.1}
     datasets, _ = load_unseen_genes(trained, data.features, data.expression, **options)
     source = choose_source(trained, data.features, data.expression, **options)
-    assert source == FeatureSource(data.features, data.expression, label_threshold=1.1)
+    assert source == FeatureSource(data.features, data.expression, label_threshold=1.1, split="published")
     scored = score_datasets(trained, datasets)
     rows = evaluate(scored, read_reference(trained, source)[0], resamples=0)
     assert [(row.epigenome, row.held_out) for row in rows] == [("E001", 0), ("E002", 0), ("E003", 1)]
