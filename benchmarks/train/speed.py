@@ -76,8 +76,8 @@ def time_training(datasets: Sequence[Dataset], config: FitConfig, placement: Pla
     seconds = time.perf_counter() - began
     # The trainer resets the peak once, after measuring the memory of one model.
     peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
-    epochs = trainings[0].epochs(config)
-    steps = epochs * trainings[0].steps(config)
+    epochs_per_network = trainings[0].epochs(config)
+    steps = epochs_per_network * trainings[0].steps(config)
     epochs = sum(record.seconds for record in fitted[0].history)
     floor = H100_FLOOR.get(config.batch_size)
     floor_steps = _FLOOR_EPOCHS * -(-_FLOOR_GENES // config.batch_size)
@@ -90,7 +90,7 @@ def time_training(datasets: Sequence[Dataset], config: FitConfig, placement: Pla
         epochs,
         1e3 * epochs / steps,
         None if floor is None else 1e3 * floor / floor_steps,
-        genes * config.epochs * FLOP_PER_GENE / seconds / 1e12,
+        genes * epochs_per_network * FLOP_PER_GENE / seconds / 1e12,
         peak,
         statistics.fmean(areas),
         min(areas),

@@ -172,6 +172,7 @@ def load_datasets(
         parts = assigned[kept]
 
     datasets: list[Dataset] = []
+    empty_marks: list[str] = []
     settings = _Settings()
     of_depth = is_kept
     if known_genes is not None and (common := find_depth_genes(stable_id, known_genes)) is not None:
@@ -179,6 +180,10 @@ def load_datasets(
     labels = _Labels(table, row[kept], label_rule, label_threshold, label_genes)
     for name in names:
         counted = first if name == names[0] else _read_matching_features(first, paths[name], marks, spec.missing_marks)
+        measured = spec.leave_out_empty_marks(counted)
+        if empty := [mark for mark in counted.marks if mark not in measured.marks]:
+            empty_marks.append(f"{name}: no reads of {', '.join(empty)}, which counts as not measured")
+        counted = measured
         scales = spec.scales(counted, of_depth)
         datasets.append(
             Dataset(
@@ -207,7 +212,7 @@ def load_datasets(
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
         window_overlaps=overlaps,
-        notes=(*table.notes, *left_out),
+        notes=(*table.notes, *left_out, *empty_marks),
         warnings=tuple(_describe_unlike_epigenomes(datasets)),
         label_warnings=tuple(labels.warnings(names)),
         split_warnings=() if split != "published" or assigned is not None else (_describe_published(overlaps, parts),),

@@ -119,8 +119,8 @@ def count_workers(config: FitConfig, placement: Placement, trainings: int) -> in
     The rounding of a matrix product depends on its number of threads. Count all networks, not the unfinished ones only,
     so that a resumed run gives identical results.
     """
-    # A class of the user may draw from the random numbers of the process.
-    if placement.resolve().type == "cuda" or is_custom(config.model):
+    # A class of the user may draw from the random numbers of the process. The genes of a pooled model need much memory.
+    if placement.resolve().type == "cuda" or is_custom(config.model) or config.pooled:
         return 1
     return min(placement.usable_threads(), -(-trainings // (placement.group_size or 1)))
 
@@ -143,7 +143,7 @@ def check_datasets(datasets: Sequence[Dataset], config: FitConfig) -> None:
         if config.task != "classify" and data.rpkm is None:
             raise ParameterError("task", f"is {config.task}, but the expression of {data.epigenome} is unknown")
         if config.augment_depth and data.scales is None:
-            raise ParameterError("augment_depth", f"needs counts, and the inputs of {data.epigenome} are others")
+            raise ParameterError("augment_depth", f"needs whole counts, which {data.epigenome} does not have")
 
 
 def _largest_group(training: Training, config: FitConfig, device: torch.device) -> int:

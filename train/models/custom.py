@@ -89,7 +89,9 @@ def build_module(name: str, marks: int, bins: int) -> nn.Module:
             with torch.random.fork_rng(devices=[]):
                 return network_class(marks, bins)
     except Exception as error:  # the code of the user can raise anything
-        raise UsageError(f"{name}: cannot be built ({type(error).__name__}: {_one_line(error)})") from error
+        advice = " Add the folder of the module to PYTHONPATH" if isinstance(error, ModuleNotFoundError) else ""
+        text = f"{name}: cannot be built ({type(error).__name__}: {_one_line(error)}){'.' if advice else ''}{advice}"
+        raise UsageError(text) from error
     raise UsageError(f"{name}: is no torch.nn.Module")
 
 

@@ -130,7 +130,7 @@ class RunConfig:
         try:
             found = document["format_version"]
             if found not in _READABLE_VERSIONS:
-                known = " and ".join(map(str, _READABLE_VERSIONS))
+                known = ", ".join(map(str, _READABLE_VERSIONS))
                 raise BadDataError(f"{where}: format version {found}, but this deepchrome reads versions {known}")
             fit = FitConfig(**document["fit"])
             inputs = InputSpec.from_dict(document["inputs"])

@@ -20,6 +20,7 @@ import polars as pl
 from deepchrome.common.locks import output_lock
 from deepchrome.common.tables import comparable_ids
 from deepchrome.errors import BadDataError, DeepchromeError, UsageError
+from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import EpochRecord, FittedModel
 from deepchrome.train.fitting.training import POOLED
 from deepchrome.train.models.trained import TrainedModel
@@ -249,6 +250,15 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
         yield
 
 
+def in_stored_order(path: Path, datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Sort data sets as the run in a directory has them, if there is one. New ones come last."""
+    try:
+        order = list(read_config(path).data) if os.path.lexists(path / CONFIG) else []
+    except DeepchromeError:  # start_run says what is wrong
+        order = []
+    return sorted(datasets, key=lambda data: order.index(data.epigenome) if data.epigenome in order else len(order))
+
+
 def is_finished(path: Path, config: RunConfig) -> bool:
     """Return whether a run directory holds a finished run with the epigenomes of a config.
 
@@ -383,6 +393,9 @@ def _check_unfinished_files(path: Path, stored: RunConfig, requested: RunConfig)
                 written = document.get("data")
                 names = list(known.data)
                 if isinstance(written, dict):
+                    if added := [each for each in written if each not in map(known.seed_name, names)]:
+                        every = ",".join((*names, *added))
+                        raise UsageError(f"{path}: {', '.join(added)} were being added. To continue, request {every}")
                     names = [each for each in names if known.seed_name(each) in written]
                 check_origin(path / name, document, known, names, "Restore the file, or train again")
     except BadDataError as error:
@@ -409,6 +422,9 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
         for key in old[section].keys() | new[section]
         if old[section].get(key) != new[section].get(key)
     ]
+    if not differences and (absent := [name for name in stored.data if name not in requested.data]):
+        names = ",".join(dict.fromkeys((*stored.data, *requested.data)))
+        raise UsageError(f"{path}: the run also has {', '.join(absent)}. To continue it, request {names}")
     if problem := _describe_other_epigenomes(stored, requested):
         differences.append(problem)
     common = [name for name in stored.data if name in requested.data]
@@ -418,9 +434,16 @@ def _check_same_config(path: Path, stored: RunConfig, requested: RunConfig, *, f
         for name in common
         if stored.held_out(name) != requested.held_out(name)
     ]
-    if changed := [name for name in common if stored.data[name]["sha256"] != requested.data[name]["sha256"]]:
+    # Other inputs, and another task, change the hashes of the same data.
+    is_comparable = old["inputs"] == new["inputs"] and stored.fit.task == requested.fit.task
+    changed = [name for name in common if stored.data[name]["sha256"] != requested.data[name]["sha256"]]
+    if changed and is_comparable:
         differences.append(f"the data of {', '.join(changed)} changed (features, labels or split)")
-    elif not finished and (changed := [name for name in common if stored.seed_name(name) != requested.seed_name(name)]):
+    elif (
+        not changed
+        and not finished
+        and (changed := [name for name in common if stored.seed_name(name) != requested.seed_name(name)])
+    ):
         differences.append(f"an earlier version used other random numbers for {', '.join(changed)}")
     if differences:
         text = "; ".join(sorted(differences))
@@ -431,14 +454,12 @@ def _describe_other_epigenomes(stored: RunConfig, requested: RunConfig) -> str:
     """Describe why a run cannot be continued with other epigenomes; empty if it can."""
     before, now = list(stored.data), list(requested.data)
     if absent := [name for name in before if name not in now]:
-        return f"the run has {', '.join(absent)} besides. Request all its epigenomes, and new ones"
+        return f"the run also has {', '.join(absent)}"
     added = ", ".join(name for name in now if name not in before)
     if added and stored.fit.pooled:
         return f"{added} cannot be added, because a pooled model is trained on all its epigenomes at once"
     if added and stored.format_version < MEMBERS_VERSION:  # its models do not hold what the tables need
         return f"{added} cannot be added to a run of the earlier format version {stored.format_version}"
-    if [name for name in now if name in before] != before:
-        return f"the order of the epigenomes was {', '.join(before)}, is now {', '.join(now)}"
     return ""
 
 

@@ -22,7 +22,14 @@ from deepchrome.train.fitting.training import Training, plan_trainings
 from deepchrome.train.models import BASELINES, check_network
 from deepchrome.train.run.collector import Collector, ModelCallback
 from deepchrome.train.run.config import RunConfig, describe_datasets, software_versions
-from deepchrome.train.run.directory import Run, check_run_directory, is_finished, read_finished_models, start_run
+from deepchrome.train.run.directory import (
+    Run,
+    check_run_directory,
+    in_stored_order,
+    is_finished,
+    read_finished_models,
+    start_run,
+)
 from deepchrome.train.run.layout import checkpoint_path, places
 from deepchrome.train.run.protocols import BEST
 from deepchrome.train.run.recorder import EpochCallback, EpochRecorder, check_log, open_log
@@ -179,6 +186,8 @@ def train_datasets(
         See :func:`train_models`, also for the result and the errors.
     """
     options, placement = options or RunOptions(), placement or Placement()
+    if options.resume:
+        datasets = in_stored_order(out, datasets)
     check_names([data.epigenome for data in datasets], "an epigenome", "the data sets")
     _check_settings(datasets, config, held_out)
     device = placement.resolve()

@@ -204,7 +204,7 @@ def compare_with_gene_mean(rows: Sequence[Evaluation]) -> str | None:
 
     where = known[0].epigenome if len(known) == 1 else f"{len(no_better)} of {len(known)} epigenomes"
     text = (
-        f"in {where}, the mean expression of a gene in the other epigenomes tells its state at least as well as the "
+        f"in {where}, the mean expression of a gene in the other epigenomes predicts its state at least as well as the "
         f"marks do ({mean_areas('gene_mean_auroc', 'auroc')})"
     )
     if variable := mean_areas("variable_gene_mean_auroc", "variable_auroc"):

@@ -19,7 +19,7 @@ from deepchrome.cli.options import (
     ModelOfOption,
     RunArgument,
     check_outputs,
-    make_importable,
+    parse_contrast,
     show_report,
     warn,
 )
@@ -105,7 +105,7 @@ def evaluate(
     relabelled = label_rule is not None or label_threshold is not None or label_genes is not None
     if features is None and (model_of or relabelled) and not cross:
         raise UsageError("--model-of and options for labels need FEATURES")
-    pair = _parse_contrast(contrast)
+    pair = parse_contrast(contrast)
     from deepchrome.train.run.layout import places
 
     check_outputs(roc, inputs=[*places(run), *data_files(features, expression)], force=force)
@@ -123,7 +123,6 @@ def evaluate(
     if roc is not None:
         check_table_path(roc)
     opened = load_run(run)
-    make_importable(opened.config.fit.model)
     if features is None and opened.config.source is not None:
         check_outputs(roc, inputs=data_files(*opened.config.source.paths()), force=force)
     torch_device = Placement(device).resolve()
@@ -167,16 +166,6 @@ def evaluate(
             print_note(f"dc evaluate: {row.epigenome}: no AUROC ({row.n_on} of {row.n_test} genes are on)")
     if sentence := compare_with_gene_mean(rows):
         print_note(f"dc evaluate: {sentence}")
-
-
-def _parse_contrast(text: str | None) -> tuple[str, str] | None:
-    """Return the two epigenomes of a contrast."""
-    if text is None:
-        return None
-    names = text.split(",")
-    if len(names) != 2 or not all(names):
-        raise UsageError(f"--contrast needs two epigenomes, separated by a comma (found {text!r})")
-    return names[0], names[1]
 
 
 def _print_cross(matrix: "DataFrame", *, as_json: bool) -> None:

@@ -106,6 +106,22 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(shards)
 
 
+def parse_contrast(text: str | None) -> tuple[str, str] | None:
+    """Return the two names in ``A,B``; ``None`` if there is no text.
+
+    Raises
+    ------
+    UsageError
+        There are not two names.
+    """
+    if text is None:
+        return None
+    names = text.split(",")
+    if len(names) != 2 or not all(names):
+        raise UsageError(f"--contrast must be two epigenomes, such as E012,E013 (got {text!r})")
+    return names[0], names[1]
+
+
 def make_importable(model: str) -> None:
     """Let a network of the user, ``module:Class``, be a module in the current directory, as with ``python -m``."""
     if ":" in model and (here := str(Path.cwd())) not in sys.path:

@@ -18,8 +18,8 @@ from deepchrome.cli.options import (
     ModelOfOption,
     RunArgument,
     check_outputs,
-    make_importable,
     note,
+    parse_contrast,
     warn,
 )
 from deepchrome.common.paths import data_files
@@ -56,7 +56,7 @@ def predict(
     check_outputs(*outputs, inputs=[*places(run), *data_files(features)], force=force)
     if attention is not None and attention.suffix != ".parquet":
         raise UsageError(f"{attention}: attention weights can only be written to a .parquet file")
-    pair = None if contrast is None else _parse_contrast(contrast)
+    pair = parse_contrast(contrast)
     if pair and attention is not None:
         raise UsageError("--contrast and --attention cannot be combined")
     from deepchrome.train.fitting.config import Placement
@@ -65,7 +65,6 @@ def predict(
     from deepchrome.train.scoring.checks import FeatureChecks
 
     opened = load_run(run)
-    make_importable(opened.config.fit.model)
     torch_device = Placement(device).resolve()
     checks = FeatureChecks(allow_other_genome, allow_unlike, partial(warn, "predict"), partial(note, "predict"))
     models = [*prediction.choose_models(opened, features, model_of=model_of, epigenomes=pair).values()]
@@ -84,11 +83,3 @@ def predict(
         tables.write_table(attention, weights, document)
     tables.write_table(out, scores, document)
     print_note(f"dc predict: {scores.height} {'differences' if pair else 'scores'} in {out}")
-
-
-def _parse_contrast(text: str) -> tuple[str, str]:
-    """Return the names in ``A,B``."""
-    names = text.split(",")
-    if len(names) != 2 or not all(names):
-        raise UsageError(f"--contrast: must be two epigenomes, such as E012,E013 (got {text!r})")
-    return names[0], names[1]

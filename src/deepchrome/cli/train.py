@@ -368,12 +368,16 @@ def train(
         print_json([asdict(row) for row in summary])
     else:
         print_rows(summary, ("epigenome", "best_epoch", "test_auroc", "test_auprc", "pearson", "published_auroc"))
+    notes: dict[str, list[str]] = {}
     for row in summary:
         if row.note:
-            print_note(f"dc train: {row.epigenome}: {row.note}")
-    aurocs = [row.test_auroc for row in summary if row.test_auroc is not None]
-    if len(aurocs) > 1:
-        print_note(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} epigenomes")
+            notes.setdefault(row.note, []).append(row.epigenome)
+    for text, with_note in notes.items():
+        print_note(f"dc train: {', '.join(with_note)}: {text}")
+    for held_out, kind in ((0, ""), (1, "held-out ")):
+        aurocs = [row.test_auroc for row in summary if row.test_auroc is not None and row.held_out == held_out]
+        if len(aurocs) > 1:
+            print_note(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} {kind}epigenomes")
     if failed := [row.epigenome for row in summary if row.valid_auroc is None and not row.held_out]:
         raise BadDataError(
             f"{', '.join(failed)}: no model, because training diverged in the first epoch. See {out}/summary.tsv"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from deepchrome.cli.messages import print_note
-from deepchrome.cli.options import DeviceOption, JsonOption, RunArgument, ThreadsOption, make_importable
+from deepchrome.cli.options import DeviceOption, JsonOption, RunArgument, ThreadsOption
 from deepchrome.cli.tables import print_json, print_table
 from deepchrome.errors import UsageError
 
@@ -64,9 +64,7 @@ def visualize(
     from deepchrome.train.report.page import serve_report
     from deepchrome.train.report.patterns import RECIPES
     from deepchrome.train.report.visualize import visualize as make_report
-    from deepchrome.train.run.directory import load_run
 
-    make_importable(load_run(run).config.fit.model)
     changed = {name: value for name, value in (("starts", starts), ("steps", steps)) if value is not None}
     made = make_report(
         run,
