@@ -93,7 +93,7 @@ def test_a_narrow_terminal_shows_the_columns_that_fit(run, monkeypatch, capsys) 
 def test_a_sentence_puts_the_auroc_in_perspective(run, data, tmp_path) -> None:
     """A model that has learned nothing is worse than the gene mean."""
     poor = train_on(data, tmp_path / "run", epigenomes=("E001",), epochs=1, lr=1e-9)
-    sentence = "the mean expression of a gene in the other epigenomes tells its state at least as well as the marks"
+    sentence = "the mean expression of a gene in the other epigenomes predicts its state at least as well as the marks"
     for arguments in ((), (data.features / "E001.parquet", "--expression", data.expression), ("--json",)):
         assert f"dc evaluate: in E001, {sentence}" in dc("evaluate", poor.path, "--bootstrap", "0", *arguments).err
     assert sentence not in dc("evaluate", run.path, "--bootstrap", "0").err
@@ -155,8 +155,8 @@ def test_a_pooled_run_has_one_row_of_the_cross_matrix(run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--contrast", "E001"), "--contrast needs two epigenomes, separated by a comma (found 'E001')"),
-        (("--contrast", "E001,E002,E003"), "--contrast needs two epigenomes"),
+        (("--contrast", "E001"), "--contrast must be two epigenomes, such as E012,E013 (got 'E001')"),
+        (("--contrast", "E001,E002,E003"), "--contrast must be two epigenomes"),
         (("--contrast", "E001,E009"), "no genes to test of E009 (found E001, E002, E003)"),
         (("--contrast", "E001,E002", "--cross"), "--cross prints a matrix"),
         (

@@ -335,17 +335,25 @@ class Tiny(nn.Module):
 """
 
 
-def test_a_network_in_the_current_directory_can_be_trained_and_used(data, tmp_path) -> None:
-    """A script that pip has installed does not have the current directory on its path, which -P imitates."""
+def test_a_network_in_the_current_directory_can_be_trained(data, tmp_path) -> None:
+    """A script that pip has installed does not have the current directory on its path, which -P imitates.
+
+    A run of somebody else must not make other commands run code of the current directory.
+    """
     (tmp_path / "tiny_network.py").write_text(NETWORK.replace("OUTPUTS", "3"))
 
-    def call(*command: object) -> None:
+    def call(*command: object, code: int = 0, **variables: str) -> str:
         line = [sys.executable, "-P", "-c", "from deepchrome.cli import main; main()", *map(str, command)]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        environment = {**os.environ, **variables}
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == code, done.stderr
+        return done.stderr
 
     call(*from_features(data), "--out", "run", "--model", "tiny_network:Tiny", "--epochs", "2", "--epigenomes", "E001")
-    call("predict", "run", data / "features" / "E001.parquet", "--out", "scores.tsv")
+    predict = ("predict", "run", data / "features" / "E001.parquet", "--out", "scores.tsv")
+    assert "Add the folder of the module to PYTHONPATH" in call(*predict, code=2)
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    call(*predict, PYTHONPATH=path)
     assert pl.read_csv(tmp_path / "scores.tsv", separator="\t").height == 90
 
 

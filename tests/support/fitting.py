@@ -14,6 +14,14 @@ from deepchrome.train.models import NetworkSpec, build_network
 from deepchrome.train.models.trained import TrainedModel
 from support.epigenomes import random_dataset
 
+
+def random_bytes(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
+    """Draw bytes from the raw numbers of the generator, as training does."""
+    words = [int(rng.bit_generator.random_raw()) for _ in range(-(-rows * size // 8))]
+    text = b"".join(word.to_bytes(8, "little") for word in words)
+    return np.frombuffer(text[: rows * size], np.uint8).reshape(rows, size)
+
+
 CPU = Placement("cpu", threads=2)
 
 
@@ -72,7 +80,7 @@ def plain_loop(
         rng = random_generator(config.seed, seed_name, epoch)
         order = rng.permutation(rows)
         slots = -(-rows.size // batch) * batch
-        bits = np.frombuffer(rng.bytes(slots * -(-units // 8)), np.uint8).reshape(slots, -1)
+        bits = random_bytes(rng, slots, -(-units // 8))
         keep = torch.from_numpy(np.unpackbits(bits, axis=1, bitorder="little", count=units))
         most = config.shift_bins
         shifts = rng.integers(-most, most, slots, np.int8, endpoint=True) if most else np.zeros(slots, np.int8)

@@ -411,10 +411,7 @@ def _compare_distance(group: _Group) -> str:
     distance = min(profile_distance(group.found, profile) for profile in group.known)
     if not group.has_enough_genes or not all(map(group.has_shape, group.marks)) or not distance > WARN_DISTANCE:
         return ""
-    return (
-        f"the marks are distributed differently than in the {group.known_as} "
-        f"(distance {distance:.2g} from the nearest profile)"
-    )
+    return f"the marks are distributed unlike the {group.known_as} (distance {distance:.2g} from the nearest profile)"
 
 
 def _compare_order(group: _Group) -> Finding | None:

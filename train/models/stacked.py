@@ -102,6 +102,8 @@ class Output(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (models, rows, inputs) to (models, rows, outputs)."""
+        if x.dtype == torch.float32:
+            return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())
 

@@ -251,11 +251,13 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
 
 
 def in_stored_order(path: Path, datasets: Sequence[Dataset]) -> list[Dataset]:
-    """Sort data sets as the run in a directory has them, if there is one. New ones come last."""
+    """Sort data sets as the run in a directory has them, with new ones last, unless their order is that of the run."""
     try:
         order = list(read_config(path).data) if os.path.lexists(path / CONFIG) else []
     except DeepchromeError:  # start_run says what is wrong
         order = []
+    if [data.epigenome for data in datasets if data.epigenome in order] == order:
+        return list(datasets)
     return sorted(datasets, key=lambda data: order.index(data.epigenome) if data.epigenome in order else len(order))
 
 

@@ -374,8 +374,8 @@ def train(
             notes.setdefault(row.note, []).append(row.epigenome)
     for text, with_note in notes.items():
         print_note(f"dc train: {', '.join(with_note)}: {text}")
-    for held_out, kind in ((0, ""), (1, "held-out ")):
-        aurocs = [row.test_auroc for row in summary if row.test_auroc is not None and row.held_out == held_out]
+    for is_held_out, kind in ((0, ""), (1, "held-out ")):
+        aurocs = [row.test_auroc for row in summary if row.test_auroc is not None and row.held_out == is_held_out]
         if len(aurocs) > 1:
             print_note(f"dc train: mean test AUROC {sum(aurocs) / len(aurocs):.4f} over {len(aurocs)} {kind}epigenomes")
     if failed := [row.epigenome for row in summary if row.valid_auroc is None and not row.held_out]:

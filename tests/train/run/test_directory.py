@@ -67,7 +67,7 @@ def test_resuming_with_other_settings_or_data_is_refused(finished_run) -> None:
     changed = replace(other, x=other.x + np.float32(1e-6))
     with pytest.raises(UsageError, match=r"the data of E004 changed"):
         train(finished_run, datasets=[one, changed], resume=True)
-    with pytest.raises(UsageError, match=r"the run has E004 besides. Request all its epigenomes, and new"):
+    with pytest.raises(UsageError, match=r"the run also has E004\. To continue it, request E003,E004"):
         train(finished_run, datasets=[one], resume=True)
 
 

@@ -81,12 +81,12 @@ def test_a_sentence_says_where_the_gene_mean_is_as_good_as_the_model() -> None:
     better, same = replace(row, gene_mean_auroc=0.5), replace(row, gene_mean_auroc=0.75)
     assert compare_with_gene_mean([better]) is None
     assert compare_with_gene_mean([same]) == (
-        "in E1, the mean expression of a gene in the other epigenomes tells its state at least as well as the marks "
+        "in E1, the mean expression of a gene in the other epigenomes predicts its state at least as well as the marks "
         "do (AUROC 0.750, model 0.750)"
     )
     variable = replace(row, gene_mean_auroc=0.95, variable_auroc=0.8, variable_gene_mean_auroc=0.6)
     assert compare_with_gene_mean([better, variable, row]) == (
-        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes tells its state at least as "
+        "in 1 of 2 epigenomes, the mean expression of a gene in the other epigenomes predicts its state at least as "
         "well as the marks do (AUROC 0.950, model 0.750); what is specific to a cell type shows in the genes whose "
         "state varies (AUROC 0.600, model 0.800)"
     )

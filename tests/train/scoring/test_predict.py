@@ -351,8 +351,8 @@ def test_the_program_writes_contrasts(pooled: Run, folder: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--contrast", "E001"), "--contrast: must be two epigenomes, such as E012,E013 (got 'E001')"),
-        (("--contrast", "E001,E002,E003"), "--contrast: must be two epigenomes"),
+        (("--contrast", "E001"), "--contrast must be two epigenomes, such as E012,E013 (got 'E001')"),
+        (("--contrast", "E001,E002,E003"), "--contrast must be two epigenomes"),
         (("--contrast", "E001,E009"), "features: no epigenome E009 (it has E001, E002)"),
         (("--contrast", "E001,E002", "--attention", "a.parquet"), "--contrast and --attention cannot be combined"),
     ],
@@ -417,7 +417,7 @@ def test_scores_of_simulated_data_hardly_depend_on_depth(tmp_path: Path) -> None
         assert moved["best"][rate] <= points
         assert best[rate]["ece"] <= error
         assert best[1.0]["auroc"] - best[rate]["auroc"] <= fall
-    assert moved["raw"][0.3] > 0.06
+    assert moved["raw"][0.3] > 0.04
     assert moved["raw"][0.1] > 0.2
 
 
