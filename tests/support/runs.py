@@ -16,7 +16,7 @@ from deepchrome.train.run.tensors import read_tensors, write_tensors
 from deepchrome.train.run.train import RunOptions, train_datasets
 from support.epigenomes import INPUTS, random_dataset
 
-CONFIG = FitConfig(epochs=3, batch_size=16)
+CONFIG = FitConfig(epochs=3, batch_size=16, precision="fp32")
 CPU = Placement("cpu", threads=2)
 # What files have only in runs of later versions.
 ORIGIN = ("fit", "inputs", "data")

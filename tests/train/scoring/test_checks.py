@@ -131,7 +131,7 @@ def test_a_tenth_of_the_reads_gives_a_warning_with_the_numbers(lab: Lab, tmp_pat
     tenth = lab.count(tmp_path / "tenth", change=lambda _, lines: lines[::10])
     for ran in lab.score(tenth):
         assert ran.code == 0
-        where = "E001.parquet" if "predict" in ran.err else "features of E001"
+        where = "E001.parquet" if "dc predict" in ran.err else "features of E001"
         assert f"{where}: {', '.join(MARKS)}: 4,000 reads (training: 40,000)\n" in ran.err
         assert ran.err.count("warning") == 1
 
