@@ -163,7 +163,7 @@ def train(folder: Path, features: Path, rpkm: list[str]) -> CommandResult:
     lines = [f"g{i:03d}\t{value}\n" for i, value in enumerate(rpkm)]
     (folder / "expression.tsv").write_text("gene_id\tE1\n" + "".join(lines))
     given = ("--expression", folder / "expression.tsv", "--epochs", 2, "--device", "cpu")
-    return dc("train", features, *given, "--out", folder / "run")
+    return dc("train", features, *given, "--split", "published", "--out", folder / "run")
 
 
 @pytest.mark.campaign("numbers")
