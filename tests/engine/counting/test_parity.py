@@ -48,7 +48,7 @@ def test_naive_counter_equals_live_bedtools(case: Case) -> None:
 
 
 @pytest.mark.campaign("parity")
-@examples(sized(1000, 2000))
+@examples(sized(500, 2000))
 @given(
     case=cases(),
     copies=st.sampled_from([1, 1, 1, 50]),

@@ -67,7 +67,7 @@ def test_engine_equals_live_multicov_on_files_of_bedtobam(case: Case, strand: st
 
 
 @pytest.mark.campaign("parity")
-@examples(600)
+@examples(sized(300, 600))
 @given(
     case=bam_cases(),
     filters=FILTERS,
