@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -95,12 +95,12 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     outcomes = featurize([data], genes=data / "genes.tsv", genome="hg19", out=features, force=True)
     expression = data / "expression.tsv"
     audits = audit_labels(read_expression(expression))
-    source, options = FeatureSource(features, expression, split=BEST.split), RunOptions(force=True)
+    source, options = FeatureSource(features, expression, split=BEST.split), RunOptions(force=True, checkpoint_seconds=60)
     on_message(f"training {EPIGENOMES} models, one per epigenome")
     train_models(source, run, config=BEST.fit, options=options)
     *trained, held_out = (epigenome.epigenome for epigenome in simulated)
     on_message(f"training one pooled model on {' and '.join(trained)}, to predict {held_out} without its expression")
-    train_models(source, pooled, held_out=[held_out], config=pool(BEST.fit), options=options)
+    train_models(source, pooled, held_out=[held_out], config=replace(pool(BEST.fit), min_steps=1500), options=options)
     on_message("testing the models on unseen genes")
     evaluations, pooled_evaluations = (evaluate_run(load_run(path))[0] for path in (run, pooled))
     on_message("computing the patterns of marks that the models associate with on and off")
