@@ -95,10 +95,8 @@ def run_demo(out: Path, on_message: OnMessage, *, force: bool = False) -> Demo:
     outcomes = featurize([data], genes=data / "genes.tsv", genome="hg19", out=features, force=True)
     expression = data / "expression.tsv"
     audits = audit_labels(read_expression(expression))
-    source, options = (
-        FeatureSource(features, expression, split=BEST.split),
-        RunOptions(force=True, checkpoint_seconds=60),
-    )
+    source = FeatureSource(features, expression, split=BEST.split)
+    options = RunOptions(force=True, checkpoint_seconds=60)
     on_message(f"training {EPIGENOMES} models, one per epigenome")
     train_models(source, run, config=BEST.fit, options=options)
     *trained, held_out = (epigenome.epigenome for epigenome in simulated)
