@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -48,8 +49,9 @@ class Training:
         name = self.datasets[0].seed_name if self.model != POOLED else POOLED
         return name if self.member == 1 else f"{name}{_MEMBER}{self.member}"
 
+    @cached_property
     def target_scale(self) -> tuple[float, float]:
-        """Return mean and standard deviation of log2(RPKM + 1) over the training genes; 0 and 1 if it is unknown."""
+        """Mean and standard deviation of log2(RPKM + 1) over the training genes; 0 and 1 if it is unknown."""
         known = [log2_rpkm(data)[data.split == TRAIN] for data in self.datasets if data.rpkm is not None]
         if not known:
             return 0.0, 1.0
@@ -58,7 +60,7 @@ class Training:
 
     def targets(self, data: Dataset) -> NDArray[np.float32]:
         """Return the expression of the genes of a data set in standard units: float32 (genes,); 0 if it is unknown."""
-        mean, spread = self.target_scale()
+        mean, spread = self.target_scale
         values = np.zeros(len(data.y)) if data.rpkm is None else (log2_rpkm(data) - mean) / spread
         return values.astype(np.float32)
 

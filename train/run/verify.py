@@ -80,7 +80,7 @@ def build_model(
     weights: Mapping[str, Tensor] = members[0].weights
     if is_network(spec.name):
         weights = {key: torch.stack([member.weights[key] for member in members]) for key in weights}
-    mean, spread = Training(members[0].key, tuple(datasets)).target_scale()
+    mean, spread = Training(members[0].key, tuple(datasets)).target_scale
     model = TrainedModel(spec, weights, target_mean=mean, target_sd=spread)
     scored = [ScoredData(data, model.outputs(data.x, device)) for data in datasets]
     outputs, on = zip(*(each.of(VALID) for each in scored), strict=True)

@@ -54,12 +54,12 @@ def test_targets_are_in_standard_units_of_the_training_genes() -> None:
     values = [np.log2(data.rpkm + 1) for data in datasets]
     alone, pooled = Training("E000", (datasets[0],)), Training("pooled", tuple(datasets))
     first = values[0][datasets[0].split == TRAIN]
-    assert alone.target_scale() == (pytest.approx(first.mean()), pytest.approx(first.std()))
+    assert alone.target_scale == (pytest.approx(first.mean()), pytest.approx(first.std()))
     np.testing.assert_allclose(alone.targets(datasets[0]), (values[0] - first.mean()) / first.std(), atol=1e-6)
     both = np.concatenate([value[data.split == TRAIN] for value, data in zip(values, datasets, strict=True)])
     np.testing.assert_allclose(pooled.targets(datasets[1]), (values[1] - both.mean()) / both.std(), atol=1e-6)
     unknown = replace(datasets[0], rpkm=None)
-    assert Training("E000", (unknown,)).target_scale() == (0.0, 1.0)
+    assert Training("E000", (unknown,)).target_scale == (0.0, 1.0)
     assert not Training("E000", (unknown,)).targets(unknown).any()
 
 
