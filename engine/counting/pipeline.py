@@ -21,6 +21,7 @@ from deepchrome.common.threads import join_thread, wait_until
 from deepchrome.engine.counting.bam import Bam
 from deepchrome.engine.counting.bed import Bed
 from deepchrome.engine.counting.formats import BadItemError, Counter, Format, Target
+from deepchrome.engine.counting.sniff import HEAD_BYTES, identify, refusal
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.byte_streams import MeteredStream
 from deepchrome.engine.streams.sources import Source
@@ -32,7 +33,9 @@ _BEFORE_ALL = -1  # stands in for the block number of an interrupt, so that it p
 
 
 def detect_format(head: bytes, target: Target) -> Format:
-    """Return BAM or BED, from the first bytes of a file."""
+    """Return BAM or BED, from the first bytes of a file. Raise a BadDataError if it is of another format."""
+    if error := refusal(identify(head)):  # guard: not-reads
+        raise error
     return Bam(target) if head.startswith(BAM_MAGIC) else Bed(target)
 
 
@@ -168,8 +171,8 @@ class FilePipeline:
             if self._failed_before(number):
                 return 0, 0
             begin = block.prepend(self._carry)
-            if self.format is None and (block.end - begin >= len(BAM_MAGIC) or block.is_last):
-                self.format = detect_format(block.buffer[begin : begin + len(BAM_MAGIC)].tobytes(), self.target)
+            if self.format is None and (block.end - begin >= HEAD_BYTES or block.is_last):
+                self.format = detect_format(block.buffer[begin : begin + HEAD_BYTES].tobytes(), self.target)
             first = last = begin  # a block of empty bgzip members has no bytes
             if self.format:
                 first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
