@@ -211,7 +211,7 @@ def _kind_of_header(head: bytes, lines: Sequence[bytes]) -> str:
 
 _SAM_HEADER = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 _SEQUENCE = re.compile(rb"[A-Za-z.*-]+\r?")
-_COMMAS = re.compile(rb'"?[^\t,]+"?,"?\d+"?,"?\d+"?(,|\r?$)')
+_COMMAS = re.compile(rb'"?[\w.:*-]+"?,"?\d+"?,"?\d+"?(,|\r?$)')
 
 
 def _kind_of_first_line(data: Sequence[bytes]) -> str:
