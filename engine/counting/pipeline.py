@@ -172,7 +172,8 @@ class FilePipeline:
                 return 0, 0
             begin = block.prepend(self._carry)
             if self.format is None and (block.end - begin >= HEAD_BYTES or block.is_last):
-                self.format = detect_format(block.buffer[begin : begin + HEAD_BYTES].tobytes(), self.target)
+                head = block.buffer[begin : min(block.end, begin + HEAD_BYTES)]
+                self.format = detect_format(head.tobytes(), self.target)
             first = last = begin  # a block of empty bgzip members has no bytes
             if self.format:
                 first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)
