@@ -8,7 +8,7 @@ from typing import Any
 
 from deepchrome.common.files import atomic_write, special_kind
 from deepchrome.common.locks import output_lock
-from deepchrome.engine.counting.count import ReadTally
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import DeepchromeError, StorageError
 
