@@ -81,16 +81,16 @@ FORMATS: Final[Mapping[str, KnownFormat]] = {
         "BEDPE",
         "a BEDPE file (a pair of reads in each line)",
         "Counted as BED, it would lose the second read of each pair.",
-        "fragments",
+        remedy="fragments",
     ),
     "10x": KnownFormat(
         "10x fragments",
         "a fragments file of 10x Genomics or a similar single-cell assay",
         "Each line is one fragment. Column 5, the support, is the number of its PCR copies; it does not multiply the "
         "count.",
-        "fragments",
+        remedy="fragments",
     ),
-    "10x-peaks": KnownFormat("peaks", "a file of peaks of Cell Ranger ATAC, not reads", _PEAKS),
+    "10x-peaks": KnownFormat("peaks", "a file of Cell Ranger ATAC (peaks, not reads)", _PEAKS),
     "pairs": KnownFormat(
         "pairs", "a pairs file (contacts of Hi-C, not reads)", "Give the alignments that it was made from."
     ),

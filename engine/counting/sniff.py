@@ -7,8 +7,8 @@ told from bedGraph, so it is refused unless the caller insists that it is BED.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deepchrome.common.signatures import BAM_MAGIC, CRAM_MAGIC, GZIP_MAGIC
@@ -120,8 +120,9 @@ def refusal(
 
 def _describe(kind: str, is_certain: bool = True) -> Identified:
     known = FORMATS[kind]
-    remedy = "format_bed" if kind == "bedgraph" and not is_certain else known.remedy
-    return Identified(known.name, kind, known.what, known.advice, remedy, is_certain)
+    identified = Identified(known.name, kind, known.what, known.advice, known.remedy, is_certain)
+    is_ambiguous = kind == "bedgraph" and not is_certain
+    return replace(identified, remedy="format_bed") if is_ambiguous else identified
 
 
 _SIGNATURES: Final = (
@@ -330,7 +331,7 @@ class _ColumnTest:
     """A format without a signature: what each line has, and what all lines together must have."""
 
     kind: str
-    columns: range
+    columns: Container[int]
     fits: Callable[[Row], bool]
     confirm: Callable[[Sequence[Row]], bool] = bool  # true for any lines
     is_certain: bool = False
@@ -339,12 +340,12 @@ class _ColumnTest:
 _TESTS: Final = (
     _ColumnTest("sam", range(11, 1000), _is_sam, is_certain=True),
     _ColumnTest("bedpe", range(6, 1000), _is_bedpe, _names_chromosomes, is_certain=True),
-    _ColumnTest("crai", range(6, 7), lambda row: _are_whole(*row), is_certain=True),
-    _ColumnTest("gff", range(8, 10), _is_gff, is_certain=True),
-    _ColumnTest("10x", range(5, 6), _is_fragment),
-    _ColumnTest("bedgraph", range(4, 5), _is_bedgraph, lambda rows: any(row[3] != b"NA" for row in rows)),
-    _ColumnTest("broadpeak", range(9, 10), _is_peak, _has_fractions(slice(6, 9))),
-    _ColumnTest("narrowpeak", range(10, 11), _is_narrow_peak, lambda rows: not all(map(_has_thick_part, rows))),
-    _ColumnTest("gappedpeak", range(15, 16), _is_gapped_peak, _has_fractions(slice(12, 15))),
-    _ColumnTest("bedmethyl", range(11, 19), _is_methylation),
+    _ColumnTest("crai", (6,), lambda row: _are_whole(*row), is_certain=True),
+    _ColumnTest("gff", (8, 9), _is_gff, is_certain=True),
+    _ColumnTest("10x", (5,), _is_fragment),
+    _ColumnTest("bedgraph", (4,), _is_bedgraph, lambda rows: any(row[3] != b"NA" for row in rows)),
+    _ColumnTest("broadpeak", (9,), _is_peak, _has_fractions(slice(6, 9))),
+    _ColumnTest("narrowpeak", (10,), _is_narrow_peak, lambda rows: not all(map(_has_thick_part, rows))),
+    _ColumnTest("gappedpeak", (15,), _is_gapped_peak, _has_fractions(slice(12, 15))),
+    _ColumnTest("bedmethyl", (11, 18), _is_methylation),
 )

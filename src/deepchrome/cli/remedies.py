@@ -20,6 +20,8 @@ REMEDIES: Final = {
     "feature": "Use --feature TYPE.",
     "finish_run": "To finish it, repeat the dc train command with --resume.",
     "force": "Use --force to replace it.",
+    "format_bed": "Use --format bed if it is BED, with numbers as names.",
+    "fragments": "Use --fragments to count each line as one fragment.",
     "genes_or_maps": "Leave out either --gene or --maps-only.",
     "genome": "Give this file with --genome.",
     "maps_only": "Use --maps-only to make a report without these data.",
