@@ -16,6 +16,7 @@ from deepchrome.engine.annotation.windows import Windows, window_index
 from deepchrome.engine.counting.formats import BadItemError, Sequences, Target
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import FilePipeline, ProgressCallback
+from deepchrome.engine.counting.quality import ReadQuality
 from deepchrome.engine.kernels import Tally
 from deepchrome.engine.streams.byte_streams import MeteredStream
 from deepchrome.engine.streams.cram import CramStream
@@ -61,6 +62,8 @@ class ReadTally:
         The ETag of an object at a URL, or the time of its last modification; None for files.
     seconds
         Wall-clock time.
+    quality
+        More about the reads, for quality control; None if it was not measured.
     """
 
     counts: npt.NDArray[np.uint32] = field(repr=False)
@@ -78,6 +81,7 @@ class ReadTally:
     sha256: str | None
     etag: str | None
     seconds: float
+    quality: ReadQuality | None = None
 
 
 def count_reads(
