@@ -93,7 +93,7 @@ class FileQuality:
         if record is None:
             return row
         reads, quality = record["reads"], self.quality()
-        lengths = record["read_length_bp"] if reads else {}
+        lengths = record.get("read_length_bp", {}) if reads else {}
         row |= {
             "format": record["format"],
             "reads": reads,

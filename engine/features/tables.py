@@ -32,7 +32,9 @@ class TableRow:
     def line(self) -> str:
         """Return the row as a line of text. White space in a value becomes a single space."""
         cells = ("" if value is None else str(value) for value in self.values.values())
-        return "\t".join(" ".join(cell.split()) for cell in cells)
+        text = "\t".join(" ".join(cell.split()) for cell in cells)
+        # A file name may have bytes that are not UTF-8.
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def table_is_foreign(path: Path, columns: Sequence[str]) -> bool:

@@ -70,7 +70,7 @@ class Section:
         MultiQC shortens names such as ``liver.sorted-H3K4me3`` to ``liver``, and would show only one of several files
         with the same short name. It leaves the names alone in a list, which it allows for all but general statistics.
         """
-        data: Any = {html.escape(sample): dict(values) for sample, values in self.data.items()}
+        data: Any = {plain_text(sample): dict(values) for sample, values in self.data.items()}
         identity = self.id
         if not all(map(keeps_name, data)):  # guard: multiqc-names
             if self.plot == "generalstats":
@@ -98,6 +98,12 @@ class Section:
 def keeps_name(sample: str) -> bool:
     """Return whether MultiQC shows the name of a sample as it is, with its default configuration."""
     return bool(_PLAIN_NAME.fullmatch(sample)) and not _CUT_PARTS.search(sample)
+
+
+def plain_text(text: str) -> str:
+    """Return a text from data so that a browser shows it as it is, and no part of it as markup."""
+    # A file name may have bytes that are not UTF-8.
+    return html.escape(text.encode("utf-8", "backslashreplace").decode())  # guard: multiqc-markup
 
 
 def without_none(values: Mapping[str, Value | None]) -> dict[str, Value]:
