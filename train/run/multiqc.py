@@ -13,8 +13,8 @@ from deepchrome.train.run.summary import Summary
 _PARENT: Final = (
     "deepchrome_models",
     "deepchrome: models",
-    "Models that predict from histone marks whether a gene is on, and how well they do on test genes, which they have not "
-    "seen in training.",
+    "Models that predict from histone marks whether a gene is on, and their scores on test genes, which training "
+    "did not use.",
 )
 _AREA: Final[Mapping[str, Any]] = {"format": "{:.4f}", "min": 0.5, "max": 1, "scale": "Greens"}
 _CORRELATION: Final[Mapping[str, Any]] = {"format": "{:.4f}", "min": 0, "max": 1, "scale": "Blues"}
