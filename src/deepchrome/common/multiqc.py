@@ -22,7 +22,7 @@ _MAX_BYTES: Final = 1 << 26  # read of a file that may be another program's
 
 # MultiQC takes sample names for file names, and by default removes such parts (fn_clean_exts and fn_clean_trim of its
 # configuration). A dot is safe only in the name of a histone variant, H2A.Z or H3.3.
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9+_-]+(?:\.[Z3])?")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9+~_-]+(?:\.[Z3])?")
 _CUT_PARTS: Final = re.compile(
     r"ccs|Aligned|ReadsPerGene|^(?:[_-]|runs_|short_summary_)|(?:[_-]|_val|_trimmed|_mqc|_summary|_matrix)$|_(?:CpGRet"
     r"|CpHRet|NanoStats|Summary|bismark|counts|covdist|coverage|cv_table|dup|fastqc|gopeaks|isize|mapq|overall|qual"
