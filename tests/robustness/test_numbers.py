@@ -13,7 +13,8 @@ from support.engine import windows
 from support.tiny import CommandResult, dc, featurize, write_genes_and_sizes
 
 from deepchrome.engine.counting import formats
-from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
+from deepchrome.engine.counting.count import count_reads, tally_reads
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.streams import blocks
 from deepchrome.errors import BadDataError

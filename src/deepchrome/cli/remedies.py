@@ -17,6 +17,7 @@ REMEDIES: Final = {
     "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
     "edge": "Use --edge zero or --edge drop, or a smaller --flank.",
     "epigenomes": "Choose other epigenomes with --epigenomes.",
+    "feature": "Use --feature TYPE.",
     "finish_run": "To finish it, repeat the dc train command with --resume.",
     "force": "Use --force to replace it.",
     "format_bed": "Use --format bed if it is BED, with numbers as names.",
