@@ -30,6 +30,7 @@ def featurize(
     out: str | Path,
     samples: str | Path | None = None,
     name: str | None = None,
+    pool: bool = False,
     bin_size: int = 100,
     flank: int = 5000,
     marks: Sequence[str] | None = None,
@@ -59,9 +60,12 @@ def featurize(
     out
         The directory for ``<epigenome>.parquet``, ``summary.tsv``, ``qc.tsv`` and ``*_mqc.json``.
     samples
-        A table with columns epigenome, mark and path, instead of ``reads``.
+        A table instead of ``reads``; see :func:`~deepchrome.engine.features.samples.read_samples`.
     name
-        ``<epigenome>-<mark>`` of a single file or of standard input, if its file name does not give them.
+        ``<epigenome>-<mark>`` of a single file or of standard input, if its file name does not give them. With
+        ``pool``, of all files.
+    pool
+        Add up the counts of all files of the same epigenome and mark. A file that is given twice is refused.
     bin_size, flank
         Width of a bin, and of the window on each side of the TSS (bp).
     marks
@@ -91,7 +95,9 @@ def featurize(
     Returns
     -------
     list of FileOutcome
-        One per file, sorted by epigenome and mark, without counts. A file that fails does not stop the others, but
+        One per file, sorted by epigenome and mark, without counts;
+        :func:`~deepchrome.engine.features.summary.summary_rows` adds up files that are pooled. A file that fails does
+        not stop the others, but
         its epigenome is not written.
 
     Raises
@@ -108,7 +114,13 @@ def featurize(
     check_threads(threads)
     if bool(reads) == bool(samples):
         raise UsageError("give either files of reads or a table of samples", remedy="samples")
-    found = read_samples(samples) if samples else find_samples([str(item) for item in reads], name)
+    if samples:
+        notes: list[str] = []
+        found = read_samples(samples, pool=pool, notes=notes)
+        for note in notes:
+            observer.on_message(note)
+    else:
+        found = find_samples([str(item) for item in reads], name, pool=pool)
     chosen, marks_of = select_marks(found, marks)
     windows = _make_windows(genes, genome, flank, bin_size, edge, unique_genes)
     if shard:
@@ -131,11 +143,11 @@ def featurize(
     run = FeaturizeRun(sort_by_size(chosen), marks_of, windows, options, threads_per_file, out, observer)
     with (
         output_lock(out, [f"{epigenome}.parquet" for epigenome in marks_of]),
-        cluster_pool(scheduler) if scheduler else local_pool(jobs) as pool,
+        cluster_pool(scheduler) if scheduler else local_pool(jobs) as workers,
     ):
         if not force:
             run.reuse_valid_outputs(threads)
-        run.count_and_write(pool)
+        run.count_and_write(workers)
     write_multiqc(out, [*run.outcomes.values()])
     return [run.outcomes[sample] for sample in chosen]
 

@@ -11,7 +11,16 @@ import numpy as np
 from deepchrome.common.locks import output_lock
 from deepchrome.common.multiqc import Section, plain_text, section_is_foreign, without_none, write_sections
 from deepchrome.engine.counting.tally import ReadTally
-from deepchrome.engine.features.qc import QC_NAME, FileQuality, outcome_quality, qc_is_foreign, qc_rows, write_qc
+from deepchrome.engine.features.pooling import records_of
+from deepchrome.engine.features.qc import (
+    QC_NAME,
+    FileQuality,
+    outcome_quality,
+    qc_is_foreign,
+    qc_rows,
+    tell_apart,
+    write_qc,
+)
 from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.features.tables import LOCK_WAIT_SECONDS
 from deepchrome.errors import BadDataError, UsageError
@@ -222,8 +231,7 @@ def write_multiqc(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     with output_lock(out, [TABLE_NAME], LOCK_WAIT_SECONDS):
         files = [outcome_quality(outcome) for outcome in outcomes]
         files += _stored_files(out, {file.epigenome for file in files})
-        files.sort(key=lambda file: (file.epigenome, file.mark, file.file))
-        write_sections(out, report_sections(files))
+        write_sections(out, report_sections(tell_apart(files)))
 
 
 def write_qc_report(
@@ -285,8 +293,9 @@ def _stored_files(out: Path, known: set[str]) -> list[FileQuality]:
             sources = read_metadata(path).get("sources", {})
         except BadDataError:  # a file of another program, or a damaged one: the next run of this epigenome says so
             continue
-        complete = {mark: record for mark, record in sources.items() if record.keys() >= _RECORD_KEYS}
-        files += [FileQuality(path.stem, mark, str(record["name"]), record) for mark, record in complete.items()]
+        records = [(mark, record) for mark, source in sources.items() for record in records_of(source)]
+        complete = [(mark, record) for mark, record in records if record.keys() >= _RECORD_KEYS]
+        files += [FileQuality(path.stem, mark, str(record["name"]), record) for mark, record in complete]
     return files
 
 

@@ -1,13 +1,14 @@
 """qc.tsv: the quality of every file of reads. See docs/howto/qc.md for the meaning of each column."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from deepchrome.common.files import atomic_write
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.quality import ReadQuality
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.records import read_quality, read_record
 from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.features.tables import TableRow, merge_rows, table_is_foreign
@@ -67,6 +68,8 @@ class FileQuality:
         Time for counting it; None if it is not known.
     kept
         Whether an earlier run counted it.
+    pooled
+        Whether its sample has other files.
     """
 
     epigenome: str
@@ -75,11 +78,15 @@ class FileQuality:
     record: Mapping[str, Any] | None
     seconds: float | None = None
     kept: bool = False
+    pooled: bool = False
 
     @property
     def sample(self) -> str:
-        """The name in reports: ``<epigenome>-<mark>``, or that of the file."""
-        return f"{self.epigenome}-{self.mark}" if self.epigenome else self.file
+        """The name in reports: ``<epigenome>-<mark>``, with the name of the file if it is pooled; or only that."""
+        if not self.epigenome:
+            return self.file
+        name = f"{self.epigenome}-{self.mark}"
+        return f"{name} {self.file}" if self.pooled else name
 
     def quality(self) -> ReadQuality | None:
         """Return the quality of its reads; None if it was not measured."""
@@ -116,6 +123,23 @@ def outcome_quality(outcome: FileOutcome) -> FileQuality:
     name = str(record["name"]) if record else sample.file_name
     seconds = outcome.tally.seconds if outcome.tally else None
     return FileQuality(sample.epigenome, sample.mark, name, record, seconds, kept=outcome.kept is not None)
+
+
+def tell_apart(files: Iterable[FileQuality]) -> list[FileQuality]:
+    """Sort files by sample and name; mark those that are pooled, and number those of one sample with equal names."""
+    ordered = sorted(files, key=lambda file: (file.epigenome, file.mark, file.file, _sha256(file)))
+    n_files = Counter((file.epigenome, file.mark) for file in ordered)
+    seen: Counter[tuple[str, str, str]] = Counter()
+    told = []
+    for file in ordered:
+        seen[key := (file.epigenome, file.mark, file.file)] += 1
+        name = f"{file.file} ({seen[key]})" if seen[key] > 1 else file.file
+        told.append(replace(file, file=name, pooled=n_files[key[:2]] > 1))
+    return told
+
+
+def _sha256(file: FileQuality) -> str:
+    return str((file.record or {}).get("sha256"))
 
 
 def qc_rows(names: Sequence[str], tallies: Sequence[ReadTally]) -> list[FileQuality]:
@@ -173,7 +197,7 @@ def merge_qc(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     StorageError
         The file cannot be written, or another run holds its lock for more than a minute.
     """
-    files = [outcome_quality(outcome) for outcome in outcomes]
+    files = tell_apart(map(outcome_quality, outcomes))
     merge_rows(out / QC_NAME, QC_COLUMNS, [TableRow(file.row(), file.kept) for file in files], 3, _TIMES)
 
 

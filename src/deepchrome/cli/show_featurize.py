@@ -13,7 +13,7 @@ from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome, summary_rows
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -128,7 +128,7 @@ class FeaturizeProgress(FeaturizeObserver):
 
 def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out: Path, as_json: bool) -> None:
     """Print the table of files, then warnings and the number of epigenomes written."""
-    rows = [outcome.row() for outcome in outcomes]
+    rows = summary_rows(outcomes)
     if as_json:
         print_json(rows)
     else:
