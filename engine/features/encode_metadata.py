@@ -136,7 +136,8 @@ def _find_file(table: Path, row: TableRow) -> str:
     accession, url = row.fields["File accession"].strip(), row.fields.get(_URL, "").strip()
     if url and (table.parent / (name := url_file_name(url))).is_file():
         return name
-    beside = sorted(path.name for path in table.parent.glob(f"{_escape(accession)}.*") if _has_reads(path, accession))
+    paths = table.parent.glob(f"{accession}.*") if accession.isalnum() else ()  # else it could be a pattern or a path
+    beside = sorted(path.name for path in paths if _has_reads(path, accession))
     if len(beside) > 1:
         raise BadDataError(f"{row.where}: several files of {accession} beside the table ({', '.join(beside)})")
     if beside:
@@ -144,11 +145,6 @@ def _find_file(table: Path, row: TableRow) -> str:
     if not url:
         raise BadDataError(f"{row.where}: no file of {accession} beside the table, and no {_URL}")
     return url
-
-
-def _escape(accession: str) -> str:
-    """Return a name as a pattern for itself, without separators of paths."""
-    return "".join(character if character.isalnum() else "?" for character in accession)
 
 
 def _has_reads(path: Path, accession: str) -> bool:

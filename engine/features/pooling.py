@@ -13,8 +13,8 @@ from deepchrome.errors import BadDataError
 
 Counts = npt.NDArray[np.uint32]
 
-# Two files with as many reads in windows do not have the same count in every bin by chance.
-_TELLING_READS: Final = 1000
+# Two files with as many reads in windows do not have the same counts and lengths by chance.
+_TELLING_READS: Final = 100
 _MAX_COUNT: Final = int(np.iinfo(np.uint32).max)
 
 
@@ -53,16 +53,18 @@ class SamplePool:
     def _check(self, sample: Sample, tally: ReadTally) -> None:
         if tally.counts.dtype != np.uint32:
             raise BadDataError(f"{sample.shown_path}: signal cannot be pooled. Pool the reads that it was made from")
-        marks = {"the same file": tally.sha256}
+        marks = {"the same file": tally.sha256 or ""}
         if tally.in_windows >= _TELLING_READS:
-            marks["the same reads"] = hashlib.sha256(np.ascontiguousarray(tally.counts).data).hexdigest()
+            numbers = (tally.reads, tally.min_length, tally.mean_length, tally.max_length)
+            counts = np.ascontiguousarray(tally.counts)
+            marks["the same reads"] = hashlib.sha256(repr(numbers).encode() + counts.tobytes()).hexdigest()
         for same, mark in marks.items():
-            if mark in self._paths:  # guard: pooled-twice
+            if mark and mark in self._paths:  # guard: pooled-twice
                 raise BadDataError(
                     f"{sample.shown_path}: {same} as {self._paths[mark]}, which would count twice. "
                     "Give every file of reads once"
                 )
-        self._paths |= dict.fromkeys((mark for mark in marks.values() if mark), sample.shown_path)
+        self._paths |= dict.fromkeys(marks.values(), sample.shown_path)
 
 
 def pool_records(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -309,11 +309,13 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
 
 def _is_source(source: Any) -> bool:
     """Return whether this is a record of the reads of a mark. Other programs may leave out any part of it."""
+    if isinstance(source, dict) and "pooled" in source:
+        files, source = source["pooled"], {name: value for name, value in source.items() if name != "pooled"}
+        if not isinstance(files, list) or not all(isinstance(file, dict) and "pooled" not in file for file in files):
+            return False
+        return all(map(_is_source, [source, *files]))
     if not isinstance(source, dict) or not isinstance(source.get("read_length_bp", {}), dict):
         return False
-    files = source.get("pooled", [source])
-    if not isinstance(files, list) or not all(isinstance(file, dict) and "pooled" not in file for file in files):
-        return "pooled" not in source
     numbers = [
         source.get("reads", 0),
         source.get("reads_in_windows", 0),

@@ -88,6 +88,7 @@ _CRAM = f"{_ENGINE}/streams/test_cram.py"
 _FAULTS = f"{_ENGINE}/features/test_faults.py"
 _FEATURIZE = f"{_ENGINE}/features/test_featurize.py"
 _RESUME = f"{_ENGINE}/features/test_resume.py"
+_POOLING = f"{_ENGINE}/features/test_pooling.py"
 _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
 _BAM = f"{_ENGINE}/counting/test_damaged_bam.py"
@@ -195,6 +196,11 @@ GUARDS = (
         (f"{_RESUME}::test_files_made_with_other_options_are_not_replaced",),
     ),
     Guard("reads-hash", "same = True", (f"{_RESUME}::test_change_of_equal_size_and_time_is_detected",)),
+    Guard("pooled-path", NEVER, (f"{_POOLING}::test_the_same_reads_twice_are_refused",)),
+    Guard("pooled-twice", NEVER, (f"{_POOLING}::test_the_same_reads_twice_are_refused",)),
+    Guard("pooled-overflow", NEVER, (f"{_POOLING}::test_sum_beyond_32_bits_is_refused",)),
+    Guard("pooled-number", NEVER, (f"{_POOLING}::test_pooled_features_are_kept_while_every_file_is_the_same",)),
+    Guard("verify-all-pooled", NEVER, (f"{_POOLING}::test_verify_sums_the_files",)),
     Guard("counts-released", (".copy()", ""), (f"{_FEATURIZE}::test_counts_are_released_after_writing",)),
     Guard("column-checksums", "if wrong := []:", (_STORE,)),
     Guard("metadata-checksum", NEVER, (_STORE,)),

@@ -227,7 +227,7 @@ def test_verify_finds_a_wrong_count(folder: Path) -> None:
     ran = dc(*command, folder / "other.bed", "--name", "E1-A")
     assert ran.code == 65
     assert "DIFFERENT in " in ran.out
-    assert "the recount differs from the stored counts in 1 of 1 files of reads" in one_line(ran.err)
+    assert "the recount differs from the stored counts in 1 of 1 marks" in one_line(ran.err)
 
 
 @pytest.mark.campaign("messages")

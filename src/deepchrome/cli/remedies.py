@@ -31,6 +31,7 @@ REMEDIES: Final = {
     "other_genome": "Use --allow-other-genome if a model of that genome is meant to score them.",
     "out": "Choose another directory with --out.",
     "out_or_force": "Choose another directory with --out, or use --force to replace earlier files.",
+    "pool": "Use --pool to add up their counts.",
     "raw_depth": "Use --depth raw to train on them as they are.",
     "regression": "Train them with --task both.",
     "resume_or_force": "Use --resume to continue it, or --force to replace it.",

@@ -34,7 +34,8 @@ def verify(
 
     if bool(reads) == bool(samples):
         raise UsageError("give either READS (files or directories) or --samples TABLE")
-    chosen = read_samples(samples) if samples else find_samples(reads or [], name)
+    # How many files a mark may have depends on the features: whether they were pooled.
+    chosen = read_samples(samples, pool=True) if samples else find_samples(reads or [], name, pool=True)
     results = verify_features(features, chosen, n_genes=genes, seed=seed, genome=genome)
     if as_json:
         print_json([asdict(result) | {"agrees": result.agrees} for result in results])
@@ -46,5 +47,5 @@ def verify(
             )
     if wrong := [result for result in results if not result.agrees]:
         raise BadDataError(
-            f"{features}: the recount differs from the stored counts in {len(wrong)} of {len(results)} files of reads"
+            f"{features}: the recount differs from the stored counts in {len(wrong)} of {len(results)} marks"
         )
