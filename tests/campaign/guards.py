@@ -175,7 +175,7 @@ GUARDS = (
     Guard("no-reads", NEVER, (f"{_READS}::test_file_without_reads",)),
     Guard(
         "not-reads",
-        ("refusal(identify(head))", "None"),
+        ("refusal(found, fragments=fragments, insisted=insisted)", "None"),
         ("tests/engine/counting/test_sniff.py::test_wrong_file_is_refused",),
     ),
     Guard(
