@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import FeaturesArgument, JsonOption, NameOption, ReadsArgument, SamplesOption, SeedOption
 from deepchrome.cli.tables import print_json
 from deepchrome.errors import BadDataError, UsageError
@@ -35,7 +36,10 @@ def verify(
     if bool(reads) == bool(samples):
         raise UsageError("give either READS (files or directories) or --samples TABLE")
     # How many files a mark may have depends on the features: whether they were pooled.
-    chosen = read_samples(samples, pool=True) if samples else find_samples(reads or [], name, pool=True)
+    notes: list[str] = []
+    chosen = read_samples(samples, pool=True, notes=notes) if samples else find_samples(reads or [], name, pool=True)
+    for note in notes:
+        print_note(note)
     results = verify_features(features, chosen, n_genes=genes, seed=seed, genome=genome)
     if as_json:
         print_json([asdict(result) | {"agrees": result.agrees} for result in results])

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.tiny import counts_of, dc, featurize, reads_text, write_genes_and_sizes
 
 from deepchrome.engine.features.samples import Sample, read_samples
+from deepchrome.engine.features.store import read_features
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
 ENCODE_COLUMNS = [
@@ -212,6 +214,25 @@ def test_sample_sheet_without_files_or_marks_is_refused(text: str, message: str,
 def test_bam_file_of_a_sample_sheet_must_exist(table: Table) -> None:
     with pytest.raises(MissingInputError, match=r"samples.csv:4: .*WT_K4_REP2.bam: no such file"):
         read_samples(table(SHEET, SHEET_FILES[0], SHEET_FILES[2]), pool=True)
+
+
+def test_what_is_left_out_is_printed(table: Table) -> None:
+    """By ``dc featurize``, which counts the files, and by ``dc verify``, which finds them in the same table."""
+    text = f"{CHIPSEQ},bam\nWT,a.fq.gz,,1,K4,IN,1,a.bed\nWT,b.fq.gz,,2,K4,IN,1,b.bed\nIN,i.fq.gz,,1,,,,\n"
+    path = table(text)
+    write_genes_and_sizes(path.parent)
+    for i, name in enumerate(("a.bed", "b.bed")):
+        (path.parent / name).write_bytes(reads_text(300, i))
+    ran = featurize(path.parent, "--samples", path, "--pool")
+    assert ran.code == 0, ran.err
+    counts = read_features(path.parent / "out" / "WT.parquet").counts
+    assert (counts[:, :, 0] == counts_of(reads_text(300, 0) + reads_text(300, 1))).all()
+    left_out = f"{path}: 1 row of controls or without an antibody left out\n"
+    assert left_out in ran.err
+    ran = dc("verify", path.parent / "out", "--samples", path, "--genome", path.parent / "small.sizes")
+    assert ran.code == 0, ran.err
+    assert left_out in ran.err
+    assert "600 reads (600 stored)\tequal" in ran.out
 
 
 # --- ENCODE ---
