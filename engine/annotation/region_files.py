@@ -147,7 +147,9 @@ def _read_blocks(file: BufferedReader) -> Iterator[tuple[int, bytes]]:
     line = 1
     while block := file.read(_BLOCK_BYTES):
         rest = file.readline(_MAX_LINE_BYTES)
-        block = (block.removeprefix(BOM_UTF8) if line == 1 else block) + rest
+        block += rest
+        if line == 1:
+            block = block.removeprefix(BOM_UTF8)
         if len(rest) < _MAX_LINE_BYTES and not block.endswith(b"\n"):
             block += b"\n"  # the end of the file
         yield line, block
