@@ -51,7 +51,7 @@ def auto_aliases(genome: Genome) -> ChromAliases:
     """
     pairs = {_other_name(name): name for name in genome.sizes}
     mitochondria = [name for name in _MITOCHONDRIA if name in genome.sizes]
-    if len(mitochondria) == 1:
+    if len(mitochondria) == 1:  # guard: one-mitochondrion
         pairs.update(dict.fromkeys(_MITOCHONDRIA, mitochondria[0]))
     return ChromAliases("auto", _sorted_pairs(pairs.items(), genome))
 

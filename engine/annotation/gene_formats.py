@@ -1,11 +1,11 @@
 """Parse lines of gene tables: the project's TSV, Roadmap's gene_info, GTF, GFF3 and BED."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
-from deepchrome.engine.annotation.gff import GFF_COLUMNS, GFF_STRANDS, is_gene, read_attributes
+from deepchrome.engine.annotation.gff import GFF_COLUMNS, GFF_STRANDS, first_gene_id, is_gene, read_attributes
 
 _COLUMN_ALIASES = {"ens": "gene_id", "sym": "symbol"}
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -198,22 +198,33 @@ def parse_gff(fields: list[str]) -> GeneRow | StrandlessGene | str:
     return _gene_of_body(gene_id, symbol, fields[0], start, end, fields[6])
 
 
-def parse_transcript(fields: list[str]) -> TranscriptRow | None:
+def parse_transcript(fields: list[str], symbols: Mapping[str, str]) -> TranscriptRow | None:
     """Parse the fields of a transcript or exon of GTF or GFF3. Return None for an exon that names no gene.
+
+    Parameters
+    ----------
+    fields
+        The fields of the line.
+    symbols
+        Symbols by gene id, as far as they are known. Other attributes of these genes are not read, because that takes
+        most of the time.
 
     Raises
     ------
     BadRowError
         A transcript names no gene, or the line is not valid.
     """
-    attributes = read_attributes(fields[8])
-    gene_id = attributes.get("gene_id") or attributes.get("geneID") or attributes.get("gene", "")
-    if not gene_id and fields[2] == "exon":
-        return None  # an exon in GFF3 has a transcript as its parent
-    gene_id = gene_id or attributes.get("Parent", "")
-    if not gene_id:
-        raise BadRowError("transcript line without gene_id, geneID, gene or Parent attribute")
-    symbol = attributes.get("gene_name") or attributes.get("gene", "")
+    gene_id = first_gene_id(fields[8]) or ""
+    symbol = symbols.get(gene_id, "")
+    if not symbol:
+        attributes = read_attributes(fields[8])
+        gene_id = attributes.get("gene_id") or attributes.get("geneID") or attributes.get("gene", "")
+        if not gene_id and fields[2] == "exon":
+            return None  # an exon in GFF3 has a transcript as its parent
+        gene_id = gene_id or attributes.get("Parent", "")
+        if not gene_id:
+            raise BadRowError("transcript line without gene_id, geneID, gene or Parent attribute")
+        symbol = attributes.get("gene_name") or attributes.get("gene", "")
     start, end = _parse_position(fields[3]), _parse_position(fields[4])
     if end < start:
         raise BadRowError(f"the {fields[2]} ends at {end}, before its start {start}")

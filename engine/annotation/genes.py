@@ -213,7 +213,7 @@ class _TableReader:
     def _add_transcript(self, number: int, text: str, fields: list[str]) -> None:
         """Add a line that is needed if no line is a gene. An error in it matters only then."""
         try:
-            if row := parse_transcript(fields):
+            if row := parse_transcript(fields, self._transcripts.symbols):
                 self._transcripts.add(row)
             self._check_number(len(self._transcripts))
         except BadRowError as error:

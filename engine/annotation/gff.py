@@ -13,6 +13,7 @@ GFF_STRANDS: Final = ("+", "-", ".", "?")
 FASTA_STARTS: Final = (b"##FASTA", b">")  # the lines with which the sequences of a GFF3 file begin
 _GFF3_ATTRIBUTE = re.compile(r"\s*[^\s;=\"]+=")
 _GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+("[^"]*"|[^\s;"]+)\s*(?:;|$)')
+_FIRST_GENE_ID = re.compile(r'gene_id "([^"]+)"\s*(?:;|$)')
 _GENE_TYPE = re.compile(r"gene|.+_gene|(?:.+_)?pseudogene")
 _ENSEMBL_GENE_ID = "ID=gene:"
 _TRANSCRIPT_TYPE = re.compile(r"(?:.+_)?transcript|.*RNA|.+_gene_segment|exon")
@@ -24,6 +25,12 @@ def read_attributes(text: str) -> dict[str, str]:
         pairs = (pair.strip().partition("=") for pair in text.split(";"))
         return {key: unquote(value, errors="surrogateescape") for key, _, value in pairs}
     return {key: value.strip('"') for key, value in reversed(_GTF_ATTRIBUTE.findall(text))}
+
+
+def first_gene_id(text: str) -> str | None:
+    """Return the gene_id with which the attributes of GTF begin, or None if they begin with something else."""
+    match = _FIRST_GENE_ID.match(text)
+    return match[1] if match else None
 
 
 def is_gene(feature: str, text: str) -> bool:

@@ -147,7 +147,9 @@ def _read_blocks(file: BufferedReader) -> Iterator[tuple[int, bytes]]:
     line = 1
     while block := file.read(_BLOCK_BYTES):
         rest = file.readline(_MAX_LINE_BYTES)
-        block = (block.removeprefix(BOM_UTF8) if line == 1 else block) + rest
+        block += rest
+        if line == 1:
+            block = block.removeprefix(BOM_UTF8)
         if len(rest) < _MAX_LINE_BYTES and not block.endswith(b"\n"):
             block += b"\n"  # the end of the file
         yield line, block
@@ -238,7 +240,8 @@ class _Reader:
         """Add the rows of a text without other lines. Raise _InvalidBlockError if one is not valid."""
         frame = _parse(text, form.width)
         start, end = (_positions(frame.to_series(place)) for place in (form.start, form.end))
-        if start.min() < form.first_position or (end < start).any() or end.max() > MAX_POSITION_BP:
+        in_limits = form.first_position <= start.min() and end.max() <= MAX_POSITION_BP
+        if not in_limits or (end < start).any():  # guard: region-order
             raise _InvalidBlockError
         chroms = frame.to_series(0)
         if (chroms == "").any():
@@ -253,7 +256,7 @@ class _Reader:
         if form.name == "gff":
             types = frame.to_series(2)
             self._types.update(dict(types.value_counts().iter_rows()))
-            if self._feature is None and len(self._types) > 1:
+            if self._feature is None and len(self._types) > 1:  # guard: region-types
                 self._blocks.clear()  # table() will refuse the file
                 return
             if self._feature is not None:

@@ -69,25 +69,40 @@ def build_region_index(layout: Layout, strand: str | None = None) -> RegionIndex
     first_point = np.append(0, np.cumsum(n_points))
     # The sentinel of each chromosome, and one more for chromosomes that the genome does not have.
     points = np.insert(position, np.append(first_point[1:], len(position)), FAR).astype(np.int32)
-    extents = np.empty((n_chroms, 3), np.int64)
-    tiles: list[Integers] = []
-    n_tiles = 0
-    for chrom, size in enumerate(layout.genome.sizes.values()):
-        # A point counts from the first tile that starts after it; the last tile starts after all points.
-        here = position[first_point[chrom] : first_point[chrom + 1]]
-        n_before = np.cumsum(np.bincount((here >> TILE_BITS) + 1, minlength=1))
-        tiles.append(first_point[chrom] + chrom + n_before)
-        extents[chrom] = n_tiles, len(n_before) - 1, size
-        n_tiles += len(n_before)
-    tiles.append(np.array([len(points) - 1, len(points) - 1]))  # the last element closes the table
-    table = np.concatenate(tiles).astype(np.int32)
-    last_tiles = np.append(np.repeat(extents[:, 0] + extents[:, 1], extents[:, 1] + 1), n_tiles).astype(np.int32)
-    segments = SegmentTable(table, last_tiles, points, np.zeros(len(points), np.int8))
+    # The last tile of each chromosome starts after all points.
+    tile_of_point = np.maximum(position, 0) >> TILE_BITS
+    n_tiles = np.ones(n_chroms, np.int64)
+    np.maximum.at(n_tiles, chrom_of_key, tile_of_point + 2)
+    first_tile = np.append(0, np.cumsum(n_tiles))
+    sizes = np.array([*layout.genome.sizes.values()], np.int64)
+    extents = np.stack([first_tile[:-1], n_tiles - 1, sizes], axis=1)
+    chrom_of_tile = np.repeat(np.arange(n_chroms + 1), np.append(n_tiles, 1))
+    place = first_tile[chrom_of_key] + tile_of_point
+    n_in_tile = np.bincount(place, minlength=first_tile[-1] + 1)
+    # A sentinel stands after the points of each chromosome before.
+    tiles = np.append(np.cumsum(n_in_tile) - n_in_tile + chrom_of_tile, len(points) - 1).astype(np.int32)
+    last_tiles = np.append(np.repeat(first_tile[1:] - 1, n_tiles), first_tile[-1]).astype(np.int32)
+    steps = _steps(position, place, n_in_tile)
+    segments = SegmentTable(tiles, steps, last_tiles, points, np.zeros(len(points), np.int8))
     accepts = _ACCEPTED_STRANDS[strand][layout.strand]
     mark_segments(segments, extents, layout.chrom_id, layout.start, layout.end, accepts)
-    is_bare = segments.accepts[table] == 0
-    table[is_bare] = ~table[is_bare]
+    is_bare = segments.accepts[tiles] == 0
+    tiles[is_bare] = ~tiles[is_bare]
     return RegionIndex(layout, segments, extents, accepts)
+
+
+def _steps(position: Integers, tile: Integers, n_in_tile: Integers) -> npt.NDArray[np.int32]:
+    """Return the distance between the points of each tile; 0 for tiles with points at different distances.
+
+    A tile with fewer than two points has any distance.
+    """
+    gap, is_inner = np.diff(position), tile[1:] == tile[:-1]
+    inner = np.flatnonzero(is_inner)
+    smallest, largest = np.full(len(n_in_tile), FAR), np.zeros(len(n_in_tile), np.int64)
+    np.minimum.at(smallest, tile[inner], gap[inner])
+    np.maximum.at(largest, tile[inner], gap[inner])
+    steps = np.where(n_in_tile < 2, 1 << TILE_BITS, np.where(smallest == largest, largest, 0))
+    return steps.astype(np.int32)
 
 
 def _edges(layout: Layout, rows: Integers) -> Integers:

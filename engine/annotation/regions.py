@@ -83,8 +83,8 @@ def read_regions(path: str | Path, feature: str | None = None) -> Regions:
     path
         The file, plain or compressed; ``-`` is standard input.
 
-        - BED with three columns or more, also narrowPeak and broadPeak. Column 6 is the strand if all its values are
-          ``+``, ``-`` or ``.``. Lines that begin with ``#``, ``track`` or ``browser`` are skipped.
+        - BED with three columns or more, also narrowPeak and broadPeak. A region has a strand if its column 6 is ``+``
+          or ``-``, as in bedtools. Lines that begin with ``#``, ``track`` or ``browser`` are skipped.
         - GTF or GFF3. Its coordinates are 1-based and inclusive. Sequences at the end of GFF3 are skipped.
     feature
         For GTF and GFF3, the type of the lines to use (third column), such as ``exon``. It may be None if the file

@@ -29,18 +29,23 @@ class TranscriptGenes:
     A gene whose transcripts lie on several chromosomes or strands is placed on the chromosome with the shortest name,
     for example on chr6 rather than on chr6_apd_hap1. If that leaves a choice, the place that the file lists first
     counts.
+
+    Attributes
+    ----------
+    symbols
+        Symbols by gene id, in the order of the file; they may be empty.
     """
 
     def __init__(self) -> None:
         self._places: dict[str, dict[_Place, _Extent]] = {}
-        self._symbols: dict[str, str] = {}
+        self.symbols: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._symbols)
+        return len(self.symbols)
 
     def add(self, row: TranscriptRow) -> None:
         """Add a transcript or an exon."""
-        self._symbols[row.gene_id] = self._symbols.get(row.gene_id) or row.symbol
+        self.symbols[row.gene_id] = self.symbols.get(row.gene_id) or row.symbol
         places = self._places.setdefault(row.gene_id, {})
         if row.strand not in ("+", "-"):
             return
@@ -54,7 +59,7 @@ class TranscriptGenes:
         """Return the genes with a strand, in the order of their first lines."""
         chosen = {gene_id: _first_choice(places) for gene_id, places in self._places.items() if places}
         return [
-            GeneRow(gene_id, self._symbols[gene_id], place.chrom, self._places[gene_id][place].tss, place.strand)
+            GeneRow(gene_id, self.symbols[gene_id], place.chrom, self._places[gene_id][place].tss, place.strand)
             for gene_id, place in chosen.items()
         ]
 

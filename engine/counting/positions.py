@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from deepchrome.engine.counting.quality import PositionSample
 
-MAX_DISTINCT: Final = 1 << 15
+MAX_DISTINCT: Final = 1 << 14
 _ALL: Final = np.uint64(np.iinfo(np.uint64).max)
 
 Keys = npt.NDArray[np.uint64]
@@ -34,10 +34,16 @@ class PositionSampler:
 
     def add(self, keys: Keys, counts: npt.NDArray[np.int64] | None = None) -> None:
         """Add reads at the positions of some keys: one read for each key, or as many as ``counts`` says."""
-        new = np.ones(len(keys), np.int64) if counts is None else counts
-        merged, place = np.unique(np.concatenate([self._keys, keys]), return_inverse=True)
-        sums = np.bincount(place, np.concatenate([self._counts, new]), len(merged)).astype(np.int64)
-        self._keys, self._counts = merged, sums
+        if counts is None:
+            keys, counts = _count_equal(np.sort(keys))
+        places = np.searchsorted(self._keys, keys)
+        is_old = np.append(self._keys, _ALL)[places] == keys
+        is_old &= places < len(self._keys)
+        self._counts[places[is_old]] += counts[is_old]
+        # Two sorted arrays: a stable sort merges them.
+        merged = np.concatenate([self._keys, keys[~is_old]])
+        order = np.argsort(merged, kind="stable")
+        self._keys, self._counts = merged[order], np.concatenate([self._counts, counts[~is_old]])[order]
         while self._cut() > MAX_DISTINCT:
             self.limit >>= np.uint64(1)
             self._halvings += 1
@@ -69,3 +75,9 @@ class PositionSampler:
             once=int((counts == 1).sum()),
             twice=int((counts == 2).sum()),
         )
+
+
+def _count_equal(keys: Keys) -> tuple[Keys, npt.NDArray[np.int64]]:
+    """Return the different values of a sorted array, and how often each occurs."""
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    return keys[first], np.diff(np.append(first, len(keys)))

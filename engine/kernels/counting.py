@@ -53,7 +53,7 @@ def count_batch(batch, n, text, segments, spans, rule, totals):
 @helper
 def _count_in_segments(batch, n, text, segments, rule, totals):
     """Add 1 to the segment of each read's start, and 1 to the segment of its last base."""
-    tiles, last_tiles, points, accepts = segments
+    tiles, steps, last_tiles, points, accepts = segments
     hits, sample, tally = totals.hits, totals.sample, totals.tally
     limit, n_sampled, max_sampled = totals.limit[0], np.uint64(tally[Tally.SAMPLED]), np.uint64(len(sample))
     stranded, mask, value = rule.stranded, rule.strand_mask, rule.strand_value
@@ -72,7 +72,7 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
         for i in range(n_near):
             k = np.uint64(near[i])
             start, end, tile = np.int64(batch[START, k]), np.int64(batch[END, k]), np.uint64(np.uint32(batch[TILE, k]))
-            left = find_segment(tiles, points, tile, max(start, -1))
+            left = find_segment(tiles, steps, points, tile, max(start, -1))
             right = left
             # Most reads end in the same segment or one of the next ones.
             crosses = points[right] < end
@@ -83,8 +83,8 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
             right += np.uint64(crosses)
             if crosses and points[right] < end:
                 further = np.uint64(((end - 1) >> TILE_BITS) - (max(start, 0) >> TILE_BITS))
-                last_tile = np.uint64(np.uint32(last_tiles[tile]))
-                right = find_segment(tiles, points, min(tile + further, last_tile), end - 1)
+                end_tile = min(tile + further, np.uint64(np.uint32(last_tiles[tile])))
+                right = find_segment(tiles, steps, points, end_tile, end - 1)
             reverse = is_reverse(text, batch[STRAND_AT, k], mask, value)
             if stranded:
                 strand, is_in_region = MINUS if reverse else PLUS, False

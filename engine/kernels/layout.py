@@ -113,8 +113,9 @@ class SegmentTable(NamedTuple):
 
     tiles: npt.NDArray[np.int32]
     """int32 (tiles + 1,): for each tile, the first point at or after its start; inverted (``~``) if no region covers
-    the segment before that point. The last tile of each sequence begins after all its points. One more element closes
-    the table."""
+    the segment before that point. The last tile of each sequence begins after all its points."""
+    steps: npt.NDArray[np.int32]
+    """int32 (tiles,): the distance between the points in a tile in bp, if all are as far apart; otherwise 0."""
     last_tiles: npt.NDArray[np.int32]
     """int32 (tiles,): for each tile, the last tile of its sequence."""
     points: npt.NDArray[np.int32]

@@ -12,34 +12,45 @@ from deepchrome.engine.kernels.layout import MAX_POSITION, TILE_BITS, TILE_FIRST
 
 
 @inlined
-def find_segment(tiles, points, tile, position):
+def find_segment(tiles, steps, points, tile, position):
     """Return the segment that contains a position.
 
     Parameters
     ----------
-    tiles, points
-        Arrays of a :class:`~deepchrome.engine.kernels.layout.SegmentTable`.
+    tiles, steps, points
+        Fields of a :class:`~deepchrome.engine.kernels.layout.SegmentTable`.
     tile
         The tile of the position; for one beyond the last tile of the sequence, the last tile.
     position
         In bp; -1 or more.
     """
-    first, last = np.int64(tiles[tile]), np.int64(tiles[tile + np.uint64(1)])
-    first, last = first ^ (first >> np.int64(63)), last ^ (last >> np.int64(63))
-    found, n = np.uint64(first), np.uint64(last - first)
+    first, after = points_of_tile(tiles, tile)
+    n = after - first
+    step = steps[tile]
+    if step > 0:
+        # Most tiles have equal bins, or only one or two points: the segment can be computed.
+        ahead = position - points[first]
+        return first + min(np.uint64(np.uint32(ahead + step) // np.uint32(step)), n) * np.uint64(ahead >= 0)
     # Binary search for the first point after the position, without a branch that depends on the points.
     while n > np.uint64(0):
         half = n - (n >> np.uint64(1))
-        found += half * np.uint64(np.int64(points[found + half - np.uint64(1)]) <= position)
+        first += half * np.uint64(np.int64(points[first + half - np.uint64(1)]) <= position)
         n >>= np.uint64(1)
-    return found
+    return first
+
+
+@inlined
+def points_of_tile(tiles, tile):
+    """Return the first point of a tile, and the first point after the tile."""
+    first, after = np.int64(tiles[tile]), np.int64(tiles[tile + np.uint64(1)])
+    return np.uint64(first ^ (first >> np.int64(63))), np.uint64(after ^ (after >> np.int64(63)))
 
 
 @helper
 def _find_edge(segments, extent, edge):
     """Return the number of the point at ``edge``, which must be a point."""
     tile = extent[TILE_FIRST] + min(max(edge, 0) >> TILE_BITS, extent[TILE_LAST])
-    return np.int64(find_segment(segments.tiles, segments.points, np.uint64(tile), edge)) - 1
+    return np.int64(find_segment(segments.tiles, segments.steps, segments.points, np.uint64(tile), edge)) - 1
 
 
 @inlined

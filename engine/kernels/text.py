@@ -129,7 +129,7 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
         DONE; NEW_NAME if the name at CURSOR is not in ``names``; or the BAD_ status of the line at CURSOR.
     """
     # Unpack all arrays here: in the loop, each access through a tuple would cost two atomic operations.
-    known, tiles, points, accepts = open_names(names), segments.tiles, segments.points, segments.accepts
+    known = open_names(names)
     reads_on, lengths, tally = totals.reads_on, totals.lengths, totals.tally
     lines = Lines(address_of(buffer), end, columns, not rule.changes)
     reads = np.zeros((BATCH_ROWS, BATCH_COLUMNS), np.int32)
@@ -148,7 +148,7 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
             batch = Batch(batch.rows, np.uint64(0))
         if n_alike == 8 and shape.kind == WHOLE:
             n_lines, batch, gap, summary = _parse_eights(
-                lines, at, shape, extent, gap, tiles, points, accepts, lengths, tally, batch, summary
+                lines, at, shape, extent, gap, segments, lengths, tally, batch, summary
             )
             reads_on[sequence, 0] += n_lines
             at += n_lines * shape.step
@@ -189,7 +189,7 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
 
 
 @helper
-def _parse_eights(lines, at, shape, extent, gap, tiles, points, accepts, lengths, tally, batch, summary):
+def _parse_eights(lines, at, shape, extent, gap, segments, lengths, tally, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
     A usual read is not empty and ends within its sequence. Numbers are stored only after all eight lines are checked,
@@ -201,6 +201,7 @@ def _parse_eights(lines, at, shape, extent, gap, tiles, points, accepts, lengths
         The number of lines parsed, the batch, the gap that the last read is in, and the summary.
     """
     text, step, n = lines.text, shape.step, batch.n
+    tiles, steps, _, points, accepts = segments
     end_limit = np.uint64(extent.size + 1)
     tile_first, tile_last = np.uint64(extent.tile_first), np.uint64(extent.tile_last)
     gap_begin, gap_end = gap
@@ -233,7 +234,8 @@ def _parse_eights(lines, at, shape, extent, gap, tiles, points, accepts, lengths
             n += np.uint64(8)
             if lines.skips_gaps:
                 last_begin = element_of(begins, 7)
-                segment = find_segment(tiles, points, np.uint64(element_of(read_tiles, 7)), last_begin)
+                last_tile = np.uint64(element_of(read_tiles, 7))
+                segment = find_segment(tiles, steps, points, last_tile, last_begin)
                 gap_begin = np.uint64(last_begin)
                 gap_end = np.uint64(points[segment] if accepts[segment] == 0 else 0)
         n_lines, at = n_lines + 8, at + 8 * step

@@ -93,6 +93,8 @@ _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
 _BAM = f"{_ENGINE}/counting/test_damaged_bam.py"
 _ODD = f"{_ENGINE}/annotation/test_odd_files.py"
+_ALIASES = f"{_ENGINE}/annotation/test_aliases.py"
+_REGIONS = f"{_ENGINE}/annotation/test_regions.py"
 _SHAPES = f"{_ENGINE}/kernels/test_shapes.py"
 _CACHE = f"{_ENGINE}/kernels/test_cache"
 _FILES = "tests/common/test_files.py"
@@ -312,6 +314,22 @@ GUARDS = (
     # Tables and odd files.
     Guard("table-last-block", NEVER, ("tests/common/test_text.py",)),
     Guard("annotation-after-fasta", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
+    Guard(
+        "transcripts-of-genes",
+        "return True",
+        (f"{_ENGINE}/annotation/test_gene_types.py::test_every_type_of_gene_is_read",),
+    ),
+    Guard("alias-of-two", NEVER, (f"{_ALIASES}::test_unclear_files_are_refused",)),
+    Guard("ambiguous-alias", NEVER, (f"{_ALIASES}::test_unclear_files_are_refused",)),
+    Guard(
+        "one-mitochondrion",
+        ("== 1", ">= 1"),
+        (f"{_ALIASES}::test_auto_aliases_never_rename_a_chromosome_of_the_genome",),
+    ),
+    Guard("region-fields", NEVER, (f"{_REGIONS}::test_invalid_line_is_named",)),
+    Guard("region-positions", NEVER, (f"{_REGIONS}::test_invalid_line_is_named",)),
+    Guard("region-order", NEVER, (f"{_REGIONS}::test_invalid_line_is_named",)),
+    Guard("region-types", NEVER, (f"{_REGIONS}::test_unclear_files_are_refused",)),
     Guard("utf-8-names", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
     Guard("bgzip-member-size", ("min(_MAX_MEMBER_BYTES, len(block.room()))", "len(block.room())"), (_READS,)),
     Guard("data-after-zeros", NEVER, (f"{_READS}::test_zeros_after_the_data_are_ignored",)),

@@ -20,7 +20,7 @@ def verify(
     seed: SeedOption = 1,
     genome: Annotated[
         Path | None,
-        typer.Option(help="The chrom.sizes file used by dc featurize. Not needed for hg19 and hg38."),
+        typer.Option(help="The chrom.sizes file used by dc featurize. Not needed for a genome by name."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -175,4 +175,4 @@ def test_only_bins_completely_outside_the_chromosome_are_listed() -> None:
         [Gene("chr1", 3), Gene("chr1", 998), Gene("chr1", 500), Gene("chrAbsent", 500)], {"chr1": 1000}, 10, 5
     )
     assert gene_windows.outside.tolist() == [0, 1]
-    assert gene_windows.outside_bins().tolist() == [[True, False, False, False], [False, False, False, True]]
+    assert gene_windows.layout.outside_bins().tolist() == [[True, False, False, False], [False, False, False, True]]
