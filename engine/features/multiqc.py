@@ -83,19 +83,20 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "nrf": {
         **_RATIO,
         "title": "NRF",
-        "description": f"Non-redundant fraction (ENCODE): distinct 5' positions / reads. {_SAMPLED}",
+        "description": "Non-redundant fraction (ENCODE): distinct positions / reads. A position is a chromosome, a "
+        f"start, an end and a strand. {_SAMPLED}",
         "scale": "RdYlGn",
     },
     "pbc1": {
         **_RATIO,
         "title": "PBC1",
-        "description": "PCR bottlenecking coefficient 1 (ENCODE): 5' positions with exactly one read / distinct 5' "
+        "description": "PCR bottlenecking coefficient 1 (ENCODE): positions with exactly one read / distinct "
         f"positions. {_SAMPLED}",
         "scale": "RdYlGn",
     },
     "pbc2": {
         "title": "PBC2",
-        "description": "PCR bottlenecking coefficient 2 (ENCODE): 5' positions with exactly one read / with exactly "
+        "description": "PCR bottlenecking coefficient 2 (ENCODE): positions with exactly one read / with exactly "
         f"two. {_SAMPLED}",
         "format": "{:,.2f}",
         "min": 0,
@@ -104,7 +105,7 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "positions": {
         **_COUNT,
         "title": "Positions",
-        "description": "Number of distinct 5' positions from which NRF, PBC1 and PBC2 are computed.",
+        "description": "Number of distinct positions from which NRF, PBC1 and PBC2 are computed.",
         "hidden": True,
     },
     "off_genome": {
