@@ -297,7 +297,7 @@ GUARDS = (
     Guard(
         "multiqc-names",
         NEVER,
-        (f"{_ENGINE}/features/test_multiqc.py::test_names_that_multiqc_would_shorten",),
+        ("tests/common/test_multiqc.py::test_names_that_are_not_kept_are_in_a_list",),
     ),
     Guard(
         "multiqc-markup",
