@@ -150,4 +150,4 @@ def write_sections(directory: Path, sections: Sequence[Section]) -> None:
         if not section.data and not os.path.lexists(path):
             continue  # MultiQC would warn of it
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(section.document(), indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(section.document()) + "\n", encoding="utf-8")
