@@ -183,8 +183,7 @@ def report_sections(files: Sequence[FileQuality]) -> list[Section]:
             LENGTHS_NAME,
             "deepchrome_reads_lengths",
             "Read lengths",
-            "Length of the reads along the reference, in % of the reads. The largest length that a file can have here "
-            "stands for that length and all greater ones.",
+            f"Length of the reads along the reference, in % of the reads.{_describe_longest(files)}",
             "linegraph",
             {file.sample: line for file in files if (line := _length_line(file))},
             options={"xlab": "Length (bp)", "ylab": "% of reads", "ymin": 0},
@@ -299,6 +298,11 @@ def _table_cells(file: FileQuality) -> dict[str, Any]:
     }
     known = without_none(numbers | percents)
     return {name: known[name] for name in _HEADERS if name in known}
+
+
+def _describe_longest(files: Sequence[FileQuality]) -> str:
+    bounds = {len(quality.lengths) - 1 for file in files if (quality := file.quality()) and quality.lengths[-1]}
+    return "".join(f" Reads of {bound:,} bp or more are shown at {bound:,} bp." for bound in sorted(bounds))
 
 
 def _length_line(file: FileQuality) -> dict[str, float]:

@@ -186,6 +186,20 @@ def test_many_chromosomes_are_summed(folder: Path) -> None:
     assert sum(bar.values()) == sum(reads_on.values()) + 7
 
 
+def test_open_last_length_is_described(folder: Path) -> None:
+    placed = tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
+    (folder / "long.bed").write_bytes(b"chr1\t100\t200\nchr1\t100\t90100\n")
+    short, long = (tally_reads(folder / name, placed) for name in ("E1-A.bam", "long.bed"))
+    assert "or more" not in report_sections(qc_rows(["a"], [short]))[2].description
+    section = report_sections(qc_rows(["a", "b"], [short, long]))[2]
+    assert long.quality
+    bound = len(long.quality.lengths) - 1
+    assert f"Reads of {bound:,} bp or more are shown at {bound:,} bp." in section.description
+    assert section.data["b"] == {"99": 0, "100": 50, "101": 0, f"{bound - 1}": 0, f"{bound}": 50, f"{bound + 1}": 0}
+    (row,) = qc_rows(["b"], [long])
+    assert (row.row()["read_length_median"], row.row()["read_length_max"]) == (None, 90_000)
+
+
 @needs_multiqc
 def test_multiqc_shows_counted_files(folder: Path, tmp_path: Path) -> None:
     """The report of ``dc count`` has the names that it was given."""
