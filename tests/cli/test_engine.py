@@ -20,8 +20,8 @@ import pytest
 from support.tiny import PACK, counts_of, dc, featurize, reads_text, write_genes_and_sizes
 
 from deepchrome.common.locks import output_lock
-from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.multiqc import REPORT_NAMES
+from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
 TEXT = reads_text(1000)  # tagAlign lines

@@ -21,7 +21,7 @@ from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.quality import PositionSample, ReadQuality
 from deepchrome.errors import BadDataError
 
-# The command of ENCODE's ChIP-seq pipelines for single-end reads (PBC_FILE_QC in their specification), after `intersect`.
+# The command of ENCODE's ChIP-seq pipelines for single-end reads (the file .pbc.qc), after `intersect`.
 # It prints total reads, distinct positions, positions with one read and with two, NRF, PBC1 and PBC2.
 ENCODE = r"""bedtools bamtobed -i {bam} | bedtools intersect -u -a stdin -b {windows} |
 awk 'BEGIN{{OFS="\t"}}{{print $1,$2,$3,$6}}' | grep -v '^chrM\s' | sort | uniq -c |
