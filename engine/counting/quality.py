@@ -13,10 +13,10 @@ from deepchrome.errors import BadDataError
 
 @dataclass(frozen=True)
 class PositionSample:
-    """An exact count over a random subset of the 5' positions of reads in regions.
+    """An exact count over a random subset of the positions of reads in regions.
 
-    A position is a chromosome, the 0-based coordinate of a read's 5' end, and its strand. A hash of the position
-    decides whether it is in the subset, so that either all reads at a position are counted or none.
+    A position is a chromosome, a start, an end and a strand, as in ENCODE's pipeline. A hash of the position decides
+    whether it is in the subset, so that either all reads at a position are counted or none.
 
     Attributes
     ----------

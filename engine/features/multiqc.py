@@ -92,19 +92,20 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "nrf": {
         **_RATIO,
         "title": "NRF",
-        "description": f"Non-redundant fraction (ENCODE): distinct 5' positions / reads. {_SAMPLED}",
+        "description": "Non-redundant fraction (ENCODE): distinct positions / reads. A position is a chromosome, a "
+        f"start, an end and a strand. {_SAMPLED}",
         "scale": "RdYlGn",
     },
     "pbc1": {
         **_RATIO,
         "title": "PBC1",
-        "description": "PCR bottlenecking coefficient 1 (ENCODE): 5' positions with exactly one read / distinct 5' "
+        "description": "PCR bottlenecking coefficient 1 (ENCODE): positions with exactly one read / distinct "
         f"positions. {_SAMPLED}",
         "scale": "RdYlGn",
     },
     "pbc2": {
         "title": "PBC2",
-        "description": "PCR bottlenecking coefficient 2 (ENCODE): 5' positions with exactly one read / with exactly "
+        "description": "PCR bottlenecking coefficient 2 (ENCODE): positions with exactly one read / with exactly "
         f"two. {_SAMPLED}",
         "format": "{:,.2f}",
         "min": 0,
@@ -113,7 +114,7 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "positions": {
         **_COUNT,
         "title": "Positions",
-        "description": "Number of distinct 5' positions from which NRF, PBC1 and PBC2 are computed.",
+        "description": "Number of distinct positions from which NRF, PBC1 and PBC2 are computed.",
         "hidden": True,
     },
     "off_genome": {
@@ -191,8 +192,7 @@ def report_sections(files: Sequence[FileQuality]) -> list[Section]:
             LENGTHS_NAME,
             "deepchrome_reads_lengths",
             "Read lengths",
-            "Length of the reads along the reference, in % of the reads. The largest length that a file can have here "
-            "stands for that length and all greater ones.",
+            f"Length of the reads along the reference, in % of the reads.{_describe_longest(files)}",
             "linegraph",
             {file.sample: line for file in files if (line := _length_line(file))},
             options={"xlab": "Length (bp)", "ylab": "% of reads", "ymin": 0},
@@ -307,6 +307,11 @@ def _table_cells(file: FileQuality) -> dict[str, Any]:
     }
     known = without_none(numbers | percents)
     return {name: known[name] for name in _HEADERS if name in known}
+
+
+def _describe_longest(files: Sequence[FileQuality]) -> str:
+    bounds = {len(quality.lengths) - 1 for file in files if (quality := file.quality()) and quality.lengths[-1]}
+    return "".join(f" Reads of {bound:,} bp or more are shown at {bound:,} bp." for bound in sorted(bounds))
 
 
 def _length_line(file: FileQuality) -> dict[str, float]:

@@ -14,8 +14,10 @@ from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.features.tables import TableRow, merge_rows, table_is_foreign
 
 QC_NAME: Final = "qc.tsv"
-# Reasons to leave out a record that have a column of their own.
-_REASONS: Final = ("unplaced", "duplicate", "qc_fail", "low_mapq", "improper", "not_fragment", "blacklisted")
+# Reasons to leave out a record or a read that have a column of their own.
+_OF_RECORDS: Final = ("unplaced", "improper_pair", "duplicate", "qc_fail", "low_mapq", "not_fragment")
+_OF_READS: Final = ("shifted_off", "blacklisted")  # these stay among the reads of the file, but in no region
+_REASONS: Final = (*_OF_RECORDS, *_OF_READS)
 QC_COLUMNS: Final = (
     "epigenome",
     "mark",
@@ -233,10 +235,11 @@ def mitochondrial_fraction(quality: ReadQuality, off_genome: Mapping[str, int], 
 
 def _quality_cells(quality: ReadQuality, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells that need the quality of the reads."""
-    # Text has no flags, so that these reasons do not exist for it.
+    # Text has no records with flags, so that most reasons do not exist for it.
     has_flags = quality.duplicates is not None
     cells: dict[str, Any] = {
-        f"filtered_{reason}": quality.filtered.get(reason, 0 if has_flags else None) for reason in _REASONS
+        f"filtered_{reason}": quality.filtered.get(reason, 0 if has_flags or reason in _OF_READS else None)
+        for reason in _REASONS
     }
     others = sum(count for reason, count in quality.filtered.items() if reason not in _REASONS)
     cells |= {

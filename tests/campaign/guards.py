@@ -303,6 +303,24 @@ GUARDS = (
     Guard("messages-may-fail", "raise", (f"{_EDGES}::test_reader_of_messages_goes_away",)),
     Guard("interrupt-at-exit", "raise KeyboardInterrupt", ("tests/cli/test_interrupts.py",)),
     Guard("interrupt-in-destructor", NOTHING, ("tests/cli/test_interrupts.py",)),
+    Guard("foreign-qc", NEVER, (f"{_ENGINE}/features/test_qc.py::test_file_of_another_program_is_refused",)),
+    Guard("foreign-multiqc", NEVER, (f"{_ENGINE}/features/test_qc.py::test_file_of_another_program_is_refused",)),
+    Guard("foreign-run-report", NEVER, ("tests/train/run/test_multiqc.py::test_report_of_another_program_is_refused",)),
+    Guard(
+        "multiqc-names",
+        NEVER,
+        ("tests/common/test_multiqc.py::test_names_that_are_not_kept_are_in_a_list",),
+    ),
+    Guard(
+        "multiqc-markup",
+        ("html.escape(text.encode", "(text.encode"),
+        (f"{_ENGINE}/features/test_multiqc.py::test_names_from_data_are_not_markup",),
+    ),
+    Guard(
+        "complexity-of-duplicates",
+        (' and not quality.filtered.get("duplicate")', ""),
+        (f"{_ENGINE}/features/test_qc.py::test_no_complexity_without_duplicates",),
+    ),
     Guard("foreign-summary", NEVER, (f"{_OUTPUTS}::test_files_of_other_programs_survive",)),
     Guard(
         "foreign-features",

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,26 @@ def test_places_without_a_file(tmp_path: Path) -> None:
         write_sections(tmp_path / "absent", [section])
     write_sections(tmp_path, [section])
     assert not section_is_foreign(tmp_path / "x_mqc.json")
+
+
+def test_section_without_data_only_replaces(tmp_path: Path) -> None:
+    empty = Section("x_mqc.json", "x", "X", "", "table", {})
+    write_sections(tmp_path, [empty])
+    assert not (tmp_path / "x_mqc.json").exists()
+    write_sections(tmp_path, [replace(empty, data={"a": {"b": 1}})])
+    assert json.loads((tmp_path / "x_mqc.json").read_text())["data"] == {"a": {"b": 1}}
+    write_sections(tmp_path, [empty])
+    assert json.loads((tmp_path / "x_mqc.json").read_text())["data"] == {}
+
+
+def test_names_that_are_not_kept_are_in_a_list() -> None:
+    """MultiQC cleans no names in a list, but shows only the last of several lists with one id."""
+    rows = {"liver.sorted-A": {"b": 1}, "E003-A": {"b": 2}}
+    table = Section("x_mqc.json", "x", "X", "", "table", rows)
+    document, other = table.document(), replace(table, data={**rows, "E003-B": {"b": 2}}).document()
+    assert document["data"] == [rows]
+    assert document["id"] != other["id"]
+    assert document["pconfig"]["id"] == f"{document['id']}_plot"
+    assert replace(table, plot="generalstats").document()["data"] == {"E003-A": {"b": 2}}
+    kept = replace(table, data={"E003-A": {"b": 2}}).document()
+    assert (kept["id"], kept["data"]) == ("x", {"E003-A": {"b": 2}})

@@ -10,9 +10,9 @@ import pysam
 from oracle.naive import Gene, Read, in_a_window
 
 
-def five_prime(read: Read) -> tuple[str, int, str]:
-    """Return the chromosome, the 0-based coordinate of the 5' end, and the strand."""
-    return read.chrom, read.start if read.strand == "+" else read.end - 1, read.strand
+def position(read: Read) -> tuple[str, int, int, str]:
+    """Return the position of a read, as ENCODE's pipeline defines it: reads at the same position may be duplicates."""
+    return read.chrom, read.start, read.end, read.strand
 
 
 def filtered_records(path: Path, min_mapq: int = 0) -> dict[str, int]:
@@ -42,7 +42,7 @@ def quality_of(
 ) -> dict[str, Any]:
     """Return the attributes of ``ReadQuality``, with a sample of all positions."""
     inside = [read for read in reads if read.chrom in sizes and in_a_window(read, genes, flank)]
-    at: Counter[Any] = Counter(map(five_prime, inside))
+    at: Counter[Any] = Counter(map(position, inside))
     lengths = [0] * (longest + 1)
     for read in reads:
         lengths[min(read.end - read.start, longest)] += 1

@@ -1,19 +1,14 @@
 """BAM files with every kind of record, and the quality of reads."""
 
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from oracle import naive, quality
 
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.quality import PositionSample, ReadQuality
-from deepchrome.engine.features import count_sample
 from support.bam import write_bam
 from support.strategies import Record
 from support.tiny import GENES, SIZES, write_genes_and_sizes
@@ -63,23 +58,6 @@ def quality_of_file(path: Path, min_mapq: int = 0) -> dict[str, Any]:
         filtered, duplicates = quality.filtered_records(path, min_mapq), quality.duplicate_records(path)
         return quality.quality_of(reads, GENES, OTHER_SIZES, filtered=filtered, duplicates=duplicates)
     return quality.quality_of(naive.text_reads(path.read_bytes()), GENES, OTHER_SIZES)
-
-
-def with_quality(path: Path, tally: ReadTally, min_mapq: int = 0) -> ReadTally:
-    """Return the result of counting a file, with the quality that the oracle finds."""
-    return replace(tally, quality=as_quality(quality_of_file(path, min_mapq)))
-
-
-@contextmanager
-def measured_by_oracle() -> Iterator[None]:
-    """Let ``featurize`` take the quality of its files from the oracle."""
-    tally_reads = count_sample.tally_reads
-
-    def tally_with_quality(path: str, *arguments: Any, **options: Any) -> ReadTally:
-        return with_quality(Path(path), tally_reads(path, *arguments, **options))
-
-    with patch.object(count_sample, "tally_reads", tally_with_quality):
-        yield
 
 
 def write_small_genome(folder: Path) -> None:

@@ -138,7 +138,7 @@ def section_is_foreign(path: Path) -> bool:
 
 
 def write_sections(directory: Path, sections: Sequence[Section]) -> None:
-    """Write the files of some sections, and replace existing ones.
+    """Write the files of some sections, and replace existing ones. Sections without data only replace.
 
     Raises
     ------
@@ -146,5 +146,8 @@ def write_sections(directory: Path, sections: Sequence[Section]) -> None:
         A file cannot be written.
     """
     for section in sections:
-        with atomic_write(directory / section.file) as temporary:
-            temporary.write_text(json.dumps(section.document(), indent=1) + "\n", encoding="utf-8")
+        path = directory / section.file
+        if not section.data and not os.path.lexists(path):
+            continue  # MultiQC would warn of it
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(section.document()) + "\n", encoding="utf-8")

@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from oracle import naive, quality
 from support.quality import as_quality, random_records, write_records
 from support.strategies import examples
-from support.tiny import GENES, SIZES
+from support.tiny import GENES, SIZES, windows
 
+from deepchrome.engine.counting.count import tally_reads
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.quality import PositionSample, ReadQuality
 from deepchrome.errors import BadDataError
 
-# The command of ENCODE's pipeline (chip-seq-pipeline2, encode_lib_genomic.py), for single-end reads. It prints total
-# reads, distinct positions, positions with one read and with two, NRF, PBC1 and PBC2.
-ENCODE = r"""bedtools bamtobed -i {bam} | awk 'BEGIN{{OFS="\t"}}{{print $1,$2,$3,$6}}' | grep -v '^chrM\s' | sort |
-uniq -c | awk 'BEGIN{{mt=0;m0=0;m1=0;m2=0}} ($1==1){{m1=m1+1}} ($1==2){{m2=m2+1}} {{m0=m0+1}} {{mt=mt+$1}}
+# The command of ENCODE's ChIP-seq pipelines for single-end reads (the file .pbc.qc), after `intersect`.
+# It prints total reads, distinct positions, positions with one read and with two, NRF, PBC1 and PBC2.
+ENCODE = r"""bedtools bamtobed -i {bam} | bedtools intersect -u -a stdin -b {windows} |
+awk 'BEGIN{{OFS="\t"}}{{print $1,$2,$3,$6}}' | grep -v '^chrM\s' | sort | uniq -c |
+awk 'BEGIN{{mt=0;m0=0;m1=0;m2=0}} ($1==1){{m1=m1+1}} ($1==2){{m2=m2+1}} {{m0=m0+1}} {{mt=mt+$1}}
 END{{printf "%d\t%d\t%d\t%d\t%.10f\t%.10f\t%.10f\n",mt,m0,m1,m2,m0/mt,m1/m0,m1/m2}}'"""
 
 READS = st.lists(
@@ -43,19 +46,47 @@ def quality_of(reads: list[naive.Read], **options: Any) -> ReadQuality:
 
 @pytest.mark.bedtools
 @pytest.mark.skipif(not shutil.which("bedtools"), reason="needs bedtools")
-def test_ratios_are_those_of_encode(tmp_path: Path) -> None:
-    """Reads of one length on the whole genome, where ENCODE's positions are 5' positions and strands."""
-    records = [record for record in random_records(600, 3, flags=False) if record.cigar == "36M"]
-    bam = write_records(tmp_path / "reads.bam", records)
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", ENCODE.format(bam=bam)], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize("n", [600, 3000])
+def test_complexity_is_that_of_encode(n: int, tmp_path: Path) -> None:
+    """The engine's positions, and the ratios, against ENCODE's command on the reads in windows."""
+    placed = windows(tmp_path)
+    bed = "".join(f"{gene.chrom}\t{gene.tss - 5000}\t{gene.tss + 5000}\n" for gene in GENES)
+    (tmp_path / "windows.bed").write_text(bed)
+    bam = write_records(tmp_path / "reads.bam", random_records(n, 3, flags=False))
+    command = ENCODE.format(bam=bam, windows=tmp_path / "windows.bed")
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=True)
     total, distinct, once, twice, nrf, pbc1, pbc2 = map(float, done.stdout.split())
-    sample = PositionSample(1.0, int(total), int(distinct), int(once), int(twice))
+    measured = tally_reads(bam, placed, options=ReadOptions(unknown_chrom="skip")).quality
+    assert measured
+    sample = measured.positions
+    assert sample
+    assert (sample.reads, sample.distinct, sample.once, sample.twice) == (total, distinct, once, twice)
     assert 0 < twice < once < distinct < total
-    assert sample.nrf == pytest.approx(nrf, abs=1e-9)
-    assert sample.pbc1 == pytest.approx(pbc1, abs=1e-9)
-    assert sample.pbc2 == pytest.approx(pbc2, abs=1e-9)
+    assert sample.fraction == 1
+    assert (sample.nrf, sample.pbc1, sample.pbc2) == pytest.approx((nrf, pbc1, pbc2), abs=1e-9)
+
+
+def test_sample_of_many_positions(tmp_path: Path) -> None:
+    """A sample of a part of the positions has about the ratios of all. It is the same for any number of threads."""
+    placed, dice = windows(tmp_path), np.random.default_rng(1)
+    starts = np.minimum(dice.integers(14_000, 26_000, 300_000), dice.integers(14_000, 40_000, 300_000))
+    rows = zip(
+        starts.tolist(), dice.choice([30, 36, 50], 300_000).tolist(), dice.choice(["+", "-"], 300_000), strict=True
+    )
+    text = "".join(f"chr1\t{start}\t{start + length}\tN\t0\t{strand}\n" for start, length, strand in rows)
+    (tmp_path / "reads.bed").write_text(text)
+    measured, threaded = (tally_reads(tmp_path / "reads.bed", placed, n).quality for n in (1, 3))
+    whole = quality_of(naive.text_reads(text.encode())).positions
+    assert measured
+    assert threaded
+    assert whole
+    assert measured.record() == threaded.record()
+    sample = measured.positions
+    assert sample
+    assert sample.fraction < 1
+    assert sample.distinct == pytest.approx(sample.fraction * whole.distinct, rel=0.05)
+    assert sample.reads == pytest.approx(sample.fraction * whole.reads, rel=0.05)
+    assert (sample.nrf, sample.pbc1) == pytest.approx((whole.nrf, whole.pbc1), rel=0.05)
 
 
 def test_ratios_without_reads() -> None:

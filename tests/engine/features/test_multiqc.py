@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pysam
 import pytest
 from oracle import naive, quality
 from support.multiqc import multiqc, needs_multiqc
-from support.quality import measured_by_oracle, random_records, with_quality, write_records, write_small_genome
+from support.quality import random_records, write_records, write_small_genome
 from support.tiny import GENES, dc, reads_text
 
 from deepchrome.engine.annotation.genes import read_genes
@@ -33,12 +32,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def oracle() -> Iterator[None]:
-    with measured_by_oracle():
-        yield
-
-
 def featurize(folder: Path, *names: str, out: str = "out", code: int = 0) -> Path:
     options = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / out)
     done = dc("featurize", *([folder / name for name in names] or [folder]), *options)
@@ -54,7 +47,7 @@ def expected(bam: Path) -> dict[str, float]:
     """Return numbers of a BAM file, from pysam and naive code."""
     reads = naive.bam_reads(bam)
     inside = [read for read in reads if naive.in_a_window(read, GENES, 5000)]
-    at = Counter(map(quality.five_prime, inside))
+    at = Counter(map(quality.position, inside))
     once, twice = (sum(n == k for n in at.values()) for k in (1, 2))
     with pysam.AlignmentFile(str(bam)) as file:
         lengths = [record.reference_length for record in file.fetch(until_eof=True)]
@@ -167,7 +160,7 @@ def test_file_that_fails_is_not_shown(folder: Path) -> None:
 def test_names_from_data_are_not_markup(folder: Path) -> None:
     """Names of files and chromosomes come from others."""
     placed = tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
-    counted = with_quality(folder / "E1-A.bam", tally_reads(folder / "E1-A.bam", placed))
+    counted = tally_reads(folder / "E1-A.bam", placed)
     assert counted.quality
     evil = replace(counted.quality, reads_on={"<img src=x onerror=alert(1)>": 5})
     text = json.dumps(
@@ -181,7 +174,7 @@ def test_names_from_data_are_not_markup(folder: Path) -> None:
 
 def test_many_chromosomes_are_summed(folder: Path) -> None:
     placed = tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
-    counted = with_quality(folder / "E1-A.bam", tally_reads(folder / "E1-A.bam", placed))
+    counted = tally_reads(folder / "E1-A.bam", placed)
     assert counted.quality
     reads_on = {"chrX": 900, **{f"chr{i}": 1000 - i for i in range(1, 23)}, **{f"scaffold{i}": i for i in range(1, 8)}}
     changed = replace(counted, quality=replace(counted.quality, reads_on=reads_on), off_genome={"chrZ": 3, "": 4})
@@ -193,11 +186,25 @@ def test_many_chromosomes_are_summed(folder: Path) -> None:
     assert sum(bar.values()) == sum(reads_on.values()) + 7
 
 
+def test_open_last_length_is_described(folder: Path) -> None:
+    placed = tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
+    (folder / "long.bed").write_bytes(b"chr1\t100\t200\nchr1\t100\t90100\n")
+    short, long = (tally_reads(folder / name, placed) for name in ("E1-A.bam", "long.bed"))
+    assert "or more" not in report_sections(qc_rows(["a"], [short]))[2].description
+    section = report_sections(qc_rows(["a", "b"], [short, long]))[2]
+    assert long.quality
+    bound = len(long.quality.lengths) - 1
+    assert f"Reads of {bound:,} bp or more are shown at {bound:,} bp." in section.description
+    assert section.data["b"] == {"99": 0, "100": 50, "101": 0, f"{bound - 1}": 0, f"{bound}": 50, f"{bound + 1}": 0}
+    (row,) = qc_rows(["b"], [long])
+    assert (row.row()["read_length_median"], row.row()["read_length_max"]) == (None, 90_000)
+
+
 @needs_multiqc
 def test_multiqc_shows_counted_files(folder: Path, tmp_path: Path) -> None:
     """The report of ``dc count`` has the names that it was given."""
     placed = tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
-    tallies = [with_quality(path, tally_reads(path, placed)) for path in (folder / "E1-A.bam", folder / "E2-A.bam")]
+    tallies = [tally_reads(path, placed) for path in (folder / "E1-A.bam", folder / "E2-A.bam")]
     write_qc_report(tmp_path / "qc", ["a.sorted.bam", "a.bam"], tallies)
     report = multiqc(tmp_path / "report", tmp_path / "qc")
     (table,) = (d for n, d in report["report_saved_raw_data"].items() if "deepchrome_reads_table" in n)

@@ -5,7 +5,6 @@ import json
 import shutil
 import statistics
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ import pysam
 import pytest
 from oracle import naive, quality
 from support.quality import (
-    measured_by_oracle,
     random_records,
-    with_quality,
     write_records,
     write_small_genome,
 )
@@ -27,9 +24,10 @@ from support.tiny import GENES, dc, reads_text
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import tss_windows
-from deepchrome.engine.counting.tally import ReadTally, tally_reads
+from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.quality import ReadQuality
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.multiqc import REPORT_NAMES, write_qc_report
 from deepchrome.engine.features.qc import QC_COLUMNS, mitochondrial_fraction, qc_rows, write_qc
 from deepchrome.errors import StorageError, UsageError
@@ -47,12 +45,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def oracle() -> Iterator[None]:
-    with measured_by_oracle():
-        yield
-
-
 def featurize(folder: Path, *arguments: object) -> str:
     options = ("--genes", folder / "genes.tsv", "--genome", folder / "small.sizes", "--out", folder / "out")
     done = dc("featurize", *(arguments or (folder,)), *options)
@@ -68,8 +60,7 @@ def table(folder: Path) -> dict[str, dict[str, str]]:
 
 def tally(path: Path, folder: Path, **options: Any) -> ReadTally:
     placed = tss_windows(read_genes(folder / "genes.tsv"), read_genome(folder / "small.sizes"))
-    counted = tally_reads(path, placed, options=ReadOptions(**options))
-    return with_quality(path, counted, options.get("min_mapq", 0))
+    return tally_reads(path, placed, options=ReadOptions(**options))
 
 
 @pytest.mark.bedtools
@@ -103,7 +94,7 @@ def test_row_of_a_bam_file(folder: Path) -> None:
     lengths = [record.reference_length for record in records]
     reads = naive.bam_reads(bam)
     inside = [read for read in reads if naive.in_a_window(read, GENES, 5000)]
-    positions = [quality.five_prime(read) for read in inside]
+    positions = [quality.position(read) for read in inside]
     times = {position: positions.count(position) for position in positions}
     once, twice = (sum(n == k for n in times.values()) for k in (1, 2))
     assert tuple(row) == QC_COLUMNS
@@ -141,7 +132,7 @@ def test_filtered_records_by_reason(folder: Path) -> None:
         r.reference_id >= 0 and not r.is_duplicate and not r.is_qcfail and r.mapping_quality < 20 for r in records
     )
     assert row["filtered_low_mapq"] == low > 0
-    assert (row["filtered_improper"], row["filtered_other"]) == (0, 0)
+    assert (row["filtered_improper_pair"], row["filtered_other"]) == (0, 0)
     assert sum(row[name] for name in QC_COLUMNS if name.startswith("filtered_")) == row["records_filtered"]
     assert counted.quality
     moved = {**counted.quality.record(), "filtered": {"duplicate": 1, "too_long": 7}}
@@ -153,8 +144,10 @@ def test_text_has_no_flags(folder: Path) -> None:
     """The cells of flags are empty for text, not 0; those of reads are filled."""
     featurize(folder)
     row = table(folder)["E2-A"]
-    flags = {name for name in QC_COLUMNS if name.startswith("filtered_")} | {"duplicates", "fraction_duplicates"}
-    assert {row[name] for name in flags} == {""}
+    reasons = {name for name in QC_COLUMNS if name.startswith("filtered_")}
+    of_reads = {"filtered_shifted_off", "filtered_blacklisted"}
+    assert {row[name] for name in reasons - of_reads | {"duplicates", "fraction_duplicates"}} == {""}
+    assert {row[name] for name in of_reads} == {"0"}
     assert (row["reads"], row["format"], row["read_length_median"]) == ("400", "BED", "36")
     assert 0 < float(row["nrf"]) <= 1
 
@@ -205,7 +198,7 @@ def test_kept_file_gives_its_row_again(folder: Path) -> None:
 
 def test_feature_file_of_an_earlier_version(folder: Path) -> None:
     """Its record has no quality. The cells of the other values are filled, and those of the quality are empty."""
-    with patch("support.quality.as_quality", return_value=None):
+    with patch("deepchrome.engine.counting.tally._quality", return_value=None):
         featurize(folder)
     rows = table(folder)
     (folder / "out" / "qc.tsv").unlink()
