@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from deepchrome.engine.annotation.genome import Genome
 
+BinValues = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
+"""Reads per row and bin (uint32), or the mean signal of each bin (float32)."""
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -4,14 +4,17 @@ import os
 from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from deepchrome.common.urls import is_url
+from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 from deepchrome.engine.counting.bigwig_index import check_bigwig, is_bigwig_head
 from deepchrome.errors import BadDataError, MissingInputError, NotInstalledError
+
+SIGNAL_FORMAT: Final = "bigWig"  # as tallies and feature files state it
 
 
 def is_bigwig(path: str) -> bool:
@@ -77,6 +80,8 @@ class BigWig:
         # The library prints to standard error if it is to open a damaged file by its name.
         self._reader = _guarded(pybigtools.open, file)
         self.chroms: dict[str, int] = _guarded(self._reader.chroms)
+        if max(self.chroms.values(), default=0) > MAX_POSITION_BP:
+            raise damaged("a chromosome is too long")
         self.declared_bases = int(_guarded(self._reader.info)["summary"]["basesCovered"])
 
     def total(self, summary: str, chrom: str, start: int, end: int) -> float:

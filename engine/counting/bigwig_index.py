@@ -17,15 +17,13 @@ _INDEX_MAGIC: Final = 0x2468ACE0
 _HEADER: Final = "IHHQQQHHQQIQ"
 _ZOOM_HEADER: Final = "IIQQ"
 _CHROM_TREE_HEADER: Final = "IIIIQ"
-_INDEX_HEADER: Final = "IIQIIIIQI"
+_HEADER_BYTES: Final = struct.calcsize("<" + _HEADER)
+_INDEX_HEADER_BYTES: Final = 48
 _LEAF: Final = np.dtype([("bounds", "u4", 4), ("offset", "u8"), ("size", "u8")])
 _BRANCH: Final = np.dtype([("bounds", "u4", 4), ("child", "u8")])
-_Order = Literal["<", ">"]
-
 # A block holds at most 65,535 items of 32 bytes.
 _MAX_BLOCK_BYTES: Final = 1 << 22
 _MAX_KEY_BYTES: Final = 1 << 16
-_MAX_NODES_PER_BYTE: Final = 1 / 24  # every node below the root has an entry of 24 bytes in another
 
 
 def is_bigwig_head(head: bytes) -> bool:
@@ -43,61 +41,62 @@ def check_bigwig(file: BinaryIO) -> None:
     OSError
         The file cannot be read.
     """
-    size = file.seek(0, os.SEEK_END)
-    order: _Order = "<" if _read(file, 0, 4) == BIGWIG_MAGIC.to_bytes(4, "little") else ">"
-    _, _, n_zooms, chroms, data, index, _, _, _, summary, block_bytes, _ = _unpack(file, 0, order + _HEADER)
-    if max(chroms, data, index, summary) >= size or min(chroms, data, index) < struct.calcsize("<" + _HEADER):
-        raise ValueError("the header points beyond the end of the file")
-    if block_bytes > _MAX_BLOCK_BYTES:
-        raise ValueError(f"the header states blocks of {block_bytes:,} bytes")
-    _check_chrom_tree(file, chroms, size, order)
-    indexes = [index]
-    for i in range(n_zooms):
-        at = struct.calcsize("<" + _HEADER) + i * struct.calcsize("<" + _ZOOM_HEADER)
-        indexes.append(_unpack(file, at, order + _ZOOM_HEADER)[3])
-    for at in indexes:
-        _check_index(file, at, size, order)
+    _Checker(file).check()
 
 
-def _check_chrom_tree(file: BinaryIO, at: int, size: int, order: _Order) -> None:
-    magic, _, key_bytes, _, n_chroms = _unpack(file, at, order + _CHROM_TREE_HEADER)
-    if magic != _CHROM_TREE_MAGIC or not 0 < key_bytes <= _MAX_KEY_BYTES or n_chroms * key_bytes > size:
-        raise ValueError("the table of chromosomes is damaged")
+class _Checker:
+    """Reads numbers from a bigWig file, and checks them."""
 
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        self._order: Literal["<", ">"] = "<" if self._read(0, 4) == BIGWIG_MAGIC.to_bytes(4, "little") else ">"
 
-def _check_index(file: BinaryIO, at: int, size: int, order: _Order) -> None:
-    """Visit all nodes of an index, and check where they point."""
-    damaged = ValueError("an index is damaged, or points beyond the end of the file")
-    header = _unpack(file, at, order + _INDEX_HEADER)
-    if header[0] != _INDEX_MAGIC:
-        raise damaged
-    # The header has 44 bytes and 4 that are reserved.
-    nodes, n_visited = [at + struct.calcsize("<" + _INDEX_HEADER) + 4], 0
-    while nodes:
-        node = nodes.pop()
-        n_visited += 1
-        if n_visited > 1 + size * _MAX_NODES_PER_BYTE:  # a loop
+    def check(self) -> None:
+        _, _, n_zooms, chroms, data, index, _, _, _, summary, block_bytes, _ = self._unpack(0, _HEADER)
+        if max(chroms, data, index, summary) >= self._size or min(chroms, data, index) < _HEADER_BYTES:
+            raise ValueError("the header points beyond the end of the file")
+        if block_bytes > _MAX_BLOCK_BYTES:
+            raise ValueError(f"the header states blocks of {block_bytes:,} bytes")
+        self._check_chrom_tree(chroms)
+        self._check_index(index)
+        for i in range(n_zooms):
+            self._check_index(self._unpack(_HEADER_BYTES + i * struct.calcsize("<" + _ZOOM_HEADER), _ZOOM_HEADER)[3])
+
+    def _check_chrom_tree(self, at: int) -> None:
+        magic, _, key_bytes, _, n_chroms = self._unpack(at, _CHROM_TREE_HEADER)
+        if magic != _CHROM_TREE_MAGIC or not 0 < key_bytes <= _MAX_KEY_BYTES or n_chroms * key_bytes > self._size:
+            raise ValueError("the table of chromosomes is damaged")
+
+    def _check_index(self, at: int) -> None:
+        """Visit all nodes of an index, and check where they point."""
+        damaged = ValueError("an index is damaged, or points beyond the end of the file")
+        if self._unpack(at, "I")[0] != _INDEX_MAGIC:
             raise damaged
-        is_leaf, _, n_items = _unpack(file, node, order + "BBH")
-        kind = (_LEAF if is_leaf else _BRANCH).newbyteorder(order)
-        items = np.frombuffer(_read(file, node + 4, n_items * kind.itemsize), kind)
-        if is_leaf:
-            ends = items["offset"].astype(np.float64) + items["size"]  # float64: the sum may not fit in 64 bits
-            is_wrong = (ends > size) | (items["size"] == 0)
-        else:
-            is_wrong = items["child"] >= size
-            nodes += items["child"].tolist()
-        if is_wrong.any():
-            raise damaged
+        nodes, n_visited = [at + _INDEX_HEADER_BYTES], 0
+        while nodes:
+            node = nodes.pop()
+            n_visited += 1
+            if n_visited > 1 + self._size // _BRANCH.itemsize:  # a loop: a tree has an entry for each node but the root
+                raise damaged
+            is_leaf, _, n_items = self._unpack(node, "BBH")
+            kind = (_LEAF if is_leaf else _BRANCH).newbyteorder(self._order)
+            items = np.frombuffer(self._read(node + 4, n_items * kind.itemsize), kind)
+            if is_leaf:
+                ends = items["offset"].astype(np.float64) + items["size"]  # float64: the sum may need over 64 bits
+                is_wrong = (ends > self._size) | (items["size"] == 0)
+            else:
+                is_wrong = items["child"] >= self._size
+                nodes += items["child"].tolist()
+            if is_wrong.any():  # guard: bigwig-index
+                raise damaged
 
+    def _unpack(self, at: int, layout: str) -> tuple[int, ...]:
+        layout = self._order + layout
+        return struct.unpack(layout, self._read(at, struct.calcsize(layout)))
 
-def _unpack(file: BinaryIO, at: int, layout: str) -> tuple[int, ...]:
-    return struct.unpack(layout, _read(file, at, struct.calcsize(layout)))
-
-
-def _read(file: BinaryIO, at: int, size: int) -> bytes:
-    file.seek(at)
-    data = file.read(size)
-    if len(data) < size:
-        raise ValueError("the file ends too early")
-    return data
+    def _read(self, at: int, size: int) -> bytes:
+        if at + size > self._size:
+            raise ValueError("the file ends too early")
+        self._file.seek(at)
+        return self._file.read(size)

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from deepchrome.common.cores import check_threads, threads_per_file
 from deepchrome.common.urls import hide_secrets
+from deepchrome.engine.annotation.layout import BinValues, Layout
 from deepchrome.engine.annotation.windows import Windows, window_index
+from deepchrome.engine.counting.bigwig import SIGNAL_FORMAT, is_bigwig
 from deepchrome.engine.counting.formats import BadItemError, Sequences, Target
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import FilePipeline, ProgressCallback
@@ -34,7 +36,8 @@ class ReadTally:
     Attributes
     ----------
     counts
-        Reads per gene and bin: uint32 (genes, bins), bins in genomic order.
+        Reads per gene and bin: uint32 (genes, bins), bins in genomic order. For a bigWig file, the mean signal of each
+        bin: float32 (genes, bins); the other numbers are then 0.
     reads
         Number of reads: lines of a BED file that are not blank, comments or headers; or records of a BAM file that
         pass the filters.
@@ -52,7 +55,7 @@ class ReadTally:
     min_length, mean_length, max_length
         Lengths of the reads along the reference, in bp.
     format
-        ``BED``, ``BAM`` or ``CRAM``.
+        ``BED``, ``BAM``, ``CRAM`` or ``bigWig``.
     bytes_read
         Size of the file as stored, in bytes.
     sha256
@@ -63,7 +66,7 @@ class ReadTally:
         Wall-clock time.
     """
 
-    counts: npt.NDArray[np.uint32] = field(repr=False)
+    counts: BinValues = field(repr=False)
     reads: int
     in_windows: int
     on_gene_chroms: int
@@ -92,7 +95,7 @@ def count_reads(
     min_mapq: int = 0,
     include_duplicates: bool = False,
     include_qc_fail: bool = False,
-) -> npt.NDArray[np.uint32]:
+) -> BinValues:
     """Count reads per gene and bin, exactly as ``bedtools multicov`` does.
 
     Parameters
@@ -112,7 +115,8 @@ def count_reads(
     -------
     uint32 array (n, bins)
         Bins in genomic order, whatever the strand of the gene. A bin counts each read that overlaps it by 1 bp or
-        more. Bins completely outside their chromosome count 0.
+        more. Bins completely outside their chromosome count 0. For a bigWig file: float32 array (n, bins), the mean
+        signal of each bin; see :func:`deepchrome.engine.counting.signal.tally_signal`.
 
     Raises
     ------
@@ -158,6 +162,8 @@ def tally_reads(
     options = options or ReadOptions()
     options.check()
     check_threads(threads)
+    if is_bigwig(str(path)):
+        return _tally_signal(path, windows, options, hashed, progress)
     began = time.perf_counter()
     index = window_index(windows, options.strand)
     sequences = Sequences([*windows.genome.sizes], index)
@@ -181,6 +187,37 @@ def tally_reads(
             raise BadDataError(error.message(hide_secrets(name))) from error
         except Exception as error:
             raise translate_error(error, name) from error
+
+
+def _tally_signal(
+    path: str | Path, windows: Windows, options: ReadOptions, hashed: bool, progress: ProgressCallback | None
+) -> ReadTally:
+    """Average the signal of a bigWig file. It has no reads."""
+    from deepchrome.engine.counting.signal import tally_signal
+
+    width = 2 * windows.flank
+    strand = np.zeros(len(windows.start), np.int8)
+    layout = Layout(
+        windows.genome, windows.chrom_id, windows.start, windows.start + width, windows.n_bins, strand, "genes"
+    )
+    signal = tally_signal(path, layout, options, hashed=hashed, progress=progress)
+    return ReadTally(
+        counts=signal.values,
+        reads=0,
+        in_windows=0,
+        on_gene_chroms=0,
+        off_genome=dict.fromkeys(signal.off_genome, 0),
+        past_end=0,
+        filtered=0,
+        min_length=0,
+        mean_length=0.0,
+        max_length=0,
+        format=SIGNAL_FORMAT,
+        bytes_read=signal.bytes_read,
+        sha256=signal.sha256,
+        etag=None,
+        seconds=signal.seconds,
+    )
 
 
 def _summarize(pipeline: FilePipeline, windows: Windows, **facts: Any) -> ReadTally:
