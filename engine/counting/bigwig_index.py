@@ -7,9 +7,11 @@ supplement.
 
 import os
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 BIGWIG_MAGIC: Final = 0x888FFC26
 _CHROM_TREE_MAGIC: Final = 0x78CA8C91
@@ -18,6 +20,7 @@ _HEADER: Final = "IHHQQQHHQQIQ"
 _ZOOM_HEADER: Final = "IIQQ"
 _CHROM_TREE_HEADER: Final = "IIIIQ"
 _HEADER_BYTES: Final = struct.calcsize("<" + _HEADER)
+_CHROM_TREE_HEADER_BYTES: Final = 32
 _INDEX_HEADER_BYTES: Final = 48
 _LEAF: Final = np.dtype([("bounds", "u4", 4), ("offset", "u8"), ("size", "u8")])
 _BRANCH: Final = np.dtype([("bounds", "u4", 4), ("child", "u8")])
@@ -64,32 +67,42 @@ class _Checker:
             self._check_index(self._unpack(_HEADER_BYTES + i * struct.calcsize("<" + _ZOOM_HEADER), _ZOOM_HEADER)[3])
 
     def _check_chrom_tree(self, at: int) -> None:
+        """Check that the names of chromosomes have numbers of their own."""
         magic, _, key_bytes, _, n_chroms = self._unpack(at, _CHROM_TREE_HEADER)
+        damaged = ValueError("the table of chromosomes is damaged")
         if magic != _CHROM_TREE_MAGIC or not 0 < key_bytes <= _MAX_KEY_BYTES or n_chroms * key_bytes > self._size:
-            raise ValueError("the table of chromosomes is damaged")
+            raise damaged
+        key = ("key", f"V{key_bytes}")
+        leaf, branch = np.dtype([key, ("id", "u4"), ("length", "u4")]), np.dtype([key, ("child", "u8")])
+        ids = np.concatenate([items["id"] for items in self._leaves(at + _CHROM_TREE_HEADER_BYTES, leaf, branch)])
+        if not len(ids) == len(np.unique(ids)) == n_chroms:  # guard: bigwig-chromosomes
+            raise damaged
 
     def _check_index(self, at: int) -> None:
-        """Visit all nodes of an index, and check where they point."""
+        """Check that all blocks of data lie in the file."""
         damaged = ValueError("an index is damaged, or points beyond the end of the file")
         if self._unpack(at, "I")[0] != _INDEX_MAGIC:
             raise damaged
-        nodes, n_visited = [at + _INDEX_HEADER_BYTES], 0
+        for items in self._leaves(at + _INDEX_HEADER_BYTES, _LEAF, _BRANCH):
+            ends = items["offset"].astype(np.float64) + items["size"]  # float64: the sum may need over 64 bits
+            if (ends > self._size).any() or (items["size"] == 0).any():  # guard: bigwig-index
+                raise damaged
+
+    def _leaves(self, root: int, leaf: np.dtype[np.void], branch: np.dtype[np.void]) -> Iterator[npt.NDArray[np.void]]:
+        """Visit all nodes of a tree, and yield the items of each leaf."""
+        nodes, n_visited = [root], 0
         while nodes:
             node = nodes.pop()
             n_visited += 1
-            if n_visited > 1 + self._size // _BRANCH.itemsize:  # a loop: a tree has an entry for each node but the root
-                raise damaged
+            if n_visited > 1 + self._size // branch.itemsize:  # a tree has an entry for each node but the root
+                raise ValueError("an index has a loop")
             is_leaf, _, n_items = self._unpack(node, "BBH")
-            kind = (_LEAF if is_leaf else _BRANCH).newbyteorder(self._order)
+            kind = (leaf if is_leaf else branch).newbyteorder(self._order)
             items = np.frombuffer(self._read(node + 4, n_items * kind.itemsize), kind)
             if is_leaf:
-                ends = items["offset"].astype(np.float64) + items["size"]  # float64: the sum may need over 64 bits
-                is_wrong = (ends > self._size) | (items["size"] == 0)
+                yield items
             else:
-                is_wrong = items["child"] >= self._size
                 nodes += items["child"].tolist()
-            if is_wrong.any():  # guard: bigwig-index
-                raise damaged
 
     def _unpack(self, at: int, layout: str) -> tuple[int, ...]:
         layout = self._order + layout
