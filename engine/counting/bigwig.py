@@ -53,8 +53,8 @@ class BigWig:
         Size of the file in bytes.
     chroms
         Length in bp of each chromosome, by name.
-    declared_bases
-        Number of bases with data, as the header states it.
+    least_bases
+        Number of bases with data that the header states, less those that can lie beyond the ends of chromosomes.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class BigWig:
                 "reading bigWig files needs pybigtools. Install it with: pip install 'deepchrome[bigwig]'"
             ) from None
         try:
-            check_bigwig(file)
+            past_end = check_bigwig(file)
         except ValueError as error:
             raise damaged(str(error)) from None
         self.size = file.seek(0, os.SEEK_END)
@@ -82,7 +82,7 @@ class BigWig:
         self.chroms: dict[str, int] = _guarded(self._reader.chroms)
         if max(self.chroms.values(), default=0) > MAX_POSITION_BP:
             raise damaged("a chromosome is too long")
-        self.declared_bases = int(_guarded(self._reader.info)["summary"]["basesCovered"])
+        self.least_bases = int(_guarded(self._reader.info)["summary"]["basesCovered"]) - past_end
 
     def total(self, summary: str, chrom: str, start: int, end: int) -> float:
         """Return the sum of the signal (``sum``), or the number of bases with data (``bases_covered``)."""

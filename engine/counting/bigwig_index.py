@@ -34,8 +34,14 @@ def is_bigwig_head(head: bytes) -> bool:
     return head[:4] in (BIGWIG_MAGIC.to_bytes(4, "little"), BIGWIG_MAGIC.to_bytes(4, "big"))
 
 
-def check_bigwig(file: BinaryIO) -> None:
+def check_bigwig(file: BinaryIO) -> int:
     """Check that everything the header and the indexes point to lies in the file.
+
+    Returns
+    -------
+    int
+        The number of bases by which data reach beyond the ends of chromosomes, summed over the chromosomes. Some
+        programs write such data.
 
     Raises
     ------
@@ -44,7 +50,7 @@ def check_bigwig(file: BinaryIO) -> None:
     OSError
         The file cannot be read.
     """
-    _Checker(file).check()
+    return _Checker(file).check()
 
 
 class _Checker:
@@ -55,31 +61,34 @@ class _Checker:
         self._size = file.seek(0, os.SEEK_END)
         self._order: Literal["<", ">"] = "<" if self._read(0, 4) == BIGWIG_MAGIC.to_bytes(4, "little") else ">"
 
-    def check(self) -> None:
+    def check(self) -> int:
         _, _, n_zooms, chroms, data, index, _, _, _, summary, block_bytes, _ = self._unpack(0, _HEADER)
         if max(chroms, data, index, summary) >= self._size or min(chroms, data, index) < _HEADER_BYTES:
             raise ValueError("the header points beyond the end of the file")
         if block_bytes > _MAX_BLOCK_BYTES:
             raise ValueError(f"the header states blocks of {block_bytes:,} bytes")
-        self._check_chrom_tree(chroms)
-        self._check_index(index)
+        ids, lengths = self._check_chrom_tree(chroms)
+        ends = self._check_index(index)
         for i in range(n_zooms):
             self._check_index(self._unpack(_HEADER_BYTES + i * struct.calcsize("<" + _ZOOM_HEADER), _ZOOM_HEADER)[3])
+        return sum(max(0, ends.get(chrom, 0) - length) for chrom, length in zip(ids, lengths, strict=True))
 
-    def _check_chrom_tree(self, at: int) -> None:
-        """Check that the names of chromosomes have numbers of their own."""
+    def _check_chrom_tree(self, at: int) -> tuple[list[int], list[int]]:
+        """Check that the names of chromosomes have numbers of their own; return these, and the lengths."""
         magic, _, key_bytes, _, n_chroms = self._unpack(at, _CHROM_TREE_HEADER)
         damaged = ValueError("the table of chromosomes is damaged")
         if magic != _CHROM_TREE_MAGIC or not 0 < key_bytes <= _MAX_KEY_BYTES or n_chroms * key_bytes > self._size:
             raise damaged
         key = ("key", f"V{key_bytes}")
         leaf, branch = np.dtype([key, ("id", "u4"), ("length", "u4")]), np.dtype([key, ("child", "u8")])
-        ids = np.concatenate([items["id"] for items in self._leaves(at + _CHROM_TREE_HEADER_BYTES, leaf, branch)])
-        if not len(ids) == len(np.unique(ids)) == n_chroms:  # guard: bigwig-chromosomes
+        items = np.concatenate([*self._leaves(at + _CHROM_TREE_HEADER_BYTES, leaf, branch)])
+        if not len(items) == len(np.unique(items["id"])) == n_chroms:  # guard: bigwig-chromosomes
             raise damaged
+        return items["id"].tolist(), items["length"].tolist()
 
-    def _check_index(self, at: int) -> None:
-        """Check that all blocks of data lie in the file."""
+    def _check_index(self, at: int) -> dict[int, int]:
+        """Check that all blocks of data lie in the file; return where the last one of each chromosome ends (bp)."""
+        last: dict[int, int] = {}
         damaged = ValueError("an index is damaged, or points beyond the end of the file")
         if self._unpack(at, "I")[0] != _INDEX_MAGIC:
             raise damaged
@@ -87,6 +96,9 @@ class _Checker:
             ends = items["offset"].astype(np.float64) + items["size"]  # float64: the sum may need over 64 bits
             if (ends > self._size).any() or (items["size"] == 0).any():  # guard: bigwig-index
                 raise damaged
+            for chrom, end in items["bounds"][:, 2:].tolist():
+                last[chrom] = max(last.get(chrom, 0), end)
+        return last
 
     def _leaves(self, root: int, leaf: np.dtype[np.void], branch: np.dtype[np.void]) -> Iterator[npt.NDArray[np.void]]:
         """Visit all nodes of a tree, and yield the items of each leaf."""

@@ -81,6 +81,10 @@ class CountScale:
             half = RANKED_LEVELS // 2
             ranks = np.concatenate([np.arange(half) / half, 1 - np.geomspace(1 / n, 0.5, half)])
             levels = np.unique(ascending[(ranks * n).astype(np.int64)])
+            # A value of many bins, such as 0, is a class of its own: the next value begins another.
+            first, after = (np.searchsorted(ascending, levels, side) for side in ("left", "right"))
+            is_common = (after - first > n / RANKED_LEVELS) & (after < n)
+            levels = np.union1d(levels, ascending[after[is_common]])
         first = np.searchsorted(ascending, levels)
         return cls(transform, shares=np.diff(first, append=n) / n, is_signal=True, levels=levels)
 

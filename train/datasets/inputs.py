@@ -161,10 +161,10 @@ class InputSpec:
         absent = [mark for mark in self.marks if mark not in present]
         if absent and not (self.missing_marks and present):
             differences.append(f"no mark {', '.join(absent)} (found {', '.join(features.marks)})")
-        for mark in present:
-            if (mark in features.signal) != (mark in self.signal):  # guard: signal-for-counts
-                kinds = ("signal", "counts of reads") if mark in features.signal else ("counts of reads", "signal")
-                differences.append(f"{mark} is {kinds[0]}, expected {kinds[1]}")
+        unlike = [mark for mark in present if (mark in features.signal) != (mark in self.signal)]
+        for found, expected, kind in (("signal", "counts of reads", True), ("counts of reads", "signal", False)):
+            if marks := [mark for mark in unlike if (mark in features.signal) == kind]:  # guard: signal-for-counts
+                differences.append(f"{', '.join(marks)}: {found}, expected {expected}")
         here = InputSpec.from_features(features)
         for name, quantity in (("n_bins", "bins per gene"), ("bin_size", "bp per bin"), ("flank", "bp of flank")):
             expected, found = getattr(self, name), getattr(here, name)

@@ -186,6 +186,7 @@ def load_datasets(
         if empty := [mark for mark in counted.marks if mark not in measured.marks]:
             empty_marks.append(f"{name}: no reads of {', '.join(empty)}, which counts as not measured")
         counted = measured
+        spec.check(counted)
         scales = spec.scales(counted, of_depth)
         datasets.append(
             Dataset(

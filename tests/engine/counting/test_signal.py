@@ -210,9 +210,19 @@ print("done")
 @pytest.mark.campaign("flips")
 def test_a_flipped_bit_is_refused_or_harmless(path: Path) -> None:
     """In a process of its own: a wrong size in a file made the library end the process."""
-    script = _FLIP.format(paths=[str(Path(__file__).parent), str(Path(__file__).parents[2])], path=str(path), n=4000 if FULL else 300)
+    script = _FLIP.format(
+        paths=[str(Path(__file__).parent), str(Path(__file__).parents[2])], path=str(path), n=4000 if FULL else 300
+    )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.stdout == "done\n", ended.stderr[-2000:]
+
+
+def test_data_beyond_the_end_of_a_chromosome_do_not_count(tmp_path: Path) -> None:
+    """pyBigWig writes them without a word, with the right number of bases in the header."""
+    path = write_bigwig(tmp_path / "a.bw", SIZES, [("chr2", 0, 10, 1.0), ("chr3", 490, 510, 4.0)])
+    tally = tally_signal(path, layout_of([("chr3", 480, 500), ("chr3", 480, 520), ("chr3", 500, 520)]))
+    assert tally.values[:, 0].tolist() == [2, 1, 0]
+    assert tally.bases == 20
 
 
 def test_fewer_data_than_the_header_states(path: Path) -> None:
@@ -223,7 +233,7 @@ def test_fewer_data_than_the_header_states(path: Path) -> None:
     assert bases == sum(end - start for _, start, end, _ in RUNS)
     data[at : at + 8] = (bases + 1).to_bytes(8, "little")
     path.write_bytes(data)
-    with pytest.raises(BadDataError, match=f"{bases:,} bases with data, but the header states {bases + 1:,}"):
+    with pytest.raises(BadDataError, match=f"{bases:,} bases with data, but the header states {bases + 1:,} or more"):
         tally_signal(path, layout_of(ROWS))
 
 
