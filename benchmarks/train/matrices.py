@@ -134,7 +134,7 @@ def thin_features(path: Path, rate: float, out: Path, seed: int = 1) -> Path:
         The new feature file.
     """
     features = read_features(path)
-    counts = np.random.default_rng(seed).binomial(features.counts, rate).astype(np.uint32)
+    counts = np.random.default_rng(seed).binomial(features.read_counts(), rate).astype(np.uint32)
     out.mkdir(parents=True, exist_ok=True)
     # How the reads were counted stays true; their numbers do not.
     kept = ("genome", "n_bins", "bin_size", "flank")

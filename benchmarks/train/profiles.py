@@ -95,11 +95,11 @@ def vary(features: Features, rng: np.random.Generator) -> Iterator[tuple[str, Pr
     for rate in RATES:
         yield (
             f"{rate:.0%} of the reads",
-            _profile(features, rng.binomial(features.counts, rate).astype(np.uint32), rate),
+            _profile(features, rng.binomial(features.read_counts(), rate).astype(np.uint32), rate),
         )
     for n in (n for n in GENES if n < len(features.genes)):
         rows = np.sort(rng.permutation(len(features.genes))[:n])
-        yield f"{n} genes", _profile(features, features.counts[rows], rows=rows)
+        yield f"{n} genes", _profile(features, features.read_counts()[rows], rows=rows)
 
 
 def _profile(
@@ -181,7 +181,7 @@ def measure_depth(
         on = np.array([label[gene] for gene in features.genes.gene_id if gene in label], np.uint8)
         model = run.model(run.config.model_of(features.epigenome))
         for rate in rates:
-            counts = rng.binomial(features.counts, rate).astype(np.uint32) if rate < 1 else features.counts
+            counts = rng.binomial(features.read_counts(), rate).astype(np.uint32) if rate < 1 else features.counts
             score = model.score(prepare_inputs(run, replace(features, counts=counts))[test]).score
             figures = {"ece": expected_calibration_error(on, score), "auroc": auroc(on, score)}
             called_on = float(np.mean(score > THRESHOLD))

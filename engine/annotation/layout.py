@@ -8,6 +8,8 @@ import numpy.typing as npt
 from deepchrome.engine.annotation.genome import Genome
 
 Integers = npt.NDArray[np.int64]
+BinValues = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
+"""Reads per row and bin (uint32), or the mean signal of each bin (float32)."""
 
 
 @dataclass(frozen=True, eq=False)

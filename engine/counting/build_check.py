@@ -10,14 +10,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.engine.annotation.builds import matching_builds
-from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, Genome, read_genome
+from deepchrome.engine.annotation.builds import builds_that_hold, matching_builds
 from deepchrome.engine.counting.formats import Target
 from deepchrome.errors import BadDataError
 
 # With the right genome, 3 of 300,000 reads of Roadmap end past a chromosome, all on the circular chrM. Reads of hg19
 # counted on hg38 are 18 to 66 of 300,000.
 MAX_FRACTION_PAST_END: Final = 1e-5
+MAX_PAST_END: Final = 10  # reads that were extended without regard to the chromosome, for example
 _MITOCHONDRIA: Final = frozenset({"chrm", "m", "mt", "chrmt"})
 
 
@@ -71,30 +71,25 @@ def check_positions(target: Target, reads_on: npt.NDArray[np.int64]) -> None:
     Raises
     ------
     BadDataError
-        More than 1 in 100,000 reads end past a chromosome other than the mitochondrial one, or a read starts there.
+        More than 10 reads, and more than 1 in 100,000, end past a chromosome other than the mitochondrial one, or a read starts there.
     """
     names = [*target.index.layout.genome.sizes]
     is_main = np.array([name.lower() not in _MITOCHONDRIA for name in names], np.bool_)
     total, past = int(reads_on[is_main, 0].sum()), int(reads_on[is_main, 1].sum())
     beyond = int(reads_on[:, 2].sum())
-    if past <= MAX_FRACTION_PAST_END * total and not beyond:  # guard: reads-past-end
+    if past <= max(MAX_PAST_END, MAX_FRACTION_PAST_END * total) and not beyond:  # guard: reads-past-end
         return
     worst = int(np.argmax(reads_on[:, 2] if beyond else reads_on[:, 1] * is_main))
     verb = f"{beyond:,} reads start" if beyond else f"{past:,} of {total:,} reads end"
     genome = target.index.layout.genome.name
     furthest = {name: int(end) for name, end in zip(names, reads_on[:, 3], strict=True) if end}
-    fits = [build for build in BUNDLED_GENOMES if build != genome and _contains(read_genome(build), furthest)]
-    advice = f"They fit {' and '.join(fits)}" if fits else "Use the genome of these reads"
+    builds = [build for build in builds_that_hold(furthest) if build != genome]
+    advice = f"They fit {builds[0]}" if builds else "Use the genome of these reads"
     raise BadDataError(
         f"{verb} past the end of their chromosome (most of them on {names[worst]}), so they are not of {genome}. "
         f"{advice}",
         remedy="build_check",
     )
-
-
-def _contains(genome: Genome, furthest: Mapping[str, int]) -> bool:
-    """Return whether a genome has all of these positions (bp, by chromosome)."""
-    return all(end <= genome.sizes.get(name, 0) for name, end in furthest.items())
 
 
 def _describe_fit(sizes: Mapping[str, int]) -> str:

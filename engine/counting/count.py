@@ -5,14 +5,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from deepchrome.common.cores import check_threads, threads_per_file
 from deepchrome.common.urls import hide_secrets
-from deepchrome.engine.annotation.layout import Layout
+from deepchrome.engine.annotation.layout import BinValues, Layout
 from deepchrome.engine.annotation.region_index import region_index
 from deepchrome.engine.annotation.windows import Windows
+from deepchrome.engine.counting.bigwig import SIGNAL_FORMAT, is_bigwig
 from deepchrome.engine.counting.formats import BadItemError, Sequences, Target
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import FilePipeline, ProgressCallback
@@ -27,7 +25,7 @@ from deepchrome.errors import BadDataError
 
 def count_reads(
     path: str | Path, windows: Windows, threads: int = 1, options: ReadOptions | None = None, **settings: Any
-) -> npt.NDArray[np.uint32]:
+) -> BinValues:
     """Count reads per gene and bin, exactly as ``bedtools multicov`` does.
 
     Parameters
@@ -50,7 +48,8 @@ def count_reads(
     -------
     uint32 array (n, bins)
         Bins in genomic order, whatever the strand of the gene. A bin counts each read that overlaps it by 1 bp or
-        more. Bins completely outside their chromosome count 0.
+        more. Bins completely outside their chromosome count 0. For a bigWig file: float32 array (n, bins), the mean
+        signal of each bin; see :func:`deepchrome.engine.counting.signal.tally_signal`.
 
     Raises
     ------
@@ -97,6 +96,8 @@ def tally_reads(
     check_threads(threads)
     began = time.perf_counter()
     layout = regions.layout if isinstance(regions, Windows) else regions
+    if is_bigwig(str(path)):
+        return _tally_signal(path, layout, options, hashed, progress)
     index = region_index(layout, options.strand)
     target = Target(Sequences(index, options.aliases), index, options)
     name = str(path)
@@ -118,3 +119,32 @@ def tally_reads(
             raise BadDataError(error.message(hide_secrets(name))) from error
         except Exception as error:
             raise translate_error(error, name) from error
+
+
+def _tally_signal(
+    path: str | Path, layout: Layout, options: ReadOptions, hashed: bool, progress: ProgressCallback | None
+) -> ReadTally:
+    """Average the signal of a bigWig file. It has no reads."""
+    from deepchrome.engine.counting.signal import tally_signal
+
+    rename = options.aliases.target if options.aliases else None
+    signal = tally_signal(
+        path, layout, options, rename=rename, build_check=options.build_check, hashed=hashed, progress=progress
+    )
+    return ReadTally(
+        counts=signal.values,
+        reads=0,
+        in_windows=0,
+        on_gene_chroms=0,
+        off_genome=dict.fromkeys(signal.off_genome, 0),
+        past_end=0,
+        filtered=0,
+        min_length=0,
+        mean_length=0.0,
+        max_length=0,
+        format=SIGNAL_FORMAT,
+        bytes_read=signal.bytes_read,
+        sha256=signal.sha256,
+        etag=None,
+        seconds=signal.seconds,
+    )

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.layout import BinValues
 from deepchrome.engine.counting.build_check import check_positions
 from deepchrome.engine.counting.formats import Counter, Integers, Sequences
 from deepchrome.engine.counting.pipeline import FilePipeline
@@ -40,7 +40,8 @@ class ReadTally:
     Attributes
     ----------
     counts
-        Reads per row and bin: uint32 (rows, bins), bins in genomic order. A row is a gene or a region.
+        Reads per row and bin: uint32 (rows, bins), bins in genomic order. A row is a gene or a region. For a bigWig
+        file, the mean signal of each bin: float32 (rows, bins); the other numbers are then 0.
     reads
         Number of reads: lines of a BED file that are not blank, comments or headers; or records of a BAM file that
         pass the filters. With ``fragments``, the number of fragments.
@@ -58,7 +59,7 @@ class ReadTally:
     min_length, mean_length, max_length
         Lengths of the reads along the reference, in bp.
     format
-        ``BED``, ``BEDPE``, ``BAM`` or ``CRAM``.
+        ``BED``, ``BEDPE``, ``BAM``, ``CRAM`` or ``bigWig``.
     bytes_read
         Size of the file as stored, in bytes.
     sha256
@@ -71,7 +72,7 @@ class ReadTally:
         What was left out and why, strands, lengths, chromosomes, and the complexity of the library.
     """
 
-    counts: npt.NDArray[np.uint32] = field(repr=False)
+    counts: BinValues = field(repr=False)
     reads: int
     in_windows: int
     on_gene_chroms: int

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.windows import Windows
+from deepchrome.engine.counting.bigwig import SIGNAL_FORMAT
 from deepchrome.engine.counting.options import ReadOptions
 
 # Increase this when a change to the code can change the counts of the same reads. Files with another number are then
@@ -20,9 +21,10 @@ _SETTINGS: Final = ("count_rule", "genome_sha256", "flank", "bin_size")
 # Recorded in place of an option that had no effect on a file: the file is the same with every value of the option.
 ANY: Final = "any"
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
-_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few")
-# These options select records of BAM and CRAM. BED has no such records.
-_ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail")
+_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few", "aliases", "build_check", "format")
+# These options select records of BAM and CRAM. BED and bigWig have no such records.
+_ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail", "proper_pairs")
+_WITHOUT_ALIGNMENTS: Final = ("BED", SIGNAL_FORMAT)
 # The columns that tell whether the genes of two files are the same, at the same places and on the same strands.
 _COMPARED_COLUMNS: Final = ("gene_id", "chrom", "tss", "strand")
 
@@ -44,7 +46,7 @@ def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
         "gene_chromosomes": {name: windows.genome.sizes.get(name) for name in sorted(set(windows.genes.chrom))},
         "flank": windows.flank,
         "bin_size": windows.bin_size,
-        "options": vars(options),
+        "options": options.record(),
     }
 
 
@@ -61,7 +63,7 @@ def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
     dict
         ``genome``, ``count_rule``, ``genome_sha256``, ``gene_chromosomes``, ``flank``, ``bin_size``, ``options`` and
         ``genes`` (the checksums of gene_id, chrom, tss and strand), as far as they are recorded. An option that had no
-        effect on the file has the value :data:`ANY`: options for BAM and CRAM if all reads were BED, and
+        effect on the file has the value :data:`ANY`: options for BAM and CRAM if there were only BED and bigWig, and
         ``unknown_chrom`` if no read was off the genome.
     """
     record = {name: metadata[name] for name in ("genome", *_SETTINGS) if metadata.get(name)}
@@ -71,7 +73,7 @@ def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(options, Mapping):
         sources = list(metadata.get("sources", {}).values())
         no_effect = list(_LENIENT_OPTIONS)
-        if sources and all(source.get("format") == "BED" for source in sources):
+        if sources and all(source.get("format") in _WITHOUT_ALIGNMENTS for source in sources):
             no_effect += _ALIGNMENT_OPTIONS
         if options.get("unknown_chrom") == "error" or (
             sources and all(source.get("reads_off_genome") == {} for source in sources)

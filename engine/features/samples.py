@@ -18,6 +18,7 @@ _COLUMNS = ("epigenome", "mark", "path")
 # The name of a mark contains a dot only if it is a histone variant.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
+_SIGNAL_SUFFIXES = (".bw", ".bigwig")  # never compressed
 # Indexes, checksums and unfinished downloads are named after a file of reads, with one of these suffixes added.
 _COMPANION_SUFFIXES = (".bai", ".csi", ".crai", ".tbi", ".gzi", ".md5", ".sha256", ".part", ".tmp", "~")
 
@@ -246,4 +247,5 @@ def _is_reads_name(name: str) -> bool:
     lower = name.lower()
     if lower.startswith(".") or lower.endswith(_COMPANION_SUFFIXES):
         return False
-    return _FILE_NAME.fullmatch(name) is not None and any(suffix in lower for suffix in _SUFFIXES)
+    is_read = any(suffix in lower for suffix in _SUFFIXES) or lower.endswith(_SIGNAL_SUFFIXES)
+    return _FILE_NAME.fullmatch(name) is not None and is_read

@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 from deepchrome.common.files import atomic_write, check_regular_file
 from deepchrome.common.parquet import check_size, declared_bytes, open_parquet, read_text
 from deepchrome.engine.annotation.genes import GENE_COLUMNS, Genes
+from deepchrome.engine.annotation.layout import BinValues
 from deepchrome.errors import BadDataError, MissingInputError
 
 FORMAT_VERSION = 1
+# Of files with signal. Versions of deepchrome that know only counts would read its columns as damaged.
+SIGNAL_FORMAT_VERSION = 2
 METADATA_KEY = b"deepchrome"
 # Parquet's checksums protect the pages only. This one protects our metadata.
 CHECKSUM_KEY = b"deepchrome_crc32"
@@ -32,7 +35,7 @@ class ForeignFileError(BadDataError):
 
 @dataclass(frozen=True)
 class Features:
-    """The read counts of one epigenome.
+    """The read counts of one epigenome, or the signal of marks that come from bigWig files.
 
     Attributes
     ----------
@@ -44,7 +47,8 @@ class Features:
         Names of the histone marks, in the order of the last axis.
     counts
         Reads per gene, bin and mark: uint32 (genes, bins, marks). Bins are in genomic order,
-        also for genes on the minus strand.
+        also for genes on the minus strand. If a mark is signal, all are float32 (genes, bins, marks): the mean
+        signal of a bin, or its number of reads. float32 holds numbers of reads up to 16,777,216 exactly.
     metadata
         How the file was made; see docs/format.md.
     """
@@ -52,8 +56,25 @@ class Features:
     epigenome: str
     genes: Genes
     marks: tuple[str, ...]
-    counts: npt.NDArray[np.uint32] = field(repr=False)
+    counts: BinValues = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def signal(self) -> tuple[str, ...]:
+        """The marks that are signal, and not counts of reads."""
+        return _signal_of(self.marks, self.metadata)
+
+    def read_counts(self) -> npt.NDArray[np.uint32]:
+        """Return the counts for a use that needs numbers of reads: uint32 (genes, bins, marks).
+
+        Raises
+        ------
+        BadDataError
+            A mark is signal.
+        """
+        if self.signal:
+            raise BadDataError(f"{self.epigenome}: {', '.join(self.signal)} is signal, and this needs counts of reads")
+        return self.counts.astype(np.uint32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -77,10 +98,13 @@ class FeatureHeader:
     marks: tuple[str, ...]
     metadata: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def signal(self) -> tuple[str, ...]:
+        """The marks that are signal, and not counts of reads."""
+        return _signal_of(self.marks, self.metadata)
 
-def write_features(
-    path: Path, genes: Genes, counts: Mapping[str, npt.NDArray[np.uint32]], metadata: Mapping[str, Any]
-) -> None:
+
+def write_features(path: Path, genes: Genes, counts: Mapping[str, BinValues], metadata: Mapping[str, Any]) -> None:
     """Write the features of one epigenome. ``path`` appears only when the file is complete.
 
     Parameters
@@ -90,10 +114,11 @@ def write_features(
     genes
         n genes.
     counts
-        Read counts of each mark: uint32 (n, bins), bins in genomic order. The columns keep the order of the marks.
+        Read counts of each mark, uint32 (n, bins), or its signal, float32 (n, bins); bins in genomic order. The columns
+        keep the order of the marks.
     metadata
         Stored as JSON under the key ``deepchrome``, together with ``format_version``, ``marks`` and ``crc32``,
-        the checksum of each column.
+        the checksum of each column; and ``signal``, the marks that are signal, if there are any.
 
     Raises
     ------
@@ -108,10 +133,14 @@ def write_features(
         "strand": pa.array(genes.strand, pa.string()),
     }
     for mark, reads in counts.items():
-        values = pa.array(np.ascontiguousarray(reads, dtype=np.uint32).reshape(-1))
+        values = pa.array(np.ascontiguousarray(reads, dtype=_dtype(reads)).reshape(-1))
         columns[mark] = pa.FixedSizeListArray.from_arrays(values, reads.shape[1])
-    checksums = gene_checksums(genes) | {mark: _checksum(reads, "<u4") for mark, reads in counts.items()}
-    document = {"format_version": FORMAT_VERSION, "marks": list(counts), "crc32": checksums, **metadata}
+    checksums = gene_checksums(genes) | {mark: _checksum(reads, _dtype(reads)) for mark, reads in counts.items()}
+    signal = [mark for mark, reads in counts.items() if reads.dtype.kind == "f"]
+    version = (
+        {"format_version": SIGNAL_FORMAT_VERSION, "signal": signal} if signal else {"format_version": FORMAT_VERSION}
+    )
+    document = {**version, "marks": list(counts), "crc32": checksums, **metadata}
     text = json.dumps(document, sort_keys=True).encode()
     schema = pa.schema(
         [pa.field(name, column.type, nullable=False) for name, column in columns.items()],
@@ -179,8 +208,8 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     Returns
     -------
     Features
-        ``counts`` is uint32 (genes, bins, marks). It is stored mark by mark, so that ``counts[:, :, m]`` is
-        contiguous.
+        ``counts`` is uint32 (genes, bins, marks), or float32 if one of these marks is signal. It is stored mark by
+        mark, so that ``counts[:, :, m]`` is contiguous.
 
     Raises
     ------
@@ -196,20 +225,23 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
     wanted = stored if marks is None else tuple(marks)
     if absent := [mark for mark in wanted if mark not in stored]:
         raise BadDataError(f"{path}: no mark {', '.join(absent)} in this file; it has {', '.join(stored)}")
+    signal = _signal_of(wanted, document)
     n_genes, n_bins = file.metadata.num_rows, document["n_bins"]
     check_size(path, declared_bytes(file, [*GENE_COLUMNS, *wanted]))
     try:
         genes = _read_genes(path, file.metadata)
-        counts = np.empty((len(wanted), n_genes, n_bins), np.uint32)
+        counts = np.empty((len(wanted), n_genes, n_bins), np.float32 if signal else np.uint32)
+        found = gene_checksums(genes)
         # One mark at a time, because Arrow needs more than twice the memory of the counts.
         for mark, out in zip(wanted, counts, strict=True):
             column = file.read(columns=[mark])[mark].combine_chunks()
             if column.null_count:
                 raise ValueError("a value is null")
-            out[:] = column.flatten().to_numpy().reshape(-1, n_bins)
-        found = gene_checksums(genes) | {
-            mark: _checksum(reads, "<u4") for mark, reads in zip(wanted, counts, strict=True)
-        }
+            values = column.flatten().to_numpy().reshape(-1, n_bins)
+            if mark in signal and not np.isfinite(values).all():  # guard: finite-column
+                raise ValueError(f"a value of {mark} is not a finite number")
+            found[mark] = _checksum(values, _dtype(values))
+            out[:] = values
     except _DAMAGE_ERRORS as error:
         raise BadDataError(f"{path}: damaged ({_one_line(error)}). {_MAKE_AGAIN}") from None
     if wrong := [name for name in found if found[name] != document["crc32"].get(name)]:  # guard: column-checksums
@@ -254,7 +286,9 @@ def _open(path: Path) -> tuple[pq.ParquetFile, FeatureHeader]:
         raise BadDataError(f"{path}: not a readable Parquet file ({_one_line(error)})") from None
     document = _parse_metadata(path, schema.metadata or {})
     expected = {name: pa.int64() if name == "tss" else pa.string() for name in GENE_COLUMNS}
-    expected |= {mark: pa.list_(pa.uint32(), document["n_bins"]) for mark in document["marks"]}
+    for mark in document["marks"]:
+        kind = pa.float32() if mark in document.get("signal", ()) else pa.uint32()
+        expected[mark] = pa.list_(kind, document["n_bins"])
     for name, kind in expected.items():
         found = types.get(name, [])
         if found != [kind]:
@@ -289,8 +323,11 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
         version = document["format_version"]
     except _DAMAGE_ERRORS:
         raise damaged from None
-    if version != FORMAT_VERSION:
-        raise ForeignFileError(f"{path}: format version {version}; this deepchrome reads version {FORMAT_VERSION}")
+    if version not in (FORMAT_VERSION, SIGNAL_FORMAT_VERSION):
+        raise ForeignFileError(
+            f"{path}: format version {version}; this deepchrome reads versions {FORMAT_VERSION} and "
+            f"{SIGNAL_FORMAT_VERSION}"
+        )
     if metadata.get(CHECKSUM_KEY) != b"%d" % zlib.crc32(text):  # guard: metadata-checksum
         raise damaged
     # A correct checksum does not guarantee valid metadata: another program may have written both.
@@ -298,6 +335,11 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
     if not isinstance(marks, list) or not isinstance(n_bins, int) or not isinstance(checksums, dict):
         raise damaged
     if not all(isinstance(text, str) for text in (*marks, document.get("epigenome", ""))) or not 0 < n_bins < 2**31:
+        raise damaged
+    signal = document.get("signal", [])
+    if not isinstance(signal, list) or not all(mark in marks for mark in signal):
+        raise damaged
+    if bool(signal) != (version == SIGNAL_FORMAT_VERSION):
         raise damaged
     sources = document.get("sources", {})
     if not isinstance(document.get("options", {}), dict) or not isinstance(sources, dict):
@@ -327,6 +369,15 @@ def _is_source(source: Any) -> bool:
 def _one_line(error: Exception) -> str:
     """Return an error message as one line. Messages of Arrow span several lines."""
     return " ".join(str(error).split())
+
+
+def _signal_of(marks: Sequence[str], metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(mark for mark in marks if mark in metadata.get("signal", ()))
+
+
+def _dtype(values: npt.NDArray[Any]) -> str:
+    """Return the type in which the values of a mark are stored."""
+    return "<f4" if values.dtype.kind == "f" else "<u4"
 
 
 def _checksum(values: npt.NDArray[Any], dtype: str) -> int:

@@ -21,6 +21,8 @@ LOWEST_RATE: Final = 0.05
 RATES: Final = 31
 # Larger counts share one rank. The share of such bins is small even in very deep samples.
 MAX_RANKED_COUNT: Final = 4095
+# Classes of signal, which has no whole numbers that could share a rank.
+RANKED_LEVELS: Final = 4096
 # A count gets the ranks of at least this share of the bins, so that one that never occurs has a value, too.
 _LEAST_SHARE: Final = 1e-7
 
@@ -32,7 +34,7 @@ def thinning_rates() -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class CountScale:
-    """How the counts of one mark become inputs.
+    """How the counts, or the signal, of one mark become inputs.
 
     Attributes
     ----------
@@ -43,11 +45,18 @@ class CountScale:
     shares
         float64 (largest count + 1,): share of the bins that have each count, to correct by ranks. ``None``: the factor
         is the whole correction.
+    is_signal
+        Whether the mark is signal of a bigWig file. Signal has no reads that could be thinned.
+    levels
+        float64 (classes,): for signal corrected by ranks, the lowest signal of each class, ascending. A class takes the
+        place of a count.
     """
 
     transform: Transform
     factor: float = 1.0
     shares: NDArray[np.float64] | None = field(default=None, repr=False)
+    is_signal: bool = False
+    levels: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @classmethod
     def by_ranks(cls, transform: Transform, counts: NDArray[np.generic]) -> "CountScale":
@@ -57,18 +66,46 @@ class CountScale:
             return cls(transform)
         return cls(transform, shares=np.bincount(capped) / capped.size)
 
+    @classmethod
+    def by_ranks_of_signal(cls, transform: Transform, signal: NDArray[np.generic]) -> "CountScale":
+        """Return the scale that gives a signal its ranks. A signal of 0 everywhere stays so.
+
+        Signal with more than :data:`RANKED_LEVELS` values is divided into classes: half of them equally large, and half
+        ever smaller towards the largest signal, where the reference changes most.
+        """
+        ascending = np.sort(signal.reshape(-1).astype(np.float64))
+        if not ascending.any():
+            return cls(transform, is_signal=True)
+        levels, n = np.unique(ascending), ascending.size
+        if levels.size > RANKED_LEVELS:
+            half = RANKED_LEVELS // 2
+            ranks = np.concatenate([np.arange(half) / half, 1 - np.geomspace(1 / n, 0.5, half)])
+            levels = np.unique(ascending[(ranks * n).astype(np.int64)])
+            # A value of many bins, such as 0, is a class of its own: the next value begins another.
+            first, after = (np.searchsorted(ascending, levels, side) for side in ("left", "right"))
+            is_common = (after - first > n / RANKED_LEVELS) & (after < n)
+            levels = np.union1d(levels, ascending[after[is_common]])
+        first = np.searchsorted(ascending, levels)
+        return cls(transform, shares=np.diff(first, append=n) / n, is_signal=True, levels=levels)
+
     def apply(self, counts: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Turn counts into inputs of the same shape: float32."""
+        """Turn counts or signal into inputs of the same shape: float32. With ``log1p``, signal below -1 becomes NaN."""
         if self.shares is None:
             corrected = counts.astype(np.float32) * np.float32(self.factor)
-            return np.log1p(corrected, out=corrected) if self.transform == "log1p" else corrected
+            if self.transform == "log1p":
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    np.log1p(corrected, out=corrected)
+            return corrected
         values = _values_by_rank(self.shares, self.transform)
+        if self.levels is not None:
+            return np.asarray(values[np.maximum(np.searchsorted(self.levels, counts, side="right") - 1, 0)])
         return np.asarray(values[np.minimum(counts, values.size - 1).astype(np.int64)])
 
     def invert(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn inputs back into counts of the same shape: float32. NaN becomes 0.
 
         Inputs between those of two counts give a value between them. Counts that share an input give the smallest.
+        Signal corrected by ranks becomes the lowest signal of its class.
         """
         known = np.nan_to_num(x)
         if self.shares is None:
@@ -76,10 +113,10 @@ class CountScale:
                 (np.expm1(known) if self.transform == "log1p" else known) / np.float32(self.factor), np.float32
             )
         values, counts = np.unique(_values_by_rank(self.shares, self.transform), return_index=True)
-        return np.interp(known, values, counts).astype(np.float32)
+        return np.interp(known, values, counts if self.levels is None else self.levels[counts]).astype(np.float32)
 
     def thinned_values(self, size: int) -> NDArray[np.float32]:
-        """Return the inputs of counts from 0 to size - 1 if the sample had fewer reads.
+        """Return the inputs of counts from 0 to size - 1 if the sample had fewer reads. Signal has no such inputs.
 
         Returns
         -------

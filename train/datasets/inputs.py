@@ -73,6 +73,8 @@ class InputSpec:
         text format).
     orient, transform, depth, missing_marks
         See :class:`InputOptions`.
+    signal
+        The marks that are signal of bigWig files, and not counts of reads.
     """
 
     marks: tuple[str, ...]
@@ -83,6 +85,7 @@ class InputSpec:
     transform: Transform = "counts"
     depth: Depth = "raw"
     missing_marks: bool = False
+    signal: tuple[str, ...] = ()
 
     @classmethod
     def from_features(cls, features: "Features | FeatureHeader", options: InputOptions | None = None) -> Self:
@@ -101,7 +104,8 @@ class InputSpec:
             )
         marks, n_bins = options.marks or features.marks, features.metadata["n_bins"]
         choices = (options.orient, options.transform, options.depth, options.missing_marks)
-        return cls(marks, n_bins, bin_size, flank, *choices)
+        signal = tuple(mark for mark in marks if mark in features.signal)
+        return cls(marks, n_bins, bin_size, flank, *choices, signal)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
@@ -112,7 +116,7 @@ class InputSpec:
         BadDataError
             A key is missing or unknown, or its value is not valid.
         """
-        document = modernize(document)
+        document = {"signal": [], **modernize(document)}
         expected = {field.name for field in fields(cls)}
         if document.keys() != expected:
             raise BadDataError(f"description of inputs: keys {sorted(document)}, expected {sorted(expected)}")
@@ -124,14 +128,17 @@ class InputSpec:
             "flank": document["flank"] is None or _is_positive_int(document["flank"]),
             **{name: document[name] in choices for name, choices in _CHOICES.items()},
             "missing_marks": isinstance(document["missing_marks"], bool),
+            "signal": isinstance(document["signal"], list | tuple) and all(s in marks for s in document["signal"]),
         }
         if wrong := [key for key, valid in is_valid.items() if not valid]:
             raise BadDataError(f"description of inputs: invalid {wrong[0]} ({document[wrong[0]]!r})")
-        return cls(**{**document, "marks": tuple(marks)})
+        return cls(**{**document, "marks": tuple(marks), "signal": tuple(document["signal"])})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the description as a dictionary that can be stored as JSON."""
-        return {**asdict(self), "marks": list(self.marks)}
+        """Return the description as a dictionary that can be stored as JSON; ``signal`` only if a mark is signal."""
+        document = {**asdict(self), "marks": list(self.marks)}
+        signal = list(document.pop("signal"))
+        return {**document, "signal": signal} if signal else document
 
     def options(self) -> InputOptions:
         """Return the options that prepare other features in the same way."""
@@ -145,15 +152,19 @@ class InputSpec:
         Raises
         ------
         BadDataError
-            A mark is missing and none may be, or all are missing; the number of bins, the bin size or the flank
-            differs; or the depth correction needs the number of reads of a mark and it is unknown. The message names
-            every difference.
+            A mark is missing and none may be, or all are missing; a mark is signal in place of counts, or the reverse;
+            the number of bins, the bin size or the flank differs; or the depth correction needs the number of reads of
+            a mark and it is unknown. The message names every difference.
         """
         differences = []
         present = [mark for mark in self.marks if mark in features.marks]
         absent = [mark for mark in self.marks if mark not in present]
         if absent and not (self.missing_marks and present):
             differences.append(f"no mark {', '.join(absent)} (found {', '.join(features.marks)})")
+        unlike = [mark for mark in present if (mark in features.signal) != (mark in self.signal)]
+        for found, expected, kind in (("signal", "counts of reads", True), ("counts of reads", "signal", False)):
+            if marks := [mark for mark in unlike if (mark in features.signal) == kind]:  # guard: signal-for-counts
+                differences.append(f"{', '.join(marks)}: {found}, expected {expected}")
         here = InputSpec.from_features(features)
         for name, quantity in (("n_bins", "bins per gene"), ("bin_size", "bp per bin"), ("flank", "bp of flank")):
             expected, found = getattr(self, name), getattr(here, name)
@@ -188,11 +199,12 @@ class InputSpec:
 
         def scale(mark: str) -> CountScale:
             if mark not in features.marks or self.depth == "raw":
-                return CountScale(self.transform)
+                return CountScale(self.transform, is_signal=mark in self.signal)
             if self.depth == "library-size":
                 return CountScale(self.transform, LIBRARY_READS / _reads(features, mark))
             counts = features.counts[:, :, features.marks.index(mark)]
-            return CountScale.by_ranks(self.transform, counts if genes is None else counts[genes])
+            by_ranks = CountScale.by_ranks_of_signal if mark in self.signal else CountScale.by_ranks
+            return by_ranks(self.transform, counts if genes is None else counts[genes])
 
         return tuple(map(scale, self.marks))
 
@@ -213,13 +225,19 @@ class InputSpec:
         Raises
         ------
         BadDataError
-            The features do not fit; see :meth:`check`.
+            The features do not fit; see :meth:`check`. Or a signal is too low for the transform ``log1p``.
         """
         self.check(features)
         x = np.full((len(features.genes), self.n_bins, len(self.marks)), np.nan, np.float32)
         for i, (mark, scale) in enumerate(zip(self.marks, scales or self.scales(features), strict=True)):
             if mark in features.marks:
-                x[:, :, i] = scale.apply(features.counts[:, :, features.marks.index(mark)])
+                values = scale.apply(features.counts[:, :, features.marks.index(mark)])
+                if mark in self.signal and not np.isfinite(values).all():  # guard: log-of-signal
+                    raise BadDataError(
+                        f"features of {features.epigenome}: the signal of {mark} has values of -1 or less, "
+                        "which have no ln(1 + x). Use the signal as it is, or its ranks"
+                    )
+                x[:, :, i] = values
         if self.orient == "strand":
             minus = np.array(features.genes.strand) == "-"
             x[minus] = x[minus, ::-1]

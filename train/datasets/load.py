@@ -156,6 +156,8 @@ def load_datasets(
     marks = None if options.missing_marks else options.marks
     first = read_features(paths[names[0]], marks)
     spec = InputSpec.from_features(first, options)
+    is_signal = {mark for name in names for mark in read_header(paths[name]).signal}
+    spec = replace(spec, signal=tuple(mark for mark in spec.marks if mark in is_signal))
     stable_id = stable_ids(pl.Series(first.genes.gene_id))
     row = _expression_rows(stable_id, table, f"{features} and {expression}")
     has_expression = row >= 0
@@ -184,6 +186,7 @@ def load_datasets(
         if empty := [mark for mark in counted.marks if mark not in measured.marks]:
             empty_marks.append(f"{name}: no reads of {', '.join(empty)}, which counts as not measured")
         counted = measured
+        spec.check(counted)
         scales = spec.scales(counted, of_depth)
         datasets.append(
             Dataset(
@@ -212,7 +215,7 @@ def load_datasets(
         duplicate_ids=len(genes) - len(set(unversioned.gene_id)),
         unknown_strand=genes.strand.count("."),
         window_overlaps=overlaps,
-        notes=(*table.notes, *left_out, *empty_marks),
+        notes=(*table.notes, *left_out, *empty_marks, *_describe_signal(spec)),
         warnings=tuple(_describe_unlike_epigenomes(datasets)),
         label_warnings=tuple(labels.warnings(names)),
         split_warnings=() if split != "published" or assigned is not None else (_describe_published(overlaps, parts),),
@@ -274,6 +277,13 @@ class _Labels:
         over_table = {name: float(np.median(rpkm)) for name, rpkm in columns.items()}
         over_features = {name: float(np.median(rpkm[self.rows])) for name, rpkm in columns.items()}
         return describe_thresholds({"table": over_table, "features": over_features}, self.genes)
+
+
+def _describe_signal(spec: InputSpec) -> list[str]:
+    """Return a note about the marks that are signal, if there are any."""
+    if not spec.signal:
+        return []
+    return [f"{', '.join(spec.signal)}: signal of bigWig files. It has no reads, so training cannot vary its depth"]
 
 
 def _choose_epigenomes(

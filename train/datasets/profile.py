@@ -155,8 +155,8 @@ class Finding:
 
 
 def profile_features(features: Features) -> Profile:
-    """Return the profile of the features of one epigenome."""
-    sources = features.metadata.get("sources", {})
+    """Return the profile of the features of one epigenome. The number of reads of a signal is unknown, not 0."""
+    sources = {m: s for m, s in features.metadata.get("sources", {}).items() if m not in features.signal}
     return profile_counts(features.marks, features.counts, features.genes.chrom, sources)
 
 
@@ -177,7 +177,7 @@ def profile_counts(
     chrom
         Chromosome of each gene; ``None`` if unknown.
     sources
-        What a feature file records about the reads of each mark (see docs/format.md).
+        What a feature file records about the reads of each mark (see docs/format.md). Signal below 0 is taken as 0.
     """
     n_genes, n_bins = counts.shape[:2]
     chrom_of_gene = None if chrom is None else np.unique(np.array(chrom), return_inverse=True)[1]
@@ -186,10 +186,10 @@ def profile_counts(
     totals = np.empty((n_genes, len(marks)))
     profiles = {}
     for i, mark in enumerate(marks):
-        per_gene = totals[:, i] = counts[:, :, i].sum(axis=1, dtype=np.float64)
-        per_bin = counts[:, :, i].sum(axis=0, dtype=np.float64)
-        total = per_gene.sum()
-        shape = np.bincount(distance, per_bin, N_DISTANCES) / total if total else ()
+        values = counts[:, :, i].clip(0)
+        per_gene = totals[:, i] = values.sum(axis=1, dtype=np.float64)
+        per_bin = values.sum(axis=0, dtype=np.float64)
+        shape = np.bincount(distance, per_bin, N_DISTANCES) / total if (total := per_gene.sum()) else ()
         source = (sources or {}).get(mark, {})
         reads, in_windows = source.get("reads"), source.get("reads_in_windows")
         length = source.get("read_length_bp", {}).get("mean")

@@ -248,6 +248,8 @@ class TrainingStack:
         if self._config.augment_depth:
             self._counts, self._values = (array.to(device) for array in _thinnable_counts(ordered))
             self._set_of_gene = torch.from_numpy(np.repeat(np.arange(len(ordered)), sizes)).to(device)
+            is_signal = torch.tensor([[scale.is_signal for scale in data.scales or ()] for data in ordered])
+            self._is_signal = is_signal.to(device) if is_signal.any() else None
 
         def rows_of(data: Dataset, part: int) -> NDArray[np.int64]:
             return np.asarray(np.flatnonzero(datasets[id(data)].split == part) + first[id(data)])
@@ -283,12 +285,19 @@ class TrainingStack:
         return [Step(*step) for step in zip(*columns, strict=True)]
 
     def _thin(self, rows: Tensor, rate: Tensor, random_bytes: Tensor) -> Tensor:
-        """Return the inputs of genes whose reads are thinned: float32 (genes, bins, marks); NaN for missing marks."""
+        """Return the inputs of genes whose reads are thinned: float32 (genes, bins, marks); NaN for missing marks.
+
+        Marks that are signal have no reads, and stay as they are.
+        """
         _, rates, marks, size = self._values.shape
         counts = thin(self._counts.index_select(0, rows), rate, random_bytes, largest=size - 1)
         mark = torch.arange(marks, device=self._device)
         table = (self._set_of_gene[rows].unsqueeze(1) * rates + rate) * marks + mark
-        return self._values.view(-1).take(table.unsqueeze(1) * size + counts)
+        thinned = self._values.view(-1).take(table.unsqueeze(1) * size + counts)
+        if self._is_signal is None:
+            return thinned
+        is_signal = self._is_signal[self._set_of_gene[rows]].unsqueeze(1)
+        return torch.where(is_signal, self._x.index_select(0, rows), thinned)  # guard: signal-not-thinned
 
     def _warm_up(self) -> torch.cuda.CUDAGraph | None:
         """Create the state of the optimizer by taking steps; :meth:`start` undoes their effect.
@@ -400,10 +409,17 @@ def _thinnable_counts(datasets: Sequence[Dataset]) -> tuple[Tensor, Tensor]:
     for data in datasets:
         rows = np.flatnonzero(data.split == TRAIN)
         for i, scale in enumerate(data.scales or ()):
-            counts[first + rows, :, i] = np.minimum(scale.invert(data.x[rows, :, i]).round(), MAX_RANKED_COUNT)
+            if not scale.is_signal:
+                counts[first + rows, :, i] = np.minimum(scale.invert(data.x[rows, :, i]).round(), MAX_RANKED_COUNT)
         first += len(data.y)
     size = int(counts.max(initial=0)) + 1
-    values = np.stack([[scale.thinned_values(size) for scale in data.scales or ()] for data in datasets])
+    unused = np.zeros((RATES + 1, size), np.float32)  # signal is not thinned
+    values = np.stack(
+        [
+            [unused if scale.is_signal else scale.thinned_values(size) for scale in data.scales or ()]
+            for data in datasets
+        ]
+    )
     values[~np.stack([data.present for data in datasets])] = np.nan
     return torch.from_numpy(counts), torch.from_numpy(np.ascontiguousarray(values.swapaxes(1, 2)))
 

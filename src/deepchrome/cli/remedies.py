@@ -14,6 +14,7 @@ REMEDIES: Final = {
     "allow_few": "Use --allow-few to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
     "append_or_force": "Use --resume to append to it, or --force to replace it.",
+    "build_check": "Use --no-build-check to accept this.",
     "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
     "edge": "Use --edge zero or --edge drop, or a smaller --flank.",
     "epigenomes": "Choose other epigenomes with --epigenomes.",

@@ -181,10 +181,10 @@ SPOILT = {
     "of another program": (lambda t: t.replace_schema_metadata({b"x": b"y"}), "not written by dc featurize"),
     "not JSON": (lambda t: t.replace_schema_metadata({b"deepchrome": b"{"}), "metadata is damaged"),
     "a list": (lambda t: t.replace_schema_metadata({b"deepchrome": b"[1]"}), "metadata is damaged"),
-    "version 2": (with_document(format_version=2), "format version 2; this deepchrome reads version 1"),
-    "version 2, other metadata": (
-        lambda t: t.replace_schema_metadata({b"deepchrome": b'{"format_version": 2}'}),
-        "format version 2",
+    "version 3": (with_document(format_version=3), "format version 3; this deepchrome reads versions 1 and 2"),
+    "version 3, other metadata": (
+        lambda t: t.replace_schema_metadata({b"deepchrome": b'{"format_version": 3}'}),
+        "format version 3",
     ),
     "no version": (with_document(format_version=...), "metadata is damaged"),
     "no bins": (with_document(n_bins=...), "metadata is damaged"),

@@ -13,6 +13,7 @@ from support.fitting import CPU, epigenomes, fit, largest_difference, plain_loop
 from deepchrome.common.names import TEST, TRAIN, VALID
 from deepchrome.errors import BadDataError, ParameterError
 from deepchrome.train.datasets.dataset import Dataset
+from deepchrome.train.datasets.depth import CountScale
 from deepchrome.train.fitting.config import FitConfig, Placement
 from deepchrome.train.fitting.fit import fit as fit_trainings
 from deepchrome.train.fitting.stack import TrainingStack
@@ -171,6 +172,26 @@ def test_thinned_genes_have_the_inputs_of_thinned_counts() -> None:
             thinned = np.searchsorted(known, inputs[:, mark])
             np.testing.assert_array_equal(known[thinned], inputs[:, mark])
             assert (thinned <= counts[gene, :, mark]).all()
+
+
+def test_signal_is_not_thinned() -> None:
+    """In the second data set, the second mark is signal. All else is thinned as without signal."""
+    datasets = [random_dataset(f"E{i:03d}", 300, i, (104, 150), by_ranks=True) for i in range(2)]
+    first, second = datasets[1].scales[0], datasets[1].scales[2]
+    signal = CountScale.by_ranks_of_signal("log1p", datasets[1].reads()[:, :, 1] * np.float32(0.37))
+    x = datasets[1].x.copy()
+    x[:, :, 1] = signal.apply(datasets[1].reads()[:, :, 1] * np.float32(0.37))
+    with_signal = [datasets[0], replace(datasets[1], x=x, scales=(first, signal, second))]
+    config = replace(POOLED_EVERYTHING, shift_bins=0, mark_dropout=0.0)
+    plan, counted, *_ = steps_of(stack_of(datasets, config), config)
+    _, found, *_ = steps_of(stack_of(with_signal, config), config)
+    rows = plan.rows[:, 0].reshape(-1).numpy()
+    is_second = rows >= len(used_rows(datasets[0]))
+    used = np.concatenate([data.x[used_rows(data)] for data in with_signal])
+    np.testing.assert_array_equal(found[is_second, :, 1], used[rows][is_second, :, 1])
+    np.testing.assert_array_equal(found[:, :, [0, 2]], counted[:, :, [0, 2]])
+    np.testing.assert_array_equal(found[~is_second], counted[~is_second])
+    assert (counted[is_second, :, 0] != used[rows][is_second, :, 0]).any()
 
 
 def test_missing_marks_stay_missing_and_one_measured_mark_remains() -> None:
