@@ -1,4 +1,4 @@
-"""A slow, obviously correct counter of reads in regions: the rules of docs/definitions.md, one read and region at a time.
+"""A slow, obviously correct counter of reads in regions, one read and one region at a time: docs/definitions.md.
 
 It shares no code with the engine. The tests compare it with bedtools, and the engine with it.
 """
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pysam
+
 from oracle.naive import REFERENCE_OPERATIONS, overlaps, text_reads
 
 Span = tuple[int, int]
@@ -93,7 +94,7 @@ def bam_fragments(
     fragments = []
     for record in _records(path, min_mapq, include_duplicates, include_qc_fail):
         same_chrom = record.next_reference_id == record.reference_id
-        primary = not record.is_secondary and not record.is_supplementary
+        primary = not record.is_secondary and not record.is_supplementary and not record.is_unmapped
         if record.is_proper_pair and same_chrom and primary and record.template_length > 0:
             start = record.reference_start
             fragments.append(_whole(record.reference_name, start, start + record.template_length))

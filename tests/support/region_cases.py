@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
+from oracle import bedtools
 
+from support.bam import write_bam
 from support.strategies import CIGARS, FLAGS, SCORES, Choices, Record, choices
 
 NAMES = ("chr1", "chr2", "scaffold_00016", "NW_0123456780_A_contig")
@@ -168,3 +171,18 @@ def draw_pair(choose: Choices, name: str, sizes: dict[str, int], spans: Sequence
     forward = Record(chrom, start, flags[0], mapq, f"{lengths[0]}M", "", name, apart or chrom, mate_start, template)
     reverse = Record(apart or chrom, mate_start, flags[1], mapq, f"{lengths[1]}M", "", name, chrom, start, -template)
     return [forward, reverse]
+
+
+def indexed_bams(case: RegionCase, folder: Path) -> list[Path]:
+    """Write the files of a case, sorted and indexed."""
+    paths = []
+    for i, records in enumerate(case.files):
+        write_bam(folder / "drawn.bam", case.sizes, records)
+        path = folder / f"{i}.bam"
+        try:
+            bedtools.sorted_bam((folder / "drawn.bam").read_bytes(), path)
+        except RuntimeError:  # samtools cannot index several records before the first base
+            write_bam(folder / "drawn.bam", case.sizes, [record for record in records if record.start >= 0])
+            bedtools.sorted_bam((folder / "drawn.bam").read_bytes(), path)
+        paths.append(path)
+    return paths
