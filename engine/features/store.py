@@ -223,7 +223,9 @@ def _read_genes(path: Path, metadata: pq.FileMetaData) -> Genes:
     table = open_parquet(path, metadata=metadata, read_dictionary=texts).read(columns=list(GENE_COLUMNS))
     if any(column.null_count for column in table.columns):
         raise ValueError("a value is null")
-    return Genes(tss=table["tss"].to_numpy(), **{name: read_text(path, table[name]) for name in texts})
+    column = {name: read_text(path, table[name]) for name in texts}
+    tss = table["tss"].to_numpy()
+    return Genes(column["gene_id"], column["symbol"], column["chrom"], tss, column["strand"])
 
 
 def gene_checksums(genes: Genes) -> dict[str, int]:
