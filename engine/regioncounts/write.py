@@ -30,6 +30,7 @@ _METADATA_KEY: Final = b"deepchrome"
 _CHECKSUM_KEY: Final = b"deepchrome_crc32"
 _ROWS_AT_A_TIME: Final = 1 << 20
 _ROWS_PER_GROUP: Final = 1 << 18
+_MAX_STRING_BYTES: Final = (1 << 31) - 1  # of a column of Arrow's ordinary strings
 
 
 def check_counts(container: str, counts: RegionCounts) -> None:
@@ -102,11 +103,15 @@ def _write_text(file: BinaryIO, table: "pl.DataFrame", with_header: bool) -> Non
 
 def _write_parquet(file: BinaryIO, counts: RegionCounts, metadata: Mapping[str, Any]) -> None:
     """Write Parquet with page checksums. Columns have no missing values."""
+    import polars as pl
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = count_table(counts)
-    arrays = {name: table[name].to_arrow(compat_level=_oldest()) for name in table.columns}
+    arrays = {name: table[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in table.columns}
+    for name, array in arrays.items():
+        if pa.types.is_large_string(array.type) and array.nbytes <= _MAX_STRING_BYTES:
+            arrays[name] = array.cast(pa.string())  # which more readers know
     text = json.dumps({**describe_counts(counts), **metadata}, sort_keys=True).encode()
     schema = pa.schema(
         [pa.field(name, array.type, nullable=False) for name, array in arrays.items()],
@@ -117,17 +122,10 @@ def _write_parquet(file: BinaryIO, counts: RegionCounts, metadata: Mapping[str, 
         file,
         compression="zstd",
         row_group_size=_ROWS_PER_GROUP,
-        use_dictionary=[name for name, array in arrays.items() if pa.types.is_large_string(array.type)],
+        use_dictionary=[name for name, array in arrays.items() if not pa.types.is_primitive(array.type)],
         write_page_checksum=True,
-        store_schema=False,  # readers then get ordinary strings, not the large ones of polars
+        store_schema=True,
     )
-
-
-def _oldest() -> "pl.CompatLevel":
-    """Return the level of types that all readers of Arrow know."""
-    import polars as pl
-
-    return pl.CompatLevel.oldest()
 
 
 def describe_counts(counts: RegionCounts) -> dict[str, Any]:
