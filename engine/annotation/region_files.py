@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -56,13 +56,71 @@ class _Format(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """The rows of one block."""
+    """The rows of one block.
 
-    columns: "pl.DataFrame"
+    Attributes
+    ----------
+    others
+        The columns as text, without those of the other attributes.
+    chrom
+        Indices of the chromosome names.
+    start, end
+        Positions as in the file.
+    strand
+        PLUS, MINUS, or 0 for none.
+    """
+
+    others: "pl.DataFrame"
     chrom: npt.NDArray[np.int32]
     start: Integers
     end: Integers
     strand: npt.NDArray[np.int8]
+
+
+class TextColumns(Mapping[str, Sequence[str]]):
+    """The columns of a file of regions as text, by name, in the order of the file.
+
+    The texts of chromosomes and positions are made when they are asked for, which saves most of the memory that a
+    file of three columns would need. Positions have no leading zeros, as in the output of bedtools.
+
+    Parameters
+    ----------
+    names
+        Names of all columns.
+    computed
+        For some names, whole numbers, and the texts that they index (None for the numbers themselves).
+    others
+        The other columns, in order.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        computed: Mapping[str, tuple[npt.NDArray[np.integer[Any]], tuple[str, ...] | None]],
+        others: "pl.DataFrame",
+    ) -> None:
+        self._names = tuple(names)
+        self._computed = computed
+        other_names = [name for name in names if name not in computed]
+        self._others = others.rename(dict(zip(others.columns, other_names, strict=True)))
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        """Return a column as a polars Series."""
+        import polars as pl
+
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._computed:
+            return cast("Sequence[str]", self._others[name])
+        numbers, texts = self._computed[name]
+        column = pl.Series(name, numbers)
+        return cast("Sequence[str]", column.cast(pl.String) if texts is None else pl.Series(name, texts).gather(column))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class _InvalidBlockError(Exception):
@@ -143,17 +201,18 @@ class _Reader:
             raise BadDataError(f"{self._path}: no region in this file")
         if not self._blocks:
             self._refuse_types()
-        frame = pl.concat([block.columns for block in self._blocks])
-        names = bed_column_names(frame) if self._format.name == "bed" else GFF_COLUMNS
-        return RegionTable(
-            self._format.name,
-            tuple(self._chrom_ids),
-            np.concatenate([block.chrom for block in self._blocks]),
-            np.concatenate([block.start for block in self._blocks]),
-            np.concatenate([block.end for block in self._blocks]),
-            np.concatenate([block.strand for block in self._blocks]),
-            {name: cast("Sequence[str]", column) for name, column in zip(names, frame.get_columns(), strict=True)},
-        )
+        form = self._format
+        chrom = np.concatenate([block.chrom for block in self._blocks])
+        start = np.concatenate([block.start for block in self._blocks])
+        end = np.concatenate([block.end for block in self._blocks])
+        strand = np.concatenate([block.strand for block in self._blocks])
+        others = pl.concat([block.others for block in self._blocks])
+        self._blocks.clear()
+        chrom_names = tuple(self._chrom_ids)
+        names = bed_column_names(start, end, others) if form.name == "bed" else GFF_COLUMNS
+        computed = {names[0]: (chrom, chrom_names), names[form.start]: (start, None), names[form.end]: (end, None)}
+        columns = TextColumns(names, computed, others)
+        return RegionTable(form.name, chrom_names, chrom, start - form.first_position, end, strand, columns)
 
     def _detect_format(self, first_line: int, block: bytes) -> _Format | None:
         """Return the format of a file by the first row in this block, or None if the block has no row."""
@@ -191,10 +250,6 @@ class _Reader:
                 raise _InvalidBlockError
             strand[(strands == "+").to_numpy()] = PLUS
             strand[(strands == "-").to_numpy()] = MINUS
-        frame = frame.with_columns(
-            _canonical(frame.to_series(place), values) for place, values in ((form.start, start), (form.end, end))
-        )
-        start -= form.first_position
         if form.name == "gff":
             types = frame.to_series(2)
             self._types.update(dict(types.value_counts().iter_rows()))
@@ -206,7 +261,9 @@ class _Reader:
                 frame, keep = frame.filter(is_wanted), is_wanted.to_numpy()
                 start, end, strand = start[keep], end[keep], strand[keep]
         if frame.height:
-            self._blocks.append(_Rows(frame, self._ids(frame.to_series(0)), start, end, strand))
+            ids = self._ids(frame.to_series(0))
+            others = frame.select(name for i, name in enumerate(frame.columns) if i not in (0, form.start, form.end))
+            self._blocks.append(_Rows(others, ids, start, end, strand))
 
     def _ids(self, chroms: "pl.Series") -> npt.NDArray[np.int32]:
         """Return the indices of chromosome names, and number the names that are new."""
@@ -282,15 +339,6 @@ def _positions(texts: "pl.Series") -> Integers:
     if numbers.null_count():
         raise _InvalidBlockError
     return numbers.to_numpy().copy()
-
-
-def _canonical(texts: "pl.Series", numbers: Integers) -> "pl.Series":
-    """Return whole numbers as text, without leading zeros, as bedtools prints them."""
-    import polars as pl
-
-    if (texts.str.starts_with("0") & (texts.str.len_bytes() > 1)).any():
-        return pl.Series(texts.name, numbers).cast(pl.String)
-    return texts
 
 
 def _problem(line: bytes, form: _Format) -> str | None:

@@ -12,7 +12,9 @@ from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_
 from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.multiqc import REPORT_NAMES, write_multiqc
 from deepchrome.engine.features.observer import FeaturizeObserver
+from deepchrome.engine.features.qc import QC_NAME
 from deepchrome.engine.features.samples import find_samples, read_samples
 from deepchrome.engine.features.schedule import FeaturizeRun
 from deepchrome.engine.features.selection import select_marks, select_shard, sort_by_size
@@ -41,7 +43,7 @@ def featurize(
     force: bool = False,
     observer: FeaturizeObserver | None = None,
 ) -> list[FileOutcome]:
-    """Count the reads of many files and write one Parquet file per epigenome, and summary.tsv.
+    """Count the reads of many files and write one Parquet file per epigenome, and tables of the files.
 
     Existing feature files in ``out`` are kept if they are up to date, and replaced if their reads have changed.
 
@@ -55,7 +57,7 @@ def featurize(
     genome
         A genome, or a name or path for :func:`read_genome`.
     out
-        The directory for ``<epigenome>.parquet`` and ``summary.tsv``.
+        The directory for ``<epigenome>.parquet``, ``summary.tsv``, ``qc.tsv`` and ``*_mqc.json``.
     samples
         A table with columns epigenome, mark and path, instead of ``reads``.
     name
@@ -117,7 +119,8 @@ def featurize(
     if scheduler and any(sample.path == "-" for sample in chosen):
         raise UsageError("-: the workers of a cluster cannot read standard input. Give a file")
     out = Path(out)
-    outputs = [out / SUMMARY_NAME, *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
+    tables_written = (SUMMARY_NAME, QC_NAME, *REPORT_NAMES)
+    outputs = [*(out / name for name in tables_written), *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
     tables = [Path(table) for table in (genes, genome, samples) if isinstance(table, str | Path)]
     files = [*tables, *(Path(sample.path) for sample in chosen if not is_url(sample.path))]
     check_distinct(outputs, [file for file in files if file.is_file()])
@@ -133,6 +136,7 @@ def featurize(
         if not force:
             run.reuse_valid_outputs(threads)
         run.count_and_write(pool)
+    write_multiqc(out, [*run.outcomes.values()])
     return [run.outcomes[sample] for sample in chosen]
 
 

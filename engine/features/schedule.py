@@ -15,15 +15,16 @@ from deepchrome.common.pools import Pool
 from deepchrome.common.threads import map_in_threads, wait_for_first
 from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting.count import ReadTally
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.count_sample import count_sample
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.provenance import counting_options
+from deepchrome.engine.features.qc import merge_qc
 from deepchrome.engine.features.resume import ReuseDecision, decide_reuse
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.features.strangers import check_summary
+from deepchrome.engine.features.strangers import check_tables
 from deepchrome.engine.features.summary import FileOutcome, write_summary
 from deepchrome.errors import DeepchromeError, UsageError
 from deepchrome.version import VERSION
@@ -87,7 +88,7 @@ class FeaturizeRun:
             A feature file does not match this call, or it or the summary is of another program. Only ``force``
             may replace it.
         """
-        check_summary(self.out)
+        check_tables(self.out)
         samples_of: dict[str, list[Sample]] = {epigenome: [] for epigenome in self.marks_of}
         for sample in self.samples:
             samples_of[sample.epigenome].append(sample)
@@ -112,6 +113,7 @@ class FeaturizeRun:
                 self._hashes[decision.epigenome].save()
         if self.outcomes:
             write_summary(self.out, [*self.outcomes.values()])
+            merge_qc(self.out, [*self.outcomes.values()])
 
     def count_and_write(self, pool: Pool) -> None:
         """Count the files that still have no outcome, and write every epigenome as soon as its last file is counted."""
@@ -200,6 +202,7 @@ class FeaturizeRun:
         if len(tallies) == len(outcomes):
             self._write_features(epigenome, tallies, {mark: outcome.source() for mark, outcome in outcomes.items()})
         write_summary(self.out, [*outcomes.values()])
+        merge_qc(self.out, [*outcomes.values()])
         # A view, even an empty one, would keep all counts in memory.
         emptied = {
             mark: replace(tally, counts=tally.counts[:0].copy())  # guard: counts-released

@@ -1,16 +1,15 @@
 """summary.tsv: the outcome of every file of reads, over all runs that wrote into a directory."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import atomic_write, special_kind
-from deepchrome.common.locks import output_lock
-from deepchrome.engine.counting.count import ReadTally
+from deepchrome.engine.counting.tally import ReadTally
+from deepchrome.engine.features.records import read_record
 from deepchrome.engine.features.samples import Sample
-from deepchrome.errors import DeepchromeError, StorageError
+from deepchrome.engine.features.tables import TableRow, merge_rows, table_is_foreign
+from deepchrome.errors import DeepchromeError
 
 SUMMARY_COLUMNS = (
     "epigenome",
@@ -25,9 +24,7 @@ SUMMARY_COLUMNS = (
     "status",
 )
 SUMMARY_NAME = "summary.tsv"
-_HEADER = "\t".join(SUMMARY_COLUMNS)
-# Writing takes milliseconds. A run that holds the lock for longer than this is stuck.
-_LOCK_WAIT_SECONDS = 60.0
+_TIMES = ("seconds", "reads_per_second")
 
 
 @dataclass(frozen=True)
@@ -81,19 +78,7 @@ class FileOutcome:
         """Return the record of this file in the feature file (see docs/format.md); None if it failed."""
         if self.tally is None:
             return self.kept
-        tally = self.tally
-        return {
-            "name": self.sample.file_name,
-            "format": tally.format,
-            "bytes": tally.bytes_read,
-            "sha256": tally.sha256,
-            "reads": tally.reads,
-            "reads_in_windows": tally.in_windows,
-            "reads_off_genome": dict(tally.off_genome),
-            "reads_past_end": tally.past_end,
-            "reads_filtered": tally.filtered,
-            "read_length_bp": {"min": tally.min_length, "mean": tally.mean_length, "max": tally.max_length},
-        } | ({"etag": tally.etag} if tally.etag else {})
+        return read_record(self.tally, self.sample.file_name)
 
 
 def summary_path(out: Path) -> Path:
@@ -109,18 +94,7 @@ def summary_is_foreign(out: Path) -> bool:
     StorageError
         The file cannot be read.
     """
-    path = summary_path(out)
-    if not os.path.lexists(path):
-        return False
-    if special_kind(path) or not path.exists():
-        return True
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        return True
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return bool(lines) and lines[0] != _HEADER  # an empty file has nothing to lose
+    return table_is_foreign(summary_path(out), SUMMARY_COLUMNS)
 
 
 def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
@@ -140,37 +114,11 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     StorageError
         The file cannot be written, or another run holds its lock for more than a minute.
     """
-    path = summary_path(out)
-    with output_lock(out, [SUMMARY_NAME], _LOCK_WAIT_SECONDS):
-        lines = [] if summary_is_foreign(out) or not path.exists() else path.read_text(encoding="utf-8").splitlines()
-        earlier = {_row_key(line): line for line in lines[1:]}
-        epigenomes = {outcome.sample.epigenome for outcome in outcomes}
-        rows = {key: line for key, line in earlier.items() if key[0] not in epigenomes}
-        for outcome in outcomes:
-            line = _format_row(outcome)
-            key = _row_key(line)
-            # The feature file does not record the times, so take them from the earlier row.
-            if outcome.kept and _without_times(earlier.get(key, "")) == _without_times(line):
-                line = earlier[key]
-            rows[key] = line
-        with atomic_write(path) as temporary:
-            temporary.write_text("\n".join([_HEADER, *(rows[key] for key in sorted(rows))]) + "\n", encoding="utf-8")
+    merge_rows(summary_path(out), SUMMARY_COLUMNS, [_table_row(outcome) for outcome in outcomes], 2, _TIMES)
 
 
-def _format_row(outcome: FileOutcome) -> str:
+def _table_row(outcome: FileOutcome) -> TableRow:
     row = outcome.row()
     if outcome.kept:
         row["status"] = "done"  # by an earlier run
-    cells = ("" if value is None else str(value) for value in row.values())
-    return "\t".join(" ".join(cell.split()) for cell in cells)
-
-
-def _row_key(line: str) -> tuple[str, ...]:
-    """Return the epigenome and the mark of a row."""
-    return tuple(line.split("\t", 2)[:2])
-
-
-def _without_times(line: str) -> list[str]:
-    """Return the cells of a row, except its times."""
-    times = {SUMMARY_COLUMNS.index(name) for name in ("seconds", "reads_per_second")}
-    return [cell for i, cell in enumerate(line.split("\t")) if i not in times]
+    return TableRow(row, kept=outcome.kept is not None)

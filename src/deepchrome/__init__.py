@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deepchrome.engine.annotation.regions import read_regions as read_regions
     from deepchrome.engine.annotation.windows import Windows as Windows
     from deepchrome.engine.annotation.windows import tss_windows as tss_windows
-    from deepchrome.engine.counting.count import ReadTally as ReadTally
+    from deepchrome.engine.counting.tally import ReadTally as ReadTally
     from deepchrome.engine.counting.count import count_reads as count_reads
     from deepchrome.engine.features.featurize import featurize as featurize
     from deepchrome.engine.features.store import Features as Features
@@ -75,7 +75,7 @@ _MODULES = {
     "InputOptions": "deepchrome.train.datasets.inputs",
     "LabelAudit": "deepchrome.train.datasets.labels",
     "Placement": "deepchrome.train.fitting.config",
-    "ReadTally": "deepchrome.engine.counting.count",
+    "ReadTally": "deepchrome.engine.counting.tally",
     "Reference": "deepchrome.train.scoring.reference",
     "RegionCounts": "deepchrome.engine.regioncounts.count",
     "Regions": "deepchrome.engine.annotation.regions",

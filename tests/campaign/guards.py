@@ -172,6 +172,7 @@ GUARDS = (
     Guard("fold-differences", NEVER, (f"{_NUMBERS}::test_differences_are_folded_before_they_overflow",)),
     Guard("count-overflow", NEVER, (f"{_NUMBERS}::test_counts_up_to_32_bits_and_no_further",)),
     Guard("no-reads", NEVER, (f"{_READS}::test_file_without_reads",)),
+    Guard("not-reads", NEVER, ("tests/engine/counting/test_sniff.py::test_wrong_file_is_refused",)),
     Guard(
         "unknown-chromosomes",
         NEVER,

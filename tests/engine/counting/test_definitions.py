@@ -86,7 +86,7 @@ UNLIKE_BEDTOOLS = {
     "no chromosome": Row("\t10\t20\ta\n", ON_CHR2, ":1: no chromosome name"),
     "no length at 0, twice": Row("chr1\t0\t0\ta\n" * 2, REFUSED, [2] + [0] * 11),
     "3 columns": Row("chr1\t10\t20\n", REFUSED, ONE),
-    "GFF": Row("chr1\ts\texon\t11\t20\t.\t+\t.\tid\n", ONE, ":1: the start is not a whole number"),
+    "GFF": Row("chr1\ts\texon\t11\t20\t.\t+\t.\tid\n", ONE, ": this is a GTF or GFF file"),
     "VCF": Row("chr1\t11\tid\tA\tC\t.\t.\t.\n", ONE, ":1: the end is not a whole number"),
     "15x": Row(READ + "chr1\t10x\t20\ta\t0\t+\n", TWO, ":2: the start is not a whole number"),
     "1e2": Row(READ + "chr1\t1e2\t5\ta\t0\t+\n", [1, 1] + [0] * 10, ":2: the start is not a whole number"),
