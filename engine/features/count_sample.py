@@ -2,9 +2,9 @@
 
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.count import tally_reads
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import ProgressCallback
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import BadDataError
 

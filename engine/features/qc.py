@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepchrome.common.files import atomic_write
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.quality import ReadQuality
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.records import read_quality, read_record
 from deepchrome.engine.features.summary import FileOutcome
 from deepchrome.engine.features.tables import TableRow, merge_rows, table_is_foreign

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.quality import ReadQuality
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.errors import BadDataError
 
 

@@ -15,8 +15,8 @@ from deepchrome.common.pools import Pool
 from deepchrome.common.threads import map_in_threads, wait_for_first
 from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.count_sample import count_sample
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.observer import FeaturizeObserver

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from deepchrome.engine.regioncounts.columns import column_names
 from deepchrome.engine.regioncounts.table import region_column_names
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 
+_BED12_COLUMNS: Final = 12
 Column = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
 
 
@@ -226,9 +227,16 @@ def place_regions(regions: Regions, genome: Genome, options: ReadOptions) -> Lay
 
     Raises
     ------
+    UsageError
+        ``options.split`` is used with regions that have blocks.
     BadDataError
         No region lies on a chromosome of the genome.
     """
+    if options.split and regions.format == "bed" and len(regions.columns) == _BED12_COLUMNS:  # guard: split-bed12
+        raise UsageError(
+            f"{regions.source}: split cannot be used with regions of 12 columns, because bedtools multicov counts in "
+            "the blocks of such regions. Cut the file to its first six columns to count in whole regions"
+        )
     layout = regions.layout(genome, options.aliases)
     if not (layout.chrom_id >= 0).any():  # guard: regions-off-genome
         raise BadDataError(

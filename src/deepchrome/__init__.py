@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from deepchrome.engine.annotation.regions import read_regions as read_regions
     from deepchrome.engine.annotation.windows import Windows as Windows
     from deepchrome.engine.annotation.windows import tss_windows as tss_windows
-    from deepchrome.engine.counting.tally import ReadTally as ReadTally
     from deepchrome.engine.counting.count import count_reads as count_reads
+    from deepchrome.engine.counting.tally import ReadTally as ReadTally
     from deepchrome.engine.features.featurize import featurize as featurize
     from deepchrome.engine.features.store import Features as Features
     from deepchrome.engine.features.store import read_features as read_features

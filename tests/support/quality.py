@@ -11,8 +11,8 @@ from unittest.mock import patch
 import numpy as np
 from oracle import naive, quality
 
-from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.counting.quality import PositionSample, ReadQuality
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features import count_sample
 from support.bam import write_bam
 from support.strategies import Record

@@ -82,9 +82,9 @@ def region_cases(
     choose = draw(choices())
     sizes = {name: choose.pick([choose.between(1, 60), 3000, 70_000]) for name in NAMES[: choose.between(1, 4)]}
     n_columns = choose.pick(columns)
-    spans = [
-        draw_span(one, sizes, {**sizes, "chrAbsent": 500}) for one in draw(st.lists(choices(), min_size=1, max_size=12))
-    ]
+    drawn = draw(st.lists(choices(), min_size=1, max_size=12))
+    # The first is on a chromosome that the files have.
+    spans = [draw_span(one, sizes, {**sizes, "chrAbsent": 500} if i else sizes) for i, one in enumerate(drawn)]
     repeats = draw(st.lists(st.sampled_from(spans), max_size=2))
     styles = draw(st.lists(choices(), min_size=len(spans) + 2, max_size=len(spans) + 2))
     bed = "".join(region_line(*span, n_columns, style) for span, style in zip([*spans, *repeats], styles, strict=False))

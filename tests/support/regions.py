@@ -22,7 +22,9 @@ def count_bed(
     """Count files in the regions of a BED text. The options are attributes of ReadOptions."""
     regions = regions_of(bed, paths[0].parent)
     genome = Genome("drawn", dict(sizes))
-    return count_files(paths, regions, genome, ReadOptions(**{"allow_empty": True, **options}), threads=threads)
+    return count_files(
+        paths, regions, genome, ReadOptions(**{"allow_empty": True, "build_check": False, **options}), threads=threads
+    )
 
 
 def engine_options(counting: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,9 +127,9 @@ def make_read_options(
         is_auto = chrom_alias == AUTO_ALIASES
         values["aliases"] = auto_aliases(genome) if is_auto else read_aliases(chrom_alias, genome)
     if blacklist is not None:
-        from deepchrome.engine.annotation.blacklist import read_blacklist
+        from deepchrome.engine.counting.blacklist import read_blacklist
 
-        values["blacklist"] = read_blacklist(blacklist)
+        values["blacklist"] = read_blacklist(blacklist, genome, values.get("aliases"))
     options = ReadOptions(
         strand="same" if same_strand else "opposite" if opposite_strand else None,
         point="five-prime" if five_prime else "center" if center else None,
