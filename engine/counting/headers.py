@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pysam
 from isal import isal_zlib
+from isal.isal_zlib import IsalError
 
 from deepchrome.common.files import check_regular_file
 from deepchrome.common.signatures import BAM_MAGIC, CRAM_MAGIC
 from deepchrome.common.urls import hide_secrets, is_url
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
+
+# The type stub of isal declares this class as an instance.
+_IsalError = cast("type[Exception]", IsalError)
 
 
 def genome_from_headers(paths: Sequence[str]) -> Genome:
@@ -81,7 +86,7 @@ def _has_magic(path: str) -> bool:
         with open(path, "rb") as file:
             head = file.read(1 << 16)
         return head.startswith(CRAM_MAGIC) or isal_zlib.decompressobj(31).decompress(head, 4) == BAM_MAGIC
-    except (OSError, isal_zlib.IsalError):
+    except (OSError, _IsalError):
         return False
 
 

@@ -17,8 +17,9 @@ from deepchrome.common.urls import hide_secrets, is_url
 from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.annotation.regions import Regions, read_regions
-from deepchrome.engine.counting.count import ReadTally, tally_reads
+from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.regioncounts.columns import column_names
 from deepchrome.engine.regioncounts.table import region_column_names
 from deepchrome.errors import BadDataError, MissingInputError, UsageError

@@ -69,7 +69,7 @@ def chrom_column(regions: Regions) -> pl.Series:
     return pl.Series(regions.chrom_names, dtype=pl.String).gather(regions.chrom)
 
 
-def as_series(values: Sequence[str]) -> pl.Series:
+def as_series(values: Sequence[str] | pl.Series) -> pl.Series:
     """Return a column of text as a series."""
     return values if isinstance(values, pl.Series) else pl.Series(values, dtype=pl.String)
 

@@ -10,7 +10,7 @@ from deepchrome.cli.messages import print_note
 from deepchrome.cli.tables import print_json
 from deepchrome.common.names import first_names
 from deepchrome.common.urls import hide_secrets
-from deepchrome.engine.counting.count import ReadTally
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.regioncounts.count import CountObserver, RegionCounts
 from deepchrome.engine.regioncounts.write import describe_source
 
