@@ -56,7 +56,7 @@ def count_pairs(buffer, begin, end, columns, names, extents, segments, spans, ru
             n = np.uint64(0)
         newline, n_tabs = end_of_line(text, at)
         status, name_length, start, stop = _parse_pair(text, at, newline, n_tabs, columns)
-        if status == Status.NO_READ or status == Status.DONE and start < 0:
+        if status == Status.NO_READ or (status == Status.DONE and start < 0):
             tally[Tally.LINES] += 1
             tally[Tally.NOT_FRAGMENT] += status == Status.DONE
             at, status = newline + 1, Status.DONE
