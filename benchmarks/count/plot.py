@@ -53,13 +53,15 @@ def plot(results: Results, folder: Path) -> list[Path]:
         axes.set_title(f"{n_regions:,} regions: {GROUP_TITLES[name]}", fontsize=9, loc="left")
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        axes.margins(x=0.1, y=0.03)
+        axes.set_ylim(-0.7, len(rows) - 0.3)
+        axes.margins(x=0.1)
     for colour, label in _LABELS.items():
         all_axes[0].plot([], [], "o", color=colour, markersize=5, label=label)
     all_axes[0].legend(fontsize=7, loc="upper right", frameon=False)
     scaled = "; * extrapolated from a part of the regions" if any(row.scale != 1 for row in results.rows) else ""
-    machine = f"{results.settings['reads']:,} reads, {results.machine['cores']} cores ({results.machine['processor']})"
-    all_axes[-1].set_xlabel(f"wall-clock seconds, median and range; {machine}{scaled}", fontsize=8)
+    all_axes[-1].set_xlabel(f"wall-clock seconds, median and range{scaled}", fontsize=8)
+    cores, processor = results.machine["cores"], results.machine["processor"]
+    figure.suptitle(f"{results.settings['reads']:,} reads, {cores} cores ({processor})", fontsize=9, x=0.01, ha="left")
     paths = [folder / "count.png", folder / "count.svg"]
     # Keep text as text in the SVG, and write the same bytes for the same results.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": results.kind}):

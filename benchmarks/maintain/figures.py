@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from deepchrome.benchmarks.common.results import Results, newest_results
+from deepchrome.benchmarks.maintain.count_section import count_section
 from deepchrome.benchmarks.maintain.sections import featurize_section, many_section, scale_section, train_section
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
@@ -21,6 +22,7 @@ DOCUMENTS: Final = (Path("docs/benchmarks.md"), Path("docs/scale.md"))
 # By section: the kind of results that the section shows, and the function that writes it.
 _SECTIONS: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
     "featurize": ("featurize", featurize_section),
+    "count": ("count", count_section),
     "train": ("train", train_section),
     "many": ("many", many_section),
     "scale": ("many", scale_section),
