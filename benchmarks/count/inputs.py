@@ -58,8 +58,8 @@ class RegionSet:
         int64 (regions,): the index of each region, in the order of the file.
     all, sample, small_sample
         BED of all regions, and of some that are spread evenly, for programs that take hours with all.
-    one
-        BED of one region, to measure the start-up of such programs.
+    two
+        BED of two regions, to measure the start-up of such programs; deepTools needs two.
     saf
         All regions in the Simplified Annotation Format of featureCounts.
     """
@@ -69,7 +69,7 @@ class RegionSet:
     all: BinFile
     sample: BinFile
     small_sample: BinFile
-    one: BinFile
+    two: BinFile
     saf: Path
 
 
@@ -135,7 +135,7 @@ def write_regions(
         all=write("all", frame),
         sample=write_some("sample", sample),
         small_sample=write_some("small-sample", small_sample),
-        one=write_some("one", 1),
+        two=write_some("two", 2),
         saf=folder / "all.saf",
     )
 

@@ -82,7 +82,7 @@ class Settings:
 
 def quick_settings(settings: Settings) -> Settings:
     """Return settings for a small run that only checks that everything works."""
-    small = replace(settings, peaks=500, bin_bp=1_000_000, sample=100, small_sample=20)
+    small = replace(settings, peaks=500, bin_bp=100_000, sample=100, small_sample=20)
     return replace(small, rounds=1, threads=(max(settings.threads),))
 
 
@@ -202,7 +202,7 @@ class _SetBenchmark:
             runs, scale = [first[row], *usages.get(row, [])], 1.0
             if row in scales:
                 scale, program = scales[row]
-                runs = extrapolate(runs, [self._run_program(program, self._regions.one)], scale)
+                runs = extrapolate(runs, [self._run_program(program, self._regions.two)], scale)
             rows.append(Row.from_usages(name, row, self._inputs.reads, runs, scale))
         return parity, rows
 
@@ -236,7 +236,7 @@ class _SetBenchmark:
         return run_shell(program.script, variables, name=program.name)
 
     def _output_of(self, regions: BinFile) -> Path:
-        # The output for one region, which measures start-up, must not replace the counts that are compared.
+        # The output for two regions, which measures start-up, must not replace the counts that are compared.
         return self._work / f"{self._regions.name}.{regions.path.stem}.counts"
 
     def _regions_for(self, program: Program) -> BinFile:
@@ -249,8 +249,8 @@ class _SetBenchmark:
         return chosen if chosen.n < self._regions.all.n else self._regions.all
 
     def _scale_of(self, program: Program) -> float:
-        n_one = self._regions.one.n
-        return (self._regions.all.n - n_one) / max(self._regions_for(program).n - n_one, 1)
+        n_two = self._regions.two.n
+        return (self._regions.all.n - n_two) / max(self._regions_for(program).n - n_two, 1)
 
     def _compare_program(self, program: Program) -> Parity:
         if program.quantity:

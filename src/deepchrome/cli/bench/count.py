@@ -42,7 +42,7 @@ def count(
     sample: Annotated[
         int,
         typer.Option(
-            min=2, help="Number of regions that bedtools multicov and samtools bedcov get. Their time is scaled to all."
+            min=3, help="Number of regions that bedtools multicov and samtools bedcov get. Their time is scaled to all."
         ),
     ] = 20_000,
     full_reference: Annotated[
