@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 from deepchrome.engine.annotation.layout import Integers, Layout
-from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS, SegmentTable, SpanTable, mark_segments
+from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS, SegmentTable, SpanTable, cut_segments, mark_segments
 
 _BOTH = PLUS | MINUS
 # The strands of the reads that a row counts, by the strand of the row: none, plus or minus. In multicov, -S means "not
@@ -58,60 +58,46 @@ def build_region_index(layout: Layout, strand: str | None = None) -> RegionIndex
         ``same`` or ``opposite`` to count only reads on that strand relative to the row; None to count all.
     """
     n_chroms = len(layout.genome.sizes)
-    rows = np.flatnonzero(layout.chrom_id >= 0)
-    edges = _edges(layout, rows)
-    # One sorted array of all edges. The upper 32 bits are the chromosome; a position is -1 or more.
-    keys = (layout.chrom_id[rows, None] << 32 | edges + 1).reshape(-1)
-    keys.sort()
-    keys = keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
-    chrom_of_key, position = keys >> 32, (keys & 0xFFFFFFFF) - 1
-    n_points = np.bincount(chrom_of_key, minlength=n_chroms)
-    first_point = np.append(0, np.cumsum(n_points))
-    # The sentinel of each chromosome, and one more for chromosomes that the genome does not have.
-    points = np.insert(position, np.append(first_point[1:], len(position)), FAR).astype(np.int32)
-    # The last tile of each chromosome starts after all points.
-    tile_of_point = np.maximum(position, 0) >> TILE_BITS
-    n_tiles = np.ones(n_chroms, np.int64)
-    np.maximum.at(n_tiles, chrom_of_key, tile_of_point + 2)
+    keys = _sorted_edges(layout)
+    bounds = np.searchsorted(keys, np.arange(n_chroms + 1) << 32)
+    # The last tile of each chromosome starts after all edges.
+    has_edges = bounds[1:] > bounds[:-1]
+    furthest = np.where(has_edges, (np.append(keys, 0)[bounds[1:] - 1] & 0xFFFFFFFF) - 1, -1)
+    n_tiles = np.where(has_edges, (np.maximum(furthest, 0) >> TILE_BITS) + 2, 1)
     first_tile = np.append(0, np.cumsum(n_tiles))
     sizes = np.array([*layout.genome.sizes.values()], np.int64)
     extents = np.stack([first_tile[:-1], n_tiles - 1, sizes], axis=1)
-    chrom_of_tile = np.repeat(np.arange(n_chroms + 1), np.append(n_tiles, 1))
-    place = first_tile[chrom_of_key] + tile_of_point
-    n_in_tile = np.bincount(place, minlength=first_tile[-1] + 1)
-    # A sentinel stands after the points of each chromosome before.
-    tiles = np.append(np.cumsum(n_in_tile) - n_in_tile + chrom_of_tile, len(points) - 1).astype(np.int32)
-    last_tiles = np.append(np.repeat(first_tile[1:] - 1, n_tiles), first_tile[-1]).astype(np.int32)
-    steps = _steps(position, place, n_in_tile)
-    segments = SegmentTable(tiles, steps, last_tiles, points, np.zeros(len(points), np.int8))
+    total = int(first_tile[-1]) + 1
+    segments = SegmentTable(
+        np.empty((total + 1, 2), np.int32),
+        np.empty(total, np.uint32),
+        np.empty(total, np.int32),
+        np.empty(len(keys) + n_chroms + 1, np.int32),
+        np.empty(0, np.int8),
+    )
+    n_points = cut_segments(keys, bounds, extents, segments)
+    segments = segments._replace(points=segments.points[:n_points].copy(), accepts=np.empty(n_points, np.int8))
     accepts = _ACCEPTED_STRANDS[strand][layout.strand]
     mark_segments(segments, extents, layout.chrom_id, layout.start, layout.end, accepts)
-    is_bare = segments.accepts[tiles] == 0
-    tiles[is_bare] = ~tiles[is_bare]
     return RegionIndex(layout, segments, extents, accepts)
 
 
-def _steps(position: Integers, tile: Integers, n_in_tile: Integers) -> npt.NDArray[np.int32]:
-    """Return the distance between the points of each tile; 0 for tiles with points at different distances.
+def _sorted_edges(layout: Layout) -> Integers:
+    """Return the edges of all bins, sorted: int64, the chromosome in the upper bits and the position + 1 in the lower.
 
-    A tile with fewer than two points has any distance.
+    Positions are clipped as the kernels clip them, so they are -1 or more.
     """
-    gap, is_inner = np.diff(position), tile[1:] == tile[:-1]
-    inner = np.flatnonzero(is_inner)
-    smallest, largest = np.full(len(n_in_tile), FAR), np.zeros(len(n_in_tile), np.int64)
-    np.minimum.at(smallest, tile[inner], gap[inner])
-    np.maximum.at(largest, tile[inner], gap[inner])
-    steps = np.where(n_in_tile < 2, 1 << TILE_BITS, np.where(smallest == largest, largest, 0))
-    return steps.astype(np.int32)
-
-
-def _edges(layout: Layout, rows: Integers) -> Integers:
-    """Return the edges of the bins of some rows: int64 (rows, bins + 1), clipped as the kernels clip them."""
+    rows = np.flatnonzero(layout.chrom_id >= 0)
     start, end = layout.start[rows], layout.end[rows]
     width = (end - start) // layout.n_bins
     edges = start[:, None] + width[:, None] * np.arange(layout.n_bins + 1)
     edges[:, -1] = end
-    return np.where(edges <= 0, -1, np.minimum(edges, FAR - 1))
+    np.minimum(edges, FAR - 1, out=edges)
+    edges[edges <= 0] = -1
+    edges += (layout.chrom_id[rows] << 32)[:, None] + 1
+    keys = edges.reshape(-1)
+    keys.sort()
+    return keys
 
 
 def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
@@ -153,7 +139,8 @@ def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
     return spans, places
 
 
-NO_SPANS = SpanTable(*(np.zeros(0, kind) for kind in (np.int32, np.int32, np.int32, np.int8, np.int32)))
+_NOTHING = np.zeros(0, np.int32)
+NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING)
 
 # By the id of the layout, and the strand. An index is kept as long as its layout exists, because many files are counted
 # in the same regions.

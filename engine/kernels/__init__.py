@@ -1,8 +1,9 @@
 """The inner loops of counting: parse reads from a buffer of bytes, and count them in bins.
 
-All code that runs once per read is in this package, compiled by numba. ``text`` parses lines of BED, ``pairs``
-lines of BEDPE and ``bam`` records of BAM. Both collect reads in batches. ``changes`` shifts or extends them, and ``counting`` counts them in the
-regions that they overlap. ``segments`` finds positions among the edges of the regions, and turns hits into counts.
+All code that runs once per read is in this package, compiled by numba. ``text`` parses lines of BED, ``pairs`` lines of
+BEDPE, and ``bam`` records of BAM. All collect reads in batches. ``changes`` shifts or extends them, and ``counting``
+counts them in the regions that they overlap. ``segments`` finds positions among the edges of the regions, and turns
+hits into counts.
 ``layout`` describes the arrays that the kernels share with their callers.
 
 Kernels may read 64 bytes before ``begin`` and 64 bytes after ``end`` of a buffer.
@@ -30,7 +31,7 @@ from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.loading import warm_up
 from deepchrome.engine.kernels.names import add_names
 from deepchrome.engine.kernels.pairs import count_pairs
-from deepchrome.engine.kernels.segments import fold, mark_segments
+from deepchrome.engine.kernels.segments import cut_segments, fold, mark_segments
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.text import count_text
@@ -61,6 +62,7 @@ __all__ = [
     "count_columns",
     "count_pairs",
     "count_text",
+    "cut_segments",
     "fold",
     "mark_segments",
     "warm_up",

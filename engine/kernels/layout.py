@@ -112,10 +112,12 @@ class SegmentTable(NamedTuple):
     """
 
     tiles: npt.NDArray[np.int32]
-    """int32 (tiles + 1,): for each tile, the first point at or after its start; inverted (``~``) if no region covers
-    the segment before that point. The last tile of each sequence begins after all its points."""
-    steps: npt.NDArray[np.int32]
-    """int32 (tiles,): the distance between the points in a tile in bp, if all are as far apart; otherwise 0."""
+    """int32 (tiles + 1, 2): for each tile, the first point at or after its start, and the position of that point in bp.
+    The number is inverted (``~``) if no region covers the segment before the point. The last tile of each sequence
+    begins after all its points."""
+    inverse_steps: npt.NDArray[np.uint32]
+    """uint32 (tiles,): 2^31 divided by the distance in bp between the points in a tile and rounded up, if all are as far
+    apart and regions cover all segments between them; otherwise 0."""
     last_tiles: npt.NDArray[np.int32]
     """int32 (tiles,): for each tile, the last tile of its sequence."""
     points: npt.NDArray[np.int32]
@@ -175,6 +177,7 @@ class Rule(NamedTuple):
     of each sequence, by local id."""
 
 
+FIRST, ORIGIN = 0, 1  # columns of ``SegmentTable.tiles``
 FIVE_PRIME, CENTER = 1, 2
 MASK_FIRST, MASK_LAST = 3, 4  # columns of ``Rule.targets`` after those of ``extents``
 

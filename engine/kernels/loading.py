@@ -6,7 +6,7 @@ from deepchrome.engine.kernels.bam import Records, count_bam, whole_records
 from deepchrome.engine.kernels.layout import FAR, NameTable, Rule, SegmentTable, SpanTable, Totals
 from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.names import add_names
-from deepchrome.engine.kernels.segments import fold, mark_segments
+from deepchrome.engine.kernels.segments import cut_segments, fold, mark_segments
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.text import count_text
 
@@ -23,7 +23,7 @@ def warm_up() -> None:
     shapes = np.zeros(SHAPE_TABLE_BYTES, np.uint8)
     extents = np.zeros((1, 3), np.int64)
     one = np.zeros(1, np.int32)
-    segments = SegmentTable(np.zeros(2, np.int32), one, one, np.array([FAR], np.int32), np.zeros(1, np.int8))
+    segments = SegmentTable(np.zeros((2, 2), np.int32), np.zeros(1, np.uint32), one, np.array([FAR], np.int32), np.zeros(1, np.int8))
     spans = SpanTable(one, one, one, np.zeros(1, np.int8), one)
     no_intervals, no_targets = np.zeros((0, 2), np.int32), np.zeros((0, 5), np.int64)
     rule = Rule(False, 0, 1, False, 0.0, False, False, False, 0, 0, 0, no_intervals, no_targets)
@@ -33,5 +33,6 @@ def warm_up() -> None:
     whole_records(text, begin, begin)
     count_bam(text, begin, begin, extents, Records(0, 0, False, False), *tables)
     rows = (np.full(1, -1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int8))
+    cut_segments(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros((0, 3), np.int64), segments)
     mark_segments(segments, extents, *rows)
     fold(totals.hits.astype(np.int64), segments, extents, *rows, np.zeros((1, 1), np.uint32))
