@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from deepchrome.benchmarks.featurize.inputs import Counts
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.layout import Layout
+from deepchrome.engine.annotation.region_index import build_region_index
 from deepchrome.engine.annotation.regions import read_regions
 from deepchrome.engine.annotation.windows import tss_windows
 from deepchrome.engine.counting.count import tally_reads
@@ -48,8 +49,9 @@ class Call:
 
 
 def print_times(calls_json: str, rounds: str, folder: str) -> None:
-    """Run the calls of :func:`time_calls` in this process, and print [wall, cpu] per call and round as JSON.
+    """Run the calls of :func:`time_calls` in this process, and print a JSON object with two keys.
 
+    ``calls``: [wall, cpu] per call and round. ``index``: wall-clock seconds for indexing each file of regions, by path.
     ``folder`` gets the counts of each call, ``0.npy`` for the first.
     """
     calls = [Call(**call) for call in json.loads(calls_json)]
@@ -66,7 +68,13 @@ def print_times(calls_json: str, rounds: str, folder: str) -> None:
                 taken[i].append((time.perf_counter() - began, time.process_time() - cpu))
             else:
                 np.save(Path(folder, f"{i}.npy"), tally.counts.ravel())
-    sys.stdout.write(json.dumps(taken))
+    sys.stdout.write(json.dumps({"calls": taken, "index": {path: _index_seconds(layouts[path]) for path in layouts}}))
+
+
+def _index_seconds(layout: Layout) -> float:
+    began = time.perf_counter()
+    build_region_index(layout)
+    return time.perf_counter() - began
 
 
 def _read_layout(call: Call) -> Layout:
@@ -76,11 +84,30 @@ def _read_layout(call: Call) -> Layout:
     return read_regions(call.regions).layout(genome)
 
 
-def time_calls(calls: Mapping[str, Call], rounds: int) -> dict[str, tuple[list[Usage], Counts]]:
+@dataclass(frozen=True)
+class TimedCalls:
+    """The results of :func:`time_calls`.
+
+    Attributes
+    ----------
+    usages
+        By name of the call: the time of each run. The peak memory is left out (0), because the calls share a process.
+    counts
+        By name of the call: int64, in the order of the regions.
+    index_seconds
+        Seconds for indexing each file of regions, by path.
+    """
+
+    usages: Mapping[str, list[Usage]]
+    counts: Mapping[str, Counts]
+    index_seconds: Mapping[str, float]
+
+
+def time_calls(calls: Mapping[str, Call], rounds: int) -> TimedCalls:
     """Time calls of the engine in a separate process, in rounds that run every call once.
 
-    Reading the regions is not timed. An untimed first round loads the kernels, and brings the files into the page
-    cache.
+    Reading and indexing the regions, which a run does once for all files of reads, are not part of the time of a call.
+    An untimed first round loads the kernels, and brings the files into the page cache.
 
     Parameters
     ----------
@@ -88,22 +115,15 @@ def time_calls(calls: Mapping[str, Call], rounds: int) -> dict[str, tuple[list[U
         The calls, by name.
     rounds
         Number of timed rounds.
-
-    Returns
-    -------
-    dict
-        By name: the time of each run, and the counts, int64, in the order of the regions. The peak memory is left out
-        (0), because the calls share a process.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "times.json")
         calls_json = json.dumps([asdict(call) for call in calls.values()])
         run([sys.executable, "-c", _SCRIPT, calls_json, str(rounds), folder], stdout=output)
-        taken: Sequence[Sequence[Sequence[float]]] = json.loads(output.read_text(encoding="utf-8"))
-        return {
-            name: (
-                [Usage(wall, cpu, 0.0) for wall, cpu in times],
-                np.load(Path(folder, f"{i}.npy")).astype(np.int64),
-            )
-            for i, (name, times) in enumerate(zip(calls, taken, strict=True))
+        document = json.loads(output.read_text(encoding="utf-8"))
+        usages = {
+            name: [Usage(wall, cpu, 0.0) for wall, cpu in times]
+            for name, times in zip(calls, document["calls"], strict=True)
         }
+        counts = {name: np.load(Path(folder, f"{i}.npy")).astype(np.int64) for i, name in enumerate(calls)}
+        return TimedCalls(usages, counts, document["index"])

@@ -29,6 +29,11 @@ def parity_name(regions: str, row: str) -> str:
     return f"{regions}: {row}"
 
 
+def index_figure(regions: str) -> str:
+    """Return the name of the time for indexing a set of regions."""
+    return f"{regions}: index the regions, once per run (s)"
+
+
 def acceptance_figures(
     rows: Sequence[Row], parity: Sequence[Parity], sets: Sequence[str], threads: Sequence[int]
 ) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from deepchrome.benchmarks.count.figures import (
     TSS_WINDOWS,
     acceptance_figures,
     engine_row_name,
+    index_figure,
     parity_name,
     process_row_name,
 )
@@ -134,7 +135,7 @@ def measure(inputs: Inputs, settings: Settings, command: str, on_message: OnMess
         expected[regions.name] = benchmark.expected
         parity += compared
         rows += timed
-    compared, timed = _run_engine(inputs, reads, sets, expected, settings, on_message)
+    compared, timed, index_seconds = _run_engine(inputs, reads, sets, expected, settings, on_message)
     parity += compared
     rows += timed
     recorded: dict[str, Any] = {
@@ -146,6 +147,7 @@ def measure(inputs: Inputs, settings: Settings, command: str, on_message: OnMess
         **{f"regions, {regions.name}": regions.all.n for regions in sets},
     }
     figures = acceptance_figures(rows, parity, settings.sets, settings.threads)
+    figures |= {index_figure(name): seconds for name, seconds in index_seconds.items()}
     return Results.create(
         "count", command, versions, settings=recorded, rows=rows, parity=parity, missing=missing, figures=figures
     )
@@ -302,8 +304,16 @@ def _run_engine(
     expected: Mapping[str, Counts],
     settings: Settings,
     on_message: OnMessage,
-) -> tuple[list[Parity], list[Row]]:
-    """Time library calls on every set and on TSS windows, and compare their counts."""
+) -> tuple[list[Parity], list[Row], dict[str, float]]:
+    """Time library calls on every set and on TSS windows, and compare their counts.
+
+    Returns
+    -------
+    parity, rows
+        The comparisons and the times.
+    index_seconds
+        By name of the set: seconds for indexing the regions.
+    """
     on_message(f"engine: {settings.rounds} rounds")
     calls: dict[tuple[str, str, int], Call] = {}
     for kind, path in reads.files.items():
@@ -311,19 +321,18 @@ def _run_engine(
             calls[TSS_WINDOWS, kind, n] = Call(str(path), str(inputs.genes), True, _GENOME, n)
             for regions in sets:
                 calls[regions.name, kind, n] = Call(str(path), str(regions.all.path), False, _GENOME, n)
-    named = {engine_row_name(*key): call for key, call in calls.items()}
-    timed = time_calls(named, settings.rounds)
-    by_name: dict[str, RegionSet] = {regions.name: regions for regions in sets}
+    timed = time_calls({engine_row_name(*key): call for key, call in calls.items()}, settings.rounds)
+    index_of: dict[str, Counts] = {regions.name: regions.index for regions in sets}
     parity, rows = [], []
-    for (name, _kind, _n), (row, (usages, found)) in zip(calls, timed.items(), strict=True):
-        rows.append(Row.from_usages(ENGINE, row, inputs.reads, usages))
-        if name == TSS_WINDOWS:
-            if "tss-bins" not in expected:
-                continue
-            counts, whole = np.where(expected["tss-bins"] < 0, -1, found[: len(expected["tss-bins"])]), "tss-bins"
-        else:
-            whole = name
-            counts = np.full(len(expected[name]), -1, np.int64)
-            counts[by_name[name].index] = found
+    for key in calls:
+        name, row = key[0], engine_row_name(*key)
+        rows.append(Row.from_usages(ENGINE, row, inputs.reads, timed.usages[row]))
+        found, whole = timed.counts[row], "tss-bins" if name == TSS_WINDOWS else name
+        if whole not in expected:
+            continue
+        counts = np.full(len(expected[whole]), -1, np.int64)
+        # TSS windows have all bins in the order of the genes; a file of regions has its own order.
+        counts[index_of[whole]] = found[index_of[whole]] if name == TSS_WINDOWS else found
         parity.append(compare(parity_name(ENGINE, row), counts, expected[whole], inputs.reads, must_equal=True))
-    return parity, rows
+    index_seconds: dict[str, float] = {regions.name: timed.index_seconds[str(regions.all.path)] for regions in sets}
+    return parity, rows, index_seconds

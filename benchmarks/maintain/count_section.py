@@ -12,6 +12,7 @@ from deepchrome.benchmarks.count.figures import (
     TSS_WINDOWS,
     engine_row_name,
     fastest_exact,
+    index_figure,
     parity_name,
     process_row_name,
 )
@@ -115,11 +116,12 @@ def _rate_table(results: Results, sets: Sequence[str]) -> list[str]:
     lines = [
         wrap(
             "One pass of the engine (a library call), in million reads per second, and the ratio to the rate in TSS "
-            f"windows, in which `dc featurize` counts. The goal is {GOAL_RATE} or more."
+            f"windows, in which `dc featurize` counts. The goal is {GOAL_RATE} or more. The last column is the time "
+            "to index the regions, once for all files of reads."
         ),
         "",
-        f"| | {' | '.join(heads)} |",
-        f"|---|{'---|' * len(heads)}",
+        f"| | {' | '.join(heads)} | index |",
+        f"|---|{'---|' * len(heads)}---|",
     ]
     for name in (TSS_WINDOWS, *sets):
         title = _TITLES.get(name, name)
@@ -128,7 +130,8 @@ def _rate_table(results: Results, sets: Sequence[str]) -> list[str]:
             taken = seconds[engine_row_name(name, reads, n)]
             ratio = seconds[engine_row_name(TSS_WINDOWS, reads, n)] / taken
             cells.append(f"{results.settings['reads'] / taken / 1e6:.1f} ({ratio:.2f})")
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        index = f"{format_seconds(results.figures[index_figure(name)])} s" if name in sets else ""
+        lines.append(f"| {title} | {' | '.join(cells)} | {index} |")
     return [*lines, ""]
 
 

@@ -49,7 +49,7 @@ def update(document: Path, results: Path, *, write: bool) -> list[str]:
     Raises
     ------
     MissingInputError
-        The document does not exist, or there are no results for one of its sections.
+        The document does not exist, or there are no results for a section that shows some.
     BadDataError
         The document has no generated section, or a section has no end.
     """
@@ -79,6 +79,8 @@ def _replace_section(text: str, section: str, document: Path, results: Path) -> 
     if not match:
         raise BadDataError(f"{document}: section {section} has no end. Add <!-- /bench:{section} -->.")
     found = newest_results(results, kind)
+    if found is None and not match[0].strip():
+        return text  # waits for its first results
     if found is None:
         raise MissingInputError(f"{results}: no results of dc bench {kind}. Run it and save its results there.")
     directory, newest = found

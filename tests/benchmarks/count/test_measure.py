@@ -94,6 +94,7 @@ def test_quick_run_prints_the_figures_that_it_is_judged_by(quick_run) -> None:
     assert fastest
     ratio = results.figures["peaks, tagAlign.gz: its time ÷ time of dc count (goal 10)"]
     assert ratio == pytest.approx(fastest.seconds / own.seconds)
+    assert results.figures["bins: index the regions, once per run (s)"] > 0
     assert 50 < results.figures["bins: peak memory of dc count (MiB)"] < 2000
 
 
