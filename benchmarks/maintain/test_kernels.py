@@ -38,7 +38,9 @@ def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
         block = Block()
         source.finish(source.take(block), block)
         begin = block.prepend(carry)
-        file_format = file_format or detect_format(block.buffer[begin : min(begin + HEAD_BYTES, block.end)].tobytes(), target)
+        file_format = file_format or detect_format(
+            block.buffer[begin : min(begin + HEAD_BYTES, block.end)].tobytes(), target
+        )
         first, last = file_format.cut(block.buffer, begin, block.end, block.is_last)
         carry = block.buffer[last : block.end].tobytes()
         pieces.append((block.buffer, first, last))

@@ -54,4 +54,5 @@ class Layout:
         sizes = np.array([*self.genome.sizes.values()], np.int64)[self.chrom_id[self.outside]]
         width = (self.end - self.start)[self.outside, None] // self.n_bins
         bin_start = self.start[self.outside, None] + width * np.arange(self.n_bins)
-        return (bin_start + width <= 0) | (bin_start >= sizes[:, None])
+        outside: npt.NDArray[np.bool_] = (bin_start + width <= 0) | (bin_start >= sizes[:, None])
+        return outside

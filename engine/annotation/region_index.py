@@ -153,7 +153,8 @@ def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
     return spans, places
 
 
-NO_SPANS = SpanTable(*(np.zeros(0, kind) for kind in (np.int32, np.int32, np.int32, np.int8, np.int32)))
+_NOTHING = np.zeros(0, np.int32)
+NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING)
 
 # By the id of the layout, and the strand. An index is kept as long as its layout exists, because many files are counted
 # in the same regions.

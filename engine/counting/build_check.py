@@ -71,7 +71,8 @@ def check_positions(target: Target, reads_on: npt.NDArray[np.int64]) -> None:
     Raises
     ------
     BadDataError
-        More than 10 reads, and more than 1 in 100,000, end past a chromosome other than the mitochondrial one, or a read starts there.
+        More than 10 reads, and more than 1 in 100,000, end past the end of a chromosome other than the mitochondrial
+        one; or a read starts past the end of a chromosome.
     """
     names = [*target.index.layout.genome.sizes]
     is_main = np.array([name.lower() not in _MITOCHONDRIA for name in names], np.bool_)

@@ -96,8 +96,11 @@ class ReadOptions:
         of aliases are recorded as their SHA-256.
         """
         defaults = type(self)()
-        values = {name: value for name, value in vars(self).items()
-                  if name in _ALWAYS_RECORDED or value != getattr(defaults, name)}
+        values = {
+            name: value
+            for name, value in vars(self).items()
+            if name in _ALWAYS_RECORDED or value != getattr(defaults, name)
+        }
         if self.blacklist:
             values["blacklist"] = self.blacklist.sha256
         if self.aliases:
@@ -129,8 +132,9 @@ class ReadOptions:
         recorded = options.get("blacklist")
         if recorded != (blacklist and blacklist.sha256):
             counted = f"a blacklist (SHA-256 {str(recorded)[:12]}...)" if recorded else "no blacklist"
-            raise UsageError(f"counted with {counted}, not with {blacklist.name if blacklist else 'none'}",
-                             remedy="blacklist")
+            raise UsageError(
+                f"counted with {counted}, not with {blacklist.name if blacklist else 'none'}", remedy="blacklist"
+            )
         return cls(**{**options, "blacklist": blacklist, "aliases": aliases})
 
     def check(self) -> None:
@@ -167,6 +171,8 @@ class ReadOptions:
             taken += ["strand"] if self.strand else []
             taken += [name for name in used if self.point != "center" or name != "point"]
             if taken:
-                raise UsageError(f"fragments cannot be used together with {taken[0]}: a fragment has no strand or blocks")
+                raise UsageError(
+                    f"fragments cannot be used together with {taken[0]}: a fragment has no strand or blocks"
+                )
         if self.unknown_chrom == "bedtools" and (used or self.blacklist or self.aliases):
             raise UsageError("unknown_chrom bedtools cannot be used with options that bedtools bedtobam does not have")

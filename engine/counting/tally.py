@@ -94,14 +94,14 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
     """Add up what all threads counted. ``facts`` are the other attributes of the result."""
     options, sequences, counters = pipeline.target.options, pipeline.target.sequences, pipeline.counters
     layout = pipeline.target.index.layout
-    sums = np.sum([counter.totals.tally for counter in counters], axis=0, dtype=np.int64)
-    if not counters:
-        sums = np.zeros(len(Tally), np.int64)
+    sums, lengths = np.zeros(len(Tally), np.int64), np.zeros(MAX_LENGTH + 1, np.int64)
     by_name = np.zeros((len(sequences.names), 4), np.int64)
     for counter in counters:
+        sums += counter.totals.tally
+        lengths += counter.totals.lengths
         rows = counter.totals.reads_on[: len(counter.sequences)]
-        np.add.at(by_name, (counter.sequences, slice(3)), rows[:, :3])
-        np.maximum.at(by_name[:, 3], counter.sequences, rows[:, 3])
+        np.add.at(by_name[:, :3], np.array(counter.sequences, np.int64), rows[:, :3])
+        np.maximum.at(by_name[:, 3], np.array(counter.sequences, np.int64), rows[:, 3])
     reads = int(by_name[:, 0].sum())
     if reads == 0 and not options.allow_empty:  # guard: no-reads
         raise BadDataError(_describe_empty(sums), remedy="allow_empty")
@@ -117,8 +117,6 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
     if options.build_check and options.unknown_chrom != "bedtools":
         check_positions(pipeline.target, reads_on)
     chroms_in_use = np.unique(layout.chrom_id[layout.chrom_id >= 0])
-    lengths = np.sum([counter.totals.lengths for counter in counters], axis=0, dtype=np.int64)
-    lengths = lengths if counters else np.zeros(MAX_LENGTH + 1, np.int64)
     found, n_long = np.flatnonzero(lengths[:-1]), int(lengths[-1])
     sum_length = int(lengths[:-1] @ np.arange(MAX_LENGTH)) + int(sums[Tally.LONG_SUM])
     longest = max((counter.total(Tally.LONG_MAX) for counter in counters), default=0)

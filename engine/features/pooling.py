@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from deepchrome.engine.annotation.layout import BinValues
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import BadDataError
@@ -33,7 +34,7 @@ class SamplePool:
     """
 
     def __init__(self, n_files: int) -> None:
-        self.counts: Counts | None = None
+        self.counts: BinValues | None = None
         self._n_files = n_files
         self._paths: dict[str, str] = {}  # by hash of the file or of its counts
 
@@ -117,8 +118,8 @@ def _pool_lengths(records: Sequence[Mapping[str, Any]], reads: int) -> dict[str,
     }
 
 
-def _add(counts: Counts, more: Counts, sample: Sample) -> Counts:
-    sums = counts.astype(np.int64) + more
+def _add(counts: BinValues, more: BinValues, sample: Sample) -> Counts:
+    sums = counts.astype(np.int64) + more.astype(np.int64)
     largest = int(sums.max(initial=0))
     if largest > _MAX_COUNT:  # guard: pooled-overflow
         raise BadDataError(

@@ -14,13 +14,14 @@ import numpy as np
 from deepchrome.common.pools import Pool
 from deepchrome.common.threads import map_in_threads, wait_for_first
 from deepchrome.common.urls import is_url
+from deepchrome.engine.annotation.layout import BinValues
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.count_sample import count_sample
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.observer import FeaturizeObserver
-from deepchrome.engine.features.pooling import Counts, SamplePool, pool_records
+from deepchrome.engine.features.pooling import SamplePool, pool_records
 from deepchrome.engine.features.provenance import counting_options
 from deepchrome.engine.features.qc import merge_qc
 from deepchrome.engine.features.resume import ReuseDecision, decide_reuse
@@ -192,12 +193,14 @@ class FeaturizeRun:
         outcomes.append(outcome)
         return self._counted.pop(sample.epigenome) if len(outcomes) == self._n_files[sample.epigenome] else []
 
-    def _pooled_counts(self, epigenome: str) -> dict[str, Counts]:
+    def _pooled_counts(self, epigenome: str) -> dict[str, BinValues]:
         """Return the counts of each mark of an epigenome that has any, in the order of the output columns."""
         pools = {mark: self._pools.pop((epigenome, mark), None) for mark in self.marks_of[epigenome]}
         return {mark: pool.counts for mark, pool in pools.items() if pool and pool.counts is not None}
 
-    def _write_epigenome(self, epigenome: str, outcomes: Sequence[FileOutcome], counts: Mapping[str, Counts]) -> None:
+    def _write_epigenome(
+        self, epigenome: str, outcomes: Sequence[FileOutcome], counts: Mapping[str, BinValues]
+    ) -> None:
         """Write the rows of an epigenome in the tables and, unless a file has failed, its features.
 
         Parameters
@@ -217,7 +220,7 @@ class FeaturizeRun:
         write_summary(self.out, outcomes)
         merge_qc(self.out, outcomes)
 
-    def _write_features(self, epigenome: str, counts: Mapping[str, Counts], sources: Mapping[str, Any]) -> None:
+    def _write_features(self, epigenome: str, counts: Mapping[str, BinValues], sources: Mapping[str, Any]) -> None:
         from deepchrome.engine.features.store import write_features
 
         windows, genes = self.windows, self.windows.genes

@@ -1,8 +1,9 @@
 """The inner loops of counting: parse reads from a buffer of bytes, and count them in bins.
 
-All code that runs once per read is in this package, compiled by numba. ``text`` parses lines of BED, ``pairs``
-lines of BEDPE and ``bam`` records of BAM. Both collect reads in batches. ``changes`` shifts or extends them, and ``counting`` counts them in the
-regions that they overlap. ``segments`` finds positions among the edges of the regions, and turns hits into counts.
+All code that runs once per read is in this package, compiled by numba. ``text`` parses lines of BED, ``pairs`` lines of
+BEDPE, and ``bam`` records of BAM. All collect reads in batches. ``changes`` shifts or extends them, and ``counting``
+counts them in the regions that they overlap. ``segments`` finds positions among the edges of the regions, and turns
+hits into counts.
 ``layout`` describes the arrays that the kernels share with their callers.
 
 Kernels may read 64 bytes before ``begin`` and 64 bytes after ``end`` of a buffer.

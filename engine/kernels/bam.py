@@ -170,7 +170,7 @@ def _reason_to_skip(reference, flags, mapq, excluded, min_mapq, proper_only):
 
 @helper
 def _put_blocks(text, cigar, n_operations, start, is_unmapped, batch, first):
-    """Put the blocks of a read into a batch, from column ``first``: its alignment cut at each N, as ``multicov -split``.
+    """Put the blocks of a read into a batch from column ``first``: its alignment cut at each N, as in multicov -split.
 
     Empty blocks are left out. multicov demands that an unmapped read also covers its position; an empty block there,
     which no other read has, marks it.

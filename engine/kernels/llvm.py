@@ -79,4 +79,3 @@ def broadcast(builder: Any, value: Any) -> Any:
 def elementwise(combine: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function that emits an operation on two vectors also take a vector and a number, in either order."""
     return lambda builder, a, b: combine(builder, broadcast(builder, a), broadcast(builder, b))
-

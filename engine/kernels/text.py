@@ -176,9 +176,7 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
                     gap = Gap(np.uint64(FAR), np.uint64(0))
                 continue
         # It has no pattern, or its read is unusual or wrong.
-        status, at, batch, summary = _parse_other(
-            lines, at, known, extents, reads_on, lengths, tally, batch, summary
-        )
+        status, at, batch, summary = _parse_other(lines, at, known, extents, reads_on, lengths, tally, batch, summary)
         if status != Status.DONE:
             break
     count_batch(reads, batch.n, lines.text, segments, spans, rule, totals)
