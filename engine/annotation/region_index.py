@@ -149,12 +149,25 @@ def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
         np.where(is_bin, np.minimum(end[places], FAR - 1), FAR).astype(np.int32),
         np.where(is_bin, index.accepts[places // n_bins], 0).astype(np.int8),
         np.zeros(len(places), np.int32),
+        *_blocks_of(layout, places),
     )
     return spans, places
 
 
+def _blocks_of(layout: Layout, places: Integers) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return ``first_blocks`` and ``blocks`` of a SpanTable whose spans are these rows of a layout; -1 for none."""
+    if layout.blocks is None:
+        return np.zeros(len(places) + 1, np.int32), np.zeros((0, 2), np.int32)
+    first, edges = layout.blocks
+    n_blocks = np.where(places >= 0, np.diff(first)[places], 0)
+    first_blocks = np.append(0, np.cumsum(n_blocks))
+    rows = np.arange(first_blocks[-1]) + np.repeat(first[places] - first_blocks[:-1], n_blocks)
+    return first_blocks.astype(np.int32), np.clip(edges[rows], -1, FAR - 1).astype(np.int32)
+
+
 _NOTHING = np.zeros(0, np.int32)
-NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING)
+_NO_BLOCKS = np.zeros((0, 2), np.int32)
+NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
 # By the id of the layout, and the strand. An index is kept as long as its layout exists, because many files are counted
 # in the same regions.

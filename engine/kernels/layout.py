@@ -141,6 +141,10 @@ class SpanTable(NamedTuple):
     """int8 (spans,): strands of the reads to count, as bits ``PLUS`` and ``MINUS``."""
     counts: npt.NDArray[np.int32]
     """int32 (spans,): reads counted so far, added to."""
+    first_blocks: npt.NDArray[np.int32]
+    """int32 (spans + 1,): the first row in ``blocks`` of each region; not used if there are no blocks."""
+    blocks: npt.NDArray[np.int32]
+    """int32 (blocks, 2): start and end in bp of the blocks of the regions. If there are none, regions are whole."""
 
 
 class Rule(NamedTuple):

@@ -24,7 +24,7 @@ def warm_up() -> None:
     extents = np.zeros((1, 3), np.int64)
     one = np.zeros(1, np.int32)
     segments = SegmentTable(np.zeros(2, np.int32), one, one, np.array([FAR], np.int32), np.zeros(1, np.int8))
-    spans = SpanTable(one, one, one, np.zeros(1, np.int8), one)
+    spans = SpanTable(one, one, one, np.zeros(1, np.int8), one, one, np.zeros((0, 2), np.int32))
     no_intervals, no_targets = np.zeros((0, 2), np.int32), np.zeros((0, 5), np.int64)
     rule = Rule(False, 0, 1, False, 0.0, False, False, False, 0, 0, 0, no_intervals, no_targets)
     totals = Totals.empty(1, n_sequences=1)

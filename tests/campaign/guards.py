@@ -400,5 +400,4 @@ GUARDS = (
     Guard("same-headers", NEVER, (f"{_ENGINE}/counting/test_headers.py::test_headers_that_differ",)),
     Guard("same-reads-twice", NEVER, ("tests/cli/test_count.py::test_wrong_usage",)),
     Guard("regions-off-genome", NEVER, ("tests/cli/test_count.py::test_bad_data_leaves_no_output",)),
-    Guard("split-bed12", NEVER, (f"{_REGION_COUNTS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
 )
