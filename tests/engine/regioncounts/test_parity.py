@@ -278,7 +278,9 @@ def test_bedpe_and_10x_equal_naive_counter(
         assert columns_of(counts) == [expected]
 
 
-@pytest.mark.parametrize("blocks", ["0\t1\t0", "2\t1\t0,8", "1\t1,1\t0", "x\t1\t0", "1\t1,\tx", "1\t-1\t0", "2\t1,\t0,8"])
+@pytest.mark.parametrize(
+    "blocks", ["0\t1\t0", "2\t1\t0,8", "1\t1,1\t0", "x\t1\t0", "1\t1,\tx", "1\t-1\t0", "2\t1,\t0,8"]
+)
 def test_blocks_that_are_not_valid_are_refused(tmp_path: Path, blocks: str) -> None:
     write_bam(tmp_path / "x.bam", {"chr1": 100}, [])
     bed = f"chr1\t0\t9\tn\t0\t+\t0\t9\t0\t1\t9\t0\nchr1\t0\t9\tn\t0\t+\t0\t9\t0\t{blocks}\n"
