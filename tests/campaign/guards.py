@@ -109,7 +109,7 @@ _SAVED = "tests/train/run/test_saved_models.py"
 _STRANGERS = "tests/train/run/test_strangers.py"
 _COUNTING = f"{_ENGINE}/features/test_provenance.py"
 _VERIFY = f"{_ENGINE}/features/test_verify.py"
-_REGIONS = f"{_ENGINE}/regioncounts"
+_REGION_COUNTS = f"{_ENGINE}/regioncounts"
 _CHECKS = "tests/train/scoring/test_checks.py"
 _REFERENCE = "tests/train/scoring/test_reference.py"
 _YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
@@ -396,9 +396,8 @@ GUARDS = (
     Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
     # Counts in regions.
-    Guard("distinct-columns", NEVER, (f"{_REGIONS}/test_columns.py::test_names_are_distinct",)),
+    Guard("distinct-columns", NEVER, (f"{_REGION_COUNTS}/test_columns.py::test_names_are_distinct",)),
     Guard("same-headers", NEVER, (f"{_ENGINE}/counting/test_headers.py::test_headers_that_differ",)),
     Guard("same-reads-twice", NEVER, ("tests/cli/test_count.py::test_wrong_usage",)),
     Guard("regions-off-genome", NEVER, ("tests/cli/test_count.py::test_bad_data_leaves_no_output",)),
-    Guard("split-bed12", NEVER, (f"{_REGIONS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
 )
