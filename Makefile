@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test campaign mutations lint types docs bench bench-kernels
+.PHONY: setup demo test multiqc campaign mutations lint types docs bench bench-kernels
 
 setup: $(VENV)/.installed
 
@@ -19,6 +19,15 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Install MultiQC for the tests of its reports, in an environment of its own: it needs other versions of some packages
+# than we do, and 1 GB. Without it, these tests are skipped.
+multiqc: $(VENV)/multiqc/.installed
+
+$(VENV)/multiqc/.installed: .ci/multiqc.lock | setup
+	$(BIN)/python -m venv $(VENV)/multiqc
+	$(VENV)/multiqc/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/multiqc.lock
+	touch $@
 
 # Run the fault tests with many cases, and write their figures into docs/reliability.md. Takes about 25 minutes on 2
 # cores, and needs bedtools and samtools.

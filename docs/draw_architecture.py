@@ -20,6 +20,7 @@ ENGINE = {
     "simulation": (2, 0, "data with known truth"),
     "features": (3, 1, "many files → Parquet"),
     "roadmap": (4, 1, "manifest, download"),
+    "regioncounts": (4, 0, "many files in any regions"),
 }
 TRAIN = {
     "datasets": (0, 0, "labels, splits, inputs"),

@@ -14,7 +14,8 @@ from deepchrome.benchmarks.common.processes import Usage, run
 from deepchrome.benchmarks.featurize.inputs import Inputs
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
-from deepchrome.engine.annotation.windows import build_window_index, tss_windows
+from deepchrome.engine.annotation.region_index import build_region_index
+from deepchrome.engine.annotation.windows import tss_windows
 from deepchrome.engine.counting.bed import Bed
 from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.formats import Sequences, Target
@@ -114,8 +115,8 @@ def kernel_ns_per_read(inputs: Inputs, plain: Path, rounds: int) -> float:
     Only the kernels are timed.
     """
     windows = inputs.windows
-    index = build_window_index(windows)
-    target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, ReadOptions())
+    index = build_region_index(windows.layout)
+    target = Target(Sequences(index), index, ReadOptions())
     best = np.inf
     for _ in range(rounds):
         bed, block = Bed(target), Block()

@@ -12,9 +12,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from support.cases import CASES, FileCase, random_layout
 from support.engine import windows_of
 
-from deepchrome.engine.annotation.windows import build_window_index
+from deepchrome.engine.annotation.region_index import build_region_index
 from deepchrome.engine.counting.formats import Counter, Format, Sequences, Target
 from deepchrome.engine.counting.pipeline import detect_format
+from deepchrome.engine.counting.sniff import HEAD_BYTES
 from deepchrome.engine.kernels import Tally
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.inputs import open_stream
@@ -26,9 +27,8 @@ Piece = tuple[np.ndarray, int, int]
 
 def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
     """Read a file block by block; return its format and, for each block, the buffer and the range of bytes to count."""
-    windows = windows_of(random_layout(GENES, CHROM_BP))
-    index = build_window_index(windows, case.options.strand)
-    target = Target(Sequences([*windows.genome.sizes], index), index, windows.n_bins, windows.bin_size, case.options)
+    index = build_region_index(windows_of(random_layout(GENES, CHROM_BP)).layout, case.options.strand)
+    target = Target(Sequences(index), index, case.options)
     stream = open_stream(str(path))
     source = open_source(stream, allow_no_eof=False)
     file_format: Format | None = None
@@ -38,7 +38,9 @@ def cut(path: Path, case: FileCase) -> tuple[Format, list[Piece]]:
         block = Block()
         source.finish(source.take(block), block)
         begin = block.prepend(carry)
-        file_format = file_format or detect_format(block.buffer[begin : begin + 8].tobytes(), target)
+        file_format = file_format or detect_format(
+            block.buffer[begin : min(begin + HEAD_BYTES, block.end)].tobytes(), target
+        )
         first, last = file_format.cut(block.buffer, begin, block.end, block.is_last)
         carry = block.buffer[last : block.end].tobytes()
         pieces.append((block.buffer, first, last))

@@ -1,18 +1,16 @@
 """Parse lines of gene tables: the project's TSV, Roadmap's gene_info, GTF, GFF3 and BED."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
+from deepchrome.engine.annotation.gff import GFF_COLUMNS, GFF_STRANDS, first_gene_id, is_gene, read_attributes
 
 _COLUMN_ALIASES = {"ens": "gene_id", "sym": "symbol"}
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Bytes that are not UTF-8 are decoded to these characters, with "surrogateescape".
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
-_GFF3_ATTRIBUTE = re.compile(r"\s*[^\s;=\"]+=")
-_GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+("[^"]*"|[^\s;"]+)\s*(?:;|$)')
 _GENE_INFO_STRANDS = {"1": "+", "-1": "-"}
 
 
@@ -33,6 +31,30 @@ class GeneRow(NamedTuple):
     symbol: str
     chrom: str
     tss: int
+    strand: str
+
+
+class TranscriptRow(NamedTuple):
+    """One transcript or exon of GTF or GFF3.
+
+    Attributes
+    ----------
+    feature
+        The type of the line, such as ``exon``.
+    gene_id, symbol, chrom
+        Names; ``symbol`` may be empty.
+    start, end
+        1-based inclusive interval.
+    strand
+        ``+``, ``-``, or ``.`` or ``?`` (unknown).
+    """
+
+    feature: str
+    gene_id: str
+    symbol: str
+    chrom: str
+    start: int
+    end: int
     strand: str
 
 
@@ -64,7 +86,7 @@ def detect_format(fields: list[str]) -> tuple[Parser, bool]:
         return _tsv_parser(names), True
     if _is_gene_info(_drop_empty_fields(fields)):
         return _parse_gene_info, False
-    if width == 9 and all(map(_is_number, fields[3:5])) and fields[6] in ("+", "-", ".", "?"):
+    if width == len(GFF_COLUMNS) and all(map(_is_number, fields[3:5])) and fields[6] in GFF_STRANDS:
         return parse_gff, False
     if width >= 3 and all(map(_is_number, fields[1:3])):
         return _bed_parser(width), False
@@ -163,12 +185,11 @@ def _parse_gene_info(fields: list[str]) -> GeneRow | StrandlessGene:
 
 def parse_gff(fields: list[str]) -> GeneRow | StrandlessGene | str:
     """Parse a line of GTF or GFF3, which differ in their attributes only. A line without attributes may be either."""
-    if len(fields) != 9:
-        raise BadRowError(f"{len(fields)} fields where GTF and GFF3 have 9")
-    if fields[2] != "gene":
+    if len(fields) != len(GFF_COLUMNS):
+        raise BadRowError(f"{len(fields)} fields where GTF and GFF3 have {len(GFF_COLUMNS)}")
+    if not is_gene(fields[2], fields[8]):
         return fields[2]
-    parse_attributes = _gff3_attributes if _GFF3_ATTRIBUTE.match(fields[8]) else _gtf_attributes
-    attributes = parse_attributes(fields[8])
+    attributes = read_attributes(fields[8])
     gene_id = attributes.get("gene_id") or attributes.get("ID", "")
     if not gene_id:
         raise BadRowError("gene line without gene_id or ID attribute")
@@ -177,13 +198,41 @@ def parse_gff(fields: list[str]) -> GeneRow | StrandlessGene | str:
     return _gene_of_body(gene_id, symbol, fields[0], start, end, fields[6])
 
 
-def _gtf_attributes(text: str) -> dict[str, str]:
-    return {key: value.strip('"') for key, value in reversed(_GTF_ATTRIBUTE.findall(text))}
+def parse_transcript(fields: list[str], symbols: Mapping[str, str]) -> TranscriptRow | None:
+    """Parse the fields of a transcript or exon of GTF or GFF3. Return None for an exon that names no gene.
 
+    Parameters
+    ----------
+    fields
+        The fields of the line.
+    symbols
+        Symbols by gene id, as far as they are known. Other attributes of these genes are not read, because that takes
+        most of the time.
 
-def _gff3_attributes(text: str) -> dict[str, str]:
-    pairs = (pair.strip().partition("=") for pair in text.split(";"))
-    return {key: unquote(value, errors="surrogateescape") for key, _, value in pairs}
+    Raises
+    ------
+    BadRowError
+        A transcript names no gene, or the line is not valid.
+    """
+    gene_id = first_gene_id(fields[8]) or ""
+    symbol = symbols.get(gene_id, "")
+    if not symbol:
+        attributes = read_attributes(fields[8])
+        gene_id = attributes.get("gene_id") or attributes.get("geneID") or attributes.get("gene", "")
+        if not gene_id and fields[2] == "exon":
+            return None  # an exon in GFF3 has a transcript as its parent
+        gene_id = gene_id or attributes.get("Parent", "")
+        if not gene_id:
+            raise BadRowError("transcript line without gene_id, geneID, gene or Parent attribute")
+        symbol = attributes.get("gene_name") or attributes.get("gene", "")
+    start, end = _parse_position(fields[3]), _parse_position(fields[4])
+    if end < start:
+        raise BadRowError(f"the {fields[2]} ends at {end}, before its start {start}")
+    if fields[6] not in GFF_STRANDS:
+        raise BadRowError(f"strand {fields[6]!r} is not +, - or .")
+    row = TranscriptRow(fields[2], gene_id, symbol, fields[0], start, end, fields[6])
+    check_row(GeneRow(gene_id, symbol, row.chrom, start, "."))
+    return row
 
 
 def _bed_parser(width: int) -> Parser:

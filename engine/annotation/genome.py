@@ -9,7 +9,10 @@ from pathlib import Path
 from deepchrome.common.text import read_lines
 from deepchrome.errors import BadDataError, MissingInputError
 
-BUNDLED_GENOMES = ("hg19", "hg38")
+BUNDLED_GENOMES = ("hg19", "hg38", "hs1", "mm10", "mm39", "GRCh37", "GRCh38", "GRCm38", "GRCm39")
+# Further names, in lower case. UCSC and the authors of T2T-CHM13 name its chromosomes alike.
+_SYNONYMS = dict.fromkeys(("chm13", "chm13v2.0", "t2t-chm13", "t2t-chm13v2.0"), "hs1")
+_BUILD_OF_NAME = {name.lower(): name for name in BUNDLED_GENOMES} | _SYNONYMS
 # The longest chromosome on which bedtools multicov, which defines the counts, finds reads (with a CSI index).
 MAX_POSITION_BP = (1 << 31) - 2
 _WHOLE_NUMBER = re.compile("[0-9]{1,18}")
@@ -22,7 +25,7 @@ class Genome:
     Attributes
     ----------
     name
-        ``hg19``, ``hg38`` or the name of the chrom.sizes file.
+        One of :data:`BUNDLED_GENOMES`, or the name of the chrom.sizes file.
     sizes
         Length in bp by chromosome name, in the order of the file.
     """
@@ -37,9 +40,10 @@ def read_genome(source: str | Path) -> Genome:
     Parameters
     ----------
     source
-        ``hg19`` or ``hg38`` for the bundled chrom.sizes files of UCSC. Otherwise the path of a file whose first
-        two tab-separated columns are the name and the length in bp of a chromosome, such as a chrom.sizes or
-        ``.fai`` file, plain or compressed.
+        The name of a bundled build, in upper or lower case: hg19, hg38, hs1 (or T2T-CHM13), mm10 and mm39 with the
+        names of UCSC (chr1, chrM), or GRCh37, GRCh38, GRCm38 and GRCm39 with the names of Ensembl (1, MT).
+        Otherwise the path of a file whose first two tab-separated columns are the name and the length in bp of a
+        chromosome, such as a chrom.sizes or ``.fai`` file, plain or compressed.
 
     Raises
     ------
@@ -51,8 +55,9 @@ def read_genome(source: str | Path) -> Genome:
         The file is truncated, damaged or not text, a line lacks a name or a valid length, a chromosome is
         listed with two lengths, or the file lists no chromosome.
     """
-    bundled = files("deepchrome.engine.annotation").joinpath("data", f"{source}.chrom.sizes")
-    path = bundled if str(source) in BUNDLED_GENOMES else Path(source)
+    build = _BUILD_OF_NAME.get(str(source).lower())
+    data = files("deepchrome.engine.annotation").joinpath("data")
+    path = data.joinpath(f"{build}.chrom.sizes") if build else Path(source)
     try:
         lines = read_lines(path, "a chrom.sizes file")
     except MissingInputError as error:
@@ -72,4 +77,4 @@ def read_genome(source: str | Path) -> Genome:
             raise BadDataError(f"{source}:{number}: {name} is given twice, with {sizes[name]} and {size} bp")
     if not sizes:
         raise BadDataError(f"{source}: no chromosomes in this file")
-    return Genome(Path(source).name, sizes)
+    return Genome(build or Path(source).name, sizes)

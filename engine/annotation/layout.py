@@ -1,4 +1,4 @@
-"""Rows of equal bins in which reads are counted: the windows of genes, or regions."""
+"""Where to count: rows of equal bins on the chromosomes of a genome."""
 
 from dataclasses import dataclass, field
 
@@ -7,34 +7,52 @@ import numpy.typing as npt
 
 from deepchrome.engine.annotation.genome import Genome
 
+Integers = npt.NDArray[np.int64]
 BinValues = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
 """Reads per row and bin (uint32), or the mean signal of each bin (float32)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
-    """Rows of equal bins in which reads are counted. A TSS window is a row of many bins, a region a row of one.
+    """n rows of equal bins in which reads are counted.
+
+    The window of a gene is a row of many bins; a region is a row of one. Rows may overlap and come in any order.
 
     Attributes
     ----------
     genome
         Names and lengths of the chromosomes.
     chrom_id
-        int64 (n,): index of each row's chromosome in the genome, or -1 if the genome does not have it.
+        int64 (n,): the chromosome of each row, as an index in the genome; -1 if the genome does not have it. Such a
+        row counts 0.
     start, end
-        int64 (n,): the row is [start, end), 0-based half-open, in bp. ``start`` may be negative.
+        int64 (n,): 0-based, half-open, in bp. They may lie outside the chromosome.
     n_bins
-        Number of bins per row. All bins of a row have the same width.
+        Number of bins per row. It divides the width of every row.
     strand
-        int8 (n,): PLUS, MINUS, or 0 for a row without strand.
+        int8 (n,): ``PLUS``, ``MINUS``, or 0 for none (see :mod:`deepchrome.engine.kernels`).
     what
-        ``genes`` or ``regions``, for messages.
+        What the rows are, for messages: ``genes`` or ``regions``.
+    outside
+        int64 (k,): rows with bins completely outside their chromosome that count 0 whatever reads lie there.
     """
 
     genome: Genome
-    chrom_id: npt.NDArray[np.int64] = field(repr=False)
-    start: npt.NDArray[np.int64] = field(repr=False)
-    end: npt.NDArray[np.int64] = field(repr=False)
+    chrom_id: Integers = field(repr=False)
+    start: Integers = field(repr=False)
+    end: Integers = field(repr=False)
     n_bins: int
     strand: npt.NDArray[np.int8] = field(repr=False)
     what: str
+    outside: Integers = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def outside_bins(self) -> npt.NDArray[np.bool_]:
+        """Return which bins of the rows in ``outside`` lie completely outside their chromosome: bool (k, bins)."""
+        sizes = np.array([*self.genome.sizes.values()], np.int64)[self.chrom_id[self.outside]]
+        width = (self.end - self.start)[self.outside, None] // self.n_bins
+        bin_start = self.start[self.outside, None] + width * np.arange(self.n_bins)
+        outside: npt.NDArray[np.bool_] = (bin_start + width <= 0) | (bin_start >= sizes[:, None])
+        return outside

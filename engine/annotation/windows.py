@@ -1,21 +1,18 @@
-"""Windows of bins around transcription start sites, and an index to find the windows that contain a position.
+"""Windows of bins around transcription start sites. docs/definitions.md defines windows and bins."""
 
-docs/definitions.md defines windows and bins.
-"""
-
-import weakref
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
-from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS
+from deepchrome.engine.annotation.layout import Layout
+from deepchrome.engine.kernels import FAR, MINUS, PLUS
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 
-Integers = npt.NDArray[np.int64]
-
+_STRANDS = {"+": PLUS, "-": MINUS, ".": 0}
 EDGES = ("zero", "drop", "error")
 
 
@@ -56,16 +53,12 @@ class Windows:
         """Number of bins per window."""
         return 2 * self.flank // self.bin_size
 
-    def outside_bins(self) -> npt.NDArray[np.bool_]:
-        """Return which bins of the genes in ``outside`` lie completely outside their chromosome.
-
-        Returns
-        -------
-        bool array (k, bins)
-        """
-        sizes = np.array([*self.genome.sizes.values()], np.int64)[self.chrom_id[self.outside]]
-        bin_start = self.start[self.outside, None] + self.bin_size * np.arange(self.n_bins)
-        return (bin_start + self.bin_size <= 0) | (bin_start >= sizes[:, None])
+    @cached_property
+    def layout(self) -> Layout:
+        """The windows as rows of bins. Bins completely outside their chromosome count 0."""
+        strand = np.array([_STRANDS[strand] for strand in self.genes.strand], np.int8)
+        end = self.start + 2 * self.flank
+        return Layout(self.genome, self.chrom_id, self.start, end, self.n_bins, strand, "genes", self.outside)
 
 
 def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int = 100, edge: str = "zero") -> Windows:
@@ -120,108 +113,3 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
     if not len(genes):
         raise BadDataError("no gene is left to count reads for")
     return Windows(genes, genome, flank, bin_size, start, chrom_id, np.flatnonzero(has_outside_bin), dropped)
-
-
-@dataclass(frozen=True)
-class WindowIndex:
-    """Tables that the kernels use to find the windows that contain a position.
-
-    The windows are sorted by chromosome and start. A sentinel, which no read reaches, closes each chromosome. A
-    place in this order, sentinels included, is called a slot. Chromosomes are divided into tiles of
-    2 ** TILE_BITS bp; for each tile, the index gives the first slot whose window can reach into the tile.
-
-    Attributes
-    ----------
-    order
-        int64 (slots,): row of the gene in each slot, -1 for a sentinel.
-    starts
-        int32 (slots,): start of the window in each slot (bp, 0-based), FAR for a sentinel.
-    accepts
-        int8 (slots,): the strands of the reads that the window counts, as bits PLUS and MINUS.
-    tiles
-        int32 (tiles,): for each tile, the first slot whose window can reach into it.
-    extents
-        int64 (chromosomes, 3): index of the first tile, number of tiles after it, and length of the chromosome (bp).
-    """
-
-    order: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int32]
-    accepts: npt.NDArray[np.int8]
-    tiles: npt.NDArray[np.int32]
-    extents: npt.NDArray[np.int64]
-
-    @property
-    def unknown_extent(self) -> npt.NDArray[np.int64]:
-        """Row of ``extents`` for chromosomes that the genome does not have; no window lies on them."""
-        return np.array([len(self.tiles) - 1, 0, MAX_POSITION_BP], np.int64)
-
-
-# The strands of the reads that a window counts, by the strand of its gene. In multicov, -S means "not the same
-# strand", so with "opposite" the windows of genes on "." count all reads.
-_ACCEPTED_STRANDS = {
-    None: {"+": PLUS | MINUS, "-": PLUS | MINUS, ".": PLUS | MINUS},
-    "same": {"+": PLUS, "-": MINUS, ".": 0},
-    "opposite": {"+": MINUS, "-": PLUS, ".": PLUS | MINUS},
-}
-
-
-def build_window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
-    """Sort the windows and build the tables of the index.
-
-    Parameters
-    ----------
-    windows
-        The windows to index.
-    strand
-        ``same`` or ``opposite`` to count only reads on that strand relative to the gene; None to count all.
-    """
-    width = 2 * windows.flank
-    accepted = _ACCEPTED_STRANDS[strand]
-    accepts_of_gene = np.array([*map(accepted.__getitem__, windows.genes.strand), 0], np.int8)
-    by_chrom = np.lexsort((windows.start, windows.chrom_id))
-    bounds = np.searchsorted(windows.chrom_id[by_chrom], np.arange(len(windows.genome.sizes) + 1))
-    orders: list[Integers] = []
-    starts: list[Integers] = []
-    tiles: list[Integers] = []
-    extents = np.empty((len(windows.genome.sizes), 3), np.int64)
-    n_slots = n_tiles = 0
-    for chrom, size in enumerate(windows.genome.sizes.values()):
-        rows = by_chrom[bounds[chrom] : bounds[chrom + 1]]
-        first = windows.start[rows]
-        # The first tile that begins at or after the end of a window, and all later tiles, can skip the window.
-        # The last tile begins after all windows and points to the sentinel.
-        not_needed_from = np.maximum(first + width + (1 << TILE_BITS) - 1, 0) >> TILE_BITS
-        n_ended = np.cumsum(np.bincount(not_needed_from, minlength=1))
-        tiles.append(n_slots + n_ended)
-        extents[chrom] = n_tiles, len(n_ended) - 1, size
-        orders += [rows, np.array([-1])]
-        starts += [first, np.array([FAR])]
-        n_slots += len(rows) + 1
-        n_tiles += len(n_ended)
-    # One more tile and sentinel, for chromosomes that the genome does not have.
-    tiles.append(np.array([n_slots]))
-    orders.append(np.array([-1]))
-    starts.append(np.array([FAR]))
-    order = np.concatenate(orders)
-    return WindowIndex(
-        order,
-        np.concatenate(starts).astype(np.int32),
-        accepts_of_gene[order],
-        np.concatenate(tiles).astype(np.int32),
-        extents,
-    )
-
-
-# By the id of the windows, and the strand. An index is kept as long as its windows exist, because many files are
-# counted in the same windows.
-_indexes: dict[tuple[int, str | None], WindowIndex] = {}
-
-
-def window_index(windows: Windows, strand: str | None = None) -> WindowIndex:
-    """Return the result of :func:`build_window_index`, cached while the windows exist. Thread-safe."""
-    key = id(windows), strand
-    index = _indexes.get(key)
-    if index is None:
-        index = _indexes[key] = build_window_index(windows, strand)
-        weakref.finalize(windows, _indexes.pop, key, None)
-    return index

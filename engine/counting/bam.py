@@ -1,6 +1,7 @@
 """Count the records of BAM files (SAM specification, section 4.2)."""
 
 from deepchrome.engine import kernels
+from deepchrome.engine.counting.build_check import check_header
 from deepchrome.engine.counting.formats import (
     MAX_NAMES,
     MAX_NAMES_BYTES,
@@ -14,7 +15,7 @@ from deepchrome.errors import BadDataError
 
 # More than any read needs, but few enough to hold in memory.
 MAX_RECORD_BYTES = 1 << 25
-_DUPLICATE, _QC_FAIL = 0x400, 0x200  # flags
+_REVERSE = 0x10  # flag
 _DAMAGED = "The file is damaged; get it again."
 
 
@@ -27,6 +28,8 @@ class Bam(Format):
         self.target = target
         self.references: list[int] = []
         """Sequence id of each reference read so far, in the order of the header."""
+        self.lengths: list[int] = []
+        """Their lengths (bp)."""
         self._text_left: int | None = None  # unread bytes of the header's text; None until its length is known
         self._n_references: int | None = None
 
@@ -68,9 +71,11 @@ class Bam(Format):
             if end - at < 8 + length:
                 break
             name = buffer[at + 4 : at + 4 + length].tobytes().rstrip(b"\0")
-            _size(buffer, at + 4 + length)
+            self.lengths.append(_size(buffer, at + 4 + length))
             self.references.append(self.target.sequences.id_of(name))
             at += 8 + length
+        if self._has_header() and self.target.options.build_check:
+            check_header(self.target, self.references, self.lengths)
         return at
 
 
@@ -84,29 +89,23 @@ def _size(buffer: Bytes, at: int, largest: int = (1 << 31) - 1) -> int:
 
 class _BamCounter(Counter):
     def __init__(self, bam: Bam) -> None:
-        super().__init__(bam.target)
+        super().__init__(bam.target, _REVERSE, _REVERSE)
         options = self.target.options
-        self._excluded_flags = (0 if options.include_duplicates else _DUPLICATE) | (
-            0 if options.include_qc_fail else _QC_FAIL
+        self._records = kernels.Records(
+            excluded_flags=(0 if options.include_duplicates else kernels.DUPLICATE_FLAG)
+            | (0 if options.include_qc_fail else kernels.QC_FAIL_FLAG),
+            min_mapq=options.min_mapq,
+            proper_only=options.proper_pairs,
+            fragments=options.fragments,
         )
         for sequence in bam.references:
-            self.add_sequence(sequence, self.target.sequences.extent(sequence, unknown_on_first=False))
+            self.add_sequence(sequence)
         # The kernel refuses references that the header does not have, so there must be no spare rows.
-        self.extents = self.extents[: len(self.sequences)].copy()
+        self._extents = self._extents[: len(self.sequences)].copy()
 
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        options = self.target.options
-        status = kernels.count_bam(
-            buffer,
-            begin,
-            end,
-            self.extents,
-            self.windows,
-            options.strand is not None,
-            self._excluded_flags,
-            options.min_mapq,
-            self.totals,
-        )
+        tables = (self.extents, self._records, self.target.index.segments, self.spans, self.rule, self.totals)
+        status = kernels.count_bam(buffer, begin, end, *tables)
         if status != kernels.Status.DONE:
             raise BadItemError(
                 "record",

@@ -18,6 +18,7 @@ class Bed(Format):
     """BED with three columns or more, sorted or not."""
 
     name = "BED"
+    has_strands = True
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -40,14 +41,23 @@ class Bed(Format):
         """Return a new counter for one thread."""
         return _BedCounter(self)
 
+    def describe(self, status: kernels.Status, line: bytes) -> str:
+        """Return what is wrong with a line."""
+        problem = _PROBLEMS[status].format(found=line.removesuffix(b"\t").count(b"\t") + 1, columns=self.columns)
+        if status == kernels.Status.BAD_LONG:
+            return problem
+        shown = line[:100].decode("utf-8", "backslashreplace")
+        return f"{problem}. The line is {shown!r}{' ...' if len(line) > 100 else ''}."
+
     def _count_columns(self, buffer: Bytes, begin: int, end: int) -> int:
         columns: int = kernels.count_columns(buffer, begin, end)
         if columns < 0:
             raise BadDataError(
                 "lines end in a lone carriage return, as on old Macs. Convert the file with tr '\\r' '\\n'."
             )
-        if self.target.options.strand and 0 < columns < 6:
-            raise BadDataError(f"no strands ({columns} columns). Strands are in column 6; count both strands instead.")
+        options = self.target.options
+        if 0 < columns < 6 and (options.strand or options.shift or options.extend or options.point == "five-prime"):
+            raise BadDataError(f"no strands ({columns} columns). Strands are in column 6; count without them instead.")
         # Kernels need at least 3. If the first line has fewer fields, they report it.
         return max(columns, 3) if columns else 0
 
@@ -64,8 +74,12 @@ def _after_last_newline(buffer: Bytes, begin: int, end: int) -> int:
 
 
 class _BedCounter(Counter):
+    moves_unknown = True
+
     def __init__(self, bed: Bed) -> None:
-        super().__init__(bed.target)
+        self.has_strands = bed.columns >= 6 and bed.has_strands
+        # A line with fewer columns has no strand, so no byte may look like one.
+        super().__init__(bed.target, *((255, ord("-")) if self.has_strands else (0, 1)))
         self._bed = bed
         self._names = kernels.NameTable.empty(n_slots=1, n_bytes=0)
         self._known: dict[bytes, None] = {}  # the names in the table, by local id
@@ -75,11 +89,11 @@ class _BedCounter(Counter):
 
     def _add_names(self, new: Collection[bytes]) -> None:
         """Give each new name the next local id, and add it to the table."""
-        sequences, unknown_on_first = self.target.sequences, self.target.options.unknown_chrom == "bedtools"
+        sequences = self.target.sequences
         first, place = len(self._known), self._known_bytes
         for name in new:
             sequence = sequences.id_of(name)
-            self.add_sequence(sequence, sequences.extent(sequence, unknown_on_first))
+            self.add_sequence(sequence)
             self._known[sequences.names[sequence]] = None  # the same object in all threads, to save memory
         text = b"".join(new)
         slots_used, room = 2 * len(self._known), len(self._names.text) - _NAME_MARGIN
@@ -91,19 +105,22 @@ class _BedCounter(Counter):
         self._names.text[place : self._known_bytes] = np.frombuffer(text, np.uint8)
         kernels.add_names(self._names, place, np.array([*map(len, new)], np.int64), first)
 
+    def _call(self, buffer: Bytes, begin: int, end: int) -> kernels.Status:
+        """Call the kernel. The tables are passed anew each time, because new names make them longer."""
+        segments, tables = self.target.index.segments, (self.spans, self.rule, self.totals)
+        arguments = (self._bed.columns, self._names, self._shapes, self.extents, segments, *tables)
+        return kernels.Status(kernels.count_text(buffer, begin, end, *arguments))
+
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
-        columns, shapes, stranded = self._bed.columns, self._shapes, self.target.options.strand is not None
         ahead = 0
         while True:
-            status = kernels.count_text(
-                buffer, begin, end, columns, self._names, shapes, self.extents, self.windows, stranded, self.totals
-            )
+            status = self._call(buffer, begin, end)
             if status == kernels.Status.DONE:
                 return
             before, begin = begin, self.total(kernels.Tally.CURSOR)
             line = _line_at(buffer, begin, end)
             if status != kernels.Status.NEW_NAME:
-                raise BadItemError("line", _describe(status, line, columns))
+                raise BadItemError("line", self._bed.describe(status, line))
             # Where new names are frequent, look for them in the next lines, too: each call of the kernel takes time.
             ahead = min(2 * ahead + 1024, _MAX_AHEAD) if begin - before <= ahead + 1024 else 0
             text = buffer[begin : min(begin + ahead, end)].tobytes()
@@ -128,10 +145,18 @@ _PROBLEMS = {
 }
 
 
-def _describe(status: kernels.Status, line: bytes, columns: int) -> str:
-    """Return what is wrong with a line."""
-    problem = _PROBLEMS[status].format(found=line.removesuffix(b"\t").count(b"\t") + 1, columns=columns)
-    if status == kernels.Status.BAD_LONG:
-        return problem
-    shown = line[:100].decode("utf-8", "backslashreplace")
-    return f"{problem}. The line is {shown!r}{' ...' if len(line) > 100 else ''}."
+class Bedpe(Bed):
+    """BEDPE: two intervals a line. The fragment reaches from the first base of both to the last."""
+
+    name = "BEDPE"
+    has_strands = False
+
+    def counter(self) -> Counter:
+        """Return a new counter for one thread."""
+        return _BedpeCounter(self)
+
+
+class _BedpeCounter(_BedCounter):
+    def _call(self, buffer: Bytes, begin: int, end: int) -> kernels.Status:
+        tables = (self._names, self.extents, self.target.index.segments, self.spans, self.rule, self.totals)
+        return kernels.Status(kernels.count_pairs(buffer, begin, end, self._bed.columns, *tables))

@@ -6,18 +6,24 @@ thread has its own counter.
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from deepchrome.engine import kernels
-from deepchrome.engine.annotation.windows import WindowIndex
+from deepchrome.engine.annotation.aliases import ChromAliases
+from deepchrome.engine.annotation.region_index import NO_SPANS, RegionIndex, build_spans
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.counting.positions import MAX_DISTINCT, PositionSampler
+from deepchrome.engine.counting.rules import make_rule
 from deepchrome.errors import BadDataError
 
-# A read adds at most 1 to a bin, so 32-bit differences cannot overflow if they are folded after this many reads.
+# A read adds at most 1 to a segment, so 32-bit hits cannot overflow if they are folded after this many reads.
 READS_PER_FOLD = 1 << 30
+# More reads than fit into one block.
+MAX_KEYS = 1 << 20
 # More names than any assembly has, but few enough that a file of another kind cannot fill the memory.
 MAX_NAMES = 1 << 20
 MAX_NAMES_BYTES = 1 << 25
@@ -26,6 +32,7 @@ _MAX_COUNT = int(np.iinfo(np.uint32).max)
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint32]
+NO_ORDER: Integers = np.zeros(0, np.int64)
 
 
 class BadItemError(Exception):
@@ -52,11 +59,26 @@ class BadItemError(Exception):
 
 
 class Sequences:
-    """Names of sequences by id: those of the genome, then others in the order in which they occur. Thread-safe."""
+    """Names of sequences by id: those of the genome, then others in the order in which they occur. Thread-safe.
 
-    def __init__(self, genome_names: list[str], index: WindowIndex) -> None:
-        self.names = [name.encode() for name in genome_names]
+    Attributes
+    ----------
+    names
+        The name of each id.
+    n_known
+        Number of sequences of the genome.
+    alias_of
+        For each id of another name of a sequence of the genome, the id of that sequence.
+    guesses_aliases
+        Whether other names are guessed, not read from a table.
+    """
+
+    def __init__(self, index: RegionIndex, aliases: ChromAliases | None = None) -> None:
+        self.names = [name.encode() for name in index.layout.genome.sizes]
         self.n_known = len(self.names)
+        self.alias_of: dict[int, int] = {}
+        self.guesses_aliases = aliases is not None and aliases.sha256 is None
+        self._aliases = aliases
         self._index = index
         self._ids = {name: i for i, name in enumerate(self.names)}
         self._n_bytes = 0
@@ -71,17 +93,25 @@ class Sequences:
                     raise BadDataError(
                         f"more than {len(self.names):,} different chromosome names. Is this a file of reads?"
                     )
-                self._ids[name] = len(self.names)
+                new = self._ids[name] = len(self.names)
                 self.names.append(name)
+                target = self._aliases.target(name.decode("utf-8", "surrogateescape")) if self._aliases else None
+                if target is not None:
+                    self.alias_of[new] = self._ids[target.encode()]
             return self._ids[name]
+
+    def known_id(self, sequence: int) -> int | None:
+        """Return the id of the sequence of the genome that an id stands for; None if the genome does not have it."""
+        return sequence if sequence < self.n_known else self.alias_of.get(sequence)
 
     def extent(self, sequence: int, unknown_on_first: bool) -> Integers:
         """Return the row of the kernels' ``extents`` for a sequence.
 
         With ``unknown_on_first``, reads on sequences that the genome does not have count on its first chromosome.
         """
-        if sequence < self.n_known:
-            row: Integers = self._index.extents[sequence]
+        known = self.known_id(sequence)
+        if known is not None:
+            row: Integers = self._index.extents[known]
             return row
         if unknown_on_first:
             tile_first, tile_last, size = self._index.extents[0]
@@ -91,12 +121,10 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Target:
-    """The windows in which to count, and the options that select the reads."""
+    """The regions in which to count, and the options that select the reads."""
 
     sequences: Sequences
-    index: WindowIndex
-    n_bins: int
-    bin_size: int
+    index: RegionIndex
     options: ReadOptions
 
 
@@ -108,40 +136,67 @@ class Counter(ABC):
     Attributes
     ----------
     target
-        The windows in which to count, and the options that select the reads.
-    windows
-        The windows in the form that the kernels take.
+        The regions in which to count, and the options that select the reads.
+    rule
+        The rule of the options, in the form that the kernels take.
     totals
-        The totals of all pieces; only the differences start again from 0 each time they are folded.
-    extents
-        int64 (local ids, 3): the kernels' ``extents``.
+        The totals of all pieces; only the hits start again from 0 each time they are folded.
+    positions
+        A random sample of the positions of reads in regions.
+    lost_positions
+        Whether some positions could not be sampled, because the reads of one block were too many.
     sequences
         The id in :class:`Sequences` of each local id.
     """
 
-    def __init__(self, target: Target) -> None:
-        index = target.index
+    moves_unknown = False
+    """Whether bedtools places reads on unknown sequences on the first one."""
+    has_strands = True
+    """Whether the format gives strands."""
+
+    def __init__(self, target: Target, strand_mask: int, strand_value: int) -> None:
+        options, segments = target.options, target.index.segments
         self.target = target
-        self.windows = kernels.WindowTable(index.tiles, index.starts, index.accepts, target.bin_size)
-        self.totals = kernels.Totals.empty(len(index.starts), target.n_bins)
-        self.extents = np.empty((0, 3), np.int64)
+        self.rule = make_rule(options, strand_mask, strand_value)
+        n_points = 0 if self.rule.by_span else len(segments.points)
+        self.totals = kernels.Totals.empty(n_points, stranded=options.strand is not None, n_keys=MAX_KEYS)
+        self.spans, self._span_order = build_spans(target.index) if self.rule.by_span else (NO_SPANS, NO_ORDER)
+        self.positions = PositionSampler()
+        self.lost_positions = False
         self.sequences: list[int] = []
-        self._folded: Counts | None = None
+        self._extents = np.zeros((0, 3), np.int64)
+        self._earlier: Integers | None = None  # the hits, or the counts of spans, before the last fold
         self._n_since_fold = 0
 
     def total(self, element: kernels.Tally) -> int:
         """Return one element of the tally."""
         return int(self.totals.tally[element])
 
-    def add_sequence(self, sequence: int, extent: Integers) -> int:
+    @property
+    def extents(self) -> Integers:
+        """The kernels' ``extents``, int64 (local ids and spare rows, 3)."""
+        return self._extents
+
+    def add_sequence(self, sequence: int) -> int:
         """Give a sequence the next local id and return it."""
         local = len(self.sequences)
-        if local == len(self.extents):
+        if local == len(self._extents):
             more = max(64, local)
-            self.extents = np.concatenate([self.extents, np.zeros((more, 3), np.int64)])
-            reads_on = np.concatenate([self.totals.reads_on, np.zeros(more, np.int64)])
-            self.totals = self.totals._replace(reads_on=reads_on)
-        self.extents[local] = extent
+            self._extents = _with_rows(self._extents, more)
+            self.totals = self.totals._replace(reads_on=_with_rows(self.totals.reads_on, more))
+            if self.rule.changes:
+                self.rule = self.rule._replace(targets=_with_rows(self.rule.targets, more))
+        sequences, options = self.target.sequences, self.target.options
+        extent = sequences.extent(sequence, unknown_on_first=self.moves_unknown and options.unknown_chrom == "bedtools")
+        self._extents[local] = extent
+        if self.rule.changes:
+            # The kernel looks the tile up after it has changed the read, so it needs the local id.
+            self._extents[local] = local, 0, extent[2]
+            known = sequences.known_id(sequence)
+            masked = (0, 0)
+            if options.blacklist and known is not None:
+                masked = options.blacklist.first[known], options.blacklist.first[known + 1]
+            self.rule.targets[local] = *extent, *masked
         self.sequences.append(sequence)
         return local
 
@@ -160,27 +215,68 @@ class Counter(ABC):
             error.n_before = self.total(kernels.Tally.LINES) - before
             raise
         n = self.total(kernels.Tally.LINES) - before
+        if self.total(kernels.Tally.SAMPLED) > MAX_DISTINCT:
+            self._take_sample()
         self._n_since_fold += n
         if self._n_since_fold > READS_PER_FOLD:  # guard: fold-differences
-            self._fold()
+            self._earlier = self._sums()
+            self._raw[:] = 0
+            self._n_since_fold = 0
         return n
 
-    def add_to(self, counts: Counts) -> None:
-        """Add all counts to ``counts``, uint32 (genes, bins). Raise a BadDataError if a sum does not fit."""
-        if self._folded is not None:
-            sums = counts[: len(self._folded)] + self._folded.astype(np.int64)
-            _check_largest(int(sums.max(initial=0)))
-            counts[: len(self._folded)] = sums
-        _check_largest(kernels.fold(self.totals.difference, self.target.index.order, counts))
+    def finish(self) -> None:
+        """Complete the sample of positions, after the last piece."""
+        self._take_sample()
 
-    def _fold(self) -> None:
-        """Turn the differences into counts, and start again with differences of 0."""
-        difference, order = self.totals.difference, self.target.index.order
-        if self._folded is None:
-            self._folded = np.zeros((int(order.max()) + 1, self.target.n_bins), np.uint32)
-        _check_largest(kernels.fold(difference, order, self._folded))
-        difference[:] = 0
-        self._n_since_fold = 0
+    @property
+    def _raw(self) -> npt.NDArray[np.int32]:
+        """What the kernels add to, in 32 bits."""
+        return self.spans.counts if self.rule.by_span else self.totals.hits
+
+    def _sums(self) -> Integers:
+        """Return all hits, or all counts of spans, in 64 bits."""
+        return self._raw.astype(np.int64) if self._earlier is None else self._earlier + self._raw
+
+    def _take_sample(self) -> None:
+        n = self.total(kernels.Tally.SAMPLED)
+        self.lost_positions |= n == len(self.totals.sample)
+        self.positions.add(self.totals.sample[:n])
+        self.totals.limit[0] = self.positions.limit
+        self.totals.tally[kernels.Tally.SAMPLED] = 0
+
+    @staticmethod
+    def counts(counters: Iterable["Counter"], index: RegionIndex) -> Counts:
+        """Return the counts of all rows: uint32 (rows, bins).
+
+        Parameters
+        ----------
+        counters
+            The counters of all threads of one file.
+        index
+            The regions in which they counted.
+
+        Raises
+        ------
+        BadDataError
+            A count does not fit into 32 bits.
+        """
+        layout = index.layout
+        counts = np.zeros((len(layout), layout.n_bins), np.uint32)
+        counters = list(counters)
+        if not counters:
+            return counts
+        sums = sum((counter._sums() for counter in counters[1:]), counters[0]._sums())
+        if counters[0].rule.by_span:
+            order = counters[0]._span_order
+            is_bin = order >= 0
+            _check_largest(int(sums.max(initial=0)))
+            counts.reshape(-1)[order[is_bin]] = sums[is_bin]
+        else:
+            rows = (layout.chrom_id, layout.start, layout.end, index.accepts)
+            _check_largest(kernels.fold(sums, index.segments, index.extents, *rows, counts))
+        if len(layout.outside):
+            counts[layout.outside] *= ~layout.outside_bins()
+        return counts
 
     @abstractmethod
     def _count(self, buffer: Bytes, begin: int, end: int) -> None:
@@ -188,6 +284,11 @@ class Counter(ABC):
 
         Before raising a BadItemError, set LINES to count the lines or records before the wrong one.
         """
+
+
+def _with_rows(table: Integers, n: int) -> Integers:
+    """Add ``n`` rows of zeros to a table."""
+    return np.concatenate([table, np.zeros((n, table.shape[1]), np.int64)])
 
 
 def _check_largest(count: int) -> None:

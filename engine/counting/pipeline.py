@@ -19,11 +19,13 @@ from functools import partial
 from deepchrome.common.signatures import BAM_MAGIC
 from deepchrome.common.threads import join_thread, wait_until
 from deepchrome.engine.counting.bam import Bam
-from deepchrome.engine.counting.bed import Bed
+from deepchrome.engine.counting.bed import Bed, Bedpe
 from deepchrome.engine.counting.formats import BadItemError, Counter, Format, Target
+from deepchrome.engine.counting.sniff import HEAD_BYTES, identify, refusal
 from deepchrome.engine.streams.blocks import Block
 from deepchrome.engine.streams.byte_streams import MeteredStream
 from deepchrome.engine.streams.sources import Source
+from deepchrome.errors import BadDataError
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the bytes read and the lines or records counted so far."""
@@ -32,8 +34,18 @@ _BEFORE_ALL = -1  # stands in for the block number of an interrupt, so that it p
 
 
 def detect_format(head: bytes, target: Target) -> Format:
-    """Return BAM or BED, from the first bytes of a file."""
-    return Bam(target) if head.startswith(BAM_MAGIC) else Bed(target)
+    """Return the format of a file of reads, from its first bytes. Raise a BadDataError if it is of another format."""
+    if head.startswith(BAM_MAGIC):
+        return Bam(target)
+    fragments, insisted = target.options.fragments, target.options.format == "bed"
+    found = identify(head)
+    if error := refusal(found, fragments=fragments, insisted=insisted):  # guard: not-reads
+        raise error
+    if fragments and found and found.kind == "bedpe":
+        return Bedpe(target)
+    if fragments and head and not found and not insisted:  # guard: single-reads
+        raise BadDataError("a BED file of single reads, not of fragments. Give BAM, BEDPE or the fragments of 10x.")
+    return Bed(target)
 
 
 class FilePipeline:
@@ -47,7 +59,7 @@ class FilePipeline:
     source
         The source of blocks.
     target
-        The windows in which to count, and the options that select the reads.
+        The regions in which to count, and the options that select the reads.
     meter
         The stream below the source, which counts the bytes read.
     progress
@@ -168,8 +180,9 @@ class FilePipeline:
             if self._failed_before(number):
                 return 0, 0
             begin = block.prepend(self._carry)
-            if self.format is None and (block.end - begin >= len(BAM_MAGIC) or block.is_last):
-                self.format = detect_format(block.buffer[begin : begin + len(BAM_MAGIC)].tobytes(), self.target)
+            if self.format is None and (block.end - begin >= HEAD_BYTES or block.is_last):
+                head = block.buffer[begin : min(begin + HEAD_BYTES, block.end)].tobytes()
+                self.format = detect_format(head, self.target)
             first = last = begin  # a block of empty bgzip members has no bytes
             if self.format:
                 first, last = self.format.cut(block.buffer, begin, block.end, block.is_last)

@@ -1,9 +1,10 @@
 """Count one file of reads: the task that runs in a thread of this process or on a worker of a cluster."""
 
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting.count import ReadTally, tally_reads
+from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.pipeline import ProgressCallback
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.samples import Sample
 from deepchrome.errors import BadDataError
 

@@ -12,7 +12,9 @@ from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_
 from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.windows import Windows, tss_windows
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.multiqc import REPORT_NAMES, write_multiqc
 from deepchrome.engine.features.observer import FeaturizeObserver
+from deepchrome.engine.features.qc import QC_NAME
 from deepchrome.engine.features.samples import find_samples, read_samples
 from deepchrome.engine.features.schedule import FeaturizeRun
 from deepchrome.engine.features.selection import select_marks, select_shard, sort_by_size
@@ -28,6 +30,7 @@ def featurize(
     out: str | Path,
     samples: str | Path | None = None,
     name: str | None = None,
+    pool: bool = False,
     bin_size: int = 100,
     flank: int = 5000,
     marks: Sequence[str] | None = None,
@@ -41,7 +44,7 @@ def featurize(
     force: bool = False,
     observer: FeaturizeObserver | None = None,
 ) -> list[FileOutcome]:
-    """Count the reads of many files and write one Parquet file per epigenome, and summary.tsv.
+    """Count the reads of many files and write one Parquet file per epigenome, and tables of the files.
 
     Existing feature files in ``out`` are kept if they are up to date, and replaced if their reads have changed.
 
@@ -55,11 +58,14 @@ def featurize(
     genome
         A genome, or a name or path for :func:`read_genome`.
     out
-        The directory for ``<epigenome>.parquet`` and ``summary.tsv``.
+        The directory for ``<epigenome>.parquet``, ``summary.tsv``, ``qc.tsv`` and ``*_mqc.json``.
     samples
-        A table with columns epigenome, mark and path, instead of ``reads``.
+        A table instead of ``reads``; see :func:`~deepchrome.engine.features.samples.read_samples`.
     name
-        ``<epigenome>-<mark>`` of a single file or of standard input, if its file name does not give them.
+        ``<epigenome>-<mark>`` of a single file or of standard input, if its file name does not give them. With
+        ``pool``, of all files.
+    pool
+        Add up the counts of all files of the same epigenome and mark. A file that is given twice is refused.
     bin_size, flank
         Width of a bin, and of the window on each side of the TSS (bp).
     marks
@@ -89,7 +95,9 @@ def featurize(
     Returns
     -------
     list of FileOutcome
-        One per file, sorted by epigenome and mark, without counts. A file that fails does not stop the others, but
+        One per file, sorted by epigenome and mark, without counts;
+        :func:`~deepchrome.engine.features.summary.summary_rows` adds up files that are pooled. A file that fails does
+        not stop the others, but
         its epigenome is not written.
 
     Raises
@@ -106,7 +114,13 @@ def featurize(
     check_threads(threads)
     if bool(reads) == bool(samples):
         raise UsageError("give either files of reads or a table of samples", remedy="samples")
-    found = read_samples(samples) if samples else find_samples([str(item) for item in reads], name)
+    if samples:
+        notes: list[str] = []
+        found = read_samples(samples, pool=pool, notes=notes)
+        for note in notes:
+            observer.on_message(note)
+    else:
+        found = find_samples([str(item) for item in reads], name, pool=pool)
     chosen, marks_of = select_marks(found, marks)
     windows = _make_windows(genes, genome, flank, bin_size, edge, unique_genes)
     if shard:
@@ -117,7 +131,8 @@ def featurize(
     if scheduler and any(sample.path == "-" for sample in chosen):
         raise UsageError("-: the workers of a cluster cannot read standard input. Give a file")
     out = Path(out)
-    outputs = [out / SUMMARY_NAME, *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
+    tables_written = (SUMMARY_NAME, QC_NAME, *REPORT_NAMES)
+    outputs = [*(out / name for name in tables_written), *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
     tables = [Path(table) for table in (genes, genome, samples) if isinstance(table, str | Path)]
     files = [*tables, *(Path(sample.path) for sample in chosen if not is_url(sample.path))]
     check_distinct(outputs, [file for file in files if file.is_file()])
@@ -128,11 +143,12 @@ def featurize(
     run = FeaturizeRun(sort_by_size(chosen), marks_of, windows, options, threads_per_file, out, observer)
     with (
         output_lock(out, [f"{epigenome}.parquet" for epigenome in marks_of]),
-        cluster_pool(scheduler) if scheduler else local_pool(jobs) as pool,
+        cluster_pool(scheduler) if scheduler else local_pool(jobs) as workers,
     ):
         if not force:
             run.reuse_valid_outputs(threads)
-        run.count_and_write(pool)
+        run.count_and_write(workers)
+    write_multiqc(out, [*run.outcomes.values()])
     return [run.outcomes[sample] for sample in chosen]
 
 

@@ -21,9 +21,9 @@ _SETTINGS: Final = ("count_rule", "genome_sha256", "flank", "bin_size")
 # Recorded in place of an option that had no effect on a file: the file is the same with every value of the option.
 ANY: Final = "any"
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
-_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few")
+_LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few", "aliases", "build_check", "format")
 # These options select records of BAM and CRAM. BED and bigWig have no such records.
-_ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail")
+_ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail", "proper_pairs")
 _WITHOUT_ALIGNMENTS: Final = ("BED", SIGNAL_FORMAT)
 # The columns that tell whether the genes of two files are the same, at the same places and on the same strands.
 _COMPARED_COLUMNS: Final = ("gene_id", "chrom", "tss", "strand")
@@ -46,7 +46,7 @@ def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
         "gene_chromosomes": {name: windows.genome.sizes.get(name) for name in sorted(set(windows.genes.chrom))},
         "flank": windows.flank,
         "bin_size": windows.bin_size,
-        "options": vars(options),
+        "options": options.record(),
     }
 
 

@@ -13,6 +13,7 @@ from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
+from deepchrome.engine.features.pooling import records_of
 from deepchrome.engine.features.provenance import compare_counting, counting_options
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.strangers import is_own_damaged_file
@@ -35,15 +36,14 @@ class ReuseDecision:
         program, or it cannot be compared because its reads come from standard input. Only ``force`` replaces it.
     why
         The reason, for the user.
-    sources
-        For ``keep``: by mark, what the feature file records about the file of reads (see docs/format.md). Otherwise
-        empty.
+    records
+        For ``keep``: what the feature file records about each file of reads (see docs/format.md). Otherwise empty.
     """
 
     epigenome: str
     action: Action
     why: str
-    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    records: Mapping[Sample, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
 def decide_reuse(
@@ -64,7 +64,7 @@ def decide_reuse(
     epigenome
         Name of the epigenome.
     samples
-        Its files of reads, one per mark.
+        Its files of reads. Several files of one mark are pooled.
     marks
         Its marks, in the order of the output columns.
     windows
@@ -107,14 +107,16 @@ def decide_reuse(
     if stored.get("count_rule") != requested["count_rule"]:
         return ReuseDecision(epigenome, "redo", "it was made by a version with another counting rule")
     sources = stored.get("sources", {})
-    changed = [
-        f"{sample.mark}: {change}"
-        for sample in samples
-        if (change := _describe_change(sample, sources.get(sample.mark), hashes))
-    ]
+    changed: list[str] = []
+    records: dict[Sample, Mapping[str, Any]] = {}
+    for mark in dict.fromkeys(sample.mark for sample in samples):
+        files = [sample for sample in samples if sample.mark == mark]
+        stored_records = records_of(sources[mark]) if mark in sources else []
+        change = _describe_number(len(files), len(stored_records)) or _match(files, stored_records, hashes, records)
+        changed += [f"{mark}: {change}"] * bool(change)
     if changed:
         return ReuseDecision(epigenome, "redo", "; ".join(changed))
-    return ReuseDecision(epigenome, "keep", "up to date", sources)
+    return ReuseDecision(epigenome, "keep", "up to date", records)
 
 
 def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
@@ -125,10 +127,41 @@ def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[
     ]
 
 
-def _describe_change(sample: Sample, source: Mapping[str, Any] | None, hashes: HashCache) -> str:
-    """Return why a file of reads must be counted again; empty if its stored counts are up to date."""
-    if source is None:
+def _describe_number(n_files: int, n_records: int) -> str:
+    """Return why a mark must be counted again because of the number of its files; empty if that is the same."""
+    if not n_records:
         return "not counted yet"
+    if n_files != n_records:  # guard: pooled-number
+        return f"counted from {n_records} file{'s' * (n_records > 1)} of reads, now {n_files}"
+    return ""
+
+
+def _match(
+    files: Sequence[Sample],
+    stored: Sequence[Mapping[str, Any]],
+    hashes: HashCache,
+    records: dict[Sample, Mapping[str, Any]],
+) -> str:
+    """Find the stored record of each file of a mark, whatever the order, and put it into ``records``.
+
+    Returns
+    -------
+    str
+        Why the first file without a record must be counted again; empty if each file has its own record.
+    """
+    left = list(stored)
+    for sample in files:
+        changes = [_describe_change(sample, record, hashes) for record in left]
+        if "" not in changes:
+            by_name = [record["name"] == sample.file_name for record in left if "name" in record]
+            change = changes[by_name.index(True)] if True in by_name else changes[0]
+            return f"{sample.file_name}: {change}" if len(files) > 1 else change
+        records[sample] = left.pop(changes.index(""))
+    return ""
+
+
+def _describe_change(sample: Sample, source: Mapping[str, Any], hashes: HashCache) -> str:
+    """Return why a file of reads must be counted again; empty if it is the file of a stored record."""
     if not {"name", "bytes", "sha256"} <= source.keys():
         return "the record of its reads is incomplete"
     if is_url(sample.path):

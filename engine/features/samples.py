@@ -1,17 +1,20 @@
 """Find out which epigenome and mark each file of reads belongs to."""
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from deepchrome.common.names import check_name
-from deepchrome.common.text import read_lines
 from deepchrome.common.urls import hide_secrets, is_url, url_file_name, url_scheme
 from deepchrome.engine.annotation.genes import GENE_COLUMNS
+from deepchrome.engine.features.encode_metadata import is_metadata, read_metadata_rows
+from deepchrome.engine.features.nf_core import is_sample_sheet, read_sheet_rows
+from deepchrome.engine.features.sample_tables import SampleRow, read_table
 from deepchrome.errors import BadDataError, MissingInputError, ParameterError, UsageError
 
+_COLUMNS = ("epigenome", "mark", "path")
 # The name of a mark contains a dot only if it is a histone variant.
 _FILE_NAME = re.compile(r"(?P<epigenome>.+)-(?P<mark>H2A\.Z|H3\.3|[^.-]+)\..+")
 _SUFFIXES = (".tagalign", ".bed", ".bam", ".cram")
@@ -47,7 +50,7 @@ class Sample:
         return url_file_name(self.path) if is_url(self.path) else Path(self.path).name
 
 
-def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
+def find_samples(reads: Sequence[str], name: str | None = None, *, pool: bool = False) -> list[Sample]:
     """Find the samples in files named ``<epigenome>-<mark>.<anything>``.
 
     Parameters
@@ -57,12 +60,15 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
         of reads in it. URLs are not opened here.
     name
         The epigenome and the mark of a single file, as ``<epigenome>-<mark>``. By default its file name gives them.
+        With ``pool``, those of all files.
+    pool
+        Whether several files may have the same epigenome and mark.
 
     Raises
     ------
     UsageError
-        A file name does not give epigenome and mark, a URL is not valid, a sample is given twice, or a mark has the
-        name of another column of the output.
+        A file name does not give epigenome and mark, a URL is not valid, a file or a sample is given twice, or a mark
+        has the name of another column of the output.
     ParameterError
         ``name`` is not valid, or there are several files.
     MissingInputError
@@ -71,7 +77,7 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
         The name of an epigenome or a mark is not safe as a file name.
     """
     if name is not None:
-        return [_named_sample(reads, name)]
+        return _check_samples(_named_samples(reads, name, pool), pool)
     samples = []
     for item in reads:
         path = Path(item)
@@ -93,92 +99,79 @@ def find_samples(reads: Sequence[str], name: str | None = None) -> list[Sample]:
             raise MissingInputError(f"{item}: no such file or directory")
         else:
             samples.append(_parse_file_name(path.name, item, item))
-    return _check_samples(samples)
+    return _check_samples(samples, pool)
 
 
-def read_samples(table: str | Path) -> list[Sample]:
-    """Read a table of samples: tab-separated, with a header that names at least epigenome, mark and path.
+def read_samples(table: str | Path, *, pool: bool = False, notes: list[str] | None = None) -> list[Sample]:
+    """Read a table of samples, separated by tabs or commas.
 
     Relative paths are relative to the directory of the table.
+
+    Parameters
+    ----------
+    table
+        A table with a header that names at least epigenome, mark and path; a sample sheet of nf-core to which a column
+        ``bam`` was added; or the ``metadata.tsv`` of ENCODE.
+    pool
+        Whether several files may have the same epigenome and mark.
+    notes
+        Lines for the user, such as the number of rows that are left out, are appended to this list.
 
     Raises
     ------
     MissingInputError
         The table, or a file in it, does not exist or cannot be opened.
     BadDataError
-        A column is missing, a row has too few or too many columns, or a name is not safe as a file name.
+        A column is missing, a row has too few or too many columns, the table does not name files of aligned reads, or
+        a name is not safe as a file name.
     UsageError
-        A URL has an unknown scheme, a sample is given twice, or a mark has the name of another column of the output.
+        A URL has an unknown scheme, a file or a sample is given twice, or a mark has the name of another column of the
+        output.
     """
     table = Path(table)
     samples = []
-    for where, row in read_tsv_rows(table, "a table of samples", ("epigenome", "mark", "path")):
-        path = row["path"]
+    for row in _read_rows(table, [] if notes is None else notes):
+        path = row.path
         if path != "-" and not url_scheme(path):
             path = str(table.parent / path)
         if path != "-" and not _may_exist(path):
-            raise MissingInputError(f"{where}: {path}: no such file")
-        epigenome = check_name(row["epigenome"], "an epigenome", where)
-        samples.append(Sample(epigenome, check_name(row["mark"], "a mark", where), path))
-    if not samples:
-        raise BadDataError(f"{table}: no samples in this table")
-    return _check_samples(samples)
+            raise MissingInputError(f"{row.where}: {path}: no such file")
+        epigenome = check_name(row.epigenome, "an epigenome", row.where)
+        samples.append(Sample(epigenome, check_name(row.mark, "a mark", row.where), path))
+    return _check_samples(samples, pool)
 
 
-def read_tsv_rows(table: Path | Traversable, what: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the rows of a tab-separated table with a header, and skip empty lines and comments.
-
-    Parameters
-    ----------
-    table
-        The file, plain or compressed; ``-`` is standard input.
-    what
-        What the file should be (``a table of samples``), for the error message.
-    columns
-        Columns that the header must have.
-
-    Yields
-    ------
-    where : str
-        File and line of the row, as ``samples.tsv:3``.
-    row : dict of str to str
-        The fields of the row by column name.
-
-    Raises
-    ------
-    MissingInputError
-        The table does not exist or cannot be opened.
-    StorageError
-        Reading failed.
-    BadDataError
-        The table is truncated, damaged or not text, a column is missing, or a row is shorter or longer than the header.
-    """
-    lines = read_lines(table, what)
-    header = lines[0].split("\t")
-    if missing := [column for column in columns if column not in header]:
+def _read_rows(table: Path, notes: list[str]) -> list[SampleRow]:
+    """Read a table of samples of any known form; append to ``notes`` what is left out."""
+    columns, rows = read_table(table)
+    missing = [column for column in _COLUMNS if column not in columns]
+    if not missing:
+        found = [SampleRow(row.where, *(row.fields[name] for name in _COLUMNS)) for row in rows]
+    elif is_metadata(columns):
+        found = read_metadata_rows(table, columns, rows, notes)
+    elif is_sample_sheet(columns):
+        found = read_sheet_rows(table, columns, rows, notes)
+    else:
         raise BadDataError(
-            f"{table}:1: no column {', '.join(missing)} (expected {', '.join(columns)}, separated by tabs)"
+            f"{table}:1: no column {', '.join(missing)} (expected {', '.join(_COLUMNS)}, separated by tabs or "
+            "commas; or a sample sheet of nf-core, or the metadata.tsv of ENCODE)"
         )
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split("\t")
-        if len(fields) != len(header):
-            raise BadDataError(f"{table}:{number}: {len(fields)} columns where the header has {len(header)}")
-        yield f"{table}:{number}", dict(zip(header, fields, strict=True))
+    if not found:
+        raise BadDataError(f"{table}: no samples in this table")
+    return found
 
 
-def _named_sample(reads: Sequence[str], name: str) -> Sample:
-    """Return the sample in a single file; ``name`` gives its epigenome and mark."""
-    if len(reads) != 1:
+def _named_samples(reads: Sequence[str], name: str, pool: bool) -> list[Sample]:
+    """Return the sample in a single file, or in several that are pooled; ``name`` gives its epigenome and mark."""
+    if len(reads) != 1 and not (pool and reads):
         raise ParameterError("name", f"applies to a single file of reads, got {len(reads)} files")
-    if reads[0] != "-" and not _may_exist(reads[0]):
-        raise MissingInputError(f"{reads[0]}: no such file")
+    for path in reads:
+        if path != "-" and not _may_exist(path):
+            raise MissingInputError(f"{path}: no such file")
     match = _FILE_NAME.fullmatch(f"{name}.reads")
     if not match:
         raise ParameterError("name", f"must have the form <epigenome>-<mark>, got {name[:80]!r}")
-    (sample,) = _check_samples([_make_sample(match, reads[0], "name")])
-    return sample
+    return [_make_sample(match, path, "name") for path in reads]
 
 
 def _parse_file_name(name: str, path: str, where: str) -> Sample:
@@ -198,26 +191,36 @@ def _make_sample(match: re.Match[str], path: str, where: str) -> Sample:
     return Sample(epigenome, check_name(match["mark"], "a mark", where), path)
 
 
-def _check_samples(samples: list[Sample]) -> list[Sample]:
+def _check_samples(samples: list[Sample], pool: bool) -> list[Sample]:
     """Return the samples if their counts can be written to one directory.
 
     Raises
     ------
     UsageError
-        Two samples have the same epigenome and mark, a mark has the name of another column of the output, or
-        several samples come from standard input.
+        Two samples have the same epigenome and mark and are not pooled, or are the same file; a mark has the name of
+        another column of the output; or several samples come from standard input.
     """
-    paths: dict[tuple[str, str], str] = {}
+    paths: dict[tuple[str, str], dict[str, str]] = {}
     for sample in samples:
-        key = (sample.epigenome, sample.mark)
-        if key in paths:
-            raise UsageError(f"{sample.shown_path}: {' '.join(key)} is given twice (also by {paths[key]})")
+        here = paths.setdefault((sample.epigenome, sample.mark), {})
+        where = sample.path if sample.path == "-" or is_url(sample.path) else os.path.realpath(sample.path)
+        if here and not pool:
+            raise UsageError(
+                f"{sample.shown_path}: {sample.epigenome} {sample.mark} is given twice "
+                f"(also by {next(iter(here.values()))})",
+                remedy="pool",
+            )
+        if where in here:  # guard: pooled-path
+            raise UsageError(
+                f"{sample.shown_path}: this file is given twice for {sample.epigenome} {sample.mark}, and would count "
+                "twice. Give every file of reads once"
+            )
+        here[where] = sample.shown_path
         if sample.mark in GENE_COLUMNS:
             raise UsageError(
                 f"{sample.shown_path}: {sample.mark!r} is not a valid name for a mark. "
                 "The output has another column of that name"
             )
-        paths[key] = sample.shown_path
     if sum(sample.path == "-" for sample in samples) > 1:
         raise UsageError("-: standard input is given for more than one sample")
     return samples

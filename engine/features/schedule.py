@@ -1,7 +1,7 @@
 """Count the files of one call of ``featurize`` in a pool, and write each epigenome when its last file is counted."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -14,16 +14,19 @@ import numpy as np
 from deepchrome.common.pools import Pool
 from deepchrome.common.threads import map_in_threads, wait_for_first
 from deepchrome.common.urls import is_url
+from deepchrome.engine.annotation.layout import BinValues
 from deepchrome.engine.annotation.windows import Windows
-from deepchrome.engine.counting.count import ReadTally
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.count_sample import count_sample
 from deepchrome.engine.features.hash_cache import HashCache, file_stamp
 from deepchrome.engine.features.observer import FeaturizeObserver
+from deepchrome.engine.features.pooling import SamplePool, pool_records
 from deepchrome.engine.features.provenance import counting_options
+from deepchrome.engine.features.qc import merge_qc
 from deepchrome.engine.features.resume import ReuseDecision, decide_reuse
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.features.strangers import check_summary
+from deepchrome.engine.features.strangers import check_tables
 from deepchrome.engine.features.summary import FileOutcome, write_summary
 from deepchrome.errors import DeepchromeError, UsageError
 from deepchrome.version import VERSION
@@ -41,7 +44,7 @@ class FeaturizeRun:
     Attributes
     ----------
     samples
-        The files of reads, in the order in which to count them.
+        The files of reads, in the order in which to count them. Files of the same epigenome and mark are pooled.
     marks_of
         The marks of each epigenome, in the order of the output columns.
     windows
@@ -55,7 +58,7 @@ class FeaturizeRun:
     observer
         Receives decisions, progress and outcomes.
     outcomes
-        The outcome of each file counted or reused so far. The counts are dropped once the epigenome is written.
+        The outcome of each file counted or reused so far, without its counts.
     """
 
     samples: Sequence[Sample]
@@ -66,12 +69,15 @@ class FeaturizeRun:
     out: Path
     observer: FeaturizeObserver
     outcomes: dict[Sample, FileOutcome] = field(default_factory=dict, init=False)
-    _counted: dict[str, dict[str, FileOutcome]] = field(default_factory=dict, init=False)  # unfinished epigenomes
+    _counted: dict[str, list[FileOutcome]] = field(default_factory=dict, init=False)  # unfinished epigenomes
+    _pools: dict[tuple[str, str], SamplePool] = field(default_factory=dict, init=False)  # of these epigenomes
     _stamps: dict[Sample, list[int] | None] = field(default_factory=dict, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         self._hashes = {epigenome: HashCache(self.out, epigenome) for epigenome in self.marks_of}
+        self._n_files = Counter(sample.epigenome for sample in self.samples)
+        self._n_pooled = Counter((sample.epigenome, sample.mark) for sample in self.samples)
 
     def reuse_valid_outputs(self, threads: int) -> None:
         """Find the feature files that are up to date, and record the outcomes of their files of reads.
@@ -87,7 +93,7 @@ class FeaturizeRun:
             A feature file does not match this call, or it or the summary is of another program. Only ``force``
             may replace it.
         """
-        check_summary(self.out)
+        check_tables(self.out)
         samples_of: dict[str, list[Sample]] = {epigenome: [] for epigenome in self.marks_of}
         for sample in self.samples:
             samples_of[sample.epigenome].append(sample)
@@ -108,10 +114,11 @@ class FeaturizeRun:
             self.observer.on_decision(decision)
             if decision.action == "keep":
                 for sample in samples_of[decision.epigenome]:
-                    self.outcomes[sample] = FileOutcome(sample, None, None, decision.sources[sample.mark])
+                    self.outcomes[sample] = FileOutcome(sample, None, None, decision.records[sample])
                 self._hashes[decision.epigenome].save()
         if self.outcomes:
             write_summary(self.out, [*self.outcomes.values()])
+            merge_qc(self.out, [*self.outcomes.values()])
 
     def count_and_write(self, pool: Pool) -> None:
         """Count the files that still have no outcome, and write every epigenome as soon as its last file is counted."""
@@ -138,9 +145,10 @@ class FeaturizeRun:
                 done, _ = wait_for_first(running)
                 for task in done:
                     if (counted := running.pop(task)) is None:
-                        self.outcomes |= pool.result(task)
+                        pool.result(task)
                     elif outcomes := self._record_outcome(counted, pool, task):
-                        running[pool.submit_here(self._write_epigenome, counted.epigenome, outcomes)] = None
+                        counts = self._pooled_counts(counted.epigenome)
+                        running[pool.submit_here(self._write_epigenome, counted.epigenome, outcomes, counts)] = None
         except BaseException:
             self._stop.set()
             for task in running:
@@ -161,53 +169,58 @@ class FeaturizeRun:
             raise KeyboardInterrupt
         self.observer.on_progress(sample, bytes_read, lines)
 
-    def _record_outcome(self, sample: Sample, pool: Pool, task: Future[ReadTally]) -> dict[str, FileOutcome]:
-        """Record the outcome of a file.
+    def _record_outcome(self, sample: Sample, pool: Pool, task: Future[ReadTally]) -> list[FileOutcome]:
+        """Record the outcome of a file, and add its counts to those of its epigenome and mark.
 
         Returns
         -------
-        dict of str to FileOutcome
-            The outcomes of the epigenome by mark, if this was its last file; else an empty dict.
+        list of FileOutcome
+            The outcomes of all files of the epigenome, if this was the last one; else an empty list.
         """
+        key = (sample.epigenome, sample.mark)
         try:
             tally = pool.result(task)
-            outcome = FileOutcome(sample, tally, None)
             self._hashes[sample.epigenome].remember(sample.path, self._stamps[sample], tally.sha256)
+            self._pools.setdefault(key, SamplePool(self._n_pooled[key])).add(sample, tally)
+            # A view, even an empty one, would keep all counts in memory.
+            tally = replace(tally, counts=tally.counts[:0].copy())  # guard: counts-released
+            outcome = FileOutcome(sample, tally, None)
         except DeepchromeError as error:
             outcome = FileOutcome(sample, None, error)
         self.outcomes[sample] = outcome
         self.observer.on_finish(outcome)
-        by_mark = self._counted.setdefault(sample.epigenome, {})
-        by_mark[sample.mark] = outcome
-        return self._counted.pop(sample.epigenome) if len(by_mark) == len(self.marks_of[sample.epigenome]) else {}
+        outcomes = self._counted.setdefault(sample.epigenome, [])
+        outcomes.append(outcome)
+        return self._counted.pop(sample.epigenome) if len(outcomes) == self._n_files[sample.epigenome] else []
 
-    def _write_epigenome(self, epigenome: str, outcomes: Mapping[str, FileOutcome]) -> dict[Sample, FileOutcome]:
-        """Write the summary of an epigenome and, unless a file has failed, its features.
+    def _pooled_counts(self, epigenome: str) -> dict[str, BinValues]:
+        """Return the counts of each mark of an epigenome that has any, in the order of the output columns."""
+        pools = {mark: self._pools.pop((epigenome, mark), None) for mark in self.marks_of[epigenome]}
+        return {mark: pool.counts for mark, pool in pools.items() if pool and pool.counts is not None}
+
+    def _write_epigenome(
+        self, epigenome: str, outcomes: Sequence[FileOutcome], counts: Mapping[str, BinValues]
+    ) -> None:
+        """Write the rows of an epigenome in the tables and, unless a file has failed, its features.
 
         Parameters
         ----------
         epigenome
             Name of the epigenome.
         outcomes
-            The outcome of each of its files, by mark.
-
-        Returns
-        -------
-        dict of Sample to FileOutcome
-            The outcomes without counts.
+            The outcomes of all its files.
+        counts
+            The counts of each mark, uint32 (genes, bins), in the order of the output columns.
         """
-        tallies = {mark: tally for mark in self.marks_of[epigenome] if (tally := outcomes[mark].tally)}
-        if len(tallies) == len(outcomes):
-            self._write_features(epigenome, tallies, {mark: outcome.source() for mark, outcome in outcomes.items()})
-        write_summary(self.out, [*outcomes.values()])
-        # A view, even an empty one, would keep all counts in memory.
-        emptied = {
-            mark: replace(tally, counts=tally.counts[:0].copy())  # guard: counts-released
-            for mark, tally in tallies.items()
-        }
-        return {outcome.sample: replace(outcome, tally=emptied.get(mark)) for mark, outcome in outcomes.items()}
+        if not any(outcome.error for outcome in outcomes):
+            records: dict[str, list[Mapping[str, Any]]] = {mark: [] for mark in counts}
+            for outcome in outcomes:
+                records[outcome.sample.mark].append(outcome.source() or {})
+            self._write_features(epigenome, counts, {mark: pool_records(found) for mark, found in records.items()})
+        write_summary(self.out, outcomes)
+        merge_qc(self.out, outcomes)
 
-    def _write_features(self, epigenome: str, tallies: Mapping[str, ReadTally], sources: Mapping[str, Any]) -> None:
+    def _write_features(self, epigenome: str, counts: Mapping[str, BinValues], sources: Mapping[str, Any]) -> None:
         from deepchrome.engine.features.store import write_features
 
         windows, genes = self.windows, self.windows.genes
@@ -224,7 +237,6 @@ class FeaturizeRun:
             "engine_version": VERSION,
             **counting_options(windows, self.options),
         }
-        counts = {mark: tally.counts for mark, tally in tallies.items()}
         write_features(self.out / f"{epigenome}.parquet", genes, counts, metadata)
         self._hashes[epigenome].save()
 

@@ -263,7 +263,9 @@ def _read_genes(path: Path, metadata: pq.FileMetaData) -> Genes:
     table = open_parquet(path, metadata=metadata, read_dictionary=texts).read(columns=list(GENE_COLUMNS))
     if any(column.null_count for column in table.columns):
         raise ValueError("a value is null")
-    return Genes(tss=table["tss"].to_numpy(), **{name: read_text(path, table[name]) for name in texts})
+    column = {name: read_text(path, table[name]) for name in texts}
+    tss = table["tss"].to_numpy()
+    return Genes(column["gene_id"], column["symbol"], column["chrom"], tss, column["strand"])
 
 
 def gene_checksums(genes: Genes) -> dict[str, int]:
@@ -357,6 +359,11 @@ def _parse_metadata(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, An
 
 def _is_source(source: Any) -> bool:
     """Return whether this is a record of the reads of a mark. Other programs may leave out any part of it."""
+    if isinstance(source, dict) and "pooled" in source:
+        files, source = source["pooled"], {name: value for name, value in source.items() if name != "pooled"}
+        if not isinstance(files, list) or not all(isinstance(file, dict) and "pooled" not in file for file in files):
+            return False
+        return all(map(_is_source, [source, *files]))
     if not isinstance(source, dict) or not isinstance(source.get("read_length_bp", {}), dict):
         return False
     numbers = [

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from deepchrome.common.locks import state_directory
+from deepchrome.engine.features.multiqc import check_report
 from deepchrome.engine.features.summary import summary_is_foreign, summary_path
 from deepchrome.errors import UsageError
 
@@ -13,16 +14,17 @@ _PARQUET_MAGIC: Final = b"PAR1"
 _METADATA_KEY: Final = b"deepchrome"
 
 
-def check_summary(out: Path) -> None:
-    """Check that summary.tsv in the directory of feature files is absent or was written by ``featurize``.
+def check_tables(out: Path) -> None:
+    """Check that summary.tsv, qc.tsv and the report in a directory of feature files are absent or of ``featurize``.
 
     Raises
     ------
     UsageError
-        Another program wrote it.
+        Another program wrote one of them.
     """
     if summary_is_foreign(out):  # guard: foreign-summary
         raise UsageError(f"{summary_path(out)}: not a summary of dc featurize", remedy="force")
+    check_report(out)
 
 
 def is_own_damaged_file(path: Path) -> bool:

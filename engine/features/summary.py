@@ -1,16 +1,15 @@
-"""summary.tsv: the outcome of every file of reads, over all runs that wrote into a directory."""
+"""summary.tsv: the outcome of every epigenome and mark, over all runs that wrote into a directory."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepchrome.common.files import atomic_write, special_kind
-from deepchrome.common.locks import output_lock
-from deepchrome.engine.counting.count import ReadTally
+from deepchrome.engine.counting.tally import ReadTally
+from deepchrome.engine.features.records import read_record
 from deepchrome.engine.features.samples import Sample
-from deepchrome.errors import DeepchromeError, StorageError
+from deepchrome.engine.features.tables import TableRow, merge_rows, table_is_foreign
+from deepchrome.errors import DeepchromeError
 
 SUMMARY_COLUMNS = (
     "epigenome",
@@ -25,9 +24,7 @@ SUMMARY_COLUMNS = (
     "status",
 )
 SUMMARY_NAME = "summary.tsv"
-_HEADER = "\t".join(SUMMARY_COLUMNS)
-# Writing takes milliseconds. A run that holds the lock for longer than this is stuck.
-_LOCK_WAIT_SECONDS = 60.0
+_TIMES = ("seconds", "reads_per_second")
 
 
 @dataclass(frozen=True)
@@ -52,48 +49,51 @@ class FileOutcome:
     kept: Mapping[str, Any] | None = None
 
     def row(self) -> dict[str, Any]:
-        """Return the values of the file's row in summary.tsv, by column.
-
-        All numbers are None for a file that failed. The times are None for a file that was kept.
-        """
-        row: dict[str, Any] = dict.fromkeys(SUMMARY_COLUMNS)
-        row |= {"epigenome": self.sample.epigenome, "mark": self.sample.mark}
-        if self.error:
-            # The error names the file, and a file name may have bytes that are not UTF-8.
-            row["status"] = f"failed: {self.error}".encode("utf-8", "backslashreplace").decode()
-        elif source := self.source():
-            row |= {
-                "reads": source["reads"],
-                "reads_in_windows": source["reads_in_windows"],
-                "fraction_in_windows": round(source["reads_in_windows"] / max(source["reads"], 1), 6),
-                "reads_off_genome": sum(source["reads_off_genome"].values()),
-                "reads_past_end": source["reads_past_end"],
-                "status": "kept" if self.kept else "done",
-            }
-        if self.tally:
-            row |= {
-                "seconds": round(self.tally.seconds, 3),
-                "reads_per_second": round(self.tally.reads / self.tally.seconds),
-            }
-        return row
+        """Return the row of this file alone, by column of summary.tsv; see :func:`summary_rows`."""
+        return _sample_row([self])
 
     def source(self) -> Mapping[str, Any] | None:
         """Return the record of this file in the feature file (see docs/format.md); None if it failed."""
         if self.tally is None:
             return self.kept
-        tally = self.tally
-        return {
-            "name": self.sample.file_name,
-            "format": tally.format,
-            "bytes": tally.bytes_read,
-            "sha256": tally.sha256,
-            "reads": tally.reads,
-            "reads_in_windows": tally.in_windows,
-            "reads_off_genome": dict(tally.off_genome),
-            "reads_past_end": tally.past_end,
-            "reads_filtered": tally.filtered,
-            "read_length_bp": {"min": tally.min_length, "mean": tally.mean_length, "max": tally.max_length},
-        } | ({"etag": tally.etag} if tally.etag else {})
+        return read_record(self.tally, self.sample.file_name)
+
+
+def summary_rows(outcomes: Iterable[FileOutcome]) -> list[dict[str, Any]]:
+    """Return one row per epigenome and mark, by column, in the order in which they first occur.
+
+    Numbers of pooled files are added up. If one of the files has failed, all numbers are None, and the status has its
+    error. The times are None for files that were kept.
+    """
+    files: dict[tuple[str, str], list[FileOutcome]] = {}
+    for outcome in outcomes:
+        files.setdefault((outcome.sample.epigenome, outcome.sample.mark), []).append(outcome)
+    return [_sample_row(found) for found in files.values()]
+
+
+def _sample_row(outcomes: Sequence[FileOutcome]) -> dict[str, Any]:
+    """Return the row of the files of one epigenome and mark."""
+    sample = outcomes[0].sample
+    row: dict[str, Any] = dict.fromkeys(SUMMARY_COLUMNS) | {"epigenome": sample.epigenome, "mark": sample.mark}
+    if errors := [outcome.error for outcome in outcomes if outcome.error]:
+        more = f"; so have {len(errors) - 1} other files" if len(errors) > 1 else ""
+        # The error names the file, and a file name may have bytes that are not UTF-8.
+        return row | {"status": f"failed: {errors[0]}{more}".encode("utf-8", "backslashreplace").decode()}
+    sources = [source for outcome in outcomes if (source := outcome.source())]
+    reads, in_windows = (sum(source[name] for source in sources) for name in ("reads", "reads_in_windows"))
+    row |= {
+        "reads": reads,
+        "reads_in_windows": in_windows,
+        "fraction_in_windows": round(in_windows / max(reads, 1), 6),
+        "reads_off_genome": sum(sum(source["reads_off_genome"].values()) for source in sources),
+        "reads_past_end": sum(source["reads_past_end"] for source in sources),
+        "status": "kept" if outcomes[0].kept else "done",
+    }
+    tallies = [outcome.tally for outcome in outcomes if outcome.tally]
+    if len(tallies) == len(outcomes):
+        seconds = sum(tally.seconds for tally in tallies)
+        row |= {"seconds": round(seconds, 3), "reads_per_second": round(reads / seconds)}
+    return row
 
 
 def summary_path(out: Path) -> Path:
@@ -109,18 +109,7 @@ def summary_is_foreign(out: Path) -> bool:
     StorageError
         The file cannot be read.
     """
-    path = summary_path(out)
-    if not os.path.lexists(path):
-        return False
-    if special_kind(path) or not path.exists():
-        return True
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        return True
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return bool(lines) and lines[0] != _HEADER  # an empty file has nothing to lose
+    return table_is_foreign(summary_path(out), SUMMARY_COLUMNS)
 
 
 def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
@@ -140,37 +129,10 @@ def write_summary(out: Path, outcomes: Sequence[FileOutcome]) -> None:
     StorageError
         The file cannot be written, or another run holds its lock for more than a minute.
     """
-    path = summary_path(out)
-    with output_lock(out, [SUMMARY_NAME], _LOCK_WAIT_SECONDS):
-        lines = [] if summary_is_foreign(out) or not path.exists() else path.read_text(encoding="utf-8").splitlines()
-        earlier = {_row_key(line): line for line in lines[1:]}
-        epigenomes = {outcome.sample.epigenome for outcome in outcomes}
-        rows = {key: line for key, line in earlier.items() if key[0] not in epigenomes}
-        for outcome in outcomes:
-            line = _format_row(outcome)
-            key = _row_key(line)
-            # The feature file does not record the times, so take them from the earlier row.
-            if outcome.kept and _without_times(earlier.get(key, "")) == _without_times(line):
-                line = earlier[key]
-            rows[key] = line
-        with atomic_write(path) as temporary:
-            temporary.write_text("\n".join([_HEADER, *(rows[key] for key in sorted(rows))]) + "\n", encoding="utf-8")
-
-
-def _format_row(outcome: FileOutcome) -> str:
-    row = outcome.row()
-    if outcome.kept:
-        row["status"] = "done"  # by an earlier run
-    cells = ("" if value is None else str(value) for value in row.values())
-    return "\t".join(" ".join(cell.split()) for cell in cells)
-
-
-def _row_key(line: str) -> tuple[str, ...]:
-    """Return the epigenome and the mark of a row."""
-    return tuple(line.split("\t", 2)[:2])
-
-
-def _without_times(line: str) -> list[str]:
-    """Return the cells of a row, except its times."""
-    times = {SUMMARY_COLUMNS.index(name) for name in ("seconds", "reads_per_second")}
-    return [cell for i, cell in enumerate(line.split("\t")) if i not in times]
+    kept = {(outcome.sample.epigenome, outcome.sample.mark) for outcome in outcomes if outcome.kept}
+    rows = []
+    for row in summary_rows(outcomes):
+        is_kept = (row["epigenome"], row["mark"]) in kept
+        # An earlier run has done it.
+        rows.append(TableRow({**row, "status": "done"} if is_kept else row, kept=is_kept))
+    merge_rows(summary_path(out), SUMMARY_COLUMNS, rows, 2, _TIMES)

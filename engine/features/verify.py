@@ -1,6 +1,7 @@
 """Recount some genes without the kernels: read by read, with Python's gzip module or pysam."""
 
 import gzip
+import hashlib
 import io
 import tempfile
 from bisect import bisect_left, bisect_right
@@ -20,6 +21,7 @@ from deepchrome.common.urls import is_url
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, read_genome
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.pooling import records_of
 from deepchrome.engine.features.provenance import genome_sha256
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
@@ -42,7 +44,7 @@ class _BadLineError(Exception):
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """Comparison of the stored counts of one file of reads with a recount.
+    """Comparison of the stored counts of one epigenome and mark with a recount.
 
     Attributes
     ----------
@@ -96,7 +98,7 @@ def verify(
     features
         A directory that ``dc featurize`` wrote, or one file of it.
     samples
-        The files of reads.
+        The files of reads; all files of a mark that was pooled.
     n_genes
         Number of genes to recount, drawn at random. All genes if there are fewer.
     seed
@@ -110,7 +112,7 @@ def verify(
     Returns
     -------
     list of VerifyResult
-        One per file of reads, sorted by epigenome.
+        One per epigenome and mark, sorted by epigenome.
 
     Raises
     ------
@@ -131,19 +133,17 @@ def verify(
         sizes = _chromosome_sizes(path, stored, genome)
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(stored.genes))[:n_genes])
+        files: dict[str, list[Sample]] = {}
         for sample in (sample for sample in samples if sample.epigenome == epigenome):
             if sample.mark not in stored.marks:
                 raise BadDataError(f"{path}: no mark {sample.mark} in this file; it has {', '.join(stored.marks)}")
             if sample.mark in stored.signal:
                 raise BadDataError(f"{path}: {sample.mark} is signal of a bigWig file, and has no reads to count again")
-            try:
-                # Without the signal of other marks, which would make the counts float32.
-                counted = read_features(path, [sample.mark]) if stored.signal else stored
-                results.append(_verify_sample(counted, sample, rows, sizes, on_read))
-            except _BadLineError as error:
-                raise BadDataError(f"{sample.shown_path}:{error}") from None
-            except Exception as error:
-                raise translate_error(error, sample.path) from error
+            files.setdefault(sample.mark, []).append(sample)
+        for mark, found in files.items():
+            # Without the signal of other marks, which would make the counts float32.
+            counted = read_features(path, [mark]) if stored.signal else stored
+            results.append(_verify_mark(counted, found, rows, sizes, on_read))
     return results
 
 
@@ -161,34 +161,87 @@ def _chromosome_sizes(path: Path, stored: Features, genome: str | Path | None) -
     return read.sizes
 
 
-def _verify_sample(
+def _verify_mark(
     stored: Features,
-    sample: Sample,
+    samples: Sequence[Sample],
     rows: npt.NDArray[np.int64],
     sizes: Mapping[str, int],
     on_read: Callable[[int], None] | None,
 ) -> VerifyResult:
-    record = stored.metadata["sources"].get(sample.mark, {})
-    if not {"reads", "format"} <= record.keys():
-        raise BadDataError(f"the features do not record the reads of {sample.mark}. Count them again with dc featurize")
+    """Recount the files of one mark in some genes, and compare the sums of their counts."""
+    mark = samples[0].mark
+    records = _match_records(samples, stored.metadata["sources"].get(mark, {}))
     genes = stored.genes.take(rows)
-    recount, n_reads = _recount(sample, genes, stored.metadata, sizes, on_read)
-    counts = stored.counts[rows, :, stored.marks.index(sample.mark)].astype(np.int64)
+    recount, n_reads = np.zeros((len(genes), stored.metadata["n_bins"]), np.int64), 0
+    for sample, record in zip(samples, records, strict=True):
+        try:
+            counts, reads = _recount(sample, genes, stored.metadata, record["format"], sizes, on_read)
+        except _BadLineError as error:
+            raise BadDataError(f"{sample.shown_path}:{error}") from None
+        except Exception as error:
+            raise translate_error(error, sample.path) from error
+        recount += counts
+        n_reads += reads
+    counts = stored.counts[rows, :, stored.marks.index(mark)].astype(np.int64)
     different = np.argwhere(counts != recount)
     first = ""
     if len(different):
         gene, b = different[0]
         first = f"{genes.gene_id[gene]} bin {b + 1}: {counts[gene, b]} stored, {recount[gene, b]} recounted"
-    reads_stored = record["reads"]
-    return VerifyResult(
-        sample.epigenome, sample.mark, len(genes), recount.size, len(different), first, n_reads, reads_stored
-    )
+    reads_stored = sum(record["reads"] for record in records)
+    return VerifyResult(stored.epigenome, mark, len(genes), recount.size, len(different), first, n_reads, reads_stored)
+
+
+def _match_records(samples: Sequence[Sample], source: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the stored record of each file of a mark. Pooled files are found by name, or else by content.
+
+    Raises
+    ------
+    BadDataError
+        The features record no reads for the mark, or those of other files.
+    """
+    mark, records = samples[0].mark, records_of(source)
+    if not all({"reads", "format"} <= record.keys() for record in records):
+        raise BadDataError(
+            f"{samples[0].shown_path}: the features do not record the reads of {mark}. Count them again with dc "
+            "featurize"
+        )
+    if len(samples) == len(records) == 1:
+        return records
+    found: dict[Sample, Mapping[str, Any]] = {}
+    for find in (_has_name, _has_content):
+        for sample in (sample for sample in samples if sample not in found):
+            matching = [i for i, record in enumerate(records) if find(sample, record)]
+            if matching:
+                found[sample] = records.pop(matching[0])
+    if len(found) < len(samples):
+        strange = next(sample for sample in samples if sample not in found)
+        raise BadDataError(f"{strange.shown_path}: not one of the files of which {mark} was pooled")
+    if records:  # guard: verify-all-pooled
+        names = ", ".join(str(record.get("name")) for record in records)
+        raise BadDataError(
+            f"{samples[0].shown_path}: {mark} was pooled from {len(samples) + len(records)} files. Give the others, "
+            f"too ({names})"
+        )
+    return [found[sample] for sample in samples]
+
+
+def _has_name(sample: Sample, record: Mapping[str, Any]) -> bool:
+    return bool(record.get("name") == sample.file_name)
+
+
+def _has_content(sample: Sample, record: Mapping[str, Any]) -> bool:
+    if not Path(sample.path).is_file():
+        return False
+    with open(sample.path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == record.get("sha256")
 
 
 def _recount(
     sample: Sample,
     genes: Genes,
     metadata: Mapping[str, Any],
+    file_format: str,
     sizes: Mapping[str, int],
     on_read: Callable[[int], None] | None,
 ) -> tuple[npt.NDArray[np.int64], int]:
@@ -204,7 +257,7 @@ def _recount(
     options = ReadOptions.from_dict(metadata["options"])
     flank, bin_size, n_bins = metadata["flank"], metadata["bin_size"], metadata["n_bins"]
     # With ``unknown_chrom="bedtools"``, BED reads on unknown chromosomes are placed on the first one, as bedtools does.
-    as_bedtools = options.unknown_chrom == "bedtools" and metadata["sources"][sample.mark]["format"] == "BED"
+    as_bedtools = options.unknown_chrom == "bedtools" and file_format == "BED"
     unknown_chrom = next(iter(sizes)) if as_bedtools else None
     # For each chromosome, its windows sorted by start, as (start, row of the gene, strands that count).
     windows: dict[str, list[tuple[int, int, str]]] = defaultdict(list)

@@ -1,19 +1,21 @@
 """Parse and count records of BAM (SAM specification, section 4.2)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from deepchrome.engine.kernels.counting import add_reads
-from deepchrome.engine.kernels.jit import entry_point, inlined
+from deepchrome.engine.kernels.counting import add_lengths, add_past_end, count_batch
+from deepchrome.engine.kernels.jit import entry_point, helper, inlined
 from deepchrome.engine.kernels.layout import (
     BATCH_COLUMNS,
     BATCH_READS,
+    BATCH_ROWS,
+    BLOCKS,
     END,
-    FAR,
-    MINUS,
-    PLUS,
+    MAX_POSITION,
     SIZE,
     START,
-    STRAND,
+    STRAND_AT,
     TILE,
     TILE_BITS,
     TILE_FIRST,
@@ -23,12 +25,30 @@ from deepchrome.engine.kernels.layout import (
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import address_of, load8, load32
 
-_UNMAPPED, _REVERSE = 4, 16  # flags
+DUPLICATE_FLAG, QC_FAIL_FLAG = 1024, 512
+_PROPER, _UNMAPPED, _SECONDARY, _SUPPLEMENTARY = 2, 4, 256, 2048  # other flags
+_NOT_FRAGMENT = _UNMAPPED | _SECONDARY | _SUPPLEMENTARY
 # By CIGAR operation (MIDNSHP=X): whether it spans the reference, and whether it uses up bases of the read (SAM
 # specification, section 1.4.6).
 _SPANS_REFERENCE = np.array([1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
 _USES_BASES = np.array([1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
+_SKIP = 3  # the CIGAR operation N
+_FLAGS_AT = 18
+_MAX_BLOCKS = 1 << 15  # in one record: blocks and the gaps between them share 65,535 operations
 _FIXED_BYTES = 36  # before the name in a record, including the leading size
+
+
+class Records(NamedTuple):
+    """Which records of a BAM file count."""
+
+    excluded_flags: int
+    """Leave out records with any of these flags: of ``DUPLICATE_FLAG`` and ``QC_FAIL_FLAG``."""
+    min_mapq: int
+    """Leave out records with a lower mapping quality."""
+    proper_only: bool
+    """Leave out records that are not properly paired."""
+    fragments: bool
+    """Count fragments: of each proper pair the record with a positive template length, which is the fragment's."""
 
 
 @entry_point
@@ -50,19 +70,17 @@ def whole_records(buffer, begin, end):
 
 
 @entry_point
-def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, min_mapq, totals):
+def count_bam(buffer, begin, end, extents, records, segments, spans, rule, totals):
     """Count the reads of whole BAM records.
 
     Parameters
     ----------
-    buffer, begin, end, windows, stranded, totals
+    buffer, begin, end, segments, spans, rule, totals
         As in :func:`~deepchrome.engine.kernels.text.count_text`.
     extents
-        int64 (references, 3): TILE_FIRST, TILE_LAST and SIZE of each reference of the BAM header.
-    excluded_flags
-        Skip records with any of these flags.
-    min_mapq
-        Skip records with a lower mapping quality.
+        int64 (references, 3): as in :func:`~deepchrome.engine.kernels.text.count_text`, by reference of the BAM header.
+    records
+        The :class:`Records` to count.
 
     Returns
     -------
@@ -70,13 +88,15 @@ def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, mi
         DONE, or BAD_RECORD for the record at CURSOR: one that htslib refuses, too, or one that starts before the
         sequence. LINES counts the records before it.
     """
-    text, batch, n = address_of(buffer), np.empty((4, BATCH_COLUMNS), np.int32), np.uint64(0)
+    n_columns = BATCH_COLUMNS + (_MAX_BLOCKS if rule.split else 0)
+    text, batch, n = address_of(buffer), np.zeros((BATCH_ROWS, n_columns), np.int32), np.uint64(0)
     # Unpack the arrays here: in the loop, each access through the tuple would cost two atomic operations.
-    difference, reads_on, tally = totals
+    reads_on, lengths, tally = totals.reads_on, totals.lengths, totals.tally
+    excluded, min_mapq = records.excluded_flags, records.min_mapq
     at, status, n_references = np.int64(begin), Status.DONE, len(extents)
     while at < end:
-        if n == BATCH_READS:
-            tally[Tally.IN_WINDOWS] += add_reads(batch, n, windows, difference)
+        if n >= BATCH_READS:
+            count_batch(batch, n, text, segments, spans, rule, totals)
             n = np.uint64(0)
         record_end = at + 4 + load32(text, at)
         reference, start = load32(text, at + 4), load32(text, at + 8)
@@ -106,26 +126,80 @@ def count_bam(buffer, begin, end, extents, windows, stranded, excluded_flags, mi
                 status = Status.BAD_RECORD
                 break
         tally[Tally.LINES] += 1
-        at = record_end
-        if reference < 0 or flags & excluded_flags or mapq < min_mapq:
-            tally[Tally.FILTERED] += 1
+        record, at = at, record_end
+        tally[Tally.DUPLICATES] += (flags & DUPLICATE_FLAG) != 0
+        reason = _reason_to_skip(reference, flags, mapq, excluded, min_mapq, records.proper_only)
+        if reason != Tally.LINES:
+            tally[reason] += 1
             continue
+        if records.fragments:
+            span = load32(text, record + 32)  # the template length
+            if not flags & _PROPER or flags & _NOT_FRAGMENT or mate_reference != reference or span <= 0:
+                tally[Tally.NOT_FRAGMENT] += 1
+                continue
         stop = start + span
-        reads_on[reference] += 1
-        tally[Tally.MIN_LENGTH] = min(tally[Tally.MIN_LENGTH], span)
-        tally[Tally.MAX_LENGTH] = max(tally[Tally.MAX_LENGTH], span)
-        tally[Tally.SUM_LENGTH] += span
-        tally[Tally.PAST_END] += stop > extents[reference, SIZE]
+        reads_on[reference, 0] += 1
+        if stop > extents[reference, SIZE]:
+            add_past_end(reads_on[reference], start, stop, extents[reference, SIZE])
+        add_lengths(lengths, tally, span, 1)
         if span > 0 and stop > 0:
-            tile = min(max(start, 0) >> TILE_BITS, extents[reference, TILE_LAST])
-            batch[TILE, n] = extents[reference, TILE_FIRST] + tile
-            batch[START, n] = start
-            batch[END, n] = min(stop, FAR - 1)
-            batch[STRAND, n] = (MINUS if flags & _REVERSE else PLUS) if stranded else 0
-            n += np.uint64(1)
-    tally[Tally.IN_WINDOWS] += add_reads(batch, n, windows, difference)
+            first, n = n, n + np.uint64(1)
+            batch[START, first], batch[END, first] = start, min(stop, MAX_POSITION)
+            if rule.split:
+                n = _put_blocks(text, cigar, n_operations, start, flags & _UNMAPPED, batch, first)
+            for k in range(first, n):
+                tile = min(max(np.int64(batch[START, k]), 0) >> TILE_BITS, extents[reference, TILE_LAST])
+                batch[TILE, k] = extents[reference, TILE_FIRST] + tile
+                batch[STRAND_AT, k] = record + _FLAGS_AT
+    count_batch(batch, n, text, segments, spans, rule, totals)
     tally[Tally.CURSOR] = at
     return status
+
+
+@inlined
+def _reason_to_skip(reference, flags, mapq, excluded, min_mapq, proper_only):
+    """Return why a record does not count, as an element of ``Tally``; LINES if it counts."""
+    if reference < 0:
+        return Tally.UNPLACED
+    if proper_only and not flags & _PROPER:
+        return Tally.IMPROPER
+    if flags & excluded:
+        return Tally.DUPLICATE if flags & excluded & DUPLICATE_FLAG else Tally.QC_FAIL
+    return Tally.LOW_MAPQ if mapq < min_mapq else Tally.LINES
+
+
+@helper
+def _put_blocks(text, cigar, n_operations, start, is_unmapped, batch, first):
+    """Put the blocks of a read into a batch from column ``first``: its alignment cut at each N, as in multicov -split.
+
+    Empty blocks are left out. multicov demands that an unmapped read also covers its position; an empty block there,
+    which no other read has, marks it.
+
+    Returns
+    -------
+    int
+        The column after the last block.
+    """
+    n = first
+    if is_unmapped:
+        batch[START, n] = batch[END, n] = start
+        n += np.uint64(1)
+    end = cigar + 4 * n_operations
+    block = stop = start
+    while cigar <= end:
+        operation = load32(text, cigar) & 0xFFFFFFFF if cigar < end else _SKIP
+        if operation & 15 == _SKIP:
+            if block < stop and block < MAX_POSITION:
+                batch[START, n], batch[END, n] = block, min(stop, MAX_POSITION)
+                n += np.uint64(1)
+            block = stop + (operation >> 4)
+            stop = block
+        else:
+            stop += (operation >> 4) * _SPANS_REFERENCE[operation & 15]
+        cigar += 4
+    for k in range(first, n):
+        batch[BLOCKS, k] = np.int64(n - k) - 1
+    return n
 
 
 @inlined

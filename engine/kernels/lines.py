@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepchrome.engine.kernels.digits import parse_number
-from deepchrome.engine.kernels.jit import entry_point, helper
-from deepchrome.engine.kernels.layout import MAX_LINE_BYTES, MINUS, PLUS
+from deepchrome.engine.kernels.jit import entry_point, helper, inlined
+from deepchrome.engine.kernels.layout import MAX_LINE_BYTES
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import (
     NEWLINE,
@@ -22,7 +22,6 @@ from deepchrome.engine.kernels.vectors import (
     tabs64,
 )
 
-MINUS_SIGN = 45
 _HASH = 35
 _FIVE_BYTES, _TRACK = np.uint64((1 << 40) - 1), np.uint64(int.from_bytes(b"track", "little"))
 _SEVEN_BYTES, _BROWSER = np.uint64((1 << 56) - 1), np.uint64(int.from_bytes(b"browser", "little"))
@@ -37,8 +36,8 @@ class Lines(NamedTuple):
     """The position after the last newline."""
     columns: int
     """The number of fields that every line must have, 3 or more."""
-    stranded: bool
-    """Whether strands matter."""
+    skips_gaps: bool
+    """Whether reads between two regions can be left out as they are parsed."""
 
 
 @entry_point
@@ -143,12 +142,35 @@ def has_columns(lines, at, newline, n_tabs):
 
 
 @helper
-def strand_of(text, at):
-    """Return the strand of the line at ``at``: MINUS if its sixth field is ``-``, otherwise PLUS, as in bedtobam."""
+def find_strand(text, at):
+    """Return the position of the strand of the line at ``at``: its sixth field.
+
+    If that has more than one byte, it is no strand. Return the position of the tab before it, as ``bedtobam`` takes
+    everything but ``-`` for plus.
+    """
     for _ in range(5):
         while load8(text, at) != TAB:
             at += 1
         at += 1
     after = load8(text, at + 1)
     is_whole_field = (after == TAB) | (after == NEWLINE) | ((after == RETURN) & (load8(text, at + 2) == NEWLINE))
-    return MINUS if (load8(text, at) == MINUS_SIGN) & is_whole_field else PLUS  # guard: minus-alone
+    return at if is_whole_field else at - 1  # guard: minus-alone
+
+
+@inlined
+def is_reverse(text, strand_at, mask, value):
+    """Return whether a read of a batch is on the minus strand.
+
+    Parameters
+    ----------
+    text
+        Address of the buffer.
+    strand_at
+        The ``STRAND_AT`` of the read. If it is negative, the line at ``~strand_at`` has six fields or more.
+    mask, value
+        ``strand_mask`` and ``strand_value`` of the rule.
+    """
+    place = np.int64(strand_at)
+    if place < 0:
+        place = find_strand(text, ~place)
+    return (load8(text, place) & mask) == value

@@ -79,15 +79,3 @@ def broadcast(builder: Any, value: Any) -> Any:
 def elementwise(combine: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function that emits an operation on two vectors also take a vector and a number, in either order."""
     return lambda builder, a, b: combine(builder, broadcast(builder, a), broadcast(builder, b))
-
-
-def reduction(combine: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function for ``lowers`` that combines the eight elements of a vector into one number, pair by pair."""
-
-    def build(builder: Any, eight: Any) -> Any:
-        values = [builder.extract_element(eight, constant(INT32, k)) for k in range(8)]
-        while len(values) > 1:
-            values = [combine(builder, a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
-        return values[0]
-
-    return build

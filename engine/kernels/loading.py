@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from deepchrome.engine.kernels.bam import count_bam, whole_records
-from deepchrome.engine.kernels.counting import fold
-from deepchrome.engine.kernels.layout import FAR, NameTable, Totals, WindowTable
+from deepchrome.engine.kernels.bam import Records, count_bam, whole_records
+from deepchrome.engine.kernels.layout import FAR, NameTable, Rule, SegmentTable, SpanTable, Totals
 from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.names import add_names
+from deepchrome.engine.kernels.segments import fold, mark_segments
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.text import count_text
 
@@ -22,9 +22,16 @@ def warm_up() -> None:
     add_names(names, 0, np.ones(1, np.int64), 0)
     shapes = np.zeros(SHAPE_TABLE_BYTES, np.uint8)
     extents = np.zeros((1, 3), np.int64)
-    windows = WindowTable(np.zeros(1, np.int32), np.array([FAR], np.int32), np.zeros(1, np.int8), 1)
-    totals = Totals.empty(1, 1, n_sequences=1)
-    count_text(text, begin, end, count_columns(text, begin, end), names, shapes, extents, windows, False, totals)
+    one = np.zeros(1, np.int32)
+    segments = SegmentTable(np.zeros(2, np.int32), one, one, np.array([FAR], np.int32), np.zeros(1, np.int8))
+    spans = SpanTable(one, one, one, np.zeros(1, np.int8), one)
+    no_intervals, no_targets = np.zeros((0, 2), np.int32), np.zeros((0, 5), np.int64)
+    rule = Rule(False, 0, 1, False, 0.0, False, False, False, 0, 0, 0, no_intervals, no_targets)
+    totals = Totals.empty(1, n_sequences=1)
+    tables = (segments, spans, rule, totals)
+    count_text(text, begin, end, count_columns(text, begin, end), names, shapes, extents, *tables)
     whole_records(text, begin, begin)
-    count_bam(text, begin, begin, extents, windows, False, 0, 0, totals)
-    fold(totals.difference, np.full(1, -1), np.zeros((1, 1), np.uint32))
+    count_bam(text, begin, begin, extents, Records(0, 0, False, False), *tables)
+    rows = (np.full(1, -1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int8))
+    mark_segments(segments, extents, *rows)
+    fold(totals.hits.astype(np.int64), segments, extents, *rows, np.zeros((1, 1), np.uint32))

@@ -10,28 +10,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepchrome.engine.kernels.counting import add_reads
+from deepchrome.engine.kernels.counting import add_lengths, add_past_end, count_batch
 from deepchrome.engine.kernels.digits import parse_eight_digits
 from deepchrome.engine.kernels.jit import entry_point, helper, inlined
 from deepchrome.engine.kernels.layout import (
     BAI_LIMIT,
     BATCH_COLUMNS,
     BATCH_READS,
+    BATCH_ROWS,
     END,
     FAR,
     MAX_POSITION,
-    MINUS,
     SIZE,
     START,
-    STRAND,
+    STRAND_AT,
     TILE,
     TILE_BITS,
     TILE_FIRST,
     TILE_LAST,
     Tally,
 )
-from deepchrome.engine.kernels.lines import MINUS_SIGN, Lines, end_of_line, has_columns, parse_line_slow, strand_of
+from deepchrome.engine.kernels.lines import Lines, end_of_line, has_columns, parse_line_slow
 from deepchrome.engine.kernels.names import find_id, open_names
+from deepchrome.engine.kernels.segments import find_segment
 from deepchrome.engine.kernels.shapes import (
     BEGINNING,
     FREE,
@@ -46,10 +47,8 @@ from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.vectors import (
     address_of,
     all_less,
-    eight_of,
-    larger,
-    largest,
-    last_of,
+    counting_up,
+    element_of,
     load64,
     load_eight,
     matches,
@@ -57,8 +56,6 @@ from deepchrome.engine.kernels.vectors import (
     put,
     put_eight,
     smaller,
-    smallest,
-    sum_of,
 )
 
 _ONE = np.uint64(1)
@@ -73,7 +70,7 @@ class Extent(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """An interval in bp that no window overlaps; empty if ``end`` <= ``begin``."""
+    """An interval in bp that no region overlaps; empty if ``end`` <= ``begin``."""
 
     begin: int
     end: int
@@ -89,17 +86,17 @@ class Batch(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Summary of the lines parsed so far; lengths are in bp."""
+    """Summary of the lines parsed so far."""
 
     lines: int
-    past_end: int
-    min_length: int
-    max_length: int
-    sum_length: int
+    usual_length: int
+    """The length of the last reads in bp, less than ``MAX_LENGTH``."""
+    n_usual: int
+    """Reads of this length that are not in the histogram yet."""
 
 
 @entry_point
-def count_text(buffer, begin, end, columns, names, shapes, extents, windows, stranded, totals):
+def count_text(buffer, begin, end, columns, names, shapes, extents, segments, spans, rule, totals):
     """Count the reads of whole lines of BED.
 
     Parameters
@@ -117,11 +114,11 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, windows, str
         uint8 (SHAPE_TABLE_BYTES,): scratch space for the shapes of lines. The caller owns it, because numba frees an
         array as soon as its name is not used any more, although the kernel still uses its address.
     extents
-        int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence, by its id in ``names``.
-    windows
-        A :class:`~deepchrome.engine.kernels.layout.WindowTable`.
-    stranded
-        Whether strands matter. If they do, ``columns`` must be 6 or more.
+        int64 (sequences, 3): TILE_FIRST, TILE_LAST and SIZE of each sequence, by its id in ``names``. If
+        ``rule.changes``, TILE_FIRST is the id itself, and TILE_LAST is 0.
+    segments, spans, rule
+        See :mod:`~deepchrome.engine.kernels.layout`. With fewer than six columns, no byte may have
+        ``rule.strand_value``.
     totals
         The :class:`~deepchrome.engine.kernels.layout.Totals` to add to. CURSOR is where this call stopped; LINES
         counts the lines before it.
@@ -132,17 +129,14 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, windows, str
         DONE; NEW_NAME if the name at CURSOR is not in ``names``; or the BAD_ status of the line at CURSOR.
     """
     # Unpack all arrays here: in the loop, each access through a tuple would cost two atomic operations.
-    known, tiles, starts = open_names(names), windows.tiles, windows.starts
-    difference, reads_on, tally = totals
-    width = np.int64((difference.shape[1] - 1) * windows.bin_size)
-    lines = Lines(address_of(buffer), end, columns, stranded)
-    reads = np.zeros((4, BATCH_COLUMNS), np.int32)
+    known = open_names(names)
+    reads_on, lengths, tally = totals.reads_on, totals.lengths, totals.tally
+    lines = Lines(address_of(buffer), end, columns, not rule.changes)
+    reads = np.zeros((BATCH_ROWS, BATCH_COLUMNS), np.int32)
     batch = Batch(address_of(reads), np.uint64(0))
     shapes[:] = 0
     table = prepare_table(address_of(shapes))
-    summary = Summary(
-        np.int64(0), np.int64(0), tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH], tally[Tally.SUM_LENGTH]
-    )
+    summary = Summary(np.int64(0), np.int64(0), np.int64(0))
     # Sequence and shape of the line before, and the gap that its read is in.
     sequence, extent = np.int64(-1), Extent(np.int64(0), np.int64(0), np.int64(0))
     gap = Gap(np.uint64(FAR), np.uint64(0))
@@ -150,19 +144,21 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, windows, str
     n_alike, looked_up, status, at = np.int64(0), np.int64(-1), Status.DONE, np.int64(begin)
     while at < end:
         if batch.n >= BATCH_READS:
-            tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
+            count_batch(reads, batch.n, lines.text, segments, spans, rule, totals)
             batch = Batch(batch.rows, np.uint64(0))
         if n_alike == 8 and shape.kind == WHOLE:
             n_lines, batch, gap, summary = _parse_eights(
-                lines, at, shape, extent, gap, tiles, starts, width, batch, summary
+                lines, at, shape, extent, gap, segments, lengths, tally, batch, summary
             )
-            reads_on[sequence] += n_lines
+            reads_on[sequence, 0] += n_lines
             at += n_lines * shape.step
             if batch.n >= BATCH_READS:
                 continue
-        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, extent, batch, summary)
+        n_alike, at, batch, summary = _parse_up_to_eight(
+            lines, at, shape, extent, sequence, reads_on, lengths, tally, batch, summary
+        )
         if n_alike:
-            reads_on[sequence] += n_alike
+            reads_on[sequence, 0] += n_alike
         if n_alike == 8 or at >= end:
             continue
         # This line does not match. If it has another shape, go on with that one.
@@ -180,20 +176,18 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, windows, str
                     gap = Gap(np.uint64(FAR), np.uint64(0))
                 continue
         # It has no pattern, or its read is unusual or wrong.
-        status, at, batch, summary = _parse_other(lines, at, known, extents, reads_on, batch, summary)
+        status, at, batch, summary = _parse_other(lines, at, known, extents, reads_on, lengths, tally, batch, summary)
         if status != Status.DONE:
             break
-    tally[Tally.IN_WINDOWS] += add_reads(reads, batch.n, windows, difference)
+    count_batch(reads, batch.n, lines.text, segments, spans, rule, totals)
+    add_lengths(lengths, tally, summary.usual_length, summary.n_usual)
     tally[Tally.LINES] += summary.lines
-    tally[Tally.PAST_END] += summary.past_end
-    tally[Tally.MIN_LENGTH], tally[Tally.MAX_LENGTH] = summary.min_length, summary.max_length
-    tally[Tally.SUM_LENGTH] = summary.sum_length
     tally[Tally.CURSOR] = at
     return status
 
 
 @helper
-def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, summary):
+def _parse_eights(lines, at, shape, extent, gap, segments, lengths, tally, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
     A usual read is not empty and ends within its sequence. Numbers are stored only after all eight lines are checked,
@@ -205,10 +199,11 @@ def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, su
         The number of lines parsed, the batch, the gap that the last read is in, and the summary.
     """
     text, step, n = lines.text, shape.step, batch.n
-    min_length, max_length, sum_length = eight_of(FAR), eight_of(0), eight_of(0)
+    tiles, steps, _, points, accepts = segments
     end_limit = np.uint64(extent.size + 1)
     tile_first, tile_last = np.uint64(extent.tile_first), np.uint64(extent.tile_last)
     gap_begin, gap_end = gap
+    usual, n_usual = np.uint64(summary.usual_length), summary.n_usual
     n_lines = np.int64(0)
     while at + 8 * step <= lines.end and n < BATCH_READS:
         if not matches_eight(text, at, step, shape.table, shape.place):
@@ -217,48 +212,37 @@ def _parse_eights(lines, at, shape, extent, gap, tiles, starts, width, batch, su
         ends = parse_eight_digits(load_eight(text, at + shape.end_at, step), shape.end_mask) + shape.end_top
         if not (all_less(begins, ends) and all_less(ends, end_limit)):
             break
-        lengths = ends - begins
-        min_length, max_length = smaller(min_length, lengths), larger(max_length, lengths)
-        sum_length = sum_length + lengths
-        # If all eight reads are in the same gap as the read before, they overlap no window and are not stored.
+        lengths_here = ends - begins
+        if all_less(lengths_here ^ usual, _ONE):
+            n_usual += 8
+        else:
+            for k in range(8):
+                length = np.uint64(element_of(lengths_here, k))
+                if length != usual:
+                    add_lengths(lengths, tally, np.int64(usual), n_usual)
+                    usual, n_usual = length, np.int64(0)
+                n_usual += 1
+        # If all eight reads are in the same gap as the read before, they overlap no region and are not stored.
         if not (all_less(gap_begin, begins + _ONE) and all_less(ends, gap_end + _ONE)):
             read_tiles = smaller(begins >> np.uint64(TILE_BITS), tile_last) + tile_first
             put_eight(batch.rows, TILE, n, read_tiles)
             put_eight(batch.rows, START, n, begins)
             put_eight(batch.rows, END, n, ends)
-            if lines.stranded:
-                signs = load_eight(text, at + shape.strand_at, step) & np.uint64(255)
-                is_plus = smaller(signs ^ np.uint64(MINUS_SIGN), _ONE)
-                put_eight(batch.rows, STRAND, n, eight_of(MINUS) - is_plus)
+            put_eight(batch.rows, STRAND_AT, n, counting_up(at + shape.strand_at, step))
             n += np.uint64(8)
-            last_begin = last_of(begins)
-            gap_begin = np.uint64(last_begin)
-            gap_end = np.uint64(_end_of_gap(last_begin, tiles[np.uint64(last_of(read_tiles))], starts, width))
+            if lines.skips_gaps:
+                last_begin = element_of(begins, 7)
+                last_tile = np.uint64(element_of(read_tiles, 7))
+                segment = find_segment(tiles, steps, points, last_tile, last_begin)
+                gap_begin = np.uint64(last_begin)
+                gap_end = np.uint64(points[segment] if accepts[segment] == 0 else 0)
         n_lines, at = n_lines + 8, at + 8 * step
-    summary = Summary(
-        summary.lines + n_lines,
-        summary.past_end,
-        min(summary.min_length, smallest(min_length)),
-        max(summary.max_length, largest(max_length)),
-        summary.sum_length + sum_of(sum_length),
-    )
+    summary = Summary(summary.lines + n_lines, np.int64(usual), n_usual)
     return n_lines, Batch(batch.rows, n), Gap(gap_begin, gap_end), summary
 
 
 @inlined
-def _end_of_gap(start, window, starts, width):
-    """Return the end of the gap that ``start`` is in, or a position in [0, ``start``] if a window contains ``start``.
-
-    ``window`` is the first one that can overlap the tile of ``start``.
-    """
-    window = np.uint64(window)
-    while np.int64(starts[window]) + width <= start:
-        window += _ONE
-    return max(np.int64(starts[window]), 0)
-
-
-@inlined
-def _parse_up_to_eight(lines, at, shape, extent, batch, summary):
+def _parse_up_to_eight(lines, at, shape, extent, sequence, reads_on, lengths, tally, batch, summary):
     """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
 
     Here usual reads may also end beyond the end of their sequence, up to ``BAI_LIMIT``.
@@ -269,30 +253,35 @@ def _parse_up_to_eight(lines, at, shape, extent, batch, summary):
         The number of lines parsed, the position of the next line, the batch, and the summary.
     """
     text, step = lines.text, shape.step
-    _, past_end, min_length, max_length, sum_length = summary
+    n_before, usual, n_usual = summary
     n_lines = np.int64(0)
     while n_lines < 8 and at < lines.end and shape.kind != FREE:
         if not matches(text, at, shape.table, shape.place):
             break
+        strand_at = at + shape.strand_at
         if shape.kind == BEGINNING:
             newline, n_tabs = end_of_line(text, at)
             step = newline + 1 - at
             if not has_columns(lines, at, newline, n_tabs):
                 break
+            strand_at = _strand_later(lines, at)
         start = np.int64(parse_eight_digits(load64(text, at + shape.start_at), shape.start_mask) + shape.start_top)
         end = np.int64(parse_eight_digits(load64(text, at + shape.end_at), shape.end_mask) + shape.end_top)
         if (end <= start) | (end > max(extent.size, BAI_LIMIT)):
             break
-        length = end - start
-        min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
-        past_end += end > extent.size
-        batch = _put_read(lines, at, extent, start, end, batch)
+        if end - start != usual:
+            add_lengths(lengths, tally, usual, n_usual)
+            usual, n_usual = end - start, np.int64(0)
+        n_usual += 1
+        if end > extent.size:
+            add_past_end(reads_on[sequence], start, end, extent.size)
+        batch = _put_read(extent, start, end, strand_at, batch)
         n_lines, at = n_lines + 1, at + step
-    return n_lines, at, batch, Summary(summary.lines + n_lines, past_end, min_length, max_length, sum_length)
+    return n_lines, at, batch, Summary(n_before + n_lines, usual, n_usual)
 
 
 @inlined
-def _parse_other(lines, at, names, extents, reads_on, batch, summary):
+def _parse_other(lines, at, names, extents, reads_on, lengths, tally, batch, summary):
     """Parse one line of any form.
 
     Returns
@@ -302,37 +291,42 @@ def _parse_other(lines, at, names, extents, reads_on, batch, summary):
         summary.
     """
     newline, _ = end_of_line(lines.text, at)
-    n_lines, past_end, min_length, max_length, sum_length = summary
+    n_lines, usual, n_usual = summary
     status, name_length, start, end = parse_line_slow(lines, at, newline)
     if status == Status.NO_READ:
-        summary = Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
-        return Status.DONE, newline + 1, batch, summary
+        return Status.DONE, newline + 1, batch, Summary(n_lines + 1, usual, n_usual)
     if status != Status.DONE:
         return status, at, batch, summary
     sequence = find_id(lines.text, at, name_length, names)
     if sequence < 0:
         return Status.NEW_NAME, at, batch, summary
-    extent, length = _read_extent(extents, sequence), end - start
+    extent = _read_extent(extents, sequence)
     if end > (MAX_POSITION if extent.size > BAI_LIMIT else BAI_LIMIT):
         return Status.BAD_LARGE, at, batch, summary
-    reads_on[sequence] += 1
-    past_end += end > extent.size
-    if length == 0:  # bedtools extends a read of no length by 1 bp on either side
+    reads_on[sequence, 0] += 1
+    if end > extent.size:
+        add_past_end(reads_on[sequence], start, end, extent.size)
+    add_lengths(lengths, tally, end - start, 1)
+    if start == end:  # bedtools extends a read of no length by 1 bp on either side
         start, end = start - 1, end + 1
-    batch = _put_read(lines, at, extent, start, end, batch)
-    min_length, max_length, sum_length = min(min_length, length), max(max_length, length), sum_length + length
-    return Status.DONE, newline + 1, batch, Summary(n_lines + 1, past_end, min_length, max_length, sum_length)
+    batch = _put_read(extent, start, end, _strand_later(lines, at), batch)
+    return Status.DONE, newline + 1, batch, Summary(n_lines + 1, usual, n_usual)
 
 
 @inlined
-def _put_read(lines, at, extent, start, end, batch):
-    """Add the read of the line at ``at`` to a batch, and return the batch."""
+def _strand_later(lines, at):
+    """Return what to store as ``STRAND_AT`` for a line whose sixth field is not found yet: the line, inverted."""
+    return ~at if lines.columns >= 6 else at
+
+
+@inlined
+def _put_read(extent, start, end, strand_at, batch):
+    """Add a read to a batch, and return the batch."""
     rows, n = batch
     put(rows, TILE, n, extent.tile_first + min(max(start, 0) >> TILE_BITS, extent.tile_last))
     put(rows, START, n, start)
     put(rows, END, n, end)
-    if lines.stranded:
-        put(rows, STRAND, n, strand_of(lines.text, at))
+    put(rows, STRAND_AT, n, strand_at)
     return Batch(rows, n + _ONE)
 
 

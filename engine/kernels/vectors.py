@@ -33,7 +33,6 @@ from deepchrome.engine.kernels.llvm import (
     load,
     lowers,
     pointer,
-    reduction,
     store,
 )
 
@@ -302,14 +301,6 @@ for _operator, _instruction in (
     lowers(_operator, *(EIGHT(*operands) for operands in _TWO))(elementwise(_instruction))
 
 
-def eight_of(value: Any) -> Any:
-    """Return a vector of eight equal numbers."""
-    return np.full(8, value, np.uint64)
-
-
-lowers(eight_of, EIGHT(MASK))(broadcast)
-
-
 def smaller(a: Any, b: Any) -> Any:
     """Return the smaller number of each pair of elements."""
     return np.minimum(a, b)
@@ -320,18 +311,6 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
 
 
 lowers(smaller, *(EIGHT(*operands) for operands in _TWO))(elementwise(_smaller))
-
-
-def larger(a: Any, b: Any) -> Any:
-    """Return the larger number of each pair of elements."""
-    return np.maximum(a, b)
-
-
-def _larger(builder: Any, a: Any, b: Any) -> Any:
-    return builder.select(builder.icmp_unsigned(">", a, b), a, b)
-
-
-lowers(larger, *(EIGHT(*operands) for operands in _TWO))(elementwise(_larger))
 
 
 def all_less(a: Any, b: Any) -> bool:
@@ -346,35 +325,22 @@ def _(builder: Any, a: Any, b: Any) -> Any:
     return builder.icmp_unsigned("==", less, constant(INT8, -1))
 
 
-def smallest(eight: Any) -> np.int64:
-    """Return the smallest of eight numbers."""
-    return np.int64(eight.min())
+def element_of(eight: Any, k: int) -> np.int64:
+    """Return element ``k`` of eight numbers."""
+    return np.int64(eight[k])
 
 
-lowers(smallest, NUMBER(EIGHT))(reduction(_smaller))
+@lowers(element_of, NUMBER(EIGHT, INDEX))
+def _(builder: Any, eight: Any, k: Any) -> Any:
+    return builder.extract_element(eight, k)
 
 
-def largest(eight: Any) -> np.int64:
-    """Return the largest of eight numbers."""
-    return np.int64(eight.max())
+def counting_up(first: int, step: int) -> Any:
+    """Return a vector of ``first``, ``first + step`` and so on."""
+    return np.uint64(first) + np.uint64(step) * np.arange(8, dtype=np.uint64)
 
 
-lowers(largest, NUMBER(EIGHT))(reduction(_larger))
-
-
-def sum_of(eight: Any) -> np.int64:
-    """Return the sum of eight numbers."""
-    return np.int64(eight.sum())
-
-
-lowers(sum_of, NUMBER(EIGHT))(reduction(ir.IRBuilder.add))
-
-
-def last_of(eight: Any) -> np.int64:
-    """Return the last of eight numbers."""
-    return np.int64(eight[7])
-
-
-@lowers(last_of, NUMBER(EIGHT))
-def _(builder: Any, eight: Any) -> Any:
-    return builder.extract_element(eight, constant(INT32, 7))
+@lowers(counting_up, EIGHT(INDEX, INDEX))
+def _(builder: Any, first: Any, step: Any) -> Any:
+    numbers = ir.Constant(EIGHT_INT64, list(range(8)))
+    return builder.add(builder.mul(broadcast(builder, step), numbers), broadcast(builder, first))

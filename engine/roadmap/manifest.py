@@ -10,7 +10,7 @@ from pathlib import Path
 from deepchrome.common.files import atomic_write
 from deepchrome.common.names import check_name, check_names
 from deepchrome.common.urls import hide_secrets, is_url, url_file_name
-from deepchrome.engine.features.samples import read_tsv_rows
+from deepchrome.engine.features.sample_tables import read_tsv_rows
 from deepchrome.errors import BadDataError, UsageError
 
 COLUMNS = ("kind", "epigenome", "mark", "url", "bytes", "sha256")

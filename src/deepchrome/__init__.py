@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from deepchrome.engine.annotation.genes import read_genes as read_genes
     from deepchrome.engine.annotation.genome import Genome as Genome
     from deepchrome.engine.annotation.genome import read_genome as read_genome
+    from deepchrome.engine.annotation.regions import Regions as Regions
+    from deepchrome.engine.annotation.regions import genome_bins as genome_bins
+    from deepchrome.engine.annotation.regions import read_regions as read_regions
     from deepchrome.engine.annotation.windows import Windows as Windows
     from deepchrome.engine.annotation.windows import tss_windows as tss_windows
-    from deepchrome.engine.counting.count import ReadTally as ReadTally
     from deepchrome.engine.counting.count import count_reads as count_reads
+    from deepchrome.engine.counting.tally import ReadTally as ReadTally
     from deepchrome.engine.features.featurize import featurize as featurize
     from deepchrome.engine.features.store import Features as Features
     from deepchrome.engine.features.store import read_features as read_features
+    from deepchrome.engine.regioncounts.count import RegionCounts as RegionCounts
+    from deepchrome.engine.regioncounts.count import count_files as count_files
+    from deepchrome.engine.regioncounts.count import count_regions as count_regions
     from deepchrome.train.datasets.expression import Expression as Expression
     from deepchrome.train.datasets.expression import read_expression as read_expression
     from deepchrome.train.datasets.inputs import InputOptions as InputOptions
@@ -69,8 +75,10 @@ _MODULES = {
     "InputOptions": "deepchrome.train.datasets.inputs",
     "LabelAudit": "deepchrome.train.datasets.labels",
     "Placement": "deepchrome.train.fitting.config",
-    "ReadTally": "deepchrome.engine.counting.count",
+    "ReadTally": "deepchrome.engine.counting.tally",
     "Reference": "deepchrome.train.scoring.reference",
+    "RegionCounts": "deepchrome.engine.regioncounts.count",
+    "Regions": "deepchrome.engine.annotation.regions",
     "Run": "deepchrome.train.run.directory",
     "RunOptions": "deepchrome.train.run.train",
     "ScoredGenes": "deepchrome.train.scoring.scored",
@@ -80,12 +88,15 @@ _MODULES = {
     "audit_labels": "deepchrome.train.datasets.labels",
     "compare_with_gene_mean": "deepchrome.train.scoring.evaluate",
     "contrast_genes": "deepchrome.train.scoring.contrast",
+    "count_files": "deepchrome.engine.regioncounts.count",
     "count_reads": "deepchrome.engine.counting.count",
+    "count_regions": "deepchrome.engine.regioncounts.count",
     "evaluate": "deepchrome.train.scoring.evaluate",
     "evaluate_contrast": "deepchrome.train.scoring.contrast",
     "evaluate_run": "deepchrome.train.scoring.evaluate",
     "featurize": "deepchrome.engine.features.featurize",
     "find_reference": "deepchrome.train.scoring.reference",
+    "genome_bins": "deepchrome.engine.annotation.regions",
     "label_genes": "deepchrome.train.datasets.labels",
     "load_run": "deepchrome.train.run.directory",
     "load_unseen_genes": "deepchrome.train.scoring.unseen",
@@ -96,6 +107,7 @@ _MODULES = {
     "read_genes": "deepchrome.engine.annotation.genes",
     "read_genome": "deepchrome.engine.annotation.genome",
     "read_reference": "deepchrome.train.scoring.reference",
+    "read_regions": "deepchrome.engine.annotation.regions",
     "score_datasets": "deepchrome.train.scoring.scored",
     "score_test_genes": "deepchrome.train.scoring.scored",
     "train_models": "deepchrome.train.run.train",
@@ -118,6 +130,8 @@ __all__ = [
     "Placement",
     "ReadTally",
     "Reference",
+    "RegionCounts",
+    "Regions",
     "Run",
     "RunOptions",
     "ScoredGenes",
@@ -127,12 +141,15 @@ __all__ = [
     "audit_labels",
     "compare_with_gene_mean",
     "contrast_genes",
+    "count_files",
     "count_reads",
+    "count_regions",
     "evaluate",
     "evaluate_contrast",
     "evaluate_run",
     "featurize",
     "find_reference",
+    "genome_bins",
     "label_genes",
     "load_run",
     "load_unseen_genes",
@@ -143,6 +160,7 @@ __all__ = [
     "read_genes",
     "read_genome",
     "read_reference",
+    "read_regions",
     "score_datasets",
     "score_test_genes",
     "train_models",

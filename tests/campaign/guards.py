@@ -88,10 +88,13 @@ _CRAM = f"{_ENGINE}/streams/test_cram.py"
 _FAULTS = f"{_ENGINE}/features/test_faults.py"
 _FEATURIZE = f"{_ENGINE}/features/test_featurize.py"
 _RESUME = f"{_ENGINE}/features/test_resume.py"
+_POOLING = f"{_ENGINE}/features/test_pooling.py"
 _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
 _BAM = f"{_ENGINE}/counting/test_damaged_bam.py"
 _ODD = f"{_ENGINE}/annotation/test_odd_files.py"
+_ALIASES = f"{_ENGINE}/annotation/test_aliases.py"
+_REGIONS = f"{_ENGINE}/annotation/test_regions.py"
 _SHAPES = f"{_ENGINE}/kernels/test_shapes.py"
 _CACHE = f"{_ENGINE}/kernels/test_cache"
 _FILES = "tests/common/test_files.py"
@@ -106,6 +109,7 @@ _SAVED = "tests/train/run/test_saved_models.py"
 _STRANGERS = "tests/train/run/test_strangers.py"
 _COUNTING = f"{_ENGINE}/features/test_provenance.py"
 _VERIFY = f"{_ENGINE}/features/test_verify.py"
+_REGIONS = f"{_ENGINE}/regioncounts"
 _CHECKS = "tests/train/scoring/test_checks.py"
 _REFERENCE = "tests/train/scoring/test_reference.py"
 _YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
@@ -173,6 +177,11 @@ GUARDS = (
     Guard("count-overflow", NEVER, (f"{_NUMBERS}::test_counts_up_to_32_bits_and_no_further",)),
     Guard("no-reads", NEVER, (f"{_READS}::test_file_without_reads",)),
     Guard(
+        "not-reads",
+        ("refusal(found, fragments=fragments, insisted=insisted)", "None"),
+        ("tests/engine/counting/test_sniff.py::test_wrong_file_is_refused",),
+    ),
+    Guard(
         "unknown-chromosomes",
         NEVER,
         (f"{_FEATURIZE}::test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools",),
@@ -190,6 +199,11 @@ GUARDS = (
         (f"{_RESUME}::test_files_made_with_other_options_are_not_replaced",),
     ),
     Guard("reads-hash", "same = True", (f"{_RESUME}::test_change_of_equal_size_and_time_is_detected",)),
+    Guard("pooled-path", NEVER, (f"{_POOLING}::test_the_same_reads_twice_are_refused",)),
+    Guard("pooled-twice", NEVER, (f"{_POOLING}::test_the_same_reads_twice_are_refused",)),
+    Guard("pooled-overflow", NEVER, (f"{_POOLING}::test_sum_beyond_32_bits_is_refused",)),
+    Guard("pooled-number", NEVER, (f"{_POOLING}::test_pooled_features_are_kept_while_every_file_is_the_same",)),
+    Guard("verify-all-pooled", NEVER, (f"{_POOLING}::test_verify_sums_the_files",)),
     Guard("counts-released", (".copy()", ""), (f"{_FEATURIZE}::test_counts_are_released_after_writing",)),
     Guard("column-checksums", "if wrong := []:", (_STORE,)),
     Guard("metadata-checksum", NEVER, (_STORE,)),
@@ -290,6 +304,24 @@ GUARDS = (
     Guard("messages-may-fail", "raise", (f"{_EDGES}::test_reader_of_messages_goes_away",)),
     Guard("interrupt-at-exit", "raise KeyboardInterrupt", ("tests/cli/test_interrupts.py",)),
     Guard("interrupt-in-destructor", NOTHING, ("tests/cli/test_interrupts.py",)),
+    Guard("foreign-qc", NEVER, (f"{_ENGINE}/features/test_qc.py::test_file_of_another_program_is_refused",)),
+    Guard("foreign-multiqc", NEVER, (f"{_ENGINE}/features/test_qc.py::test_file_of_another_program_is_refused",)),
+    Guard("foreign-run-report", NEVER, ("tests/train/run/test_multiqc.py::test_report_of_another_program_is_refused",)),
+    Guard(
+        "multiqc-names",
+        NEVER,
+        ("tests/common/test_multiqc.py::test_names_that_are_not_kept_are_in_a_list",),
+    ),
+    Guard(
+        "multiqc-markup",
+        ("html.escape(text.encode", "(text.encode"),
+        (f"{_ENGINE}/features/test_multiqc.py::test_names_from_data_are_not_markup",),
+    ),
+    Guard(
+        "complexity-of-duplicates",
+        (' and not quality.filtered.get("duplicate")', ""),
+        (f"{_ENGINE}/features/test_qc.py::test_no_complexity_without_duplicates",),
+    ),
     Guard("foreign-summary", NEVER, (f"{_OUTPUTS}::test_files_of_other_programs_survive",)),
     Guard(
         "foreign-features",
@@ -301,6 +333,22 @@ GUARDS = (
     # Tables and odd files.
     Guard("table-last-block", NEVER, ("tests/common/test_text.py",)),
     Guard("annotation-after-fasta", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
+    Guard(
+        "transcripts-of-genes",
+        "return True",
+        (f"{_ENGINE}/annotation/test_gene_types.py::test_every_type_of_gene_is_read",),
+    ),
+    Guard("alias-of-two", NEVER, (f"{_ALIASES}::test_unclear_files_are_refused",)),
+    Guard("ambiguous-alias", NEVER, (f"{_ALIASES}::test_unclear_files_are_refused",)),
+    Guard(
+        "one-mitochondrion",
+        ("== 1", ">= 1"),
+        (f"{_ALIASES}::test_auto_aliases_never_rename_a_chromosome_of_the_genome",),
+    ),
+    Guard("region-fields", NEVER, (f"{_REGIONS}::test_invalid_line_is_named",)),
+    Guard("region-positions", NEVER, (f"{_REGIONS}::test_invalid_line_is_named",)),
+    Guard("region-order", NEVER, (f"{_REGIONS}::test_invalid_line_is_named",)),
+    Guard("region-types", NEVER, (f"{_REGIONS}::test_unclear_files_are_refused",)),
     Guard("utf-8-names", NEVER, (f"{_ODD}::test_unclear_tables_are_refused",)),
     Guard("bgzip-member-size", ("min(_MAX_MEMBER_BYTES, len(block.room()))", "len(block.room())"), (_READS,)),
     Guard("data-after-zeros", NEVER, (f"{_READS}::test_zeros_after_the_data_are_ignored",)),
@@ -347,4 +395,10 @@ GUARDS = (
     ),
     Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
+    # Counts in regions.
+    Guard("distinct-columns", NEVER, (f"{_REGIONS}/test_columns.py::test_names_are_distinct",)),
+    Guard("same-headers", NEVER, (f"{_ENGINE}/counting/test_headers.py::test_headers_that_differ",)),
+    Guard("same-reads-twice", NEVER, ("tests/cli/test_count.py::test_wrong_usage",)),
+    Guard("regions-off-genome", NEVER, ("tests/cli/test_count.py::test_bad_data_leaves_no_output",)),
+    Guard("split-bed12", NEVER, (f"{_REGIONS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
 )

@@ -20,6 +20,7 @@ import pytest
 from support.tiny import PACK, counts_of, dc, featurize, reads_text, write_genes_and_sizes
 
 from deepchrome.common.locks import output_lock
+from deepchrome.engine.features.multiqc import REPORT_NAMES
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.features.summary import SUMMARY_COLUMNS
 
@@ -156,7 +157,7 @@ def test_bad_reads_are_refused_and_an_old_output_is_kept(how: str, folder: Path)
     line = one_line(ran.err)
     assert re.match(rf"dc: {folder}/E1-[AB].tagAlign.gz:(1001:)? ", line)
     assert message in line
-    assert [path.name for path in (folder / "out").glob("[!.]*")] == ["summary.tsv"]
+    assert {path.name for path in (folder / "out").glob("[!.]*")} <= {"summary.tsv", "qc.tsv", *REPORT_NAMES}
     assert featurize(folder, folder, "--force", out="old").code == 65
     assert (folder / "old" / "E1.parquet").read_bytes() == old
     if option:
@@ -227,7 +228,7 @@ def test_verify_finds_a_wrong_count(folder: Path) -> None:
     ran = dc(*command, folder / "other.bed", "--name", "E1-A")
     assert ran.code == 65
     assert "DIFFERENT in " in ran.out
-    assert "the recount differs from the stored counts in 1 of 1 files of reads" in one_line(ran.err)
+    assert "the recount differs from the stored counts in 1 of 1 marks" in one_line(ran.err)
 
 
 @pytest.mark.campaign("messages")
@@ -280,7 +281,8 @@ def test_interrupt_keeps_the_old_output_and_leaves_nothing_incomplete(folder: Pa
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert (folder / "out" / "E1.parquet").read_bytes() == old
-    assert sorted(path.name for path in (folder / "out").iterdir()) == [".deepchrome", "E1.parquet", "summary.tsv"]
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {".deepchrome", "E1.parquet", "summary.tsv", "qc.tsv", *REPORT_NAMES}
     assert featurize(folder, folder, "--force").code == 0
 
 

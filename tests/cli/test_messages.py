@@ -178,6 +178,6 @@ def test_failure_is_one_line_with_the_right_exit_code(case: str, valid_folder: P
     lines = [line for line in ran.stderr.splitlines() if line.startswith("dc: ")]
     assert len(lines) == 1, ran.stderr
     assert re.search(message, lines[0]), lines[0]
-    assert {path.name for path in visible_files(folder) - before} <= {"new", "summary.tsv"}, (
+    assert {path.name for path in visible_files(folder) - before} <= {"new", "summary.tsv", "qc.tsv"}, (
         "a failed command wrote an output file"
     )

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.campaign("strangers")
 READS = "H3K4me3.tagAlign.gz"
 # For each command, the names below its output directory that it writes.
 NAMES = {
-    "featurize": ("E1.parquet", "E2.parquet", "summary.tsv"),
+    "featurize": ("E1.parquet", "E2.parquet", "summary.tsv", "qc.tsv", "deepchrome_mqc.json"),
     "labels": ("labels.tsv", "figure.svg"),
     "predict": ("scores.tsv", "attention.parquet"),
     "evaluate": ("roc.tsv",),

@@ -47,6 +47,7 @@ def test_the_tables_of_a_run_have_the_columns_of_the_contract(data, tmp_path) ->
     assert result.code == 0, result.err
     assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and path.name[0] != "."} == {
         *("config.json", "metrics.parquet", "predictions.parquet", "summary.tsv"),
+        *("deepchrome_mqc.json", "deepchrome_epochs_mqc.json"),
         *(f"models/{name}.safetensors" for name in NAMES),
     }
     summary = pl.read_csv(run / "summary.tsv", separator="\t")

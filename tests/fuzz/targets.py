@@ -17,8 +17,9 @@ from oracle import naive
 from support.engine import windows
 from support.strategies import BGZIP_END, bgzip_member
 
-from deepchrome.engine.counting.count import ReadTally, tally_reads
+from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.streams import blocks
 from deepchrome.errors import BadDataError
 

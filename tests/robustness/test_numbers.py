@@ -13,7 +13,8 @@ from support.engine import windows
 from support.tiny import CommandResult, dc, featurize, write_genes_and_sizes
 
 from deepchrome.engine.counting import formats
-from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
+from deepchrome.engine.counting.count import count_reads, tally_reads
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.store import read_features
 from deepchrome.engine.streams import blocks
 from deepchrome.errors import BadDataError
@@ -67,12 +68,12 @@ def test_differences_are_folded_before_they_overflow(tmp_path: Path) -> None:
     shortest_line_bytes = len(b"c\t1\t2\n")
     max_reads_per_block = (blocks.BLOCK_BYTES + blocks.HEADROOM_BYTES) // shortest_line_bytes
     assert formats.READS_PER_FOLD + max_reads_per_block < 2**31 - 1
-    (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * 5000)
+    (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * 20_000)
     with patch.object(formats, "READS_PER_FOLD", 100), patch.object(blocks, "BLOCK_BYTES", 4000):
         folds = []
         fold = formats.kernels.fold
         with patch.object(formats.kernels, "fold", lambda *arguments: (folds.append(1), fold(*arguments))[1]):
-            assert count_reads(tmp_path / "reads", WINDOWS).tolist() == [[5000, 0]]
+            assert count_reads(tmp_path / "reads", WINDOWS).tolist() == [[20_000, 0]]
     assert len(folds) > 10
 
 

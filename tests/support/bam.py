@@ -19,13 +19,16 @@ def write_bam(
     with pysam.AlignmentFile(str(path), mode, header=header, **options) as file:
         for i, record in enumerate(records):
             out = pysam.AlignedSegment(header)
-            out.query_name = f"r{i}" * (1 + i % 3)
+            out.query_name = record.name or f"r{i}" * (1 + i % 3)
             out.query_sequence = record.bases or None
             out.flag = record.flag
             out.reference_id = header.get_tid(record.chrom) if record.chrom else -1
             out.reference_start = record.start
             out.mapping_quality = record.mapq
             out.cigarstring = record.cigar
+            out.next_reference_id = header.get_tid(record.mate_chrom) if record.mate_chrom else -1
+            out.next_reference_start = record.mate_start
+            out.template_length = record.template_length
             if i % 4 == 0:
                 out.set_tag("XX", "some text " * (i % 7))
             file.write(out)

@@ -1,7 +1,9 @@
 """Write CRAM files of every version for the tests, and find where their containers begin."""
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pysam
@@ -43,6 +45,14 @@ def write_cram(
         fasta.with_name(f"{fasta.name}.fai").unlink()
     finally:
         pysam.set_verbosity(verbosity)
+
+
+def as_in_cram(record: Record) -> Record:
+    """Return a record as CRAM can store it: with as many bases as its CIGAR has, or unmapped and without MAPQ."""
+    if record.flag & 4:
+        return replace(record, mapq=0, cigar=None, bases=record.bases or "ACGT")
+    operations = re.findall(r"(\d+)([A-Z=])", record.cigar or "")
+    return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
 
 
 def container_starts(data: bytes) -> list[int]:

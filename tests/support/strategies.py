@@ -246,7 +246,7 @@ CIGARS = (
 
 @dataclass(frozen=True)
 class Record:
-    """A SAM record: the fields that matter for counting. ``start`` is 0-based, -1 if unknown."""
+    """A SAM record: the fields that matter for counting. ``start`` is 0-based, -1 if unknown, as is ``mate_start``."""
 
     chrom: str | None
     start: int
@@ -254,6 +254,10 @@ class Record:
     mapq: int
     cigar: str | None
     bases: str
+    name: str = ""
+    mate_chrom: str | None = None
+    mate_start: int = -1
+    template_length: int = 0
 
 
 @dataclass(frozen=True)

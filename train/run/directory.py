@@ -4,6 +4,7 @@ config.json                        settings, and checksums of the data
 models/<model>.safetensors         weights; a model has the name of its epigenome, or is "pooled"
 predictions.parquet                epigenome, gene_id, split, label, score, log2_rpkm
 metrics.parquet                    one row per network and epoch; its document holds the summary
+*_mqc.json                         sections for reports of MultiQC
 summary.tsv                        the summary for people; written last, so that it marks a finished run
 checkpoints/                       empty when the run is finished
 """
@@ -29,16 +30,19 @@ from deepchrome.train.run.frames import read_frame, write_frame
 from deepchrome.train.run.layout import (
     CHECKPOINTS,
     CONFIG,
+    EPOCHS_REPORT,
     FILES,
     FOLDERS,
     LOCK,
     LOCK_HOLDER,
     METRICS,
     PREDICTIONS,
+    SCORES_REPORT,
     SUMMARY,
     checkpoint_path,
     model_path,
 )
+from deepchrome.train.run.multiqc import check_report, write_report
 from deepchrome.train.run.origin import check_origin, describe_origin
 from deepchrome.train.run.summary import Summary, read_summary, restore_summary, write_summary
 from deepchrome.train.run.weights import MEMBERS_VERSION, StoredModel, read_model
@@ -238,6 +242,7 @@ def start_run(path: Path, config: RunConfig, *, force: bool = False, resume: boo
             _check_same_config(path, stored, config, finished=finished)
             if not is_finished(path, config):
                 _check_unfinished_files(path, stored, config)
+                check_report(path)
         else:
             if force:
                 _clear(path, config)
@@ -327,6 +332,7 @@ def finish_run(
     write_frame(path / PREDICTIONS, predictions, origin)
     write_frame(path / METRICS, metrics, {**origin, _SUMMARY_KEY: results})
     write_config(path, config)  # guard: resumed-config
+    write_report(path, summary, networks)
     write_summary(path, summary)
 
 
@@ -476,7 +482,8 @@ def _clear(path: Path, config: RunConfig) -> None:
     in_folders = [place(path, name) for name in models for place in (model_path, checkpoint_path)]
     # Several networks may have been in training for one model.
     in_folders += [file for name in models for file in (path / CHECKPOINTS).glob(f"{name}~*.safetensors")]
+    reports = (path / SCORES_REPORT, path / EPOCHS_REPORT)
     # summary.tsv first: a run without it is not finished. config.json last: it lists the models, so that a second
     # attempt can remove what an interrupt has left.
-    for file in (path / SUMMARY, *in_folders, path / PREDICTIONS, path / METRICS, path / CONFIG):
+    for file in (path / SUMMARY, *in_folders, path / PREDICTIONS, path / METRICS, *reports, path / CONFIG):
         file.unlink(missing_ok=True)

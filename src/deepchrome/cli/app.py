@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from deepchrome.cli.bench.app import bench
+from deepchrome.cli.count import count
 from deepchrome.cli.demo import demo
 from deepchrome.cli.download import download
 from deepchrome.cli.evaluate import evaluate
@@ -28,7 +29,17 @@ from deepchrome.errors import DeepchromeError, NotInstalledError, ReaderGoneErro
 from deepchrome.version import VERSION
 
 # Commands whose results are files. What they print is a copy or a summary, and they work with standard output closed.
-_FILE_COMMANDS: Final = {"demo", "download", "export", "featurize", "predict", "simulate", "train", "visualize"}
+_FILE_COMMANDS: Final = {
+    "count",
+    "demo",
+    "download",
+    "export",
+    "featurize",
+    "predict",
+    "simulate",
+    "train",
+    "visualize",
+}
 _INTERNAL_ERROR = 70  # from sysexits.h; errors.py has the other exit codes
 app = typer.Typer(
     name="dc",
@@ -60,7 +71,20 @@ def _options(
         drop_closed_output()
 
 
-for command in (demo, download, featurize, verify, labels, train, evaluate, predict, export, visualize, simulate):
+for command in (
+    demo,
+    download,
+    featurize,
+    count,
+    verify,
+    labels,
+    train,
+    evaluate,
+    predict,
+    export,
+    visualize,
+    simulate,
+):
     app.command(command.__name__)(command)
 app.add_typer(bench, name="bench")
 

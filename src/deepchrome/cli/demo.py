@@ -29,12 +29,12 @@ def demo(
 
     load_kernels()
     from deepchrome.demo import run_demo
-    from deepchrome.engine.features.summary import SUMMARY_COLUMNS
+    from deepchrome.engine.features.summary import SUMMARY_COLUMNS, summary_rows
 
     done = run_demo(out, lambda line: print_note(f"dc demo: {line}"), force=force)
     typer.echo("\nReads: counts per file (dc featurize)")
     columns = SUMMARY_COLUMNS[:-1]  # without the status
-    print_table(columns, [tuple(outcome.row()[name] for name in columns) for outcome in done.outcomes])
+    print_table(columns, [tuple(row[name] for name in columns) for row in summary_rows(done.outcomes)])
     typer.echo("\nLabels: RPKM above the epigenome's median (dc labels)")
     print_table(
         ("epigenome", "genes", "median_rpkm", "positive_fraction", "flipped_label_fraction"),

@@ -33,9 +33,13 @@ FeaturesArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="Directory written by dc featurize, or one Parquet file from it.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Directory written by dc train.")]
-GenomeOption = Annotated[str, typer.Option(help="Genome: hg19, hg38, or a chrom.sizes file.")]
+GenomeOption = Annotated[str, typer.Option(help="Genome: hg38, GRCh38, mm39, ..., or a chrom.sizes file.")]
 SamplesOption = Annotated[
-    Path | None, typer.Option(help="Table with columns epigenome, mark and path. Replaces READS.")
+    Path | None,
+    typer.Option(
+        help="Table (TSV or CSV) with columns epigenome, mark and path; sample sheet of nf-core with a column bam; or "
+        "metadata.tsv of ENCODE. Replaces READS."
+    ),
 ]
 NameOption = Annotated[
     str | None, typer.Option(help="Epigenome and mark of a single file or of stdin, as <epigenome>-<mark>.")

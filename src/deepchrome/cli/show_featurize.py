@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,7 @@ from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.resume import ReuseDecision
 from deepchrome.engine.features.samples import Sample
-from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS, FileOutcome, summary_rows
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,6 +23,7 @@ COLUMNS: Final = ("{task.description}", "bar", "bytes", "time left")
 # of times as many do.
 _SUSPICIOUS_READS: Final = 10
 _SUSPICIOUS_FRACTION: Final = 1e-4
+_SHOWN_TYPES: Final = 6  # of the lines of an annotation
 
 
 class FeaturizeProgress(FeaturizeObserver):
@@ -127,7 +128,7 @@ class FeaturizeProgress(FeaturizeObserver):
 
 def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out: Path, as_json: bool) -> None:
     """Print the table of files, then warnings and the number of epigenomes written."""
-    rows = [outcome.row() for outcome in outcomes]
+    rows = summary_rows(outcomes)
     if as_json:
         print_json(rows)
     else:
@@ -164,8 +165,15 @@ def _warn_about_genes(windows: Windows) -> None:
     """Report genes without a strand, on unknown chromosomes or near a chromosome end, and repeated gene IDs."""
     genes = windows.genes
     unplaced = [gene for gene, chrom in zip(genes.gene_id, windows.chrom_id, strict=True) if chrom < 0]
+    if genes.lines_used:
+        line = f"genes: {len(genes) + len(windows.dropped)}, from lines of type {_lines_by_type(genes.lines_used)}"
+        unused = _lines_by_type(genes.lines_unused)
+        print_note(f"{line}; not used: {unused}" if unused else line)
     notes = {
         "genes left out because their table gives no strand, so that their TSS is unknown": list(genes.strandless),
+        "genes whose transcripts lie on several chromosomes or strands, counted in one of these places": list(
+            genes.scattered
+        ),
         f"genes on chromosomes that {windows.genome.name} lacks (all bins are 0)": unplaced,
         "genes with bins outside their chromosome (these bins are 0)": [genes.gene_id[i] for i in windows.outside],
         "genes dropped because they have bins outside their chromosome": list(windows.dropped),
@@ -175,6 +183,15 @@ def _warn_about_genes(windows: Windows) -> None:
             print_note(f"{note}: {len(ids)} ({_first_three(ids)})")
     if duplicates := len(genes) - len(set(genes.gene_id)):
         print_note(f"rows that repeat a gene ID: {duplicates}. Use --unique-genes to keep only the first row of each.")
+
+
+def _lines_by_type(lines: Mapping[str, int]) -> str:
+    """Return the numbers of lines by type as text; the types after the sixth are summed up."""
+    items = [*lines.items()]
+    shown = [f"{name} {n:,}" for name, n in items[:_SHOWN_TYPES]]
+    if rest := items[_SHOWN_TYPES:]:
+        shown.append(f"{len(rest)} other types {sum(n for _, n in rest):,}")
+    return ", ".join(shown)
 
 
 def _first_three(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import FeaturesArgument, JsonOption, NameOption, ReadsArgument, SamplesOption, SeedOption
 from deepchrome.cli.tables import print_json
 from deepchrome.errors import BadDataError, UsageError
@@ -19,7 +20,7 @@ def verify(
     seed: SeedOption = 1,
     genome: Annotated[
         Path | None,
-        typer.Option(help="The chrom.sizes file used by dc featurize. Not needed for hg19 and hg38."),
+        typer.Option(help="The chrom.sizes file used by dc featurize. Not needed for a genome by name."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +35,11 @@ def verify(
 
     if bool(reads) == bool(samples):
         raise UsageError("give either READS (files or directories) or --samples TABLE")
-    chosen = read_samples(samples) if samples else find_samples(reads or [], name)
+    # How many files a mark may have depends on the features: whether they were pooled.
+    notes: list[str] = []
+    chosen = read_samples(samples, pool=True, notes=notes) if samples else find_samples(reads or [], name, pool=True)
+    for note in notes:
+        print_note(note)
     results = verify_features(features, chosen, n_genes=genes, seed=seed, genome=genome)
     if as_json:
         print_json([asdict(result) | {"agrees": result.agrees} for result in results])
@@ -46,5 +51,5 @@ def verify(
             )
     if wrong := [result for result in results if not result.agrees]:
         raise BadDataError(
-            f"{features}: the recount differs from the stored counts in {len(wrong)} of {len(results)} files of reads"
+            f"{features}: the recount differs from the stored counts in {len(wrong)} of {len(results)} marks"
         )

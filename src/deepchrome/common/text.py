@@ -94,8 +94,19 @@ def read_lines(path: Path | Traversable, what: str) -> list[str]:
     MissingInputError, StorageError, BadDataError
         See :func:`read_bytes`. BadDataError is also raised if the file is not UTF-8 text.
     """
+    return split_lines(path, read_bytes(path), what)
+
+
+def split_lines(path: Path | Traversable, data: bytes, what: str) -> list[str]:
+    """Split the bytes of a text file into lines; see :func:`read_lines`.
+
+    Raises
+    ------
+    BadDataError
+        The bytes are not UTF-8 text.
+    """
     try:
-        return _LINE_END.split(read_bytes(path).decode("utf-8-sig"))
+        return _LINE_END.split(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise BadDataError(f"{path}: not {what} (it is not UTF-8 text)") from None
 

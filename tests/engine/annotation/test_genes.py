@@ -199,7 +199,7 @@ def test_invalid_line_is_named(tmp_path: Path, content: str, number: int, words:
         (b"# only a remark\n", "no gene in this file"),
         (TSV.splitlines()[0].encode(), "no gene in this file"),
         (gzip.compress(b""), "no gene in this file"),
-        (b"".join(line for line in GTF.encode().splitlines(True) if b"\tgene\t" not in line), "found only transcript"),
+        (GTF.replace("\tgene\t", "\tCDS\t").replace("\ttranscript\t", "\tCDS\t").encode(), r"found only CDS\)"),
         (TSV.encode() + b"E\xff\tS\tchr1\t5\t+\n", r":5: the gene id 'E\\udcff' is not UTF-8 text"),
         (TSV.encode("utf-16"), ":1: not UTF-8 text"),
         (TSV.encode() + b"E" * 70_000, ":5: a line of more than"),

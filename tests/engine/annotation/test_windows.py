@@ -40,7 +40,7 @@ def test_bins_outside_the_chromosome() -> None:
     places = [("chr1", tss) for tss in (1, 40, 41, 99_959, 99_960, 100_000)]
     windows = tss_windows(genes(*places), GENOME, 50, 10)
     assert windows.outside.tolist() == [0, 1, 4, 5]
-    outside = windows.outside_bins()
+    outside = windows.layout.outside_bins()
     assert outside.sum(axis=1).tolist() == [4, 1, 1, 5]
     assert outside[1].tolist() == [True] + [False] * 9
     assert outside[2].tolist() == [False] * 9 + [True]

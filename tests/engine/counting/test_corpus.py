@@ -35,8 +35,14 @@ BAM_ONLY = [({"min_mapq": 20}, ("-q", "20")), ({"include_duplicates": True}, ("-
 # Everything but bases and qualities: a CRAM file is then read without its reference.
 WITHOUT_BASES = "required_fields=0x1ff"
 
-# Reads that bedtools counts and deepchrome refuses, besides GFF and VCF, which are not reads.
+# Files that bedtools counts and deepchrome refuses, besides GFF and VCF, which are not reads.
 REFUSED_READS = {
+    "bedpe.bed": "this is a BEDPE file",
+    "bedpe2.bed": "this is a BEDPE file",
+    "test_bedpe.bed": "this is a BEDPE file",
+    "example.narrowPeak": "this is a narrowPeak file",
+    "cpg.bed": "this is a bedGraph file",
+    "lamina.bed": "this is a bedGraph file",
     "issue_121.bam": "no reads in this file",
     "test_pacbio_subreads.bam": "no reads in this file",
 }

@@ -86,7 +86,12 @@ UNLIKE_BEDTOOLS = {
     "no chromosome": Row("\t10\t20\ta\n", ON_CHR2, ":1: no chromosome name"),
     "no length at 0, twice": Row("chr1\t0\t0\ta\n" * 2, REFUSED, [2] + [0] * 11),
     "3 columns": Row("chr1\t10\t20\n", REFUSED, ONE),
-    "GFF": Row("chr1\ts\texon\t11\t20\t.\t+\t.\tid\n", ONE, ":1: the start is not a whole number"),
+    "GFF": Row("chr1\ts\texon\t11\t20\t.\t+\t.\tid\n", ONE, ": this is a GTF or GFF file"),
+    "4 columns, a number": Row("chr1\t10\t20\t7.5\n", ONE, ": this is a bedGraph file"),
+    "narrowPeak": Row("chr1\t10\t20\tp\t0\t.\t7.5\t3.2\t-1\t5\n", ONE, ": this is a narrowPeak file"),
+    "broadPeak": Row("chr1\t10\t20\tp\t0\t.\t7.5\t3.2\t-1\n", ONE, ": this is a broadPeak file"),
+    "BEDPE": Row("chr1\t10\t20\tchr1\t30\t40\tp\t0\t+\t-\n", ONE, ": this is a BEDPE file"),
+    "10x": Row("chr1\t10\t20\tAAACGAAAGAAACGCC-1\t2\n", ONE, ": this is a fragments file of 10x"),
     "VCF": Row("chr1\t11\tid\tA\tC\t.\t.\t.\n", ONE, ":1: the end is not a whole number"),
     "15x": Row(READ + "chr1\t10x\t20\ta\t0\t+\n", TWO, ":2: the start is not a whole number"),
     "1e2": Row(READ + "chr1\t1e2\t5\ta\t0\t+\n", [1, 1] + [0] * 10, ":2: the start is not a whole number"),
@@ -170,4 +175,4 @@ def test_only_bins_completely_outside_the_chromosome_are_listed() -> None:
         [Gene("chr1", 3), Gene("chr1", 998), Gene("chr1", 500), Gene("chrAbsent", 500)], {"chr1": 1000}, 10, 5
     )
     assert gene_windows.outside.tolist() == [0, 1]
-    assert gene_windows.outside_bins().tolist() == [[True, False, False, False], [False, False, False, True]]
+    assert gene_windows.layout.outside_bins().tolist() == [[True, False, False, False], [False, False, False, True]]

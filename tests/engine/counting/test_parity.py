@@ -22,8 +22,9 @@ from support.strategies import CUTS, KINDS, Case, cases, examples, packed
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import tss_windows
-from deepchrome.engine.counting.count import ReadTally, count_reads, tally_reads
+from deepchrome.engine.counting.count import count_reads, tally_reads
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.errors import BadDataError
 
 GOLDENS = TESTS / "data" / "goldens"

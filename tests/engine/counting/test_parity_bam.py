@@ -1,9 +1,7 @@
 """BAM and CRAM files: naive counter == multicov, engine == naive counter, engine == multicov on files of bedtobam."""
 
 import gzip
-import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import bedtools, naive
 from support.bam import write_bam
-from support.cram import VERSIONS, write_cram
+from support.cram import VERSIONS, as_in_cram, write_cram
 from support.engine import blocks_of, windows, windows_of
 from support.strategies import CUTS, BamCase, Case, Record, bam_cases, cases, examples, packed
 
@@ -114,14 +112,6 @@ def test_engine_equals_naive_counter(
     placed = naive.on_genome(reads, layout.sizes)
     arguments = layout.genes, layout.sizes, layout.flank, layout.bin_size
     assert count().tolist() == naive.count(placed, *arguments, strand)
-
-
-def as_in_cram(record: Record) -> Record:
-    """Return a record as CRAM can store it: with as many bases as its CIGAR has, or unmapped and without MAPQ."""
-    if record.flag & 4:
-        return replace(record, mapq=0, cigar=None, bases=record.bases or "ACGT")
-    operations = re.findall(r"(\d+)([A-Z=])", record.cigar or "")
-    return replace(record, bases="A" * sum(int(n) for n, kind in operations if kind in "MIS=X"))
 
 
 @pytest.mark.campaign("parity", "cram")

@@ -45,6 +45,10 @@ def written(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "out").iterdir() if not path.name.startswith("."))
 
 
+TABLES = ["deepchrome_chromosomes_mqc.json", "deepchrome_general_mqc.json", "deepchrome_lengths_mqc.json"]
+TABLES += ["deepchrome_mqc.json", "qc.tsv", "summary.tsv"]
+
+
 def table(folder: Path) -> list[dict[str, str]]:
     with open(folder / "out" / "summary.tsv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter="\t"))
@@ -60,7 +64,7 @@ def test_each_file_fills_its_column(jobs: int | None, threads: int | None, folde
         ("E2", "B"),
     ]
     assert not any(outcome.error for outcome in outcomes)
-    assert written(folder) == ["E1.parquet", "E2.parquet", "summary.tsv"]
+    assert written(folder) == ["E1.parquet", "E2.parquet", *TABLES]
     for epigenome in ("E1", "E2"):
         features = read_features(folder / "out" / f"{epigenome}.parquet")
         assert features.marks == ("A", "B")
@@ -114,7 +118,7 @@ def test_bad_file_does_not_stop_the_others(folder: Path) -> None:
     assert [type(o.error) for o in outcomes] == [BadDataError, type(None), type(None), type(None)]
     assert "truncated" in str(outcomes[0].error)
     assert (folder / "out" / "E1.parquet").read_bytes() == old
-    assert written(folder) == ["E1.parquet", "E2.parquet", "summary.tsv"]
+    assert written(folder) == ["E1.parquet", "E2.parquet", *TABLES]
     assert (read_features(folder / "out" / "E2.parquet").counts[:, :, 0] == counts_of(TEXT["E2-A"])).all()
     assert [row["status"][:6] for row in table(folder)] == ["failed", "done", "done", "done"]
 
@@ -175,7 +179,7 @@ def test_unknown_chromosomes_are_refused_skipped_or_placed_as_bedtools(folder: P
     assert f"'1' ({ones} reads)" in message
     assert f"'2' ({twos} reads)" in message
     assert "Its names are like 'chr1'" in message
-    assert written(folder) == ["summary.tsv"]
+    assert written(folder) == ["qc.tsv", "summary.tsv"]
     (outcome,) = run(folder, "E1-A.tagAlign", options=ReadOptions(unknown_chrom="skip"))
     assert "only 0 of 600 reads lie on the genes' chromosomes (chr1, chr2)" in str(outcome.error)
     (outcome,) = run(folder, "E1-A.tagAlign", options=ReadOptions(unknown_chrom="bedtools"))

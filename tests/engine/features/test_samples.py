@@ -119,7 +119,7 @@ HEADER = "epigenome\tmark\tpath\n"
 BAD_TABLES = {
     "empty": ("", ":1: no column epigenome, mark, path (expected"),
     "no mark": ("epigenome\tpath\nE1\tx.gz\n", ":1: no column mark ("),
-    "commas": ("epigenome,mark,path\nE1,A,x.gz\n", ":1: no column epigenome, mark, path"),
+    "spaces": ("epigenome mark path\nE1 A x.gz\n", ":1: no column epigenome, mark, path"),
     "short row": (HEADER + "# c\nE1\tA\n", ":3: 2 columns where the header has 3"),
     "long row": (HEADER + "E1\tA\tx.gz\t\n", ":2: 4 columns where the header has 3"),
     "hostile epigenome": (HEADER + "\n../E1\tA\tx.gz\n", ":3: '../E1' is not a valid name for an epigenome"),

@@ -51,8 +51,8 @@ def test_parity_with_bounds_checked(
 OUT_OF_BOUNDS = {
     "compiled": """
         import numpy as np
-        from deepchrome.engine.kernels import fold
-        fold(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), np.zeros((1, 9), np.uint32))
+        from deepchrome.engine.kernels import add_names, NameTable
+        add_names(NameTable(np.zeros((1, 4), np.uint64), np.zeros(16, np.uint8)), 0, np.ones(1, np.int64), 0)
     """,
     "plain": """
         import numpy as np

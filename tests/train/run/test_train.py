@@ -32,6 +32,8 @@ def test_a_run_writes_the_documented_files(finished_run) -> None:
     assert names == {
         ".lock",
         "config.json",
+        "deepchrome_epochs_mqc.json",
+        "deepchrome_mqc.json",
         "metrics.parquet",
         "models/E003.safetensors",
         "models/E004.safetensors",

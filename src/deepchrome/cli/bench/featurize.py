@@ -33,9 +33,7 @@ def featurize(
     genes: Annotated[
         str, typer.Option(help="Number of genes to simulate; or a gene table, if --reads is a file.")
     ] = "19802",
-    genome: Annotated[
-        str, typer.Option(help="Genome, if --reads is a file: hg19, hg38, or a chrom.sizes file.")
-    ] = "hg19",
+    genome: Annotated[str, typer.Option(help="Genome, if --reads is a file: a name, or a chrom.sizes file.")] = "hg19",
     rounds: RoundsOption = 5,
     budget: Annotated[float, typer.Option(help="Stop repeating a task after this many seconds.")] = 10.0,
     multicov_genes: Annotated[

@@ -1,0 +1,36 @@
+"""Every file that is not reads is refused by name, with the way out, and nothing is written for it."""
+
+from pathlib import Path
+
+import pytest
+from support.tiny import featurize, reads_text, write_genes_and_sizes
+from support.wrong_files import WRONG_FILES, WrongFile
+
+from deepchrome.cli.remedies import REMEDIES
+from deepchrome.engine.features.summary import SUMMARY_COLUMNS
+
+pytestmark = pytest.mark.bedtools
+
+
+@pytest.mark.parametrize("wrong", WRONG_FILES, ids=str)
+def test_featurize_refuses_a_wrong_file(wrong: WrongFile, tmp_path: Path) -> None:
+    """Epigenomes with right files are counted as if the wrong one were not there."""
+    if wrong.package:
+        pytest.importorskip(wrong.package)
+    write_genes_and_sizes(tmp_path)
+    path, right = tmp_path / "E1-A.bed", tmp_path / "E2-A.bed"
+    wrong.write(path)
+    right.write_bytes(reads_text(100))
+    ran = featurize(tmp_path, path, right)
+    assert ran.code == 65
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("dc: ")]
+    assert line.startswith(f"dc: {path}: this is a")
+    for part in (*wrong.says, REMEDIES.get(wrong.remedy, "")):
+        assert part in line
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.parquet")) == ["E2.parquet"]
+    header, *rows = [row.split("\t") for row in (tmp_path / "out" / "summary.tsv").read_text().splitlines()]
+    assert tuple(header) == SUMMARY_COLUMNS
+    assert rows[0][:2] == ["E1", "A"]
+    assert rows[0][-1].startswith(f"failed: {path}: this is a")
+    assert set(rows[0][2:-1]) == {""}
+    assert rows[1][-1] == "done"
