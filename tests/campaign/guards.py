@@ -417,7 +417,6 @@ GUARDS = (
     Guard("unknown-chromosomes-of-signal", NEVER, (f"{_SIGNAL}::test_a_chromosome_that_the_genome_lacks",)),
     Guard("no-signal", NEVER, (f"{_SIGNAL}::test_a_file_without_data",)),
     Guard("bigwig-chromosomes", NEVER, (f"{_SIGNAL}::test_two_chromosomes_with_one_number",)),
-    Guard("bigwig-index", NEVER, (f"{_SIGNAL}::test_a_flipped_bit_is_refused_or_harmless",)),
     Guard("finite-column", NEVER, (f"{_STORED_SIGNAL}::test_a_changed_file_is_refused",)),
     Guard(
         "counts-beside-signal",

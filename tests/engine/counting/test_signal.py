@@ -201,6 +201,7 @@ for _ in range({n}):
     found = t.outcome(path, layout)
     if isinstance(found, t.BadDataError):
         refused += 1
+        print(found, file=sys.stderr)
     else:
         assert (found == whole).all(), at
 assert refused > {n} / 4
@@ -216,6 +217,8 @@ def test_a_flipped_bit_is_refused_or_harmless(path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.stdout == "done\n", ended.stderr[-2000:]
+    assert "a block of data is damaged" in ended.stderr
+    assert "panicked" not in ended.stderr
 
 
 def test_two_chromosomes_with_one_number(path: Path) -> None:
