@@ -46,7 +46,14 @@ REMEDIES: Final = {
     "wait_or_out": "Wait for it to finish, or choose another directory with --out.",
 }
 # Options and arguments whose name differs from the parameter of the library.
-OPTIONS: Final = {"container": "--format", "n_genes": "--genes", "point": "--center", "reads": "READS"}
+OPTIONS: Final = {
+    "compress": "--gzip",
+    "container": "--format",
+    "file_format": "--format",
+    "n_genes": "--genes",
+    "point": "--center",
+    "reads": "READS",
+}
 
 
 def explain(error: DeepchromeError) -> str:
