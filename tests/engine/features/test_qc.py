@@ -27,9 +27,10 @@ from support.tiny import GENES, dc, reads_text
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.annotation.windows import tss_windows
-from deepchrome.engine.counting.tally import ReadTally, tally_reads
+from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.quality import ReadQuality
+from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.multiqc import REPORT_NAMES, write_qc_report
 from deepchrome.engine.features.qc import QC_COLUMNS, mitochondrial_fraction, qc_rows, write_qc
 from deepchrome.errors import StorageError, UsageError
