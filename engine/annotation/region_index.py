@@ -8,7 +8,17 @@ import numpy.typing as npt
 
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 from deepchrome.engine.annotation.layout import Integers, Layout
-from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS, SegmentTable, SpanTable, cut_segments, mark_segments
+from deepchrome.engine.kernels import (
+    FAR,
+    MINUS,
+    PLUS,
+    TILE_BITS,
+    SegmentTable,
+    SpanTable,
+    cut_segments,
+    fill_cells,
+    mark_segments,
+)
 
 _BOTH = PLUS | MINUS
 # The strands of the reads that a row counts, by the strand of the row: none, plus or minus. In multicov, -S means "not
@@ -71,6 +81,9 @@ def build_region_index(layout: Layout, strand: str | None = None) -> RegionIndex
     segments = SegmentTable(
         np.empty((total + 1, 2), np.int32),
         np.empty(total, np.uint32),
+        np.zeros(total, np.int32),
+        0,
+        np.zeros(0, np.int32),
         np.empty(total, np.int32),
         np.empty(len(keys) + n_chroms + 1, np.int32),
         np.empty(0, np.int8),
@@ -79,7 +92,22 @@ def build_region_index(layout: Layout, strand: str | None = None) -> RegionIndex
     segments = segments._replace(points=segments.points[:n_points].copy(), accepts=np.empty(n_points, np.int8))
     accepts = _ACCEPTED_STRANDS[strand][layout.strand]
     mark_segments(segments, extents, layout.chrom_id, layout.start, layout.end, accepts)
-    return RegionIndex(layout, segments, extents, accepts)
+    return RegionIndex(layout, _with_cells(segments, extents), extents, accepts)
+
+
+def _with_cells(segments: SegmentTable, extents: Integers) -> SegmentTable:
+    """Divide the tiles with points at different distances into cells: about as many as these tiles have points."""
+    has_cells = segments.inverse_steps == 0
+    first = np.where(segments.tiles[:, 0] < 0, ~segments.tiles[:, 0], segments.tiles[:, 0])
+    n_tiles, n_points = int(has_cells.sum()), int(np.diff(first)[has_cells].sum())
+    cell_bits = max(0, TILE_BITS - (n_points // max(n_tiles, 1)).bit_length())
+    per_tile = 1 << TILE_BITS - cell_bits
+    # One more element after the cells of each tile, for the end of its last cell.
+    cells_at = ((np.cumsum(has_cells) - has_cells) * (per_tile + 1)).astype(np.int32)
+    cells = np.zeros(n_tiles * (per_tile + 1), np.int32)
+    complete = segments._replace(cells_at=cells_at, cell_bits=cell_bits, cells=cells)
+    fill_cells(complete, extents)
+    return complete
 
 
 def _sorted_edges(layout: Layout) -> Integers:
@@ -135,12 +163,25 @@ def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
         np.where(is_bin, np.minimum(end[places], FAR - 1), FAR).astype(np.int32),
         np.where(is_bin, index.accepts[places // n_bins], 0).astype(np.int8),
         np.zeros(len(places), np.int32),
+        *_blocks_of(layout, places),
     )
     return spans, places
 
 
+def _blocks_of(layout: Layout, places: Integers) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return ``first_blocks`` and ``blocks`` of a SpanTable whose spans are these rows of a layout; -1 for none."""
+    if layout.blocks is None:
+        return np.zeros(len(places) + 1, np.int32), np.zeros((0, 2), np.int32)
+    first, edges = layout.blocks
+    n_blocks = np.where(places >= 0, np.diff(first)[places], 0)
+    first_blocks = np.append(0, np.cumsum(n_blocks))
+    rows = np.arange(first_blocks[-1]) + np.repeat(first[places] - first_blocks[:-1], n_blocks)
+    return first_blocks.astype(np.int32), np.clip(edges[rows], -1, FAR - 1).astype(np.int32)
+
+
 _NOTHING = np.zeros(0, np.int32)
-NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING)
+_NO_BLOCKS = np.zeros((0, 2), np.int32)
+NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
 # By the id of the layout, and the strand. An index is kept as long as its layout exists, because many files are counted
 # in the same regions.

@@ -143,7 +143,7 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
     multicov computes fractions in single precision. Without ``split``, they are of the region, and a read may cover
     exactly the fraction. With ``split``, they are of the read, and it must cover more.
     """
-    tiles, starts, ends, accepts, counts = spans
+    tiles, starts, ends, accepts, counts, first_blocks, blocks = spans
     sample, tally = totals.sample, totals.tally
     limit, fraction = totals.limit[0], np.float32(rule.fraction)
     k = np.uint64(0)
@@ -160,12 +160,16 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
         strand = (MINUS if reverse else PLUS) if rule.stranded else PLUS | MINUS
         span, is_in_region = np.uint64(np.uint32(tiles[np.uint32(batch[TILE, k])])), False
         while starts[span] < reach:
-            overlap = np.int64(0)
-            for block in range(first, last + _ONE):
-                left, right = max(starts[span], batch[START, block]), min(ends[span], batch[END, block])
-                overlap += max(np.int64(right) - np.int64(left), 0)
+            overlap, region_length = np.int64(0), np.int64(ends[span]) - starts[span]
+            if len(blocks) == 0:
+                overlap = _overlap_with(batch, first, last, starts[span], ends[span])
+            elif ends[span] > max(start, 0):  # multicov looks for reads in the whole region, then at its blocks
+                region_length = np.int64(0)
+                for row in range(first_blocks[span], first_blocks[span + _ONE]):
+                    overlap += _overlap_with(batch, first, last, blocks[row, 0], blocks[row, 1])
+                    region_length += np.int64(blocks[row, 1]) - blocks[row, 0]
             if overlap > 0 and accepts[span] & strand:
-                of_region = np.float32(overlap) / np.float32(ends[span] - starts[span])
+                of_region = np.float32(overlap) / np.float32(region_length)
                 of_read = np.float32(overlap) / np.float32(length)
                 if rule.split:
                     is_enough = of_read > fraction and (not rule.reciprocal or of_region > fraction)
@@ -183,6 +187,16 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
                 sample[tally[Tally.SAMPLED]] = _position_key(key, end, reverse)
                 tally[Tally.SAMPLED] += 1
         k += n_blocks
+
+
+@inlined
+def _overlap_with(batch, first, last, start, end):
+    """Return how many bp of [start, end) the blocks of a read cover, in columns ``first`` to ``last`` of a batch."""
+    overlap = np.int64(0)
+    for block in range(first, last + _ONE):
+        left, right = max(start, batch[START, block]), min(end, batch[END, block])
+        overlap += max(np.int64(right) - np.int64(left), 0)
+    return overlap
 
 
 class Ledger(NamedTuple):

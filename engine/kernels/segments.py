@@ -15,6 +15,7 @@ from deepchrome.engine.kernels.vectors import address_of, int32_at, uint32_at
 
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 INVERSE_BITS = np.uint64(31)
+_TILE_BP = 1 << TILE_BITS
 _ANY_STEP = 1 << 31 - TILE_BITS  # of tiles with one point or none: the inverse of their width
 
 
@@ -23,6 +24,9 @@ class Segments(NamedTuple):
 
     tiles: Any
     inverse_steps: Any
+    cells_at: Any
+    cell_bits: int
+    cells: Any
     last_tiles: Any
     points: Any
     accepts: Any
@@ -34,6 +38,9 @@ def open_segments(table):
     return Segments(
         address_of(table.tiles),
         address_of(table.inverse_steps),
+        address_of(table.cells_at),
+        table.cell_bits,
+        address_of(table.cells),
         address_of(table.last_tiles),
         address_of(table.points),
         address_of(table.accepts),
@@ -69,12 +76,23 @@ def find_segment(segments, tile, position):
     inverse = uint32_at(segments.inverse_steps, tile)
     if inverse:
         return first + points_up_to(position, origin_of(segments, tile), inverse, after - first)
-    # Binary search for the first point after the position, without a branch that depends on the points.
-    n = after - first
+    cell = int32_at(segments.cells_at, tile) + ((max(position, 0) & (_TILE_BP - 1)) >> segments.cell_bits)
+    found = np.uint64(int32_at(segments.cells, cell))
+    # Most cells have one or two points. Adding comparisons needs no branch, which the processor could not predict.
+    found += np.uint64(int32_at(segments.points, found) <= position)
+    found += np.uint64(int32_at(segments.points, found) <= position)
+    if int32_at(segments.points, found) <= position:
+        n = np.uint64(int32_at(segments.cells, cell + 1)) - found
+        found = _search(segments.points, found, n, position)
+    return found
+
+
+@inlined
+def _search(points, first, n, position):
+    """Return the first of ``n`` points that is after a position, by binary search."""
     while n > np.uint64(0):
         half = n - (n >> _ONE)
-        is_before = np.uint64(int32_at(segments.points, first + half - _ONE) <= position)
-        first += half & (np.uint64(0) - is_before)
+        first += half * np.uint64(int32_at(points, first + half - _ONE) <= position)
         n >>= _ONE
     return first
 
@@ -106,10 +124,19 @@ def inverse_of(step):
 
 
 @inlined
-def _find_edge(segments, tile_first, tile_last, edge):
-    """Return the number of the point at ``edge``, which must be a point."""
-    tile = tile_first + min(max(edge, 0) >> TILE_BITS, tile_last)
-    return np.int64(find_segment(segments, np.uint64(tile), edge)) - 1
+def _find_edge(segments, extents, sequence, edge, guess):
+    """Return the number of the point at ``edge``, which must be a point. Neither cells nor steps are needed.
+
+    ``guess`` is a point of the sequence that may be the right one, or -1.
+    """
+    if guess >= 0 and int32_at(segments.points, guess) == edge:
+        return guess
+    place = min(max(edge, 0) >> TILE_BITS, extents[sequence, TILE_LAST])
+    tile = np.uint64(extents[sequence, TILE_FIRST] + place)
+    first, after = number_of(first_of(segments, tile)), number_of(first_of(segments, tile + _ONE))
+    if edge < 0:  # tile 0 begins after it
+        first -= _ONE
+    return np.int64(_search(segments.points, first, after - first, edge)) - 1
 
 
 @inlined
@@ -195,12 +222,15 @@ def mark_segments(segments, extents, sequences, starts, ends, accepts):
     opened = open_segments(segments)
     # For each strand, how many more regions cover a segment than the one before it.
     change = np.zeros((n_points + 1, 2), np.int32)
+    sequence, last = np.int64(-1), np.int64(-1)
     for i in range(len(starts)):
         if sequences[i] < 0:
             continue
-        tile_first, tile_last = extents[sequences[i], TILE_FIRST], extents[sequences[i], TILE_LAST]
-        first = _find_edge(opened, tile_first, tile_last, clip_edge(starts[i]))
-        last = _find_edge(opened, tile_first, tile_last, clip_edge(ends[i]))
+        if sequences[i] != sequence:
+            sequence, last = sequences[i], np.int64(-1)
+        # Often the next region begins where the last one ended, and ends at the next point.
+        first = _find_edge(opened, extents, sequence, clip_edge(starts[i]), last)
+        last = _find_edge(opened, extents, sequence, clip_edge(ends[i]), first + 1)
         for strand in range(2):
             if accepts[i] >> strand & 1:
                 change[first + 1, strand] += 1
@@ -220,14 +250,38 @@ def mark_segments(segments, extents, sequences, starts, ends, accepts):
 
 
 @entry_point
+def fill_cells(segments, extents):
+    """Fill ``segments.cells`` of all tiles that have cells. After the last cell of a tile stands the end of that cell.
+
+    Parameters
+    ----------
+    segments, extents
+        As :func:`mark_segments` left them, with ``cells_at`` and room for ``cells``.
+    """
+    per_tile, size = 1 << TILE_BITS - segments.cell_bits, 1 << segments.cell_bits
+    tiles, points, cells = segments.tiles, segments.points, segments.cells
+    for sequence in range(len(extents)):
+        first_tile = extents[sequence, TILE_FIRST]
+        for tile in range(first_tile, first_tile + extents[sequence, TILE_LAST] + 1):
+            if segments.inverse_steps[tile] != 0:
+                continue
+            k, start = np.int64(number_of(tiles[tile, FIRST])), (tile - first_tile) << TILE_BITS
+            for cell in range(per_tile):
+                while points[k] < start + cell * size:
+                    k += 1
+                cells[segments.cells_at[tile] + cell] = k
+            cells[segments.cells_at[tile] + per_tile] = np.int64(number_of(tiles[tile + 1, FIRST]))
+
+
+@entry_point
 def fold(hits, segments, extents, sequences, starts, ends, accepts, counts):
     """Turn hits into counts, and add these to the counts of the regions.
 
     Parameters
     ----------
     hits
-        int64 (1 or 2, points, 2), as in :class:`~deepchrome.engine.kernels.layout.Totals`. Changed: the running sums
-        replace the hits.
+        int32 or int64 (1 or 2, points, 2), as in :class:`~deepchrome.engine.kernels.layout.Totals`. Changed: the
+        running sums replace the hits.
     segments, extents, sequences, starts, ends, accepts
         As in :func:`mark_segments`, of n rows of regions.
     counts
@@ -239,18 +293,22 @@ def fold(hits, segments, extents, sequences, starts, ends, accepts, counts):
         The largest count. If it exceeds 32 bits, ``counts`` is wrong.
     """
     for strand in range(hits.shape[0]):
-        for k in range(1, hits.shape[1]):
-            hits[strand, k, 0] += hits[strand, k - 1, 0]
-            hits[strand, k, 1] += hits[strand, k - 1, 1]
+        started = ended = np.int64(0)
+        for k in range(hits.shape[1]):
+            started += hits[strand, k, 0]
+            ended += hits[strand, k, 1]
+            hits[strand, k, 0], hits[strand, k, 1] = started, ended
     largest, n_bins = np.int64(0), counts.shape[1]
     opened, points = open_segments(segments), segments.points
     is_stranded = hits.shape[0] == 2
+    sequence, right = np.int64(-1), np.int64(-1)
     for i in range(len(starts)):
         if sequences[i] < 0:
             continue
-        tile_first, tile_last = extents[sequences[i], TILE_FIRST], extents[sequences[i], TILE_LAST]
+        if sequences[i] != sequence:
+            sequence, right = sequences[i], np.int64(-1)
         width = (ends[i] - starts[i]) // n_bins
-        left = _find_edge(opened, tile_first, tile_last, clip_edge(starts[i]))
+        left = _find_edge(opened, extents, sequence, clip_edge(starts[i]), right)
         for b in range(n_bins):
             edge = clip_edge(starts[i] + (b + 1) * width) if b + 1 < n_bins else clip_edge(ends[i])
             # The next edge of a row of bins is one of the next points.
@@ -259,12 +317,12 @@ def fold(hits, segments, extents, sequences, starts, ends, accepts, counts):
                 while points[right] < edge:
                     right += 1
             else:
-                right = _find_edge(opened, tile_first, tile_last, edge)
+                right = _find_edge(opened, extents, sequence, edge, left + 1)
             count = np.int64(counts[i, b])
             if not is_stranded or accepts[i] & 1:
-                count += hits[0, right, 0] - hits[0, left, 1]
+                count += np.int64(hits[0, right, 0]) - hits[0, left, 1]
             if is_stranded and accepts[i] & 2:
-                count += hits[1, right, 0] - hits[1, left, 1]
+                count += np.int64(hits[1, right, 0]) - hits[1, left, 1]
             largest = max(largest, count)
             counts[i, b] = count
             left = right

@@ -155,16 +155,12 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
             count_batch(reads, batch.n, lines.text, segments, spans, rule, totals)
             batch = Batch(batch.rows, np.uint64(0))
         if n_alike == 8 and shape.kind == WHOLE:
-            n_lines, batch, gap, summary = _parse_eights(
-                lines, at, shape, extent, gap, opened, ledger, batch, summary
-            )
+            n_lines, batch, gap, summary = _parse_eights(lines, at, shape, extent, gap, opened, ledger, batch, summary)
             add_reads(ledger, sequence, n_lines)
             at += n_lines * shape.step
             if batch.n >= BATCH_READS:
                 continue
-        n_alike, at, batch, summary = _parse_up_to_eight(
-            lines, at, shape, extent, sequence, ledger, batch, summary
-        )
+        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, extent, sequence, ledger, batch, summary)
         if n_alike:
             add_reads(ledger, sequence, n_alike)
         if n_alike == 8 or at >= end:

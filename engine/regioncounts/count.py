@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,50 +21,9 @@ from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.regioncounts.columns import column_names
+from deepchrome.engine.regioncounts.result import Column, RegionCounts
 from deepchrome.engine.regioncounts.table import region_column_names
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
-
-_BED12_COLUMNS: Final = 12
-Column = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class RegionCounts:
-    """Counts of several files of reads in the same regions.
-
-    Attributes
-    ----------
-    regions
-        The n regions.
-    genome
-        Names and lengths of the chromosomes.
-    options
-        Which reads count.
-    paths
-        The files of reads.
-    names
-        The name of the column of each file.
-    columns
-        For each file, its reads per region: uint32 (n,); or the mean signal of a bigWig file: float32 (n,).
-    tallies
-        For each file, a summary of its reads. Their ``counts`` are empty.
-    off_genome
-        int64 (k,): rows of the regions on chromosomes that the genome does not have. Their counts are 0.
-    """
-
-    regions: Regions = field(repr=False)
-    genome: Genome
-    options: ReadOptions
-    paths: tuple[str, ...]
-    names: tuple[str, ...]
-    columns: tuple[Column, ...] = field(repr=False)
-    tallies: tuple[ReadTally, ...] = field(repr=False)
-    off_genome: npt.NDArray[np.int64] = field(repr=False)
-
-    @property
-    def counts(self) -> npt.NDArray[Any]:
-        """Return all columns as one array (n, files): uint32, float32, or float64 if the columns have both types."""
-        return np.stack(self.columns, axis=1)
 
 
 class CountObserver(Observer):
@@ -228,17 +187,11 @@ def place_regions(regions: Regions, genome: Genome, options: ReadOptions) -> Lay
 
     Raises
     ------
-    UsageError
-        ``options.split`` is used with regions that have blocks.
     BadDataError
-        No region lies on a chromosome of the genome.
+        No region lies on a chromosome of the genome, or ``options.split`` is used and the blocks of a region are not
+        valid.
     """
-    if options.split and regions.format == "bed" and len(regions.columns) == _BED12_COLUMNS:  # guard: split-bed12
-        raise UsageError(
-            f"{regions.source}: split cannot be used with regions of 12 columns, because bedtools multicov counts in "
-            "the blocks of such regions. Cut the file to its first six columns to count in whole regions"
-        )
-    layout = regions.layout(genome, options.aliases)
+    layout = regions.layout(genome, options.aliases, in_blocks=options.split)
     if not (layout.chrom_id >= 0).any():  # guard: regions-off-genome
         raise BadDataError(
             f"{regions.source}: no region lies on a chromosome of {genome.name} (the regions have "

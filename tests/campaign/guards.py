@@ -91,6 +91,8 @@ _RESUME = f"{_ENGINE}/features/test_resume.py"
 _POOLING = f"{_ENGINE}/features/test_pooling.py"
 _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
+_SIGNAL = f"{_ENGINE}/counting/test_signal.py"
+_STORED_SIGNAL = f"{_ENGINE}/features/test_signal.py"
 _BAM = f"{_ENGINE}/counting/test_damaged_bam.py"
 _ODD = f"{_ENGINE}/annotation/test_odd_files.py"
 _ALIASES = f"{_ENGINE}/annotation/test_aliases.py"
@@ -109,7 +111,7 @@ _SAVED = "tests/train/run/test_saved_models.py"
 _STRANGERS = "tests/train/run/test_strangers.py"
 _COUNTING = f"{_ENGINE}/features/test_provenance.py"
 _VERIFY = f"{_ENGINE}/features/test_verify.py"
-_REGIONS = f"{_ENGINE}/regioncounts"
+_REGION_COUNTS = f"{_ENGINE}/regioncounts"
 _CHECKS = "tests/train/scoring/test_checks.py"
 _REFERENCE = "tests/train/scoring/test_reference.py"
 _YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
@@ -396,9 +398,45 @@ GUARDS = (
     Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
     # Counts in regions.
-    Guard("distinct-columns", NEVER, (f"{_REGIONS}/test_columns.py::test_names_are_distinct",)),
+    Guard("distinct-columns", NEVER, (f"{_REGION_COUNTS}/test_columns.py::test_names_are_distinct",)),
     Guard("same-headers", NEVER, (f"{_ENGINE}/counting/test_headers.py::test_headers_that_differ",)),
     Guard("same-reads-twice", NEVER, ("tests/cli/test_count.py::test_wrong_usage",)),
     Guard("regions-off-genome", NEVER, ("tests/cli/test_count.py::test_bad_data_leaves_no_output",)),
     Guard("split-bed12", NEVER, (f"{_REGIONS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
+    # Signal of bigWig files.
+    Guard("min-share-on-chroms", ("0.01", "-1.0"), (f"{_SIGNAL}::test_a_file_without_data",)),
+    Guard("reads-options-on-signal", NEVER, (f"{_SIGNAL}::test_options_for_reads_are_refused",)),
+    Guard("finite-signal", NEVER, (f"{_SIGNAL}::test_a_value_that_is_not_finite_is_refused",)),
+    Guard("bases-with-data", ("< track.least_bases", "< 0"), (f"{_SIGNAL}::test_fewer_data_than_the_header_states",)),
+    Guard(
+        "signal-of-two-chromosomes",
+        ("!= chrom", "is None"),
+        (f"{_SIGNAL}::test_names_of_chromosomes_can_be_translated",),
+    ),
+    Guard("signal-build", ("build_check and", "False and"), (f"{_SIGNAL}::test_another_build_is_refused",)),
+    Guard("unknown-chromosomes-of-signal", NEVER, (f"{_SIGNAL}::test_a_chromosome_that_the_genome_lacks",)),
+    Guard("no-signal", NEVER, (f"{_SIGNAL}::test_a_file_without_data",)),
+    Guard("bigwig-chromosomes", NEVER, (f"{_SIGNAL}::test_two_chromosomes_with_one_number",)),
+    Guard("finite-column", NEVER, (f"{_STORED_SIGNAL}::test_a_changed_file_is_refused",)),
+    Guard(
+        "counts-beside-signal",
+        NEVER,
+        (f"{_STORED_SIGNAL}::test_a_count_that_float32_does_not_hold_is_refused_beside_signal",),
+    ),
+    Guard(
+        "signal-for-counts",
+        ("if (mark in features.signal) == kind", "if False"),
+        ("tests/train/datasets/test_signal.py::test_signal_does_not_take_the_place_of_counts",),
+    ),
+    Guard("log-of-signal", NEVER, ("tests/train/datasets/test_signal.py::test_signal_below_zero",)),
+    Guard(
+        "signal-not-thinned",
+        ("torch.where(is_signal, self._x.index_select(0, rows), thinned)", "thinned"),
+        ("tests/train/fitting/test_pooled.py::test_signal_is_not_thinned",),
+    ),
+    Guard(
+        "bigwig-complete",
+        NEVER,
+        (f"{_ENGINE}/features/exports/test_tracks.py::test_a_bigwig_file_that_was_not_written_completely",),
+    ),
 )

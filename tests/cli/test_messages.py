@@ -130,7 +130,7 @@ CASES: dict[str, tuple[Damage, str, int, str]] = {
         change_format_version,
         VERIFY,
         65,
-        "format version 99; this deepchrome reads version 1",
+        "format version 99; this deepchrome reads versions 1 and 2",
     ),
     "features of another program": (write_foreign_parquet, VERIFY, 65, "E1.parquet: not written by dc featurize"),
     "other reads than stored": (
