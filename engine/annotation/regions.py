@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.engine.annotation.aliases import ChromAliases
+from deepchrome.engine.annotation.aliases import ChromAliases, chromosome_ids
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.annotation.region_files import read_region_file
@@ -65,12 +65,8 @@ class Regions:
         aliases
             Other names of its chromosomes, for regions on a chromosome that it does not have by name.
         """
-        id_of_chrom = {name: i for i, name in enumerate(genome.sizes)}
-        ids = []
-        for name in self.chrom_names:
-            target = aliases.target(name) if aliases and name not in id_of_chrom else name
-            ids.append(-1 if target is None else id_of_chrom.get(target, -1))
-        chrom_id = np.array(ids, np.int64)[self.chrom]
+        id_of_chrom = chromosome_ids(self.chrom_names, genome, aliases)
+        chrom_id = np.array([id_of_chrom[name] for name in self.chrom_names], np.int64)[self.chrom]
         is_empty = self.start == self.end
         return Layout(genome, chrom_id, self.start - is_empty, self.end + is_empty, 1, self.strand, "regions")
 

@@ -10,10 +10,12 @@ from deepchrome.errors import DeepchromeError, ParameterError
 
 # Advice to append to the message of an error, by the ``remedy`` of the error.
 REMEDIES: Final = {
+    "aliases_file": "Give it with --chrom-alias FILE.",
     "allow_empty": "Use --allow-empty to accept this.",
     "allow_few": "Use --allow-few to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
     "append_or_force": "Use --resume to append to it, or --force to replace it.",
+    "blacklist": "Give it with --blacklist.",
     "build_check": "Use --no-build-check to accept this.",
     "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
     "edge": "Use --edge zero or --edge drop, or a smaller --flank.",
@@ -24,7 +26,7 @@ REMEDIES: Final = {
     "format_bed": "Use --format bed if it is BED, with numbers as names.",
     "fragments": "Use --fragments to count each line as one fragment.",
     "genes_or_maps": "Leave out either --gene or --maps-only.",
-    "genome": "Give this file with --genome.",
+    "genome": "Give it with --genome.",
     "maps_only": "Use --maps-only to make a report without these data.",
     "model_of": "Use --model-of to choose the model of another epigenome.",
     "name": "Use --name <epigenome>-<mark> to give them.",
