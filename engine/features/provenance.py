@@ -124,9 +124,10 @@ def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, kno
         The differences in counting rule, genome, windows and read options. ``unknown_chrom`` does not differ if
         ``before`` has the value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes
         nothing. ``count_rule`` is compared with ``known_only`` alone, because a file with another rule is counted
-        again. ``aliases`` are compared without ``known_only`` alone: they may change the counts of the same file, but
-        files that name chromosomes differently need different ones. With ``known_only``, ``genome_sha256`` does not differ if the genomes differ only in what cannot change a
-        count: the order of the chromosomes, and chromosomes without genes.
+        again. ``aliases`` are compared only without ``known_only``: they may change the counts of one file, but files
+        that name the chromosomes differently need different ones. With ``known_only``, ``genome_sha256`` does not
+        differ if the genomes differ only in what cannot change a count: the order of the chromosomes, and chromosomes
+        without genes.
     """
     one, two = _settings(before), _settings(after)
     names = [name for name in dict.fromkeys((*one, *two)) if not known_only or (name in one and name in two)]

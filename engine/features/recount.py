@@ -113,17 +113,17 @@ def recount(
         n_reads += 1
         if on_read and n_reads % 100_000 == 0:
             on_read(n_reads)
-        chrom = rule.chromosome(read.chrom) or unknown_chrom
-        if chrom is None or chrom not in starts:
+        place = rule.chromosome(read.chrom) or unknown_chrom
+        if place is None or place not in starts:
             continue
-        changed = _change(read, rule.genome.sizes[chrom], options)
+        changed = _change(read, rule.genome.sizes[place], options)
         if changed is None:
             continue
         # Only these windows can overlap: they start before the read ends, and end after it starts.
-        low, high = bisect_left(starts[chrom], changed.start - width), bisect_right(starts[chrom], changed.end)
-        if low == high or _overlaps_any(changed, rule.blacklist.get(chrom, ())):
+        low, high = bisect_left(starts[place], changed.start - width), bisect_right(starts[place], changed.end)
+        if low == high or _overlaps_any(changed, rule.blacklist.get(place, ())):
             continue
-        for window_start, row, strands in windows[chrom][low:high]:
+        for window_start, row, strands in windows[place][low:high]:
             if changed.strand not in strands:
                 continue
             for b in range(counts.shape[1]):
@@ -176,7 +176,7 @@ def _overlaps_any(read: NaiveRead, intervals: Sequence[Span]) -> bool:
 
 
 def _covers(read: NaiveRead, bin_start: int, bin_end: int, options: ReadOptions) -> bool:
-    """Return whether a read that overlaps a bin overlaps enough of it. Fractions have single precision, as in bedtools."""
+    """Return whether a read overlaps enough of a bin. Fractions are compared in single precision, as in bedtools."""
     least = np.float32(_ANY_OVERLAP if options.overlap_fraction is None else options.overlap_fraction)
     width, length = bin_end - bin_start, read.end - read.start
     if not options.split:
