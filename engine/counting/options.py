@@ -130,9 +130,9 @@ class ReadOptions:
         if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
             raise BadDataError(f"counted with {', '.join(unknown)}, which this version does not know. Use a later one")
         if options.get("blacklist") != (blacklist and blacklist.sha256):  # guard: same-blacklist
-            raise _other_file("a blacklist", options.get("blacklist"), blacklist, "blacklist")
+            raise _other_file("a blacklist", options.get("blacklist"), blacklist, remedy="blacklist")
         if options.get("aliases") != (aliases and aliases.record):  # guard: same-aliases
-            raise _other_file("other names of chromosomes", options.get("aliases"), aliases, "aliases_file")
+            raise _other_file("other names of chromosomes", options.get("aliases"), aliases, remedy="aliases_file")
         return cls(**{**options, "blacklist": blacklist, "aliases": aliases})
 
     def check(self) -> None:
@@ -144,7 +144,7 @@ class ReadOptions:
         if self.strand not in STRANDS:
             raise UsageError(f"strand must be same, opposite or None, got {self.strand!r}")
         if self.point not in POINTS:
-            raise ParameterError("point", f"must be five-prime, center or None, got {self.point!r}")
+            raise UsageError(f"point must be five-prime, center or None, got {self.point!r}")
         if self.format not in (None, "bed"):
             raise ParameterError("format", f"must be bed or None, got {self.format!r}")
         fraction = self.overlap_fraction
@@ -176,7 +176,7 @@ class ReadOptions:
             raise UsageError("unknown_chrom bedtools cannot be used with options that bedtools bedtobam does not have")
 
 
-def _other_file(what: str, recorded: object, given: Blacklist | ChromAliases | None, remedy: str) -> UsageError:
+def _other_file(what: str, recorded: object, given: Blacklist | ChromAliases | None, *, remedy: str) -> UsageError:
     """Return the error for a file that is not the one that was used to count."""
     if not recorded:
         return UsageError(f"counted without {what}, so {given.name if given else what} must not be given")

@@ -9,7 +9,7 @@ import polars as pl
 from deepchrome.engine.annotation.regions import Regions
 
 if TYPE_CHECKING:
-    from deepchrome.engine.regioncounts.count import RegionCounts
+    from deepchrome.engine.regioncounts.result import RegionCounts
 
 PLACE_COLUMNS: Final = ("chrom", "start", "end")
 # The columns of GTF and GFF3 after the place and the name. Its own columns for the place have other coordinates.

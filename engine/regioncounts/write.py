@@ -14,7 +14,7 @@ from deepchrome.common.files import atomic_write
 from deepchrome.common.urls import is_url, url_file_name
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.provenance import COUNT_RULE, genome_sha256
-from deepchrome.engine.regioncounts.count import RegionCounts
+from deepchrome.engine.regioncounts.result import RegionCounts
 from deepchrome.engine.regioncounts.table import count_table, source_table
 from deepchrome.errors import ParameterError
 from deepchrome.version import VERSION

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from deepchrome.engine.features.featurize import featurize as featurize
     from deepchrome.engine.features.store import Features as Features
     from deepchrome.engine.features.store import read_features as read_features
-    from deepchrome.engine.regioncounts.count import RegionCounts as RegionCounts
     from deepchrome.engine.regioncounts.count import count_files as count_files
     from deepchrome.engine.regioncounts.count import count_regions as count_regions
+    from deepchrome.engine.regioncounts.result import RegionCounts as RegionCounts
     from deepchrome.train.datasets.expression import Expression as Expression
     from deepchrome.train.datasets.expression import read_expression as read_expression
     from deepchrome.train.datasets.inputs import InputOptions as InputOptions
@@ -77,7 +77,7 @@ _MODULES = {
     "Placement": "deepchrome.train.fitting.config",
     "ReadTally": "deepchrome.engine.counting.tally",
     "Reference": "deepchrome.train.scoring.reference",
-    "RegionCounts": "deepchrome.engine.regioncounts.count",
+    "RegionCounts": "deepchrome.engine.regioncounts.result",
     "Regions": "deepchrome.engine.annotation.regions",
     "Run": "deepchrome.train.run.directory",
     "RunOptions": "deepchrome.train.run.train",

@@ -93,9 +93,10 @@ def count(
     force: ForceOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary of each file as JSON.")] = False,
 ) -> None:
-    """Count reads in any regions, as bedtools multicov does: one column per file.
+    """Count reads in any regions, as bedtools multicov does.
 
-    Regions may overlap, nest, repeat and come in any order. Reads may come in any order, too.
+    The table has one column per file. Regions may overlap, nest, repeat and come in any order. Reads may come in any
+    order, too.
     """
     from deepchrome.cli.startup import load_kernels
 

@@ -13,7 +13,8 @@ from deepchrome.common.names import first_names
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.annotation.aliases import chromosome_ids
 from deepchrome.engine.counting.tally import ReadTally
-from deepchrome.engine.regioncounts.count import CountObserver, RegionCounts
+from deepchrome.engine.regioncounts.count import CountObserver
+from deepchrome.engine.regioncounts.result import RegionCounts
 from deepchrome.engine.regioncounts.write import describe_source
 
 if TYPE_CHECKING:

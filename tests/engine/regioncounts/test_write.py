@@ -14,7 +14,7 @@ import pytest
 from support.regions import count_bed, regions_of
 
 from deepchrome.engine.regioncounts import write
-from deepchrome.engine.regioncounts.count import RegionCounts
+from deepchrome.engine.regioncounts.result import RegionCounts
 from deepchrome.engine.regioncounts.write import send_counts, write_counts
 from deepchrome.errors import ParameterError, StorageError
 
