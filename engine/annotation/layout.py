@@ -1,6 +1,7 @@
 """Where to count: rows of equal bins on the chromosomes of a genome."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,9 @@ class Layout:
         What the rows are, for messages: ``genes`` or ``regions``.
     outside
         int64 (k,): rows with bins completely outside their chromosome that count 0 whatever reads lie there.
+    indexes
+        What :func:`~deepchrome.engine.annotation.region_index.region_index` keeps with the layout: its indexes by
+        strand. They are not pickled.
     """
 
     genome: Genome
@@ -45,6 +49,11 @@ class Layout:
     strand: npt.NDArray[np.int8] = field(repr=False)
     what: str
     outside: Integers = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+
+    indexes: dict[str | None, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"indexes": {}}
 
     def __len__(self) -> int:
         return len(self.start)
