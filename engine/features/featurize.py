@@ -8,10 +8,11 @@ from deepchrome.common.locks import output_lock
 from deepchrome.common.paths import check_distinct
 from deepchrome.common.pools import cluster_pool, local_pool
 from deepchrome.common.urls import is_url
-from deepchrome.engine.annotation.aliases import ChromAliases
+from deepchrome.engine.annotation.aliases import chromosome_ids
 from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome
-from deepchrome.engine.annotation.windows import Windows, tss_windows
+from deepchrome.engine.annotation.windows import tss_windows
+from deepchrome.engine.counting.build_check import check_genes
 from deepchrome.engine.counting.headers import genome_from_headers
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.multiqc import REPORT_NAMES, write_multiqc
@@ -127,7 +128,8 @@ def featurize(
         chromosomes = genome if isinstance(genome, Genome) else read_genome(genome)
     rules = options(chromosomes) if callable(options) else options or ReadOptions()
     rules.check()
-    windows = _make_windows(genes, chromosomes, flank, bin_size, edge, unique_genes, rules.aliases)
+    table = _read_genes(genes, chromosomes, unique_genes, rules)
+    windows = tss_windows(table, chromosomes, flank, bin_size, edge, rules.aliases)
     if shard:
         marks_of = select_shard(marks_of, *shard)
         chosen = [sample for sample in chosen if sample.epigenome in marks_of]
@@ -168,29 +170,26 @@ def _find_samples(
     return find_samples([str(item) for item in reads], name, pool=pool)
 
 
-def _make_windows(
-    genes: Genes | str | Path,
-    genome: Genome,
-    flank: int,
-    bin_size: int,
-    edge: str,
-    unique_genes: bool,
-    aliases: ChromAliases | None,
-) -> Windows:
-    """Read the genes and place the windows.
+def _read_genes(genes: Genes | str | Path, genome: Genome, unique_genes: bool, options: ReadOptions) -> Genes:
+    """Read the genes, and check that they belong to the genome.
 
     Raises
     ------
     BadDataError
-        No gene lies on a chromosome of the genome.
+        No gene lies on a chromosome of the genome, or many lie past the ends of its chromosomes.
     """
     table = genes if isinstance(genes, Genes) else read_genes(genes)
     if unique_genes:
         table = drop_repeated_genes(table)
-    windows = tss_windows(table, genome, flank, bin_size, edge, aliases)
-    if not (windows.chrom_id >= 0).any():
+    if len(table) and max(chromosome_ids(table.chrom, genome, options.aliases).values()) < 0:
         raise BadDataError(
             f"{genome.name}: no gene lies on a chromosome of this genome (the genes have {table.chrom[0]!r}, "
             f"the genome {next(iter(genome.sizes))!r}). Use genes and a genome of the same build"
         )
-    return windows
+    if options.build_check:
+        try:
+            check_genes(table, genome, options.aliases)
+        except BadDataError as error:
+            source = "genes" if isinstance(genes, Genes) else genes
+            raise BadDataError(f"{source}: {error}", remedy=error.remedy) from None
+    return table

@@ -44,9 +44,8 @@ def bedpe_line(i: int) -> str:
     """Return a pair of reads; one in ten is on two chromosomes."""
     start, chroms = 15_000 + 97 * i, ("chr1", "chr2")
     mate = start + 50 + i % 300
-    return (
-        f"{chroms[i % 2]}\t{start}\t{start + 36}\t{chroms[i % 2 if i % 5 else 0]}\t{mate}\t{mate + 36}\tp\t60\t+\t-\n"
-    )
+    fields = (chroms[i % 2], start, start + 36, chroms[i % 2 if i % 5 else 0], mate, mate + 36, "p", 60, "+", "-")
+    return "\t".join(map(str, fields)) + "\n"
 
 
 BEDPE = "".join(map(bedpe_line, range(2000)))
