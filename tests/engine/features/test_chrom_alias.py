@@ -198,7 +198,19 @@ def test_a_genome_with_both_names_keeps_them_apart(folder: Path) -> None:
 def test_reads_and_regions_of_dc_count(kind: str, option: str, folder: Path) -> None:
     path = Path(f"E1-A.{kind}")
     bed = "chr1\t0\t20000\nchr2\t5\t9\nchrM\t10\t16000\nchr1\t3000\t3000\n"
-    command = ("count", path, "--genome", "ucsc.sizes", "--regions", "peaks.bed", "-o", "counts", "--format", "multicov", "--force")
+    command = (
+        "count",
+        path,
+        "--genome",
+        "ucsc.sizes",
+        "--regions",
+        "peaks.bed",
+        "-o",
+        "counts",
+        "--format",
+        "multicov",
+        "--force",
+    )
     Path("peaks.bed").write_text(bed)
     WRITERS[kind](path, {name: name for name in SIZES})
     assert dc(*command).code == 0
