@@ -109,7 +109,12 @@ _SAVED = "tests/train/run/test_saved_models.py"
 _STRANGERS = "tests/train/run/test_strangers.py"
 _COUNTING = f"{_ENGINE}/features/test_provenance.py"
 _VERIFY = f"{_ENGINE}/features/test_verify.py"
-_REGIONS = f"{_ENGINE}/regioncounts"
+_REGION_COUNTS = f"{_ENGINE}/regioncounts"
+_BUILDS = f"{_ENGINE}/features/test_build_check.py"
+_NAMES_OF_CHROMOSOMES = f"{_ENGINE}/features/test_chrom_alias.py"
+_OPTIONS = f"{_ENGINE}/features/test_read_options.py"
+_SIGNAL = f"{_ENGINE}/counting/test_signal.py"
+_INPUTS = "tests/train/datasets/test_signal.py"
 _CHECKS = "tests/train/scoring/test_checks.py"
 _REFERENCE = "tests/train/scoring/test_reference.py"
 _YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
@@ -126,8 +131,8 @@ GUARDS = (
         ("(RETURN + 1, 250)", "(NEWLINE + 1, 253)"),
         (f"{_SHAPES}::test_every_byte_of_lines_alike_is_checked",),
     ),
-    Guard("minus-alone", (" & is_whole_field", ""), (f"{_SHAPES}::test_mixed_shapes",)),
-    Guard("bin-edge", ("width) - 1", "width - 1)"), (f"{_ENGINE}/counting/test_parity.py::test_counts_by_hand",)),
+    Guard("minus-alone", ("at if is_whole_field else at - 1", "at"), (f"{_SHAPES}::test_mixed_shapes",)),
+    Guard("shifted-off", NEVER, (f"{_REGION_COUNTS}/test_parity.py::test_text_and_steps_equal_naive_counter",)),
     Guard(
         "fields-in-record",
         ("data_end > record_end", "False"),
@@ -396,9 +401,46 @@ GUARDS = (
     Guard("valid-calibration", NEVER, ("tests/train/models/test_calibration.py::test_invalid_documents_are_refused",)),
     Guard("moved-reads", NEVER, (f"{_CHECKS}::test_the_order_of_the_genome_matters_where_it_moves_reads",)),
     # Counts in regions.
-    Guard("distinct-columns", NEVER, (f"{_REGIONS}/test_columns.py::test_names_are_distinct",)),
+    Guard("distinct-columns", NEVER, (f"{_REGION_COUNTS}/test_columns.py::test_names_are_distinct",)),
     Guard("same-headers", NEVER, (f"{_ENGINE}/counting/test_headers.py::test_headers_that_differ",)),
     Guard("same-reads-twice", NEVER, ("tests/cli/test_count.py::test_wrong_usage",)),
     Guard("regions-off-genome", NEVER, ("tests/cli/test_count.py::test_bad_data_leaves_no_output",)),
-    Guard("split-bed12", NEVER, (f"{_REGIONS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
+    Guard("split-bed12", NEVER, (f"{_REGION_COUNTS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
+    # What a read is, and which genome and names it has.
+    Guard(
+        "cram-mates",
+        ("_MATE_FIELDS if with_mates else 0", "0"),
+        (f"{_OPTIONS}::test_counts_records_reruns_and_recounts[fragments of CRAM]",),
+    ),
+    Guard("single-reads", NEVER, (f"{_OPTIONS}::test_single_reads_are_no_fragments",)),
+    Guard("same-blacklist", NEVER, (f"{_OPTIONS}::test_verify_needs_the_blacklist",)),
+    Guard("same-aliases", NEVER, (f"{_NAMES_OF_CHROMOSOMES}::test_counts_equal_those_of_the_renamed_file",)),
+    Guard(
+        "aliases-differ",
+        NEVER,
+        (f"{_NAMES_OF_CHROMOSOMES}::test_a_rerun_whose_names_find_other_reads_is_refused",),
+    ),
+    Guard(
+        "mixed-names",
+        NEVER,
+        (f"{_NAMES_OF_CHROMOSOMES}::test_mixed_names_are_refused_unless_a_table_gives_them",),
+    ),
+    Guard("header-lengths", NEVER, (f"{_BUILDS}::test_header_of_another_build",)),
+    Guard("reads-past-end", ALWAYS, (f"{_BUILDS}::test_text_reads_past_the_ends",)),
+    Guard("genes-past-end", ALWAYS, (f"{_BUILDS}::test_genes_of_another_build",)),
+    # Signal.
+    Guard("bigwig-chromosomes", NEVER, (f"{_SIGNAL}::test_a_flipped_bit_is_refused_or_harmless",)),
+    Guard("bigwig-index", NEVER, (f"{_SIGNAL}::test_a_flipped_bit_is_refused_or_harmless",)),
+    Guard("finite-signal", NEVER, (f"{_SIGNAL}::test_a_value_that_is_not_finite_is_refused",)),
+    Guard("bases-with-data", NEVER, (f"{_SIGNAL}::test_fewer_data_than_the_header_states",)),
+    Guard("reads-options-on-signal", NEVER, (f"{_SIGNAL}::test_options_for_reads_are_refused",)),
+    Guard("signal-of-two-chromosomes", NEVER, (f"{_SIGNAL}::test_names_of_chromosomes_can_be_translated",)),
+    Guard("signal-build", NEVER, (f"{_SIGNAL}::test_another_build_is_refused",)),
+    Guard("unknown-chromosomes-of-signal", NEVER, (f"{_SIGNAL}::test_a_chromosome_that_the_genome_lacks",)),
+    Guard("min-share-on-chroms", ("0.01", "0.0"), (f"{_SIGNAL}::test_a_chromosome_that_the_genome_lacks",)),
+    Guard("no-signal", NEVER, (f"{_SIGNAL}::test_a_file_without_data",)),
+    Guard("finite-column", NEVER, (f"{_ENGINE}/features/test_signal.py::test_a_changed_file_is_refused",)),
+    Guard("signal-for-counts", "if marks := []:", (f"{_INPUTS}::test_signal_does_not_take_the_place_of_counts",)),
+    Guard("log-of-signal", NEVER, (f"{_INPUTS}::test_signal_below_zero",)),
+    Guard("signal-not-thinned", "return thinned", ("tests/train/fitting/test_pooled.py::test_signal_is_not_thinned",)),
 )
