@@ -88,7 +88,8 @@ def check_positions(target: Target, reads_on: npt.NDArray[np.int64]) -> None:
     if past <= max(MAX_PAST_END, MAX_FRACTION_PAST_END * total) and not beyond:  # guard: reads-past-end
         return
     worst = int(np.argmax(reads_on[:, 2] if beyond else reads_on[:, 1] * is_main))
-    verb = f"{beyond:,} reads start" if beyond else f"{past:,} of {total:,} reads end"
+    starts = "1 read starts" if beyond == 1 else f"{beyond:,} reads start"
+    verb = starts if beyond else f"{past:,} of {total:,} reads end"
     genome = target.index.layout.genome
     furthest = {name: int(end) for name, end in zip(names, reads_on[:, 3], strict=True) if end}
     raise BadDataError(

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("{task.description}", "bar", "bytes", "time left")
 
+# Why reads and records do not count that a user might expect to count, by the names of ReadQuality.
+_LEFT_OUT: Final = {
+    "not_fragment": "records or lines that stand for no fragment",
+    "shifted_off": "shifted off their chromosome",
+    "blacklisted": "on the blacklist",
+}
+
 
 class CountProgress(CountObserver):
     """Progress of ``dc count``: a bar for each file on a terminal, and one for all; nothing elsewhere.
@@ -105,6 +112,10 @@ def _describe(tally: ReadTally) -> str:
     line = f"{tally.reads:,} reads in {tally.seconds:.1f} s, {share:.1%} in regions"
     if off_genome := sum(tally.off_genome.values()):
         line += f", {off_genome:,} on chromosomes that the genome lacks"
+    filtered = tally.quality.filtered if tally.quality else {}
+    for reason, words in _LEFT_OUT.items():
+        if reason in filtered:
+            line += f", {filtered[reason]:,} {words}"
     if tally.past_end:
         line += f", {tally.past_end:,} past the end of their chromosome"
     return line

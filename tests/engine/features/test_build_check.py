@@ -121,7 +121,7 @@ def text_reads(n_past: int, place: str) -> str:
 @pytest.mark.parametrize(
     ("n_past", "place", "message"),
     [
-        (1, "beyond", "1 reads start past the end of their chromosome (most of them on chr1)"),
+        (1, "beyond", "1 read starts past the end of their chromosome (most of them on chr1)"),
         (11, "across", "11 of 2,011 reads end past the end of their chromosome (most of them on chr1)"),
     ],
 )
