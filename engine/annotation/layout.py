@@ -1,7 +1,7 @@
 """Where to count: rows of equal bins on the chromosomes of a genome."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,15 @@ from deepchrome.engine.annotation.genome import Genome
 Integers = npt.NDArray[np.int64]
 BinValues = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
 """Reads per row and bin (uint32), or the mean signal of each bin (float32)."""
+
+
+class RowBlocks(NamedTuple):
+    """The blocks of n rows, such as the exons of BED12."""
+
+    first: Integers
+    """int64 (n + 1,): the first block of each row; the last element is the number of blocks."""
+    edges: Integers
+    """int64 (blocks, 2): start and end in bp, 0-based and half-open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +45,8 @@ class Layout:
         What the rows are, for messages: ``genes`` or ``regions``.
     outside
         int64 (k,): rows with bins completely outside their chromosome that count 0 whatever reads lie there.
+    blocks
+        The blocks of rows of one bin, if reads count in these only; None if they count in the whole rows.
     indexes
         What :func:`~deepchrome.engine.annotation.region_index.region_index` keeps with the layout: its indexes by
         strand. They are not pickled.
@@ -49,7 +60,7 @@ class Layout:
     strand: npt.NDArray[np.int8] = field(repr=False)
     what: str
     outside: Integers = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
-
+    blocks: RowBlocks | None = field(default=None, repr=False)
     indexes: dict[str | None, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,7 +7,17 @@ import numpy.typing as npt
 
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 from deepchrome.engine.annotation.layout import Integers, Layout
-from deepchrome.engine.kernels import FAR, MINUS, PLUS, TILE_BITS, SegmentTable, SpanTable, mark_segments
+from deepchrome.engine.kernels import (
+    FAR,
+    MINUS,
+    PLUS,
+    TILE_BITS,
+    SegmentTable,
+    SpanTable,
+    cut_segments,
+    fill_cells,
+    mark_segments,
+)
 
 _BOTH = PLUS | MINUS
 # The strands of the reads that a row counts, by the strand of the row: none, plus or minus. In multicov, -S means "not
@@ -57,60 +67,64 @@ def build_region_index(layout: Layout, strand: str | None = None) -> RegionIndex
         ``same`` or ``opposite`` to count only reads on that strand relative to the row; None to count all.
     """
     n_chroms = len(layout.genome.sizes)
-    rows = np.flatnonzero(layout.chrom_id >= 0)
-    edges = _edges(layout, rows)
-    # One sorted array of all edges. The upper 32 bits are the chromosome; a position is -1 or more.
-    keys = (layout.chrom_id[rows, None] << 32 | edges + 1).reshape(-1)
-    keys.sort()
-    keys = keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
-    chrom_of_key, position = keys >> 32, (keys & 0xFFFFFFFF) - 1
-    n_points = np.bincount(chrom_of_key, minlength=n_chroms)
-    first_point = np.append(0, np.cumsum(n_points))
-    # The sentinel of each chromosome, and one more for chromosomes that the genome does not have.
-    points = np.insert(position, np.append(first_point[1:], len(position)), FAR).astype(np.int32)
-    # The last tile of each chromosome starts after all points.
-    tile_of_point = np.maximum(position, 0) >> TILE_BITS
-    n_tiles = np.ones(n_chroms, np.int64)
-    np.maximum.at(n_tiles, chrom_of_key, tile_of_point + 2)
+    keys = _sorted_edges(layout)
+    bounds = np.searchsorted(keys, np.arange(n_chroms + 1) << 32)
+    # The last tile of each chromosome starts after all edges.
+    has_edges = bounds[1:] > bounds[:-1]
+    furthest = np.where(has_edges, (np.append(keys, 0)[bounds[1:] - 1] & 0xFFFFFFFF) - 1, -1)
+    n_tiles = np.where(has_edges, (np.maximum(furthest, 0) >> TILE_BITS) + 2, 1)
     first_tile = np.append(0, np.cumsum(n_tiles))
     sizes = np.array([*layout.genome.sizes.values()], np.int64)
     extents = np.stack([first_tile[:-1], n_tiles - 1, sizes], axis=1)
-    chrom_of_tile = np.repeat(np.arange(n_chroms + 1), np.append(n_tiles, 1))
-    place = first_tile[chrom_of_key] + tile_of_point
-    n_in_tile = np.bincount(place, minlength=first_tile[-1] + 1)
-    # A sentinel stands after the points of each chromosome before.
-    tiles = np.append(np.cumsum(n_in_tile) - n_in_tile + chrom_of_tile, len(points) - 1).astype(np.int32)
-    last_tiles = np.append(np.repeat(first_tile[1:] - 1, n_tiles), first_tile[-1]).astype(np.int32)
-    steps = _steps(position, place, n_in_tile)
-    segments = SegmentTable(tiles, steps, last_tiles, points, np.zeros(len(points), np.int8))
+    total = int(first_tile[-1]) + 1
+    segments = SegmentTable(
+        np.empty((total + 1, 2), np.int32),
+        np.empty(total, np.uint32),
+        np.zeros(total, np.int32),
+        0,
+        np.zeros(0, np.int32),
+        np.empty(total, np.int32),
+        np.empty(len(keys) + n_chroms + 1, np.int32),
+        np.empty(0, np.int8),
+    )
+    n_points = cut_segments(keys, bounds, extents, segments)
+    segments = segments._replace(points=segments.points[:n_points].copy(), accepts=np.empty(n_points, np.int8))
     accepts = _ACCEPTED_STRANDS[strand][layout.strand]
     mark_segments(segments, extents, layout.chrom_id, layout.start, layout.end, accepts)
-    is_bare = segments.accepts[tiles] == 0
-    tiles[is_bare] = ~tiles[is_bare]
-    return RegionIndex(layout, segments, extents, accepts)
+    return RegionIndex(layout, _with_cells(segments, extents), extents, accepts)
 
 
-def _steps(position: Integers, tile: Integers, n_in_tile: Integers) -> npt.NDArray[np.int32]:
-    """Return the distance between the points of each tile; 0 for tiles with points at different distances.
+def _with_cells(segments: SegmentTable, extents: Integers) -> SegmentTable:
+    """Divide the tiles with points at different distances into cells: about as many as these tiles have points."""
+    has_cells = segments.inverse_steps == 0
+    first = np.where(segments.tiles[:, 0] < 0, ~segments.tiles[:, 0], segments.tiles[:, 0])
+    n_tiles, n_points = int(has_cells.sum()), int(np.diff(first)[has_cells].sum())
+    cell_bits = max(0, TILE_BITS - (n_points // max(n_tiles, 1)).bit_length())
+    per_tile = 1 << TILE_BITS - cell_bits
+    # One more element after the cells of each tile, for the end of its last cell.
+    cells_at = ((np.cumsum(has_cells) - has_cells) * (per_tile + 1)).astype(np.int32)
+    cells = np.zeros(n_tiles * (per_tile + 1), np.int32)
+    complete = segments._replace(cells_at=cells_at, cell_bits=cell_bits, cells=cells)
+    fill_cells(complete, extents)
+    return complete
 
-    A tile with fewer than two points has any distance.
+
+def _sorted_edges(layout: Layout) -> Integers:
+    """Return the edges of all bins, sorted: int64, the chromosome in the upper bits and the position + 1 in the lower.
+
+    Positions are clipped as the kernels clip them, so they are -1 or more.
     """
-    gap, is_inner = np.diff(position), tile[1:] == tile[:-1]
-    inner = np.flatnonzero(is_inner)
-    smallest, largest = np.full(len(n_in_tile), FAR), np.zeros(len(n_in_tile), np.int64)
-    np.minimum.at(smallest, tile[inner], gap[inner])
-    np.maximum.at(largest, tile[inner], gap[inner])
-    steps = np.where(n_in_tile < 2, 1 << TILE_BITS, np.where(smallest == largest, largest, 0))
-    return steps.astype(np.int32)
-
-
-def _edges(layout: Layout, rows: Integers) -> Integers:
-    """Return the edges of the bins of some rows: int64 (rows, bins + 1), clipped as the kernels clip them."""
+    rows = np.flatnonzero(layout.chrom_id >= 0)
     start, end = layout.start[rows], layout.end[rows]
     width = (end - start) // layout.n_bins
     edges = start[:, None] + width[:, None] * np.arange(layout.n_bins + 1)
     edges[:, -1] = end
-    return np.where(edges <= 0, -1, np.minimum(edges, FAR - 1))
+    np.minimum(edges, FAR - 1, out=edges)
+    edges[edges <= 0] = -1
+    edges += (layout.chrom_id[rows] << 32)[:, None] + 1
+    keys = edges.reshape(-1)
+    keys.sort()
+    return keys
 
 
 def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
@@ -148,12 +162,25 @@ def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
         np.where(is_bin, np.minimum(end[places], FAR - 1), FAR).astype(np.int32),
         np.where(is_bin, index.accepts[places // n_bins], 0).astype(np.int8),
         np.zeros(len(places), np.int32),
+        *_blocks_of(layout, places),
     )
     return spans, places
 
 
+def _blocks_of(layout: Layout, places: Integers) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return ``first_blocks`` and ``blocks`` of a SpanTable whose spans are these rows of a layout; -1 for none."""
+    if layout.blocks is None:
+        return np.zeros(len(places) + 1, np.int32), np.zeros((0, 2), np.int32)
+    first, edges = layout.blocks
+    n_blocks = np.where(places >= 0, np.diff(first)[places], 0)
+    first_blocks = np.append(0, np.cumsum(n_blocks))
+    rows = np.arange(first_blocks[-1]) + np.repeat(first[places] - first_blocks[:-1], n_blocks)
+    return first_blocks.astype(np.int32), np.clip(edges[rows], -1, FAR - 1).astype(np.int32)
+
+
 _NOTHING = np.zeros(0, np.int32)
-NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING)
+_NO_BLOCKS = np.zeros((0, 2), np.int32)
+NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
 
 def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepchrome.engine.annotation.aliases import ChromAliases, chromosome_ids
+from deepchrome.engine.annotation.bed_blocks import BED12_COLUMNS, read_blocks
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.annotation.region_files import read_region_file
@@ -53,7 +54,7 @@ class Regions:
     def __len__(self) -> int:
         return len(self.start)
 
-    def layout(self, genome: Genome, aliases: ChromAliases | None = None) -> Layout:
+    def layout(self, genome: Genome, aliases: ChromAliases | None = None, *, in_blocks: bool = False) -> Layout:
         """Return the intervals in which reads are counted.
 
         A region of no width becomes [start - 1, start + 1), as in bedtools multicov.
@@ -64,11 +65,21 @@ class Regions:
             Names and lengths of the chromosomes.
         aliases
             Other names of its chromosomes, for regions on a chromosome that it does not have by name.
+        in_blocks
+            Count in the blocks of regions that have 12 columns, as multicov does with -split.
+
+        Raises
+        ------
+        BadDataError
+            The blocks of a region are not valid.
         """
         id_of_chrom = chromosome_ids(self.chrom_names, genome, aliases)
         chrom_id = np.array([id_of_chrom[name] for name in self.chrom_names], np.int64)[self.chrom]
         is_empty = self.start == self.end
-        return Layout(genome, chrom_id, self.start - is_empty, self.end + is_empty, 1, self.strand, "regions")
+        start, end, blocks = self.start - is_empty, self.end + is_empty, None
+        if in_blocks and self.format == "bed" and len(self.columns) == BED12_COLUMNS:
+            blocks = read_blocks(self.source, self.columns, start)
+        return Layout(genome, chrom_id, start, end, 1, self.strand, "regions", blocks=blocks)
 
 
 def read_regions(path: str | Path, feature: str | None = None) -> Regions:

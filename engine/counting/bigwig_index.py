@@ -8,12 +8,16 @@ supplement.
 import os
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
+from isal.isal_zlib import IsalError
 
 BIGWIG_MAGIC: Final = 0x888FFC26
+# The type stub of isal declares this class as an instance.
+_IsalError = cast("type[Exception]", IsalError)
 _CHROM_TREE_MAGIC: Final = 0x78CA8C91
 _INDEX_MAGIC: Final = 0x2468ACE0
 _HEADER: Final = "IHHQQQHHQQIQ"
@@ -68,16 +72,16 @@ class _Checker:
         if block_bytes > _MAX_BLOCK_BYTES:
             raise ValueError(f"the header states blocks of {block_bytes:,} bytes")
         ids, lengths = self._check_chrom_tree(chroms)
-        ends = self._check_index(index)
+        ends = self._check_index(index, is_compressed=block_bytes > 0)
         for i in range(n_zooms):
             self._check_index(self._unpack(_HEADER_BYTES + i * struct.calcsize("<" + _ZOOM_HEADER), _ZOOM_HEADER)[3])
         return sum(max(0, ends.get(chrom, 0) - length) for chrom, length in zip(ids, lengths, strict=True))
 
     def _check_chrom_tree(self, at: int) -> tuple[list[int], list[int]]:
         """Check that the names of chromosomes have numbers of their own; return these, and the lengths."""
-        magic, _, key_bytes, _, n_chroms = self._unpack(at, _CHROM_TREE_HEADER)
+        magic, _, key_bytes, value_bytes, n_chroms = self._unpack(at, _CHROM_TREE_HEADER)
         damaged = ValueError("the table of chromosomes is damaged")
-        if magic != _CHROM_TREE_MAGIC or not 0 < key_bytes <= _MAX_KEY_BYTES or n_chroms * key_bytes > self._size:
+        if (magic, value_bytes) != (_CHROM_TREE_MAGIC, 8) or not 0 < key_bytes <= _MAX_KEY_BYTES:
             raise damaged
         key = ("key", f"V{key_bytes}")
         leaf, branch = np.dtype([key, ("id", "u4"), ("length", "u4")]), np.dtype([key, ("child", "u8")])
@@ -86,16 +90,24 @@ class _Checker:
             raise damaged
         return items["id"].tolist(), items["length"].tolist()
 
-    def _check_index(self, at: int) -> dict[int, int]:
-        """Check that all blocks of data lie in the file; return where the last one of each chromosome ends (bp)."""
+    def _check_index(self, at: int, is_compressed: bool = False) -> dict[int, int]:
+        """Check that all blocks of data lie in the file; return where the last one of each chromosome ends (bp).
+
+        If they are compressed, also check that they are not damaged: the library would print a backtrace.
+        """
         last: dict[int, int] = {}
         damaged = ValueError("an index is damaged, or points beyond the end of the file")
         if self._unpack(at, "I")[0] != _INDEX_MAGIC:
             raise damaged
         for items in self._leaves(at + _INDEX_HEADER_BYTES, _LEAF, _BRANCH):
             ends = items["offset"].astype(np.float64) + items["size"]  # float64: the sum may need over 64 bits
-            if (ends > self._size).any() or (items["size"] == 0).any():  # guard: bigwig-index
+            if (ends > self._size).any() or (items["size"] == 0).any():
                 raise damaged
+            for at, size in items[["offset", "size"]].tolist() if is_compressed else ():
+                try:
+                    isal_zlib.decompress(self._read(at, size))
+                except _IsalError:
+                    raise ValueError("a block of data is damaged") from None
             for chrom, end in items["bounds"][:, 2:].tolist():
                 last[chrom] = max(last.get(chrom, 0), end)
         return last

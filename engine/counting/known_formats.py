@@ -37,9 +37,9 @@ _AGAIN: Final = "A server sends this in place of a file that it does not find. G
 
 
 def _packed(name: str, command: str) -> KnownFormat:
-    return KnownFormat(
-        name, f"a {name} file (compressed)", f"Only gzip and bgzip can be read. Unpack it with {command}."
-    )
+    article = "an" if name in ("xz", "lz4", "RAR") else "a"
+    advice = f"Only gzip and bgzip can be read. Unpack it with {command}."
+    return KnownFormat(name, f"{article} {name} file (compressed)", advice)
 
 
 def _index(name: str, of: str, suffix: str) -> KnownFormat:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.builds import matching_builds
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.counting.bigwig import BigWig, damaged, open_bigwig
 from deepchrome.engine.counting.options import ReadOptions
@@ -83,8 +83,8 @@ def tally_signal(
     rename
         Returns the genome's name for a chromosome that the genome does not have under this name, or None.
     build_check
-        Refuse a file whose chromosomes have other lengths than those of the genome. Chromosomes without data are not
-        compared.
+        Refuse a file whose chromosomes have other lengths than those of the genome. Chromosomes without rows or data
+        are not compared.
     hashed
         Whether to compute the SHA-256 of the file.
     progress
@@ -120,7 +120,7 @@ def tally_signal(
             track = BigWig(file)
             steps = _Steps(track, progress)
             bases = _count_bases(track, steps)
-            source_of, off_genome = _match_chroms(track, bases, layout.genome, options, rename, build_check)
+            source_of, off_genome = _match_chroms(track, bases, layout, options, rename, build_check)
             _check_amount(bases, source_of, layout, options)
             values = mean_of_bins(track, source_of, layout, steps.add)
             total = sum(bases.values())
@@ -183,12 +183,13 @@ def _count_bases(track: BigWig, steps: _Steps) -> dict[str, int]:
 def _match_chroms(
     track: BigWig,
     bases: Mapping[str, int],
-    genome: Genome,
+    layout: Layout,
     options: ReadOptions,
     rename: Callable[[str], str | None] | None,
     build_check: bool,
 ) -> tuple[dict[str, str], dict[str, int]]:
     """Return the file's name of each chromosome of the genome, and the bases with data on all others."""
+    genome, in_use = layout.genome, _chroms_of(layout)
     source_of: dict[str, str] = {}
     off_genome: dict[str, int] = {}
     for chrom, n_bases in bases.items():
@@ -200,10 +201,14 @@ def _match_chroms(
             continue
         if (other := source_of.setdefault(target, chrom)) != chrom:  # guard: signal-of-two-chromosomes
             raise BadDataError(f"{other} and {chrom} are both names of {target}. Give each chromosome one name")
-        if build_check and track.chroms[chrom] != genome.sizes[target]:  # guard: signal-build
+        if build_check and target in in_use and track.chroms[chrom] != genome.sizes[target]:  # guard: signal-build
+            builds = matching_builds(track.chroms)
+            advice = (
+                f"The lengths are those of {builds[0]}: use that genome" if builds else "Use the genome of this file"
+            )
             raise BadDataError(
                 f"{chrom} has {track.chroms[chrom]:,} bp in this file and {genome.sizes[target]:,} bp in "
-                f"{genome.name}. Use the genome of this file",
+                f"{genome.name}. {advice}",
                 remedy="build_check",
             )
     if off_genome and options.unknown_chrom == "error":  # guard: unknown-chromosomes-of-signal
@@ -219,13 +224,18 @@ def _match_chroms(
     return source_of, off_genome
 
 
+def _chroms_of(layout: Layout) -> list[str]:
+    """Return the chromosomes that have rows."""
+    names = [*layout.genome.sizes]
+    return [names[i] for i in np.unique(layout.chrom_id[layout.chrom_id >= 0])]
+
+
 def _check_amount(bases: Mapping[str, int], source_of: Mapping[str, str], layout: Layout, options: ReadOptions) -> None:
     """Refuse a file without data, or without data near the rows: all values would be 0 without an error."""
     total = sum(bases.values())
     if total == 0 and not options.allow_empty:  # guard: no-signal
         raise BadDataError("no data in this file", remedy="allow_empty")
-    names = [*layout.genome.sizes]
-    used = [names[i] for i in np.unique(layout.chrom_id[layout.chrom_id >= 0])]
+    used = _chroms_of(layout)
     near = sum(bases[source_of[name]] for name in used if name in source_of)
     if near < MIN_SHARE_ON_CHROMS * total and not options.allow_few and options.unknown_chrom != "bedtools":
         shown = f"{', '.join(used[:5])}{', ...' if len(used) > 5 else ''}"

@@ -23,6 +23,8 @@ FORMAT_VERSION = 1
 # Of files with signal. Versions of deepchrome that know only counts would read its columns as damaged.
 SIGNAL_FORMAT_VERSION = 2
 METADATA_KEY = b"deepchrome"
+# The largest number up to which float32 holds every whole number.
+MAX_WHOLE_FLOAT = 1 << 24
 # Parquet's checksums protect the pages only. This one protects our metadata.
 CHECKSUM_KEY = b"deepchrome_crc32"
 _MAKE = "Make it with dc featurize."
@@ -48,7 +50,7 @@ class Features:
     counts
         Reads per gene, bin and mark: uint32 (genes, bins, marks). Bins are in genomic order,
         also for genes on the minus strand. If a mark is signal, all are float32 (genes, bins, marks): the mean
-        signal of a bin, or its number of reads. float32 holds numbers of reads up to 16,777,216 exactly.
+        signal of a bin, or its number of reads.
     metadata
         How the file was made; see docs/format.md.
     """
@@ -217,7 +219,8 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
         There is no such file.
     BadDataError
         The file is not a feature file, was renamed, has another format version, is damaged, or lacks a mark; or a
-        small file unpacks to gigabytes (see :func:`~deepchrome.common.parquet.check_size`).
+        small file unpacks to gigabytes (see :func:`~deepchrome.common.parquet.check_size`); or, beside signal, a count
+        is above 16,777,216.
     """
     path = Path(path)
     file, header = _open(path)
@@ -241,6 +244,11 @@ def read_features(path: str | Path, marks: Sequence[str] | None = None) -> Featu
             if mark in signal and not np.isfinite(values).all():  # guard: finite-column
                 raise ValueError(f"a value of {mark} is not a finite number")
             found[mark] = _checksum(values, _dtype(values))
+            if signal and mark not in signal and values.max(initial=0) > MAX_WHOLE_FLOAT:  # guard: counts-beside-signal
+                raise BadDataError(
+                    f"{path}: a count of {mark} is above {MAX_WHOLE_FLOAT:,}, which float32 does not hold exactly. "
+                    f"Read {mark} without the marks that are signal"
+                )
             out[:] = values
     except _DAMAGE_ERRORS as error:
         raise BadDataError(f"{path}: damaged ({_one_line(error)}). {_MAKE_AGAIN}") from None

@@ -31,7 +31,7 @@ from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.loading import warm_up
 from deepchrome.engine.kernels.names import add_names
 from deepchrome.engine.kernels.pairs import count_pairs
-from deepchrome.engine.kernels.segments import fold, mark_segments
+from deepchrome.engine.kernels.segments import cut_segments, fill_cells, fold, mark_segments
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.status import Status
 from deepchrome.engine.kernels.text import count_text
@@ -62,6 +62,8 @@ __all__ = [
     "count_columns",
     "count_pairs",
     "count_text",
+    "cut_segments",
+    "fill_cells",
     "fold",
     "mark_segments",
     "warm_up",

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deepchrome.engine.kernels.counting import add_lengths, add_past_end, count_batch
+from deepchrome.engine.kernels.counting import add_lengths, add_past_end, add_reads, count_batch, open_ledger
 from deepchrome.engine.kernels.jit import entry_point, helper, inlined
 from deepchrome.engine.kernels.layout import (
     BATCH_COLUMNS,
@@ -91,7 +91,7 @@ def count_bam(buffer, begin, end, extents, records, segments, spans, rule, total
     n_columns = BATCH_COLUMNS + (_MAX_BLOCKS if rule.split else 0)
     text, batch, n = address_of(buffer), np.zeros((BATCH_ROWS, n_columns), np.int32), np.uint64(0)
     # Unpack the arrays here: in the loop, each access through the tuple would cost two atomic operations.
-    reads_on, lengths, tally = totals.reads_on, totals.lengths, totals.tally
+    ledger, tally = open_ledger(totals), totals.tally
     excluded, min_mapq = records.excluded_flags, records.min_mapq
     at, status, n_references = np.int64(begin), Status.DONE, len(extents)
     while at < end:
@@ -138,10 +138,10 @@ def count_bam(buffer, begin, end, extents, records, segments, spans, rule, total
                 tally[Tally.NOT_FRAGMENT] += 1
                 continue
         stop = start + span
-        reads_on[reference, 0] += 1
+        add_reads(ledger, reference, 1)
         if stop > extents[reference, SIZE]:
-            add_past_end(reads_on[reference], start, stop, extents[reference, SIZE])
-        add_lengths(lengths, tally, span, 1)
+            add_past_end(ledger, reference, start, stop, extents[reference, SIZE])
+        add_lengths(ledger, span, 1)
         if span > 0 and stop > 0:
             first, n = n, n + np.uint64(1)
             batch[START, first], batch[END, first] = start, min(stop, MAX_POSITION)

@@ -1,5 +1,7 @@
 """Count batches of reads in the regions that they overlap."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from deepchrome.engine.kernels.changes import change_reads
@@ -18,15 +20,13 @@ from deepchrome.engine.kernels.layout import (
     Tally,
 )
 from deepchrome.engine.kernels.lines import is_reverse
-from deepchrome.engine.kernels.segments import find_segment
+from deepchrome.engine.kernels.segments import find_segment, first_of, number_of, open_segments, origin_of, points_up_to
+from deepchrome.engine.kernels.vectors import address_of, increment, int32_at, int64_at, set_int64, uint32_at
 
-_ONE = np.uint64(1)
-# Factors that mix the bits of a key: odd numbers, from the golden ratio and from MurmurHash3.
-_MIX_PLACE, _MIX_END, _MIX = (
-    np.uint64(0x9E3779B97F4A7C15),
-    np.uint64(0xC2B2AE3D27D4EB4F),
-    np.uint64(0xFF51AFD7ED558CCD),
-)
+_ONE, _TWO = np.uint64(1), np.uint64(2)
+# Factors that mix the bits of a key: odd numbers, from the golden ratio and from xxHash.
+_MIX_START, _MIX_END = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_UPPER_HALF = np.uint64(0xFFFFFFFF00000000)
 
 
 @helper
@@ -43,7 +43,7 @@ def count_batch(batch, n, text, segments, spans, rule, totals):
         See ``layout``. ``spans`` is used only if ``rule.by_span``.
     """
     if rule.changes:
-        n = change_reads(batch, n, text, rule, totals.tally)
+        n = np.uint64(change_reads(batch, n, text, rule, totals.tally))
     if rule.by_span:
         _count_in_spans(batch, n, text, segments, spans, rule, totals)
     else:
@@ -52,69 +52,88 @@ def count_batch(batch, n, text, segments, spans, rule, totals):
 
 @helper
 def _count_in_segments(batch, n, text, segments, rule, totals):
-    """Add 1 to the segment of each read's start, and 1 to the segment of its last base."""
-    tiles, steps, last_tiles, points, accepts = segments
-    hits, sample, tally = totals.hits, totals.sample, totals.tally
+    """Add 1 to the segment of each read's start, and 1 to the segment of its last base.
+
+    Each of the four loops has few branches, so the processor works on many reads at the same time.
+    """
+    opened, accepts = open_segments(segments), segments.accepts
+    hits, sample, tally = address_of(totals.hits), totals.sample, totals.tally
+    minus_layer = np.uint64(rule.stranded) * np.uint64(2 * len(accepts))  # where hits on the minus strand begin
     limit, n_sampled, max_sampled = totals.limit[0], np.uint64(tally[Tally.SAMPLED]), np.uint64(len(sample))
     stranded, mask, value = rule.stranded, rule.strand_mask, rule.strand_value
     n_in_regions = n_reverse = np.int64(0)
     # All indices are unsigned: for a signed one, numba would test whether it is negative, to count from the end.
-    near = np.empty(BATCH_COLUMNS, np.uint32)
-    for begin in range(0, n, BATCH_COLUMNS):
-        # First select the reads that can overlap a region, without a branch. The processor could not predict a branch
-        # for reads in random order; without one, it looks up many reads at the same time.
-        n_near = np.uint64(0)
-        for k in range(np.uint64(begin), np.uint64(min(begin + BATCH_COLUMNS, n))):
-            first = np.int64(tiles[np.uint32(batch[TILE, k])])
-            is_far = (first < 0) & (points[np.uint64(first ^ (first >> np.int64(63)))] >= batch[END, k])
-            near[n_near] = k
-            n_near += np.uint64(not is_far)
-        for i in range(n_near):
-            k = np.uint64(near[i])
-            start, end, tile = np.int64(batch[START, k]), np.int64(batch[END, k]), np.uint64(np.uint32(batch[TILE, k]))
-            left = find_segment(tiles, steps, points, tile, max(start, -1))
-            right = left
-            # Most reads end in the same segment or one of the next ones.
-            crosses = points[right] < end
-            right += np.uint64(crosses)
-            crosses &= points[right] < end
-            right += np.uint64(crosses)
-            crosses &= points[right] < end
-            right += np.uint64(crosses)
-            if crosses and points[right] < end:
-                further = np.uint64(((end - 1) >> TILE_BITS) - (max(start, 0) >> TILE_BITS))
-                end_tile = min(tile + further, np.uint64(np.uint32(last_tiles[tile])))
-                right = find_segment(tiles, steps, points, end_tile, end - 1)
-            reverse = is_reverse(text, batch[STRAND_AT, k], mask, value)
-            if stranded:
-                strand, is_in_region = MINUS if reverse else PLUS, False
-                for segment in range(left, right + _ONE):
-                    is_in_region |= (accepts[segment] & strand) != 0
-            else:
-                # There is a region on at least one side of every point.
-                is_in_region = (left != right) | (accepts[left] != 0)
-            if is_in_region:
-                layer = np.uint64(stranded & reverse)
-                hits[layer, left, 0] += 1
-                hits[layer, right, 1] += 1
-                n_in_regions += 1
-                n_reverse += reverse
-                key = _position_key(tile, start, end, reverse)
-                if key <= limit and n_sampled < max_sampled:
-                    sample[n_sampled] = key
-                    n_sampled += _ONE
+    near, odd = np.empty(BATCH_COLUMNS, np.uint32), np.empty(BATCH_COLUMNS, np.uint32)
+    lefts, rights = np.empty(BATCH_COLUMNS, np.int32), np.empty(BATCH_COLUMNS, np.int32)
+    insides = np.empty(BATCH_COLUMNS, np.bool_)
+    # Select the reads that can overlap a region.
+    n_near = np.uint64(0)
+    for k in range(n):
+        tile = np.uint64(np.uint32(batch[TILE, k]))
+        is_far = (first_of(opened, tile) < 0) & (origin_of(opened, tile) >= batch[END, k])
+        near[n_near] = k
+        n_near += np.uint64(not is_far)
+    # In most tiles, the points are at equal distances, or there are only one or two: compute the segments.
+    n_odd = np.uint64(0)
+    for i in range(n_near):
+        k = np.uint64(near[i])
+        start, end, tile = np.int64(batch[START, k]), np.int64(batch[END, k]), np.uint64(np.uint32(batch[TILE, k]))
+        first, after = first_of(opened, tile), first_of(opened, tile + _ONE)
+        left_end, n_points = number_of(first), number_of(after) - number_of(first)
+        inverse, origin = uint32_at(opened.inverse_steps, tile), origin_of(opened, tile)
+        left = points_up_to(start, origin, inverse, n_points)
+        right = points_up_to(end - 1, origin, inverse, n_points)
+        lefts[i], rights[i] = left_end + left, left_end + right
+        insides[i] = ((left != np.uint64(0)) | (first >= 0)) & ((left != n_points) | (after >= 0))
+        odd[n_odd] = i
+        n_odd += np.uint64((inverse == 0) | ((right == n_points) & (origin_of(opened, tile + _ONE) < end)))
+    # Search the others.
+    for j in range(n_odd):
+        i = np.uint64(odd[j])
+        k = np.uint64(near[i])
+        start, end, tile = np.int64(batch[START, k]), np.int64(batch[END, k]), np.uint64(np.uint32(batch[TILE, k]))
+        left = right = find_segment(opened, tile, max(start, -1))
+        if int32_at(opened.points, left) < end:
+            further = np.uint64(((end - 1) >> TILE_BITS) - (max(start, 0) >> TILE_BITS))
+            last_tile = np.uint64(int32_at(opened.last_tiles, tile))
+            right = find_segment(opened, min(tile + further, last_tile), end - 1)
+        lefts[i], rights[i] = left, right
+        insides[i] = accepts[left] != 0
+    # A read that overlaps no region starts and ends in the same segment, which no region covers, so it adds nothing.
+    for i in range(n_near):
+        k, left, right = np.uint64(near[i]), np.uint64(np.uint32(lefts[i])), np.uint64(np.uint32(rights[i]))
+        reverse = is_reverse(text, batch[STRAND_AT, k], mask, value)
+        layer = minus_layer * np.uint64(reverse)
+        increment(hits, layer + _TWO * left)
+        increment(hits, layer + _TWO * right + _ONE)
+        # There is a region on at least one side of every point.
+        is_in_region = (left != right) | insides[i]
+        if stranded:
+            strand, is_in_region = MINUS if reverse else PLUS, False
+            for segment in range(left, right + _ONE):
+                is_in_region |= (accepts[segment] & strand) != 0
+        n_in_regions += is_in_region
+        n_reverse += is_in_region & reverse
+        key = _start_key(np.uint64(np.uint32(batch[TILE, k])), batch[START, k])
+        if is_in_region and key <= limit and n_sampled < max_sampled:
+            sample[n_sampled] = _position_key(key, batch[END, k], reverse)
+            n_sampled += _ONE
     tally[Tally.IN_REGIONS] += n_in_regions
     tally[Tally.REVERSE] += n_reverse
     tally[Tally.SAMPLED] = n_sampled
 
 
 @inlined
-def _position_key(tile, start, end, reverse):
-    """Return a number that depends on the position and the strand of a read, and looks random."""
-    key = (np.uint64(tile) << np.uint64(32) ^ np.uint64(start)) * _MIX_PLACE
-    key ^= (np.uint64(end) << _ONE | np.uint64(reverse)) * _MIX_END
-    key = (key ^ key >> np.uint64(32)) * _MIX
-    return key ^ key >> np.uint64(33)
+def _start_key(tile, start):
+    """Return a number that depends on the start of a read and looks random in its upper bits."""
+    return (np.uint64(tile) << np.uint64(32) ^ np.uint64(start)) * _MIX_START
+
+
+@inlined
+def _position_key(key, end, reverse):
+    """Return the key of a start with its lower half replaced: by bits that also depend on the end and the strand."""
+    more = (key ^ (np.uint64(end) << _ONE | np.uint64(reverse))) * _MIX_END
+    return key & _UPPER_HALF | more >> np.uint64(32)
 
 
 @helper
@@ -124,7 +143,7 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
     multicov computes fractions in single precision. Without ``split``, they are of the region, and a read may cover
     exactly the fraction. With ``split``, they are of the read, and it must cover more.
     """
-    tiles, starts, ends, accepts, counts = spans
+    tiles, starts, ends, accepts, counts, first_blocks, blocks = spans
     sample, tally = totals.sample, totals.tally
     limit, fraction = totals.limit[0], np.float32(rule.fraction)
     k = np.uint64(0)
@@ -141,12 +160,16 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
         strand = (MINUS if reverse else PLUS) if rule.stranded else PLUS | MINUS
         span, is_in_region = np.uint64(np.uint32(tiles[np.uint32(batch[TILE, k])])), False
         while starts[span] < reach:
-            overlap = np.int64(0)
-            for block in range(first, last + _ONE):
-                left, right = max(starts[span], batch[START, block]), min(ends[span], batch[END, block])
-                overlap += max(np.int64(right) - np.int64(left), 0)
+            overlap, region_length = np.int64(0), np.int64(ends[span]) - starts[span]
+            if len(blocks) == 0:
+                overlap = _overlap_with(batch, first, last, starts[span], ends[span])
+            elif ends[span] > max(start, 0):  # multicov looks for reads in the whole region, then at its blocks
+                region_length = np.int64(0)
+                for row in range(first_blocks[span], first_blocks[span + _ONE]):
+                    overlap += _overlap_with(batch, first, last, blocks[row, 0], blocks[row, 1])
+                    region_length += np.int64(blocks[row, 1]) - blocks[row, 0]
             if overlap > 0 and accepts[span] & strand:
-                of_region = np.float32(overlap) / np.float32(ends[span] - starts[span])
+                of_region = np.float32(overlap) / np.float32(region_length)
                 of_read = np.float32(overlap) / np.float32(length)
                 if rule.split:
                     is_enough = of_read > fraction and (not rule.reciprocal or of_region > fraction)
@@ -159,26 +182,62 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
         if is_in_region:
             tally[Tally.IN_REGIONS] += 1
             tally[Tally.REVERSE] += reverse
-            key = _position_key(np.uint64(np.uint32(batch[TILE, k])), start, end, reverse)
+            key = _start_key(np.uint64(np.uint32(batch[TILE, k])), start)
             if key <= limit and tally[Tally.SAMPLED] < len(sample):
-                sample[tally[Tally.SAMPLED]] = key
+                sample[tally[Tally.SAMPLED]] = _position_key(key, end, reverse)
                 tally[Tally.SAMPLED] += 1
         k += n_blocks
 
 
 @inlined
-def add_lengths(lengths, tally, length, n):
-    """Add ``n`` reads of one length (bp) to the histogram of lengths."""
-    lengths[np.uint64(min(length, MAX_LENGTH))] += n
-    if length >= MAX_LENGTH and n:
-        tally[Tally.LONG_SUM] += n * length
-        tally[Tally.LONG_MAX] = max(tally[Tally.LONG_MAX], length)
-        tally[Tally.LONG_MIN] = min(tally[Tally.LONG_MIN], length)
+def _overlap_with(batch, first, last, start, end):
+    """Return how many bp of [start, end) the blocks of a read cover, in columns ``first`` to ``last`` of a batch."""
+    overlap = np.int64(0)
+    for block in range(first, last + _ONE):
+        left, right = max(start, batch[START, block]), min(end, batch[END, block])
+        overlap += max(np.int64(right) - np.int64(left), 0)
+    return overlap
+
+
+class Ledger(NamedTuple):
+    """Some arrays of ``Totals`` as addresses: passing them on costs no reference counting."""
+
+    reads_on: Any
+    lengths: Any
+    tally: Any
 
 
 @inlined
-def add_past_end(reads_on, start, end, size):
-    """Add a read that ends beyond the end of its sequence to one row of ``Totals.reads_on``."""
-    reads_on[1] += 1
-    reads_on[2] += start > size
-    reads_on[3] = max(reads_on[3], end)
+def open_ledger(totals):
+    """Return the ``Ledger`` of ``Totals``."""
+    return Ledger(address_of(totals.reads_on), address_of(totals.lengths), address_of(totals.tally))
+
+
+@inlined
+def add_lengths(ledger, length, n):
+    """Add ``n`` reads of one length (bp) to the histogram of lengths."""
+    _add(ledger.lengths, min(length, MAX_LENGTH), n)
+    if length >= MAX_LENGTH and n:
+        tally = ledger.tally
+        _add(tally, Tally.LONG_SUM, n * length)
+        set_int64(tally, Tally.LONG_MAX, max(int64_at(tally, Tally.LONG_MAX), length))
+        set_int64(tally, Tally.LONG_MIN, min(int64_at(tally, Tally.LONG_MIN), length))
+
+
+@inlined
+def add_reads(ledger, sequence, n):
+    """Add ``n`` reads to those of a sequence."""
+    _add(ledger.reads_on, 4 * sequence, n)
+
+
+@inlined
+def add_past_end(ledger, sequence, start, end, size):
+    """Add a read that ends beyond the end of its sequence."""
+    _add(ledger.reads_on, 4 * sequence + 1, 1)
+    _add(ledger.reads_on, 4 * sequence + 2, np.int64(start > size))
+    set_int64(ledger.reads_on, 4 * sequence + 3, max(int64_at(ledger.reads_on, 4 * sequence + 3), end))
+
+
+@inlined
+def _add(numbers, i, n):
+    set_int64(numbers, np.int64(i), int64_at(numbers, np.int64(i)) + n)

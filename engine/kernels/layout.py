@@ -112,10 +112,18 @@ class SegmentTable(NamedTuple):
     """
 
     tiles: npt.NDArray[np.int32]
-    """int32 (tiles + 1,): for each tile, the first point at or after its start; inverted (``~``) if no region covers
-    the segment before that point. The last tile of each sequence begins after all its points."""
-    steps: npt.NDArray[np.int32]
-    """int32 (tiles,): the distance between the points in a tile in bp, if all are as far apart; otherwise 0."""
+    """int32 (tiles + 1, 2): for each tile, the first point at or after its start, and the position of that point in bp.
+    The number is inverted (``~``) if no region covers the segment before the point. The last tile of each sequence
+    begins after all its points."""
+    inverse_steps: npt.NDArray[np.uint32]
+    """uint32 (tiles,): 2^31 divided by the distance in bp between the points in a tile and rounded up, if all of them
+    are as far apart and regions cover all segments between them; otherwise 0. Such a tile is divided into cells."""
+    cells_at: npt.NDArray[np.int32]
+    """int32 (tiles,): where the cells of a tile begin in ``cells``, if it has any."""
+    cell_bits: int
+    """A cell has 2^cell_bits bp."""
+    cells: npt.NDArray[np.int32]
+    """int32 (cells + 1,): for each cell, the first point at or after its start."""
     last_tiles: npt.NDArray[np.int32]
     """int32 (tiles,): for each tile, the last tile of its sequence."""
     points: npt.NDArray[np.int32]
@@ -141,6 +149,10 @@ class SpanTable(NamedTuple):
     """int8 (spans,): strands of the reads to count, as bits ``PLUS`` and ``MINUS``."""
     counts: npt.NDArray[np.int32]
     """int32 (spans,): reads counted so far, added to."""
+    first_blocks: npt.NDArray[np.int32]
+    """int32 (spans + 1,): the first row in ``blocks`` of each region; not used if there are no blocks."""
+    blocks: npt.NDArray[np.int32]
+    """int32 (blocks, 2): start and end in bp of the blocks of the regions. If there are none, regions are whole."""
 
 
 class Rule(NamedTuple):
@@ -175,6 +187,7 @@ class Rule(NamedTuple):
     of each sequence, by local id."""
 
 
+FIRST, ORIGIN = 0, 1  # columns of ``SegmentTable.tiles``
 FIVE_PRIME, CENTER = 1, 2
 MASK_FIRST, MASK_LAST = 3, 4  # columns of ``Rule.targets`` after those of ``extents``
 

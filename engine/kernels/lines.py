@@ -148,10 +148,15 @@ def find_strand(text, at):
     If that has more than one byte, it is no strand. Return the position of the tab before it, as ``bedtobam`` takes
     everything but ``-`` for plus.
     """
-    for _ in range(5):
-        while load8(text, at) != TAB:
-            at += 1
-        at += 1
+    # Skip five tabs, 64 bytes at a time.
+    n_left, tabs = 5, tabs64(text, at)
+    while count_bits(tabs) < n_left:
+        n_left -= count_bits(tabs)
+        at += 64
+        tabs = tabs64(text, at)
+    for _ in range(n_left - 1):
+        tabs &= tabs - np.uint64(1)
+    at += lowest_bit(tabs) + 1
     after = load8(text, at + 1)
     is_whole_field = (after == TAB) | (after == NEWLINE) | ((after == RETURN) & (load8(text, at + 2) == NEWLINE))
     return at if is_whole_field else at - 1  # guard: minus-alone

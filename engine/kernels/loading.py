@@ -6,7 +6,7 @@ from deepchrome.engine.kernels.bam import Records, count_bam, whole_records
 from deepchrome.engine.kernels.layout import FAR, NameTable, Rule, SegmentTable, SpanTable, Totals
 from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.names import add_names
-from deepchrome.engine.kernels.segments import fold, mark_segments
+from deepchrome.engine.kernels.segments import cut_segments, fill_cells, fold, mark_segments
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.text import count_text
 
@@ -23,9 +23,11 @@ def warm_up() -> None:
     shapes = np.zeros(SHAPE_TABLE_BYTES, np.uint8)
     extents = np.zeros((1, 3), np.int64)
     one = np.zeros(1, np.int32)
-    segments = SegmentTable(np.zeros(2, np.int32), one, one, np.array([FAR], np.int32), np.zeros(1, np.int8))
-    spans = SpanTable(one, one, one, np.zeros(1, np.int8), one)
-    no_intervals, no_targets = np.zeros((0, 2), np.int32), np.zeros((0, 5), np.int64)
+    no_intervals, no_bytes = np.zeros((0, 2), np.int32), np.zeros(1, np.int8)
+    tiles, inverse = np.zeros((2, 2), np.int32), np.ones(1, np.uint32)
+    segments = SegmentTable(tiles, inverse, one, 0, one, one, np.array([FAR], np.int32), no_bytes)
+    spans = SpanTable(one, one, one, no_bytes, one, one, no_intervals)
+    no_targets = np.zeros((0, 5), np.int64)
     rule = Rule(False, 0, 1, False, 0.0, False, False, False, 0, 0, 0, no_intervals, no_targets)
     totals = Totals.empty(1, n_sequences=1)
     tables = (segments, spans, rule, totals)
@@ -33,5 +35,8 @@ def warm_up() -> None:
     whole_records(text, begin, begin)
     count_bam(text, begin, begin, extents, Records(0, 0, False, False), *tables)
     rows = (np.full(1, -1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int8))
+    cut_segments(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros((0, 3), np.int64), segments)
     mark_segments(segments, extents, *rows)
-    fold(totals.hits.astype(np.int64), segments, extents, *rows, np.zeros((1, 1), np.uint32))
+    fill_cells(segments, np.zeros((0, 3), np.int64))
+    for kind in (np.int32, np.int64):
+        fold(totals.hits.astype(kind), segments, extents, *rows, np.zeros((1, 1), np.uint32))

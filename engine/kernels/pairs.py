@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepchrome.engine.kernels.counting import add_lengths, add_past_end, count_batch
+from deepchrome.engine.kernels.counting import add_lengths, add_past_end, add_reads, count_batch, open_ledger
 from deepchrome.engine.kernels.digits import parse_number
 from deepchrome.engine.kernels.jit import entry_point, helper
 from deepchrome.engine.kernels.layout import (
@@ -48,7 +48,7 @@ def count_pairs(buffer, begin, end, columns, names, extents, segments, spans, ru
     """
     text, known, n = address_of(buffer), open_names(names), np.uint64(0)
     batch = np.zeros((BATCH_ROWS, BATCH_COLUMNS), np.int32)
-    reads_on, lengths, tally = totals.reads_on, totals.lengths, totals.tally
+    ledger, tally = open_ledger(totals), totals.tally
     at, status = np.int64(begin), Status.DONE
     while at < end:
         if n == BATCH_READS:
@@ -67,18 +67,19 @@ def count_pairs(buffer, begin, end, columns, names, extents, segments, spans, ru
         if sequence < 0:
             status = Status.NEW_NAME
             break
-        extent = extents[sequence]
-        if stop > (MAX_POSITION if extent[SIZE] > BAI_LIMIT else BAI_LIMIT):
+        size = extents[sequence, SIZE]
+        if stop > (MAX_POSITION if size > BAI_LIMIT else BAI_LIMIT):
             status = Status.BAD_LARGE
             break
         tally[Tally.LINES] += 1
-        reads_on[sequence, 0] += 1
-        if stop > extent[SIZE]:
-            add_past_end(reads_on[sequence], start, stop, extent[SIZE])
-        add_lengths(lengths, tally, stop - start, 1)
+        add_reads(ledger, sequence, 1)
+        if stop > size:
+            add_past_end(ledger, sequence, start, stop, size)
+        add_lengths(ledger, stop - start, 1)
         if start == stop:  # as a read of no length
             start, stop = start - 1, stop + 1
-        batch[TILE, n] = extent[TILE_FIRST] + min(max(start, 0) >> TILE_BITS, extent[TILE_LAST])
+        tile = min(max(start, 0) >> TILE_BITS, extents[sequence, TILE_LAST])
+        batch[TILE, n] = extents[sequence, TILE_FIRST] + tile
         batch[START, n], batch[END, n], batch[STRAND_AT, n] = start, stop, at
         n += np.uint64(1)
         at = newline + 1

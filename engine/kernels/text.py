@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepchrome.engine.kernels.counting import add_lengths, add_past_end, count_batch
+from deepchrome.engine.kernels.counting import (
+    add_lengths,
+    add_past_end,
+    add_reads,
+    count_batch,
+    open_ledger,
+)
 from deepchrome.engine.kernels.digits import parse_eight_digits
 from deepchrome.engine.kernels.jit import entry_point, helper, inlined
 from deepchrome.engine.kernels.layout import (
@@ -32,7 +38,7 @@ from deepchrome.engine.kernels.layout import (
 )
 from deepchrome.engine.kernels.lines import Lines, end_of_line, has_columns, parse_line_slow
 from deepchrome.engine.kernels.names import find_id, open_names
-from deepchrome.engine.kernels.segments import find_segment
+from deepchrome.engine.kernels.segments import find_segment, open_segments
 from deepchrome.engine.kernels.shapes import (
     BEGINNING,
     FREE,
@@ -49,6 +55,8 @@ from deepchrome.engine.kernels.vectors import (
     all_less,
     counting_up,
     element_of,
+    int32_at,
+    load8,
     load64,
     load_eight,
     matches,
@@ -130,7 +138,7 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
     """
     # Unpack all arrays here: in the loop, each access through a tuple would cost two atomic operations.
     known = open_names(names)
-    reads_on, lengths, tally = totals.reads_on, totals.lengths, totals.tally
+    ledger, opened, tally = open_ledger(totals), open_segments(segments), totals.tally
     lines = Lines(address_of(buffer), end, columns, not rule.changes)
     reads = np.zeros((BATCH_ROWS, BATCH_COLUMNS), np.int32)
     batch = Batch(address_of(reads), np.uint64(0))
@@ -147,18 +155,14 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
             count_batch(reads, batch.n, lines.text, segments, spans, rule, totals)
             batch = Batch(batch.rows, np.uint64(0))
         if n_alike == 8 and shape.kind == WHOLE:
-            n_lines, batch, gap, summary = _parse_eights(
-                lines, at, shape, extent, gap, segments, lengths, tally, batch, summary
-            )
-            reads_on[sequence, 0] += n_lines
+            n_lines, batch, gap, summary = _parse_eights(lines, at, shape, extent, gap, opened, ledger, batch, summary)
+            add_reads(ledger, sequence, n_lines)
             at += n_lines * shape.step
             if batch.n >= BATCH_READS:
                 continue
-        n_alike, at, batch, summary = _parse_up_to_eight(
-            lines, at, shape, extent, sequence, reads_on, lengths, tally, batch, summary
-        )
+        n_alike, at, batch, summary = _parse_up_to_eight(lines, at, shape, extent, sequence, ledger, batch, summary)
         if n_alike:
-            reads_on[sequence, 0] += n_alike
+            add_reads(ledger, sequence, n_alike)
         if n_alike == 8 or at >= end:
             continue
         # This line does not match. If it has another shape, go on with that one.
@@ -176,18 +180,18 @@ def count_text(buffer, begin, end, columns, names, shapes, extents, segments, sp
                     gap = Gap(np.uint64(FAR), np.uint64(0))
                 continue
         # It has no pattern, or its read is unusual or wrong.
-        status, at, batch, summary = _parse_other(lines, at, known, extents, reads_on, lengths, tally, batch, summary)
+        status, at, batch, summary = _parse_other(lines, at, known, extents, ledger, batch, summary)
         if status != Status.DONE:
             break
     count_batch(reads, batch.n, lines.text, segments, spans, rule, totals)
-    add_lengths(lengths, tally, summary.usual_length, summary.n_usual)
+    add_lengths(ledger, summary.usual_length, summary.n_usual)
     tally[Tally.LINES] += summary.lines
     tally[Tally.CURSOR] = at
     return status
 
 
 @helper
-def _parse_eights(lines, at, shape, extent, gap, segments, lengths, tally, batch, summary):
+def _parse_eights(lines, at, shape, extent, gap, segments, ledger, batch, summary):
     """Parse eight lines at a time, as long as all eight have the shape and are usual reads.
 
     A usual read is not empty and ends within its sequence. Numbers are stored only after all eight lines are checked,
@@ -199,7 +203,6 @@ def _parse_eights(lines, at, shape, extent, gap, segments, lengths, tally, batch
         The number of lines parsed, the batch, the gap that the last read is in, and the summary.
     """
     text, step, n = lines.text, shape.step, batch.n
-    tiles, steps, _, points, accepts = segments
     end_limit = np.uint64(extent.size + 1)
     tile_first, tile_last = np.uint64(extent.tile_first), np.uint64(extent.tile_last)
     gap_begin, gap_end = gap
@@ -219,7 +222,7 @@ def _parse_eights(lines, at, shape, extent, gap, segments, lengths, tally, batch
             for k in range(8):
                 length = np.uint64(element_of(lengths_here, k))
                 if length != usual:
-                    add_lengths(lengths, tally, np.int64(usual), n_usual)
+                    add_lengths(ledger, np.int64(usual), n_usual)
                     usual, n_usual = length, np.int64(0)
                 n_usual += 1
         # If all eight reads are in the same gap as the read before, they overlap no region and are not stored.
@@ -233,16 +236,17 @@ def _parse_eights(lines, at, shape, extent, gap, segments, lengths, tally, batch
             if lines.skips_gaps:
                 last_begin = element_of(begins, 7)
                 last_tile = np.uint64(element_of(read_tiles, 7))
-                segment = find_segment(tiles, steps, points, last_tile, last_begin)
+                segment = find_segment(segments, last_tile, last_begin)
                 gap_begin = np.uint64(last_begin)
-                gap_end = np.uint64(points[segment] if accepts[segment] == 0 else 0)
+                is_gap = load8(segments.accepts, np.int64(segment)) == 0
+                gap_end = np.uint64(int32_at(segments.points, segment) if is_gap else 0)
         n_lines, at = n_lines + 8, at + 8 * step
     summary = Summary(summary.lines + n_lines, np.int64(usual), n_usual)
     return n_lines, Batch(batch.rows, n), Gap(gap_begin, gap_end), summary
 
 
 @inlined
-def _parse_up_to_eight(lines, at, shape, extent, sequence, reads_on, lengths, tally, batch, summary):
+def _parse_up_to_eight(lines, at, shape, extent, sequence, ledger, batch, summary):
     """Parse up to eight lines, one at a time, as long as they have the shape and are usual reads.
 
     Here usual reads may also end beyond the end of their sequence, up to ``BAI_LIMIT``.
@@ -270,18 +274,18 @@ def _parse_up_to_eight(lines, at, shape, extent, sequence, reads_on, lengths, ta
         if (end <= start) | (end > max(extent.size, BAI_LIMIT)):
             break
         if end - start != usual:
-            add_lengths(lengths, tally, usual, n_usual)
+            add_lengths(ledger, usual, n_usual)
             usual, n_usual = end - start, np.int64(0)
         n_usual += 1
         if end > extent.size:
-            add_past_end(reads_on[sequence], start, end, extent.size)
+            add_past_end(ledger, sequence, start, end, extent.size)
         batch = _put_read(extent, start, end, strand_at, batch)
         n_lines, at = n_lines + 1, at + step
     return n_lines, at, batch, Summary(n_before + n_lines, usual, n_usual)
 
 
 @inlined
-def _parse_other(lines, at, names, extents, reads_on, lengths, tally, batch, summary):
+def _parse_other(lines, at, names, extents, ledger, batch, summary):
     """Parse one line of any form.
 
     Returns
@@ -303,10 +307,10 @@ def _parse_other(lines, at, names, extents, reads_on, lengths, tally, batch, sum
     extent = _read_extent(extents, sequence)
     if end > (MAX_POSITION if extent.size > BAI_LIMIT else BAI_LIMIT):
         return Status.BAD_LARGE, at, batch, summary
-    reads_on[sequence, 0] += 1
+    add_reads(ledger, sequence, 1)
     if end > extent.size:
-        add_past_end(reads_on[sequence], start, end, extent.size)
-    add_lengths(lengths, tally, end - start, 1)
+        add_past_end(ledger, sequence, start, end, extent.size)
+    add_lengths(ledger, end - start, 1)
     if start == end:  # bedtools extends a read of no length by 1 bp on either side
         start, end = start - 1, end + 1
     batch = _put_read(extent, start, end, _strand_later(lines, at), batch)

@@ -130,6 +130,64 @@ def _(builder: Any, buffer: Any, i: Any, value: Any) -> None:
     store(builder, buffer, i, value)
 
 
+def int32_at(numbers: Any, i: int) -> int:
+    """Return element ``i`` of an array of int32, counted through all its rows."""
+    return int(numbers.reshape(-1)[_in_bounds(numbers, i)])
+
+
+@lowers(int32_at, NUMBER(ADDRESS, INDEX), NUMBER(ADDRESS, MASK))
+def _(builder: Any, numbers: Any, i: Any) -> Any:
+    return builder.sext(load(builder, numbers, builder.mul(i, constant(INT64, 4)), INT32), INT64)
+
+
+def uint32_at(numbers: Any, i: int) -> int:
+    """Return element ``i`` of an array of uint32, counted through all its rows."""
+    return int(numbers.reshape(-1)[_in_bounds(numbers, i)])
+
+
+@lowers(uint32_at, NUMBER(ADDRESS, INDEX), NUMBER(ADDRESS, MASK))
+def _(builder: Any, numbers: Any, i: Any) -> Any:
+    return builder.zext(load(builder, numbers, builder.mul(i, constant(INT64, 4)), INT32), INT64)
+
+
+def int64_at(numbers: Any, i: int) -> int:
+    """Return element ``i`` of an array of int64, counted through all its rows."""
+    return int(numbers.reshape(-1)[_in_bounds(numbers, i)])
+
+
+@lowers(int64_at, NUMBER(ADDRESS, INDEX), NUMBER(ADDRESS, MASK))
+def _(builder: Any, numbers: Any, i: Any) -> Any:
+    return load(builder, numbers, builder.mul(i, constant(INT64, 8)), INT64)
+
+
+def set_int64(numbers: Any, i: int, value: int) -> None:
+    """Set element ``i`` of an array of int64, counted through all its rows."""
+    numbers.reshape(-1)[_in_bounds(numbers, i)] = value
+
+
+@lowers(set_int64, NONE(ADDRESS, INDEX, NUMBER), NONE(ADDRESS, MASK, NUMBER))
+def _(builder: Any, numbers: Any, i: Any, value: Any) -> None:
+    store(builder, numbers, builder.mul(i, constant(INT64, 8)), value)
+
+
+def increment(numbers: Any, i: int) -> None:
+    """Add 1 to element ``i`` of an array of int32, counted through all its rows."""
+    numbers.reshape(-1)[_in_bounds(numbers, i)] += 1
+
+
+@lowers(increment, NONE(ADDRESS, MASK))
+def _(builder: Any, numbers: Any, i: Any) -> None:
+    at = builder.mul(i, constant(INT64, 4))
+    store(builder, numbers, at, builder.add(load(builder, numbers, at, INT32), constant(INT32, 1)))
+
+
+def _in_bounds(numbers: Any, i: int) -> int:
+    """Return ``i``; unlike numpy, raise an IndexError if it is negative."""
+    if not 0 <= i < numbers.size:
+        raise IndexError(f"element {i} of {numbers.size}")
+    return int(i)
+
+
 def name_column(slots: Any, slot: int, column: int) -> np.uint64:
     """Return one number of one slot of a table of names. ``slots`` is uint64 (slots, N_NAME_COLUMNS)."""
     return np.uint64(slots[slot, column])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,6 @@ from deepchrome.engine.regioncounts.columns import column_names
 from deepchrome.engine.regioncounts.result import Column, RegionCounts
 from deepchrome.engine.regioncounts.table import region_column_names
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
-
-_BED12_COLUMNS: Final = 12
 
 
 class CountObserver(Observer):
@@ -189,17 +187,11 @@ def place_regions(regions: Regions, genome: Genome, options: ReadOptions) -> Lay
 
     Raises
     ------
-    UsageError
-        ``options.split`` is used with regions that have blocks.
     BadDataError
-        No region lies on a chromosome of the genome.
+        No region lies on a chromosome of the genome, or ``options.split`` is used and the blocks of a region are not
+        valid.
     """
-    if options.split and regions.format == "bed" and len(regions.columns) == _BED12_COLUMNS:  # guard: split-bed12
-        raise UsageError(
-            f"{regions.source}: split cannot be used with regions of 12 columns, because bedtools multicov counts in "
-            "the blocks of such regions. Cut the file to its first six columns to count in whole regions"
-        )
-    layout = regions.layout(genome, options.aliases)
+    layout = regions.layout(genome, options.aliases, in_blocks=options.split)
     if not (layout.chrom_id >= 0).any():  # guard: regions-off-genome
         raise BadDataError(
             f"{regions.source}: no region lies on a chromosome of {genome.name} (the regions have "

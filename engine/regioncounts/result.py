@@ -1,7 +1,7 @@
-"""The counts of several files of reads in regions."""
+"""The counts of several files of reads in the same regions."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from deepchrome.engine.annotation.regions import Regions
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.tally import ReadTally
 
-Column = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
+Column: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
 from deepchrome.engine.annotation.regions import Regions
-
-if TYPE_CHECKING:
-    from deepchrome.engine.regioncounts.result import RegionCounts
+from deepchrome.engine.regioncounts.result import RegionCounts
 
 PLACE_COLUMNS: Final = ("chrom", "start", "end")
 # The columns of GTF and GFF3 after the place and the name. Its own columns for the place have other coordinates.
@@ -26,7 +24,7 @@ def region_column_names(regions: Regions) -> list[str]:
     return [*PLACE_COLUMNS, *(name for name in regions.columns if name not in PLACE_COLUMNS)]
 
 
-def count_table(counts: "RegionCounts") -> pl.DataFrame:
+def count_table(counts: RegionCounts) -> pl.DataFrame:
     """Return the regions and their counts.
 
     Returns
@@ -51,7 +49,7 @@ def count_table(counts: "RegionCounts") -> pl.DataFrame:
     )
 
 
-def source_table(counts: "RegionCounts") -> pl.DataFrame:
+def source_table(counts: RegionCounts) -> pl.DataFrame:
     """Return the columns of the input, as bedtools prints them, and the counts.
 
     Start and end are written as plain numbers, without leading zeros; those of GTF and GFF3 are 1-based and inclusive.

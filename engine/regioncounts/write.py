@@ -14,6 +14,7 @@ from deepchrome.common.files import atomic_write
 from deepchrome.common.urls import is_url, url_file_name
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.features.provenance import COUNT_RULE, genome_sha256
+from deepchrome.engine.features.records import read_record
 from deepchrome.engine.regioncounts.result import RegionCounts
 from deepchrome.engine.regioncounts.table import count_table, source_table
 from deepchrome.errors import ParameterError
@@ -155,17 +156,6 @@ def describe_counts(counts: RegionCounts) -> dict[str, Any]:
 
 
 def describe_source(path: str, tally: ReadTally) -> dict[str, Any]:
-    """Return the record of a file of reads: its name, size and checksum, and what was read from it."""
+    """Return the record of a file of reads, like those in feature files. Regions take the place of windows."""
     name = url_file_name(path) if is_url(path) else Path(path).name
-    return {
-        "name": name.encode("utf-8", "backslashreplace").decode(),
-        "format": tally.format,
-        "bytes": tally.bytes_read,
-        "sha256": tally.sha256,
-        "reads": tally.reads,
-        "reads_in_regions": tally.in_windows,
-        "reads_off_genome": dict(tally.off_genome),
-        "reads_past_end": tally.past_end,
-        "reads_filtered": tally.filtered,
-        "read_length_bp": {"min": tally.min_length, "mean": tally.mean_length, "max": tally.max_length},
-    } | ({"etag": tally.etag} if tally.etag else {})
+    return read_record(tally, name.encode("utf-8", "backslashreplace").decode())

@@ -91,6 +91,8 @@ _RESUME = f"{_ENGINE}/features/test_resume.py"
 _POOLING = f"{_ENGINE}/features/test_pooling.py"
 _STORE = f"{_ENGINE}/features/test_store.py"
 _FUZZ = f"{_ENGINE}/counting/test_fuzz.py"
+_SIGNAL = f"{_ENGINE}/counting/test_signal.py"
+_STORED_SIGNAL = f"{_ENGINE}/features/test_signal.py"
 _BAM = f"{_ENGINE}/counting/test_damaged_bam.py"
 _ODD = f"{_ENGINE}/annotation/test_odd_files.py"
 _ALIASES = f"{_ENGINE}/annotation/test_aliases.py"
@@ -113,8 +115,6 @@ _REGION_COUNTS = f"{_ENGINE}/regioncounts"
 _BUILDS = f"{_ENGINE}/features/test_build_check.py"
 _NAMES_OF_CHROMOSOMES = f"{_ENGINE}/features/test_chrom_alias.py"
 _OPTIONS = f"{_ENGINE}/features/test_read_options.py"
-_SIGNAL = f"{_ENGINE}/counting/test_signal.py"
-_INPUTS = "tests/train/datasets/test_signal.py"
 _CHECKS = "tests/train/scoring/test_checks.py"
 _REFERENCE = "tests/train/scoring/test_reference.py"
 _YARDSTICKS = "tests/train/scoring/test_yardsticks.py"
@@ -405,7 +405,6 @@ GUARDS = (
     Guard("same-headers", NEVER, (f"{_ENGINE}/counting/test_headers.py::test_headers_that_differ",)),
     Guard("same-reads-twice", NEVER, ("tests/cli/test_count.py::test_wrong_usage",)),
     Guard("regions-off-genome", NEVER, ("tests/cli/test_count.py::test_bad_data_leaves_no_output",)),
-    Guard("split-bed12", NEVER, (f"{_REGION_COUNTS}/test_parity.py::test_blocks_of_regions_are_refused_with_split",)),
     # What a read is, and which genome and names it has.
     Guard(
         "cram-mates",
@@ -428,19 +427,40 @@ GUARDS = (
     Guard("header-lengths", NEVER, (f"{_BUILDS}::test_header_of_another_build",)),
     Guard("reads-past-end", ALWAYS, (f"{_BUILDS}::test_text_reads_past_the_ends",)),
     Guard("genes-past-end", ALWAYS, (f"{_BUILDS}::test_genes_of_another_build",)),
-    # Signal.
-    Guard("bigwig-chromosomes", NEVER, (f"{_SIGNAL}::test_a_flipped_bit_is_refused_or_harmless",)),
-    Guard("bigwig-index", NEVER, (f"{_SIGNAL}::test_a_flipped_bit_is_refused_or_harmless",)),
-    Guard("finite-signal", NEVER, (f"{_SIGNAL}::test_a_value_that_is_not_finite_is_refused",)),
-    Guard("bases-with-data", NEVER, (f"{_SIGNAL}::test_fewer_data_than_the_header_states",)),
+    # Signal of bigWig files.
+    Guard("min-share-on-chroms", ("0.01", "-1.0"), (f"{_SIGNAL}::test_a_file_without_data",)),
     Guard("reads-options-on-signal", NEVER, (f"{_SIGNAL}::test_options_for_reads_are_refused",)),
-    Guard("signal-of-two-chromosomes", NEVER, (f"{_SIGNAL}::test_names_of_chromosomes_can_be_translated",)),
-    Guard("signal-build", NEVER, (f"{_SIGNAL}::test_another_build_is_refused",)),
+    Guard("finite-signal", NEVER, (f"{_SIGNAL}::test_a_value_that_is_not_finite_is_refused",)),
+    Guard("bases-with-data", ("< track.least_bases", "< 0"), (f"{_SIGNAL}::test_fewer_data_than_the_header_states",)),
+    Guard(
+        "signal-of-two-chromosomes",
+        ("!= chrom", "is None"),
+        (f"{_SIGNAL}::test_names_of_chromosomes_can_be_translated",),
+    ),
+    Guard("signal-build", ("build_check and", "False and"), (f"{_SIGNAL}::test_another_build_is_refused",)),
     Guard("unknown-chromosomes-of-signal", NEVER, (f"{_SIGNAL}::test_a_chromosome_that_the_genome_lacks",)),
-    Guard("min-share-on-chroms", ("0.01", "0.0"), (f"{_SIGNAL}::test_a_chromosome_that_the_genome_lacks",)),
     Guard("no-signal", NEVER, (f"{_SIGNAL}::test_a_file_without_data",)),
-    Guard("finite-column", NEVER, (f"{_ENGINE}/features/test_signal.py::test_a_changed_file_is_refused",)),
-    Guard("signal-for-counts", "if marks := []:", (f"{_INPUTS}::test_signal_does_not_take_the_place_of_counts",)),
-    Guard("log-of-signal", NEVER, (f"{_INPUTS}::test_signal_below_zero",)),
-    Guard("signal-not-thinned", "return thinned", ("tests/train/fitting/test_pooled.py::test_signal_is_not_thinned",)),
+    Guard("bigwig-chromosomes", NEVER, (f"{_SIGNAL}::test_two_chromosomes_with_one_number",)),
+    Guard("finite-column", NEVER, (f"{_STORED_SIGNAL}::test_a_changed_file_is_refused",)),
+    Guard(
+        "counts-beside-signal",
+        NEVER,
+        (f"{_STORED_SIGNAL}::test_a_count_that_float32_does_not_hold_is_refused_beside_signal",),
+    ),
+    Guard(
+        "signal-for-counts",
+        ("if (mark in features.signal) == kind", "if False"),
+        ("tests/train/datasets/test_signal.py::test_signal_does_not_take_the_place_of_counts",),
+    ),
+    Guard("log-of-signal", NEVER, ("tests/train/datasets/test_signal.py::test_signal_below_zero",)),
+    Guard(
+        "signal-not-thinned",
+        ("torch.where(is_signal, self._x.index_select(0, rows), thinned)", "thinned"),
+        ("tests/train/fitting/test_pooled.py::test_signal_is_not_thinned",),
+    ),
+    Guard(
+        "bigwig-complete",
+        NEVER,
+        (f"{_ENGINE}/features/exports/test_tracks.py::test_a_bigwig_file_that_was_not_written_completely",),
+    ),
 )

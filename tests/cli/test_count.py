@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from oracle import regions
 from support.bam import write_bam
+from support.bigwig import write_bigwig
 from support.program import run
 from support.strategies import Record
 from support.tiny import PACK, CommandResult, dc
@@ -334,3 +335,45 @@ def test_reads_that_do_not_count_are_reported(folder: Path) -> None:
         "--fragments",
     )
     assert ", 1 records or lines that stand for no fragment\n" in dc(*command).err
+
+
+def test_signal_is_a_column_of_floats(folder: Path) -> None:
+    write_bigwig(Path("signal.bw"), SIZES, [("chr1", 100, 150, 3.0), ("chr2", 0, 10, 0.5)])
+    options = ("--regions", "peaks.bed", "--genome", "small.sizes")
+    ran = dc("count", "signal.bw", "brain.bam", *options, "-o", "c.tsv")
+    assert ran.code == 0
+    assert ran.err.startswith("signal.bw: signal averaged in ")
+    rows = [line.split("\t")[-2:] for line in Path("c.tsv").read_text().splitlines()]
+    assert rows[0] == ["signal", "brain"]
+    assert [float(row[0]) for row in rows[1:]] == pytest.approx([1.5, 0.001, 0, 0])
+    assert [int(row[1]) for row in rows[1:]] == expected_columns()[1]
+    ran = dc("count", "signal.bw", *options, "-o", "c.txt", "--format", "multicov")
+    assert ran.code == 2
+    assert "--format multicov holds whole numbers only, but signal is a signal" in last_error(ran)
+    assert not Path("c.txt").exists()
+
+
+def test_quality_of_the_reads(folder: Path) -> None:
+    assert count("-o", "c.tsv", "--qc", "qc").code == 0
+    table = pl.read_csv("qc/qc.tsv", separator="\t")
+    assert table["file"].to_list() == ["liver", "brain"]
+    assert table["reads"].to_list() == [58, 37]
+    Path("qc/qc.tsv").write_text("mine")
+    ran = count("-o", "d.tsv", "--qc", "qc")
+    assert ran.code == 2
+    assert "qc/qc.tsv: not a table of deepchrome" in last_error(ran)
+    assert not Path("d.tsv").exists()
+
+
+def test_formats_of_reads_that_look_like_something_else(folder: Path) -> None:
+    Path("numbers.bed").write_text("".join(f"chr1\t{start}\t{start + 9}\t{start}\n" for start in range(0, 300, 10)))
+    options = ("--regions", "peaks.bed", "--genome", "small.sizes", "-o", "c.tsv")
+    ran = dc("count", "numbers.bed", *options)
+    assert ran.code == 65
+    assert "--format bed" in last_error(ran)
+    assert not Path("c.tsv").exists()
+    assert dc("count", "numbers.bed", *options, "--format", "bed").code == 0
+    expected = regions.count(
+        regions.text_alignments(Path("numbers.bed").read_bytes()), regions.bed_regions(BED.encode())
+    )
+    assert [int(line.split("\t")[-1]) for line in Path("c.tsv").read_text().splitlines()[1:]] == expected

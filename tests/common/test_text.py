@@ -16,7 +16,7 @@ from deepchrome.common.signatures import BGZIP_END
 from deepchrome.common.text import read_bytes
 from deepchrome.engine.annotation.genes import read_genes
 from deepchrome.engine.annotation.genome import read_genome
-from deepchrome.engine.features.export import read_labels, read_split_table
+from deepchrome.engine.features.exports.csv import read_labels, read_split_table
 from deepchrome.engine.features.sample_tables import read_tsv_rows
 from deepchrome.errors import BadDataError, MissingInputError
 from deepchrome.train.datasets.deepchrome_csv import load_csv

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracle import bedtools
 
 from support.bam import write_bam
-from support.strategies import CIGARS, FLAGS, SCORES, Choices, Record, choices
+from support.strategies import CIGARS, FLAGS, SCORES, Choices, Record, choices, many_choices
 
 NAMES = ("chr1", "chr2", "scaffold_00016", "NW_0123456780_A_contig")
 # More than those of the windows: operations at the ends, of length 0, and several gaps.
@@ -82,7 +82,7 @@ def region_cases(
     choose = draw(choices())
     sizes = {name: choose.pick([choose.between(1, 60), 3000, 70_000]) for name in NAMES[: choose.between(1, 4)]}
     n_columns = choose.pick(columns)
-    drawn = draw(st.lists(choices(), min_size=1, max_size=12))
+    drawn = draw(st.sampled_from([1, 4, 8]).flatmap(lambda n: st.lists(choices(), min_size=n, max_size=12)))
     # The first is on a chromosome that the files have.
     spans = [draw_span(one, sizes, {**sizes, "chrAbsent": 500} if i else sizes) for i, one in enumerate(drawn)]
     repeats = draw(st.lists(st.sampled_from(spans), max_size=2))
@@ -90,7 +90,7 @@ def region_cases(
     bed = "".join(region_line(*span, n_columns, style) for span, style in zip([*spans, *repeats], styles, strict=False))
     files = []
     for _ in range(choose.between(1, max_files)):
-        drawn = draw(st.lists(choices(), max_size=30))
+        drawn = draw(many_choices(30))
         files.append([draw_record(one, sizes, spans) for one in drawn])
     return RegionCase(sizes, files, bed)
 
@@ -121,7 +121,8 @@ def region_line(chrom: str, start: int, end: int, n_columns: int, choose: Choice
 def near_start(choose: Choices, sizes: dict[str, int], spans: Sequence[tuple[str, int, int]]) -> tuple[str, int]:
     """Return chromosome and start of a read."""
     chrom, start, end = choose.pick(spans)
-    position = choose.pick([start, end, choose.between(start, end)]) + choose.pick([0, -1, 1, choose.between(-60, 60)])
+    inside = [choose.between(start, end)] * 2
+    position = choose.pick([start, end, *inside]) + choose.pick([0, 0, -1, 1, choose.between(-60, 60)])
     if chrom not in sizes:
         chrom, position = choose.pick(list(sizes)), choose.below(300)
     return chrom, max(position, 0)
@@ -130,7 +131,7 @@ def near_start(choose: Choices, sizes: dict[str, int], spans: Sequence[tuple[str
 def draw_record(choose: Choices, sizes: dict[str, int], spans: Sequence[tuple[str, int, int]]) -> Record:
     """Return a record with any flag and any CIGAR."""
     chrom, start = near_start(choose, sizes, spans)
-    flag = choose.pick([*FLAGS, 0, 16, 99, 147, choose.below(4096)])
+    flag = choose.pick([*FLAGS, *[0, 16, 99, 147] * 5, *[choose.below(4096)] * 4])
     cigar = choose.pick([None, *REGION_CIGARS, *[f"{choose.between(1, 200)}M"] * 20])
     mapq = choose.pick([0, 1, 29, 30, 255])
     if choose.below(40) == 0:
@@ -148,7 +149,7 @@ def pair_cases(draw: st.DrawFn) -> RegionCase:
     spans = [draw_span(one, sizes, sizes) for one in draw(st.lists(choices(), min_size=1, max_size=8))]
     bed = "".join("\t".join(map(str, span)) + "\n" for span in spans)
     records = []
-    for i, one in enumerate(draw(st.lists(choices(), max_size=15))):
+    for i, one in enumerate(draw(many_choices(25))):
         records += draw_pair(one, f"p{i}", sizes, spans)
     return RegionCase(sizes, [records], bed)
 

@@ -327,8 +327,8 @@ WRONG_FILES: tuple[WrongFile, ...] = (
         "CSV", _text("chr1,100,200,r,0,+\nchr1,300,400,r,0,+\n"), "csv", ("commas between its columns", "Convert")
     ),
     WrongFile("zstd", _packed_by_arrow("zstd"), "zstd", ("a zstd file", "Unpack it with unzstd")),
-    WrongFile("lz4", _packed_by_arrow("lz4"), "lz4", ("a lz4 file", "Unpack it with unlz4")),
-    WrongFile("xz", _text(lzma.compress(BED)), "xz", ("a xz file", "Unpack it with unxz")),
+    WrongFile("lz4", _packed_by_arrow("lz4"), "lz4", ("an lz4 file", "Unpack it with unlz4")),
+    WrongFile("xz", _text(lzma.compress(BED)), "xz", ("an xz file", "Unpack it with unxz")),
     WrongFile("bzip2", _text(bz2.compress(BED)), "bzip2", ("a bzip2 file", "Unpack it with bunzip2")),
     WrongFile("zip", _zip("reads.bed"), "zip", ("a zip file", "Unpack it with unzip")),
     WrongFile("7z", _text(bytes.fromhex("377abcaf271c0004") + bytes(24)), "7z", ("a 7z file", "Unpack it with 7z x")),

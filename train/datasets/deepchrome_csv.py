@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepchrome.common.names import SPLIT_NAMES, TEST, TRAIN, check_names
 from deepchrome.common.tables import read_fields, stable_ids
-from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
+from deepchrome.engine.features.exports.csv import PUBLISHED_MARK_ORDER
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.datasets.depth import CountScale
@@ -50,7 +50,7 @@ def load_csv(
         A directory with train.csv, valid.csv and test.csv, each plain or gzipped, with or without ``.gz``
         in its name. A gene is a block of rows, one per bin, in order. All genes have the same number of
         bins. A header names the marks. Without a header, five marks are assumed to be in the published
-        order (:data:`~deepchrome.engine.features.export.PUBLISHED_MARK_ORDER`), and any other number
+        order (:data:`~deepchrome.engine.features.exports.csv.PUBLISHED_MARK_ORDER`), and any other number
         of marks is named mark1, mark2, ...
     inputs
         How counts become model inputs: ``transform`` and ``depth``. Marks and bins keep the order of the files.

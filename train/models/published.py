@@ -19,7 +19,7 @@ def convert_attentivechrome(published: Mapping[str, Tensor], marks: int = 5) -> 
 
     The published networks (Singh et al. 2017, NIPS 30:6785; github.com/QData/AttentiveChrome, and Kipoi) expect read
     counts, neither scaled nor transformed, with bins in genomic order and marks in the order
-    :data:`~deepchrome.engine.features.export.PUBLISHED_MARK_ORDER`.
+    :data:`~deepchrome.engine.features.exports.csv.PUBLISHED_MARK_ORDER`.
 
     The authors' network has one output z, the log odds of "on". Ours has two, of which this function makes 0 and z.
     PyTorch's two biases of an LSTM are only ever added, so they become one.

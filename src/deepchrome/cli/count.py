@@ -4,7 +4,7 @@ import hashlib
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -35,6 +35,9 @@ from deepchrome.cli.read_options import (
 from deepchrome.common.urls import hide_secrets, is_url
 from deepchrome.errors import UsageError
 
+if TYPE_CHECKING:
+    from deepchrome.engine.annotation.genome import Genome
+
 _CONTAINERS: Final = ("tsv", "parquet", "multicov")
 _READS_FORMAT: Final = "bed"  # says what READS are, unlike the other formats
 _STDOUT: Final = "-"
@@ -42,7 +45,7 @@ _STDOUT: Final = "-"
 
 def count(
     reads: Annotated[
-        list[str], typer.Argument(metavar="READS...", help="Files of reads or fragments, URLs, or - for stdin.")
+        list[str], typer.Argument(metavar="READS", help="Files of reads or fragments, URLs, or - for stdin.")
     ],
     out: Annotated[str, typer.Option("-o", "--out", help="Table to write, or - for stdout.")],
     regions: Annotated[
@@ -85,6 +88,9 @@ def count(
     unknown_chrom: UnknownChromOption = "error",
     allow_empty: AllowEmptyOption = False,
     allow_no_eof: AllowNoEofOption = False,
+    qc: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory for qc.tsv and a report that MultiQC reads.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("-j", "--jobs", min=1, help="Number of files to count at a time.", show_default="threads"),
@@ -95,8 +101,8 @@ def count(
 ) -> None:
     """Count reads in any regions, as bedtools multicov does.
 
-    The table has one column per file. Regions may overlap, nest, repeat and come in any order. Reads may come in any
-    order, too.
+    The table has a row per region and a column per file. Regions may overlap, nest and repeat. Regions and reads may
+    come in any order.
     """
     from deepchrome.cli.startup import load_kernels
 
@@ -112,18 +118,21 @@ def count(
     inputs += [path for path in (regions, blacklist, Path(genome) if genome else None) if path is not None]
     if not to_stdout:
         check_outputs(Path(out), inputs=[path for path in inputs if path.is_file()], force=force)
+    if qc is not None and not force:
+        from deepchrome.engine.features.multiqc import check_report
+
+        check_report(qc)
     load_kernels()
     from deepchrome.cli.progress import progress_bars
     from deepchrome.cli.show_count import COLUMNS, CountProgress, show_counts
     from deepchrome.engine.annotation.genome import read_genome
     from deepchrome.engine.annotation.regions import genome_bins as make_bins
     from deepchrome.engine.annotation.regions import read_regions
-    from deepchrome.engine.counting.headers import genome_from_headers
     from deepchrome.engine.regioncounts.count import check_read_files, count_files
     from deepchrome.engine.regioncounts.write import check_counts, send_counts, write_counts
 
     check_read_files(reads)
-    chromosomes = read_genome(genome) if genome else genome_from_headers(reads)
+    chromosomes = read_genome(genome) if genome else _genome_of(reads)
     options = make_read_options(
         chromosomes,
         same_strand=same_strand,
@@ -166,6 +175,10 @@ def count(
         send_counts(sys.stdout.buffer, counts, container, record)
     else:
         write_counts(Path(out), counts, container, record)
+    if qc is not None:
+        from deepchrome.engine.features.multiqc import write_qc_report
+
+        write_qc_report(qc, counts.names, counts.tallies, force=force)
     show_counts(counts, out, as_json)
 
 
@@ -187,6 +200,13 @@ def _choose_container(formats: list[str], out: str) -> str:
     if container != "parquet" and out.endswith((".gz", ".bgz", ".zst")):
         raise UsageError(f"{out}: text is written uncompressed. Use --out - and a pipe: dc count ... --out - | bgzip")
     return container
+
+
+def _genome_of(reads: list[str]) -> "Genome":
+    """Return the genome in the headers of BAM and CRAM files."""
+    from deepchrome.engine.counting.headers import genome_from_headers  # imports pysam, which takes time
+
+    return genome_from_headers(reads)
 
 
 def _command() -> str:

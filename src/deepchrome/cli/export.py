@@ -10,49 +10,69 @@ from deepchrome.cli.messages import print_note
 from deepchrome.cli.options import EpigenomesOption, FeaturesArgument, ForceOption, SeedOption, parse_names
 from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.common.paths import check_distinct, data_files
-from deepchrome.errors import UsageError
+from deepchrome.errors import ParameterError, UsageError
+
+# The options that only the text format has.
+_CSV_OPTIONS = ("labels", "split", "split_file", "seed", "header", "drop_unlabelled")
 
 
 def export(
+    context: typer.Context,
     features: FeaturesArgument,
     out: Annotated[
         Path,
         typer.Option(
-            help="Directory for train.csv, valid.csv and test.csv. Several epigenomes get a subdirectory each."
+            help="Directory to write into. csv: train.csv, valid.csv and test.csv; several epigenomes get a "
+            "subdirectory each. bigwig and bedgraph: a file per epigenome and mark. Others: one per epigenome. "
+            "A single output can also be named, such as E003.h5ad."
         ),
     ],
-    labels: Annotated[Path | None, typer.Option(help="Label table written by dc labels --out. Required.")] = None,
+    file_format: Annotated[
+        Literal["csv", "h5ad", "zarr", "npz", "bigwig", "bedgraph"],
+        typer.Option("--format", help="File format. csv is DeepChrome's text format; h5ad and zarr are AnnData's."),
+    ] = "csv",
     epigenomes: EpigenomesOption = "all",
+    labels: Annotated[
+        Path | None, typer.Option(help="csv: label table written by dc labels --out. Required for csv.")
+    ] = None,
     split: Annotated[
         Literal["published", "random", "chromosome"],
         typer.Option(
-            help="How to split the genes: thirds in the order of gene IDs (published), at random, or by chromosome."
+            help="csv: how to split the genes: thirds in the order of gene IDs (published), at random, "
+            "or by chromosome."
         ),
     ] = "published",
     split_file: Annotated[
         Path | None,
-        typer.Option(help="TSV with columns gene_id and split (train, valid or test). Replaces --split."),
+        typer.Option(help="csv: TSV with columns gene_id and split (train, valid or test). Replaces --split."),
     ] = None,
     seed: SeedOption = 1,
     header: Annotated[
-        bool, typer.Option("--header", help="Write a header line. The published files have none.")
+        bool, typer.Option("--header", help="csv: write a header line. The published files have none.")
     ] = False,
     drop_unlabelled: Annotated[
-        bool, typer.Option("--drop-unlabelled", help="Leave out genes that have no label.")
+        bool, typer.Option("--drop-unlabelled", help="csv: leave out genes that have no label.")
     ] = False,
+    compress: Annotated[bool, typer.Option("--gzip", help="bedgraph: compress the files.")] = False,
     force: ForceOption = False,
-    file_format: Annotated[  # noqa: ARG001 - there is only one format so far
-        Literal["csv"], typer.Option("--format", help="File format. csv is DeepChrome's text format.")
-    ] = "csv",
 ) -> None:
-    """Write features and labels in DeepChrome's text format.
+    """Write features in the formats of other programs.
 
-    The columns are GeneID, BinID, one per mark, and label.
+    csv is DeepChrome's text format, with labels. Its columns are GeneID, BinID, one per mark, and label.
     """
+    if file_format != "csv":
+        given = [name for name in _CSV_OPTIONS if _is_given(context, name)]
+        if given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UsageError(f"{options}: only with --format csv")
+        _export_others(features, out, file_format, epigenomes, compress, force)
+        return
+    if compress:
+        raise ParameterError("compress", "applies to bedgraph only")
     if labels is None:
         raise UsageError("--labels is missing. Create a label table with dc labels --expression TABLE --out FILE.")
     check_distinct([out / f"{name}.csv" for name in SPLIT_NAMES], data_files(features, labels, split_file))
-    from deepchrome.engine.features.export import export_csv, read_split_table
+    from deepchrome.engine.features.exports.csv import export_csv, read_split_table
     from deepchrome.train.datasets.splits import split_genes
 
     splitter = read_split_table(split_file) if split_file else partial(split_genes, method=split, seed=seed)
@@ -70,3 +90,23 @@ def export(
         dropped = f"; left out {exported.unlabelled} genes without a label" if exported.unlabelled else ""
         print_note(f"{name}: {train} train, {valid} valid, {test} test genes{dropped}")
         print_note(f"{name}: columns GeneID, BinID, {', '.join(exported.marks)}, label")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Return whether an option is on the command line, and not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _export_others(features: Path, out: Path, file_format: str, epigenomes: str, compress: bool, force: bool) -> None:
+    from deepchrome.engine.features.exports.formats import export_features
+
+    export_features(
+        features,
+        out,
+        file_format,
+        epigenomes=parse_names(epigenomes),
+        compress=compress,
+        force=force,
+        on_write=lambda path: print_note(str(path)),
+    )

@@ -15,7 +15,7 @@ REMEDIES: Final = {
     "allow_few": "Use --allow-few to accept this.",
     "allow_no_eof": "Use --allow-no-eof if you know that the file is complete.",
     "append_or_force": "Use --resume to append to it, or --force to replace it.",
-    "blacklist": "Give it with --blacklist.",
+    "blacklist": "Give the same file with --blacklist.",
     "build_check": "Use --no-build-check to accept this.",
     "drop_unlabelled": "Use --drop-unlabelled to leave out these genes.",
     "edge": "Use --edge zero or --edge drop, or a smaller --flank.",
@@ -46,7 +46,14 @@ REMEDIES: Final = {
     "wait_or_out": "Wait for it to finish, or choose another directory with --out.",
 }
 # Options and arguments whose name differs from the parameter of the library.
-OPTIONS: Final = {"container": "--format", "n_genes": "--genes", "reads": "READS"}
+OPTIONS: Final = {
+    "compress": "--gzip",
+    "container": "--format",
+    "file_format": "--format",
+    "n_genes": "--genes",
+    "point": "--center",
+    "reads": "READS",
+}
 
 
 def explain(error: DeepchromeError) -> str:

@@ -12,6 +12,7 @@ from deepchrome.cli.tables import print_json
 from deepchrome.common.names import first_names
 from deepchrome.common.urls import hide_secrets
 from deepchrome.engine.annotation.aliases import chromosome_ids
+from deepchrome.engine.counting.bigwig import SIGNAL_FORMAT
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.regioncounts.count import CountObserver
 from deepchrome.engine.regioncounts.result import RegionCounts
@@ -103,11 +104,17 @@ def _note_names(counts: RegionCounts) -> None:
 
 
 def _summary(name: str, path: str, tally: ReadTally) -> dict[str, Any]:
-    return {"column": name, **describe_source(path, tally), "seconds": round(tally.seconds, 3)}
+    record = describe_source(path, tally)
+    record.pop("quality", None)
+    record["reads_in_regions"] = record.pop("reads_in_windows")
+    return {"column": name, **record, "seconds": round(tally.seconds, 3)}
 
 
 def _describe(tally: ReadTally) -> str:
-    """Describe the reads of a file in one line."""
+    """Describe the reads or the signal of a file in one line."""
+    if tally.format == SIGNAL_FORMAT:
+        line = f"signal averaged in {tally.seconds:.1f} s"
+        return f"{line}; {len(tally.off_genome)} of its chromosomes are not in the genome" if tally.off_genome else line
     share = tally.in_windows / max(tally.reads, 1)
     line = f"{tally.reads:,} reads in {tally.seconds:.1f} s, {share:.1%} in regions"
     if off_genome := sum(tally.off_genome.values()):

@@ -4,7 +4,7 @@ import hashlib
 import random
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,10 +14,11 @@ import pytest
 from campaign.rows import FULL
 from support.bigwig import exact_mean, random_runs, write_bigwig
 
-from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.genome import Genome, read_genome
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.counting import signal_bins
 from deepchrome.engine.counting.bigwig import is_bigwig
+from deepchrome.engine.counting.blacklist import Blacklist
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.signal import tally_signal
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError, NotInstalledError, UsageError
@@ -200,6 +201,7 @@ for _ in range({n}):
     found = t.outcome(path, layout)
     if isinstance(found, t.BadDataError):
         refused += 1
+        print(found, file=sys.stderr)
     else:
         assert (found == whole).all(), at
 assert refused > {n} / 4
@@ -215,6 +217,19 @@ def test_a_flipped_bit_is_refused_or_harmless(path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.stdout == "done\n", ended.stderr[-2000:]
+    assert "a block of data is damaged" in ended.stderr
+    assert "panicked" not in ended.stderr
+
+
+def test_two_chromosomes_with_one_number(path: Path) -> None:
+    """The data of one would be read twice, and those of the other not at all."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"chr2") + 4  # the number follows the name
+    assert data[at : at + 4] == (1).to_bytes(4, "little")
+    data[at] = 0
+    path.write_bytes(data)
+    with pytest.raises(BadDataError, match="the table of chromosomes is damaged"):
+        tally_signal(path, layout_of(ROWS))
 
 
 def test_data_beyond_the_end_of_a_chromosome_do_not_count(tmp_path: Path) -> None:
@@ -282,10 +297,20 @@ def test_another_build_is_refused(path: Path) -> None:
         tally_signal(path, other)
     assert raised.value.remedy == "build_check"
     np.testing.assert_allclose(tally_signal(path, other, build_check=False).values, expected_of(path, other), rtol=1e-6)
+    assert tally_signal(path, layout_of([("chr1", 0, 100)], genome=other.genome)).values.any()
     shorter = layout_of([("chr2", 0, 200)], 2, Genome("short", {**SIZES, "chr2": 100}))
     values = tally_signal(path, shorter, build_check=False).values
     assert values[0, 0] > 0
     assert values[0, 1] == 0
+
+
+def test_the_message_names_the_build_that_fits(tmp_path: Path) -> None:
+    hg19, hg38 = read_genome("hg19"), read_genome("hg38")
+    main = {name: hg38.sizes[name] for name in ("chr1", "chr2", "chr3")}
+    path = write_bigwig(tmp_path / "a.bw", main, [("chr1", 0, 9, 1.0)])
+    assert tally_signal(path, layout_of([("chr1", 0, 9)], genome=hg38)).values.tolist() == [[1.0]]
+    with pytest.raises(BadDataError, match=r"in hg19\. The lengths are those of hg38: use that genome"):
+        tally_signal(path, layout_of([("chr1", 0, 9)], genome=hg19))
 
 
 def test_a_length_of_a_chromosome_without_data_does_not_matter(tmp_path: Path) -> None:
@@ -318,7 +343,22 @@ CHANGED: dict[str, ReadOptions] = {
     "min_mapq": ReadOptions(min_mapq=1),
     "include_duplicates": ReadOptions(include_duplicates=True),
     "include_qc_fail": ReadOptions(include_qc_fail=True),
+    "proper_pairs": ReadOptions(proper_pairs=True),
+    "overlap_fraction": ReadOptions(overlap_fraction=0.5),
+    "reciprocal": ReadOptions(reciprocal=True),
+    "split": ReadOptions(split=True),
+    "fragments": ReadOptions(fragments=True),
+    "shift": ReadOptions(shift=-1),
+    "extend": ReadOptions(extend=200),
+    "point": ReadOptions(point="center"),
+    "blacklist": ReadOptions(blacklist=Blacklist.of_layout("a", "", layout_of([("chr1", 0, 9)]))),
+    "format": ReadOptions(format="bed"),
 }
+LENIENT = ("unknown_chrom", "allow_empty", "allow_no_eof", "allow_few", "aliases", "build_check")
+
+
+def test_every_option_is_refused_or_has_a_meaning_for_signal() -> None:
+    assert {field.name for field in fields(ReadOptions)} == {*CHANGED, *LENIENT}
 
 
 @pytest.mark.parametrize("name", CHANGED)

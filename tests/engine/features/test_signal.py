@@ -26,7 +26,7 @@ from deepchrome.errors import BadDataError
 TEXT = reads_text(600)
 TABLE = Genes(("a", "b"), ("", ""), ("chr1", "chr2"), np.array([5, 9], np.int64), ("+", "-"))
 METADATA = {"n_bins": 3, "flank": 150, "bin_size": 100}
-COUNTS = np.array([[0, 1, 2**32 - 1], [3, 4, 5]], np.uint32)
+COUNTS = np.array([[0, 1, 2**24], [3, 4, 5]], np.uint32)
 SIGNAL = np.array([[0, 0.1, 3e38], [-1.5, 1e-40, 7]], np.float32)
 
 
@@ -146,8 +146,7 @@ def test_signal_is_read_back_equal(path: Path) -> None:
     features = read_features(path)
     assert features.counts[:, :, 1].tobytes() == SIGNAL.tobytes()
     assert features.counts[:, :, 1].flags.c_contiguous
-    assert features.counts[0, :, 0].tolist() == [0, 1, 2**32]  # float32 has no 2^32 - 1
-    assert read_features(path, ["A"]).counts[0, :, 0].tolist() == [0, 1, 2**32 - 1]
+    assert (features.counts[:, :, 0] == COUNTS).all()
     assert read_header(path).signal == ("B",)
     document = features.metadata
     assert document["crc32"]["B"] == zlib.crc32(SIGNAL.astype("<f4").tobytes())
@@ -165,7 +164,16 @@ def test_counts_alone_are_stored_as_before(tmp_path: Path) -> None:
 def test_what_needs_reads_refuses_signal(path: Path) -> None:
     with pytest.raises(BadDataError, match="E1: B is signal, and this needs counts of reads"):
         read_features(path).read_counts()
-    assert read_features(path, ["A"]).read_counts()[0, 2, 0] == 2**32 - 1
+    assert (read_features(path, ["A"]).read_counts()[:, :, 0] == COUNTS).all()
+
+
+def test_a_count_that_float32_does_not_hold_is_refused_beside_signal(path: Path) -> None:
+    more = COUNTS.copy()
+    more[0, 2] += 1
+    write_features(path, TABLE, {"A": more, "B": SIGNAL}, METADATA)
+    with pytest.raises(BadDataError, match=r"a count of A is above 16,777,216, .* Read A without the marks that are"):
+        read_features(path)
+    assert (read_features(path, ["A"]).counts[:, :, 0] == more).all()
 
 
 def with_column(values: np.ndarray, **changes: object) -> Callable[[pa.Table], pa.Table]:

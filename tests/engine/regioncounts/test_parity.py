@@ -22,16 +22,17 @@ from support.region_cases import (
     multicov_options,
     pair_cases,
     region_cases,
+    region_line,
 )
 from support.regions import count_bed, engine_options
-from support.strategies import CUTS, KINDS, Record, examples, packed
+from support.strategies import CUTS, KINDS, Choices, Record, examples, packed
 
 import deepchrome
 from deepchrome.engine.annotation.aliases import auto_aliases
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.counting.blacklist import read_blacklist
 from deepchrome.engine.regioncounts.write import send_counts
-from deepchrome.errors import UsageError
+from deepchrome.errors import BadDataError
 
 pytestmark = pytest.mark.campaign("parity")
 THREADS = st.sampled_from([1, 1, 2, 3])
@@ -46,19 +47,12 @@ STEPS = st.fixed_dictionaries(
 )
 
 
-def without_blocks(case: RegionCase, counting: dict[str, Any]) -> dict[str, Any]:
-    """Return the options without ``split`` if the regions have blocks: it is refused there."""
-    has_blocks = len(case.bed.split("\n", 1)[0].split("\t")) == 12
-    return {**counting, "split": counting["split"] and not has_blocks}
-
-
 @pytest.mark.bedtools
 @examples(sized(60, 600))
 @given(case=region_cases(), filters=FILTERING, counting=COUNTING, threads=THREADS)
 def test_bytes_equal_live_multicov(
     case: RegionCase, filters: dict[str, Any], counting: dict[str, Any], threads: int
 ) -> None:
-    counting = without_blocks(case, counting)
     with tempfile.TemporaryDirectory() as name:
         bams = indexed_bams(case, Path(name))
         written = io.BytesIO()
@@ -91,7 +85,7 @@ def test_bam_equals_naive_counter(
     block_bytes: int,
     order: Any,
 ) -> None:
-    folder, counting = tmp_path_factory.getbasetemp(), without_blocks(case, counting)
+    folder = tmp_path_factory.getbasetemp()
     table = regions.bed_regions(case.bed.encode())
     paths, expected = [], []
     for i, records in enumerate(case.files):
@@ -113,7 +107,7 @@ def test_cram_equals_naive_counter(
     counting: dict[str, Any],
     version: str,
 ) -> None:
-    folder, counting = tmp_path_factory.getbasetemp(), without_blocks(case, counting)
+    folder = tmp_path_factory.getbasetemp()
     unusual = (None, "0M", "5M0N5M", "4N", "10D", "5H", "3M2N", "2000N1M", "5N5M")
     records = [as_in_cram(r) for r in case.files[0] if r.start >= 0 and r.cigar not in unusual]
     write_cram(folder / "drawn.cram", case.sizes, records, version)
@@ -181,7 +175,7 @@ def test_text_and_steps_equal_naive_counter(
     kind: str,
     cuts: list[int],
 ) -> None:
-    folder, counting = tmp_path_factory.getbasetemp(), without_blocks(case, counting)
+    folder = tmp_path_factory.getbasetemp()
     if columns < 6:
         counting = {**counting, "strand": None}
         steps = {**steps, "shift": 0, "extend": 0, "point": "center" if steps["point"] else None}
@@ -269,7 +263,9 @@ def test_bedpe_and_10x_equal_naive_counter(
     folder = tmp_path_factory.getbasetemp()
     records = [record for record in case.files[0] if record.chrom]
     records = records[::-1] if swapped else records
-    bedpe = bedpe_of(records, extra)
+    # A file whose pairs all join different chromosomes may be taken for BED, and refused.
+    first = [Record(chrom, 0, 0, 60, "1M", "", "first") for chrom in case.sizes for _ in range(2)]
+    bedpe = bedpe_of(first + records, extra)
     fragments = regions.bedpe_fragments(bedpe)
     tenx = "# primary_contig=chr1\n" + "".join(
         f"{one.chrom}\t{one.start}\t{one.end}\tACGTACGTACGTACGT-1\t{i % 5 + 1}\n" for i, one in enumerate(fragments)
@@ -284,10 +280,14 @@ def test_bedpe_and_10x_equal_naive_counter(
         assert columns_of(counts) == [expected]
 
 
-def test_blocks_of_regions_are_refused_with_split(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "blocks", ["0\t1\t0", "2\t1\t0,8", "1\t1,1\t0", "x\t1\t0", "1\t1,\tx", "1\t-1\t0", "2\t1,\t0,8"]
+)
+def test_blocks_that_are_not_valid_are_refused(tmp_path: Path, blocks: str) -> None:
     write_bam(tmp_path / "x.bam", {"chr1": 100}, [])
-    bed = "chr1\t0\t9\tn\t0\t+\t0\t9\t0\t2\t1,1\t0,8\n"
-    with pytest.raises(UsageError, match="split cannot be used with regions of 12 columns"):
+    bed = f"chr1\t0\t9\tn\t0\t+\t0\t9\t0\t1\t9\t0\nchr1\t0\t9\tn\t0\t+\t0\t9\t0\t{blocks}\n"
+    assert count_bed([tmp_path / "x.bam"], bed, {"chr1": 100}).columns[0].tolist() == [0, 0]
+    with pytest.raises(BadDataError, match=r"regions.bed: region 2: the blocks in columns 10 to 12 are not valid"):
         count_bed([tmp_path / "x.bam"], bed, {"chr1": 100}, split=True)
 
 
@@ -299,9 +299,10 @@ def test_aliases_equal_renamed_reads(tmp_path_factory: pytest.TempPathFactory, c
     (folder / "drawn.bed").write_bytes(text)
     (folder / "renamed.bed").write_bytes(text.replace(b"chr", b""))
     sizes = {name: size for name, size in case.sizes.items() if name.startswith("chr")}
-    plain = count_bed([folder / "drawn.bed"], case.bed, sizes, unknown_chrom="skip")
+    bed = case.bed + region_line("chr1", 0, 1, case.bed.split("\n", 1)[0].count("\t") + 1, Choices(b""))
+    plain = count_bed([folder / "drawn.bed"], bed, sizes, unknown_chrom="skip")
     aliases = auto_aliases(Genome("drawn", sizes))
-    renamed = count_bed([folder / "renamed.bed"], case.bed, sizes, unknown_chrom="skip", aliases=aliases)
+    renamed = count_bed([folder / "renamed.bed"], bed, sizes, unknown_chrom="skip", aliases=aliases)
     assert columns_of(renamed) == columns_of(plain)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER
+from deepchrome.engine.features.exports.csv import PUBLISHED_MARK_ORDER
 from deepchrome.errors import BadDataError, MissingInputError, UsageError
 from deepchrome.train.datasets.deepchrome_csv import load_csv
 from deepchrome.train.datasets.inputs import InputOptions

@@ -10,7 +10,7 @@ import pytest
 
 from deepchrome.cli import main
 from deepchrome.engine.annotation.genes import Genes
-from deepchrome.engine.features.export import PUBLISHED_MARK_ORDER, export_csv, read_labels, read_split_table
+from deepchrome.engine.features.exports.csv import PUBLISHED_MARK_ORDER, export_csv, read_labels, read_split_table
 from deepchrome.engine.features.store import write_features
 from deepchrome.errors import BadDataError, MissingInputError, StorageError, UsageError
 from deepchrome.train.datasets.deepchrome_csv import load_csv

@@ -1,6 +1,5 @@
 """Write features in DeepChrome's text format: ``GeneID,BinID,<one column per mark>,label``, one file per split."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from deepchrome.common.files import atomic_write
-from deepchrome.common.names import SPLIT_NAMES, check_names
+from deepchrome.common.names import SPLIT_NAMES
 from deepchrome.common.splits import read_splits
 from deepchrome.common.tables import read_table, stable_ids
 from deepchrome.engine.annotation.genes import Genes
-from deepchrome.engine.features.store import Features, feature_files, read_features
-from deepchrome.errors import BadDataError, StorageError, UsageError
+from deepchrome.engine.features.exports.choose import check_free, choose_epigenomes, make_directory
+from deepchrome.engine.features.store import Features, read_features
+from deepchrome.errors import BadDataError
 
 # The order of the mark columns in the published data sets. Other marks follow, in the order of the feature file.
 PUBLISHED_MARK_ORDER: Final = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
@@ -125,16 +125,12 @@ def export_csv(
         ``features`` lacks an epigenome, an epigenome or a gene has no label, a gene id has a character that the
         format cannot represent, or an input is damaged. If a label or an id is at fault, nothing is written.
     """
-    paths = {path.stem: path for path in feature_files(features)}
-    names = list(dict.fromkeys(epigenomes)) if epigenomes is not None else list(paths)
-    if absent := [name for name in names if name not in paths]:
-        raise BadDataError(f"{features}: no epigenome {', '.join(absent)}; it has {', '.join(paths)}")
-    check_names(names, "an epigenome", str(features))
+    paths = choose_epigenomes(features, epigenomes)
+    names = list(paths)
     table = read_labels(labels)
     directories = {name: out / name if len(names) > 1 else out for name in names}
     files = [directories[name] / f"{split}.csv" for name in names for split in SPLIT_NAMES]
-    if not force and (existing := [path for path in files if os.path.lexists(path)]):
-        raise UsageError(f"{existing[0]}: already exists", remedy="force")
+    check_free(files, force)
     # Check the genes of all epigenomes before the first file is written.
     for name in names:
         _match_labels(read_features(paths[name], marks=()), table, drop_unlabelled)
@@ -237,10 +233,7 @@ def _write_splits(
         key=lambda m: PUBLISHED_MARK_ORDER.index(m) if m in PUBLISHED_MARK_ORDER else len(PUBLISHED_MARK_ORDER),
     )
     n_bins = features.counts.shape[1]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{directory}: cannot be created ({error.strerror or error})") from None
+    make_directory(directory)
     sizes = []
     # No file gets its final name before all three are complete.
     with ExitStack() as stack:
@@ -253,7 +246,7 @@ def _write_splits(
                     np.repeat(np.arange(in_split.size), n_bins)
                 ),
                 "BinID": np.tile(np.arange(1, n_bins + 1), in_split.size),
-                **{mark: features.counts[split_rows, :, features.marks.index(mark)].ravel() for mark in marks},
+                **{mark: _column(features, mark, split_rows) for mark in marks},
                 "label": np.repeat(labels[in_split], n_bins),
             }
             # Programs that read this format split lines at commas and do not handle quotes.
@@ -264,3 +257,9 @@ def _write_splits(
     return ExportedEpigenome(
         features.epigenome, directory, (n_train, n_valid, n_test), len(features.genes) - rows.size, tuple(marks)
     )
+
+
+def _column(features: Features, mark: str, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+    """Return the values of a mark in some genes, gene by gene: uint32 counts, or float32 signal."""
+    values = features.counts[rows, :, features.marks.index(mark)].ravel()
+    return values if mark in features.signal else values.astype(np.uint32, copy=False)
