@@ -1,9 +1,8 @@
-"""Windows of bins around a TSS: positions, names and ends of chromosomes, and invalid parameters."""
+"""Windows of bins around a TSS: positions, ends of chromosomes, invalid parameters, and the index."""
 
 import numpy as np
 import pytest
 
-from deepchrome.engine.annotation.aliases import auto_aliases
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.windows import tss_windows
@@ -79,16 +78,3 @@ def test_invalid_edge_and_no_genes() -> None:
         tss_windows(genes(("chr1", 1)), GENOME, edge="cut")
     with pytest.raises(BadDataError, match="no gene is left"):
         tss_windows(genes(), GENOME)
-
-
-def test_genes_on_chromosomes_of_other_names() -> None:
-    """Other names are only for chromosomes that the genome does not have; the genes keep their names."""
-    genome = Genome("both", {"chr1": 90_000, "1": 80_000, "chrM": 16_571, "2": 70_000})
-    table = genes(*((chrom, 9000) for chrom in ("1", "chr1", "MT", "chr2", "2", "chr3")))
-    assert tss_windows(table, genome).chrom_id.tolist() == [1, 0, -1, -1, 3, -1]
-    aliases = auto_aliases(genome)
-    windows = tss_windows(table, genome, aliases=aliases)
-    assert windows.chrom_id.tolist() == [1, 0, 2, 3, 3, -1]
-    assert windows.genes.chrom == table.chrom
-    kept = tss_windows(genes(("MT", 16_000), ("chr2", 9000)), genome, edge="drop", aliases=aliases)
-    assert kept.dropped == ("g0",)  # chrM ends at 16,571
