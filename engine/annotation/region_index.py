@@ -1,5 +1,6 @@
 """Tables that the kernels use to find the regions at a position."""
 
+import threading
 import weakref
 from dataclasses import dataclass
 
@@ -183,16 +184,18 @@ _NOTHING = np.zeros(0, np.int32)
 _NO_BLOCKS = np.zeros((0, 2), np.int32)
 NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
-# By the id of the layout, and the strand. An index is kept as long as its layout exists, because many files are counted
-# in the same regions.
-_indexes: dict[tuple[int, str | None], RegionIndex] = {}
+# By the id of the layout, and the strand: all of an index but its layout, which would otherwise live as long as this
+# table. The tables are kept as long as the layout exists, because many files are counted in the same regions.
+_tables: dict[tuple[int, str | None], tuple[SegmentTable, Integers, npt.NDArray[np.int8]]] = {}
+_building = threading.Lock()
 
 
 def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:
-    """Return the result of :func:`build_region_index`, cached while the layout exists. Thread-safe."""
+    """Return the result of :func:`build_region_index`, whose tables are kept while the layout exists. Thread-safe."""
     key = id(layout), strand
-    index = _indexes.get(key)
-    if index is None:
-        index = _indexes[key] = build_region_index(layout, strand)
-        weakref.finalize(layout, _indexes.pop, key, None)
-    return index
+    with _building:  # the threads of several files begin at the same time
+        if key not in _tables:
+            index = build_region_index(layout, strand)
+            _tables[key] = index.segments, index.extents, index.accepts
+            weakref.finalize(layout, _tables.pop, key, None)
+        return RegionIndex(layout, *_tables[key])
