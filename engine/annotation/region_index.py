@@ -1,7 +1,5 @@
 """Tables that the kernels use to find the regions at a position."""
 
-import threading
-import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,18 +182,13 @@ _NOTHING = np.zeros(0, np.int32)
 _NO_BLOCKS = np.zeros((0, 2), np.int32)
 NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
-# By the id of the layout, and the strand: all of an index but its layout, which would otherwise live as long as this
-# table. The tables are kept as long as the layout exists, because many files are counted in the same regions.
-_tables: dict[tuple[int, str | None], tuple[SegmentTable, Integers, npt.NDArray[np.int8]]] = {}
-_building = threading.Lock()
-
 
 def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:
-    """Return the result of :func:`build_region_index`, whose tables are kept while the layout exists. Thread-safe."""
-    key = id(layout), strand
-    with _building:  # the threads of several files begin at the same time
-        if key not in _tables:
-            index = build_region_index(layout, strand)
-            _tables[key] = index.segments, index.extents, index.accepts
-            weakref.finalize(layout, _tables.pop, key, None)
-        return RegionIndex(layout, *_tables[key])
+    """Return the result of :func:`build_region_index`. Thread-safe.
+
+    The layout keeps it, because many files are counted in the same regions, and both are freed together.
+    """
+    index: RegionIndex | None = layout.indexes.get(strand)
+    if index is None:
+        index = layout.indexes[strand] = build_region_index(layout, strand)
+    return index

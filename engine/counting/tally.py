@@ -68,6 +68,8 @@ class ReadTally:
         The ETag of an object at a URL, or the time of its last modification; None for files.
     seconds
         Wall-clock time.
+    renamed
+        Other names of chromosomes that reads have, and the genome's name for each of them.
     quality
         What was left out and why, strands, lengths, chromosomes, and the complexity of the library.
     """
@@ -87,6 +89,7 @@ class ReadTally:
     sha256: str | None
     etag: str | None
     seconds: float
+    renamed: Mapping[str, str] = field(default_factory=dict, repr=False)
     quality: ReadQuality | None = field(default=None, repr=False)
 
 
@@ -132,6 +135,7 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
         min_length=int(found[0]) if len(found) else shortest_long if n_long else 0,
         mean_length=sum_length / reads if reads else 0.0,
         max_length=longest if n_long else int(found[-1]) if len(found) else 0,
+        renamed=_renamed(sequences, by_name[:, 0]),
         quality=_quality(pipeline, sums, lengths, reads_on),
         **facts,
     )
@@ -146,6 +150,13 @@ def _by_chromosome(sequences: Sequences, by_name: Integers) -> Integers:
     return rows
 
 
+def _renamed(sequences: Sequences, reads_on: Integers) -> dict[str, str]:
+    """Return the genome's name for each other name with reads, in the order of the genome."""
+    found = sorted((known, alias) for alias, known in sequences.alias_of.items() if reads_on[alias])
+    names = [name.decode("utf-8", "backslashreplace") for name in sequences.names]
+    return {names[alias]: names[known] for known, alias in found}
+
+
 def _check_aliases(sequences: Sequences, reads_on: Integers) -> None:
     """Refuse reads of which some have a name of the genome and others another name that was only guessed."""
     if not sequences.guesses_aliases:
@@ -155,7 +166,7 @@ def _check_aliases(sequences: Sequences, reads_on: Integers) -> None:
     if direct and guessed:  # guard: mixed-names
         one, other = (sequences.names[found[0]].decode("utf-8", "replace") for found in (direct, guessed))
         raise BadDataError(
-            f"names of chromosomes of two kinds: {one!r} and {other!r}. Rename them, or give a table of names",
+            f"names of chromosomes of two kinds: {one!r} and {other!r}. Rename them, or use a table of names",
             remedy="aliases_file",
         )
 
