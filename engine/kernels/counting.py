@@ -125,8 +125,11 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
 
 @inlined
 def _start_key(tile, start):
-    """Return a number that depends on the start of a read and looks random in its upper bits."""
-    return (np.uint64(tile) << np.uint64(32) ^ np.uint64(start)) * _MIX_START
+    """Return a number that depends on the start of a read and looks random in its upper bits.
+
+    Without the constant, the key of the first position of all would be 0, and every sample would have its reads.
+    """
+    return (np.uint64(tile) << np.uint64(32) ^ np.uint64(start) ^ _MIX_END) * _MIX_START
 
 
 @inlined
