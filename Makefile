@@ -52,6 +52,7 @@ docs: setup
 # Measure, save the results in benchmarks/results, and write them into docs/benchmarks.md and docs/scale.md.
 bench: setup
 	$(BIN)/dc bench featurize --save benchmarks/results
+	$(BIN)/dc bench count --save benchmarks/results
 	$(BIN)/dc bench many --save benchmarks/results
 	$(BIN)/python -m deepchrome.benchmarks.maintain.figures
 

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 from deepchrome.errors import MissingInputError, StorageError
@@ -130,3 +131,26 @@ def run_interleaved(
             if sum(usage.wall for usage in usages[name]) < budget:
                 usages[name].append(task())
     return usages
+
+
+def extrapolate(runs: Sequence[Usage], start: Sequence[Usage], scale: float) -> list[Usage]:
+    """Extrapolate the time of a program from a part of its work to all of it.
+
+    Parameters
+    ----------
+    runs
+        Runs of the program on a part of its work.
+    start
+        Runs with almost no work. Their median counts as the start-up time, which is not multiplied.
+    scale
+        The factor for the rest.
+    """
+    start_wall, start_cpu = median(usage.wall for usage in start), median(usage.cpu for usage in start)
+    return [
+        replace(
+            usage,
+            wall=start_wall + max(usage.wall - start_wall, 0) * scale,
+            cpu=start_cpu + max(usage.cpu - start_cpu, 0) * scale,
+        )
+        for usage in runs
+    ]

@@ -16,7 +16,7 @@ from deepchrome.errors import BadDataError, MissingInputError, StorageError
 from deepchrome.version import VERSION
 
 SCHEMA = 2
-KINDS = ("featurize", "train", "many")
+KINDS = ("featurize", "count", "train", "many")
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ class Row:
     scale: float = 1.0
 
     @classmethod
-    def from_usages(cls, group: str, name: str, work: int, usages: Sequence[Usage]) -> "Row":
+    def from_usages(cls, group: str, name: str, work: int, usages: Sequence[Usage], scale: float = 1.0) -> "Row":
         """Make a row from measured runs."""
-        return cls(group, name, work, [u.wall for u in usages], [u.cpu for u in usages], [u.rss_mib for u in usages])
+        wall, cpu, rss_mib = ([getattr(usage, key) for usage in usages] for key in ("wall", "cpu", "rss_mib"))
+        return cls(group, name, work, wall, cpu, rss_mib, scale)
 
     @property
     def seconds(self) -> float:
@@ -65,14 +66,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Parity:
-    """The comparison of one program's counts with the engine's, bin by bin.
+    """The comparison of one program's counts with the engine's, bin by bin or region by region.
 
     Attributes
     ----------
     name
         The program.
     cells, different
-        The number of bins compared, and how many of them differ.
+        The number of bins or regions compared, and how many of them differ.
     work
         The number of reads.
     reason
@@ -96,12 +97,12 @@ class Missing:
 
 @dataclass(frozen=True)
 class Results:
-    """The results of one run of ``dc bench featurize``, ``train`` or ``many``.
+    """The results of one run of ``dc bench featurize``, ``count``, ``train`` or ``many``.
 
     Attributes
     ----------
     kind
-        ``featurize``, ``train`` or ``many``.
+        ``featurize``, ``count``, ``train`` or ``many``.
     command
         The command line that repeats the run.
     settings

@@ -21,6 +21,10 @@ GROUP_TITLES: Final = {
     "sweep": "engine, by windows and bin size",
     "training": "training",
     "many": "many files",
+    "windows": "windows of genes",
+    "tss-bins": "bins of these windows",
+    "peaks": "peaks",
+    "bins": "bins of the genome",
 }
 
 
@@ -43,10 +47,12 @@ def result_tables(results: Results) -> Iterable[Table]:
 
 
 def _parity_table(results: Results) -> Table:
-    columns = ("program", "reads", "bins compared", "bins that differ", "result")
+    columns = ("program", "reads", "counts compared", "different", "result")
     table = Table(*columns, title="Counts compared with the engine's", title_justify="left")
     for parity in results.parity:
-        result = f"expected to differ: {parity.reason}" if parity.reason else "equal"
+        result = "different" if parity.different else "equal"
+        if parity.reason:
+            result = f"expected to differ: {parity.reason}"
         table.add_row(parity.name, f"{parity.work:,}", f"{parity.cells:,}", f"{parity.different:,}", result)
     return table
 
@@ -114,3 +120,8 @@ def format_seconds(value: float) -> str:
 def format_ratio(ratio: float) -> str:
     """Format a ratio with two decimals, or with none if it is 100 or more."""
     return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2f}"
+
+
+def format_threads(n: int) -> str:
+    """Format a number of threads."""
+    return "1 thread" if n == 1 else f"{n} threads"

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
-from deepchrome.benchmarks.common.processes import Usage, run, run_interleaved
+from deepchrome.benchmarks.common.processes import Usage, extrapolate, run, run_interleaved
 from deepchrome.benchmarks.common.results import Missing, Parity, Results, Row
-from deepchrome.benchmarks.common.tables import FLOOR
+from deepchrome.benchmarks.common.tables import FLOOR, format_threads
+from deepchrome.benchmarks.common.tools import find_tools
 from deepchrome.benchmarks.featurize import inputs
 from deepchrome.benchmarks.featurize.engine_calls import (
     copy_seconds,
@@ -23,7 +23,7 @@ from deepchrome.benchmarks.featurize.engine_calls import (
     time_compilation,
 )
 from deepchrome.benchmarks.featurize.inputs import Counts, Inputs
-from deepchrome.benchmarks.featurize.programs import REFERENCE, Program, find_programs
+from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE, Program
 from deepchrome.benchmarks.featurize.runner import ProgramRunner
 from deepchrome.common.progress import OnMessage
 from deepchrome.engine.counting.count import count_reads
@@ -110,7 +110,7 @@ def measure(files: Sequence[Inputs], settings: Settings, command: str, on_messag
     StorageError
         A program fails.
     """
-    programs, missing, versions = find_programs(settings.peer_python, settings.without)
+    programs, missing, versions = find_tools((REFERENCE, *PEERS), settings.peer_python, settings.without)
     if not shutil.which("igzip"):
         missing.append(Missing(FLOOR, "apt install isal"))
     for absent in missing:
@@ -195,7 +195,9 @@ class _FileBenchmark:
         groups: dict[str, dict[str, Task]] = {
             "floor": floors,
             "engine": self._engine_tasks(),
-            "process": {f"dc featurize, {_threads_text(n)}": partial(self._run_featurize, n) for n in settings.threads},
+            "process": {
+                f"dc featurize, {format_threads(n)}": partial(self._run_featurize, n) for n in settings.threads
+            },
             "step": {step: partial(runner.run_step, step) for step in self._steps},
             "one gene": {step: partial(runner.run_step_for_one_gene, step) for step in scaled},
         }
@@ -205,7 +207,9 @@ class _FileBenchmark:
         rows = [self._copy_row()]
         for (group, name), runs in usages.items():
             if group == "step" and name in scaled:
-                rows.append(_extrapolate(name, one.reads, runs, usages["one gene", name], runner.scale_of(name)))
+                scale = runner.scale_of(name)
+                runs = extrapolate(runs, usages["one gene", name], scale)
+                rows.append(Row.from_usages("step", name, one.reads, runs, scale))
             elif group != "one gene":
                 rows.append(Row.from_usages(group, name, one.reads, runs))
         return self._add_programs(rows)
@@ -228,7 +232,7 @@ class _FileBenchmark:
     def _engine_tasks(self, counts: Path | None = None) -> dict[str, Task]:
         """Return library calls for every format and number of threads. Each saves its counts to ``counts``, if set."""
         return {
-            f"engine, {name}, {_threads_text(n)}": partial(self._call_engine, path, n, counts)
+            f"engine, {name}, {format_threads(n)}": partial(self._call_engine, path, n, counts)
             for name, path in self._formats.items()
             for n in self._settings.threads
         }
@@ -255,17 +259,6 @@ def _compare(name: str, counts: Counts, expected: Counts, reads: int, reason: st
     return Parity(name, int(given.sum()), len(different), reads, reason)
 
 
-def _extrapolate(step: str, reads: int, runs: list[Usage], one_gene: list[Usage], scale: float) -> Row:
-    """Extrapolate the time of a step from some bins to all bins.
-
-    The median time for the bins of one gene counts as the start-up time of the program and is not multiplied.
-    """
-    start_wall, start_cpu = median(usage.wall for usage in one_gene), median(usage.cpu for usage in one_gene)
-    wall = [start_wall + max(usage.wall - start_wall, 0) * scale for usage in runs]
-    cpu = [start_cpu + max(usage.cpu - start_cpu, 0) * scale for usage in runs]
-    return Row("step", step, reads, wall, cpu, [usage.rss_mib for usage in runs], scale)
-
-
 def _sum_steps(group: str, name: str, steps: Sequence[Row]) -> Row:
     """Return a row whose i-th run is the sum of the i-th runs of the steps. Surplus runs are ignored."""
     runs = range(min(len(step.wall) for step in steps))
@@ -278,10 +271,6 @@ def _sum_steps(group: str, name: str, steps: Sequence[Row]) -> Row:
         [max(step.rss_mib[i] for step in steps) for i in runs],
         max(step.scale for step in steps),
     )
-
-
-def _threads_text(n: int) -> str:
-    return "1 thread" if n == 1 else f"{n} threads"
 
 
 def _time_startup(folder: Path, settings: Settings) -> list[Row]:

@@ -11,9 +11,6 @@ A step is a bash script with these variables:
 - ``PEER_PYTHON``: the Python interpreter that has the Python packages to compare with.
 """
 
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,9 +19,8 @@ from typing import Literal
 
 import polars as pl
 
-from deepchrome.benchmarks.common.results import Missing
+from deepchrome.benchmarks.common.tools import Tool
 from deepchrome.benchmarks.featurize.inputs import Bins
-from deepchrome.errors import MissingInputError
 
 
 @dataclass(frozen=True)
@@ -44,34 +40,23 @@ class Step:
     bins: Literal["all", "multicov", "deeptools"] = "all"
 
 
-@dataclass(frozen=True)
-class Program:
+@dataclass(frozen=True, kw_only=True)
+class Program(Tool):
     """A program, or a pipeline of programs, that counts reads in bins.
 
     Attributes
     ----------
-    name
-        The name in tables.
     steps
         Names in :data:`STEPS`; the last step writes the counts.
     parse
         Function that reads the output of the last step into two integer columns: bin, the index of a bin as in
         :class:`~deepchrome.benchmarks.featurize.inputs.Bins`, and count.
-    commands, packages
-        The commands that it needs, on PATH or in the folder of ``PEER_PYTHON``, and the packages that it needs in that
-        Python.
-    install
-        The command that installs it.
     reason
         Why its counts differ from multicov's; empty if they must be equal.
     """
 
-    name: str
     steps: tuple[str, ...]
     parse: Callable[[Path, Bins], pl.DataFrame]
-    commands: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
-    install: str = ""
     reason: str = ""
 
 
@@ -93,7 +78,24 @@ def _parse_feature_counts(path: Path, _bins: Bins) -> pl.DataFrame:
 
 
 def _parse_deeptools(path: Path, bins: Bins) -> pl.DataFrame:
-    """Find the bins of each region by its position, because deepTools does not keep names."""
+    return read_deeptools(path, bins.deeptools.path)
+
+
+def read_deeptools(path: Path, bed: Path) -> pl.DataFrame:
+    """Read the counts of multiBamSummary; find bins by their position, because deepTools does not keep names.
+
+    Parameters
+    ----------
+    path
+        The counts that multiBamSummary wrote.
+    bed
+        The BED file that it got. The fourth column is the index of the bin.
+
+    Returns
+    -------
+    DataFrame
+        Two columns: bin, count.
+    """
     position = ["chrom", "start", "end"]
 
     def read(file: Path, names: list[str], skip_rows: int) -> pl.DataFrame:
@@ -104,7 +106,7 @@ def _parse_deeptools(path: Path, bins: Bins) -> pl.DataFrame:
         return frame.with_columns(pl.col(name).cast(pl.Float64).cast(pl.Int64) for name in names[1:])
 
     counted = read(path, [*position, "count"], 1).unique(position)
-    return read(bins.deeptools.path, [*position, "bin"], 0).join(counted, on=position).select("bin", "count")
+    return read(bed, [*position, "bin"], 0).join(counted, on=position).select("bin", "count")
 
 
 _POLARS_BIO = """
@@ -242,60 +244,3 @@ PEERS = (
         reason="it counts a read only in the bin where the read starts",
     ),
 )
-
-
-def find_programs(peer_python: str, without: tuple[str, ...]) -> tuple[list[Program], list[Missing], dict[str, str]]:
-    """Find out which programs are installed.
-
-    Parameters
-    ----------
-    peer_python
-        The Python interpreter that has the Python packages to compare with.
-    without
-        Programs whose name contains one of these words are left out.
-
-    Returns
-    -------
-    programs
-        The installed programs. A program whose package is installed but cannot be imported is included, and its
-        step fails.
-    missing
-        The other programs, and how to install them.
-    versions
-        The versions of ``peer_python`` and of the packages to compare with, by name.
-
-    Raises
-    ------
-    MissingInputError
-        ``peer_python`` is not a Python interpreter.
-    """
-    versions = _peer_versions(peer_python)
-    path = f"{Path(peer_python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    programs, missing = [], []
-    for program in (REFERENCE, *PEERS):
-        if any(word.lower() in program.name.lower() for word in without):
-            continue
-        has_commands = all(shutil.which(command, path=path) for command in program.commands)
-        if has_commands and versions.keys() >= set(program.packages):
-            programs.append(program)
-        else:
-            missing.append(Missing(program.name, program.install))
-    return programs, missing, versions
-
-
-def _peer_versions(python: str) -> dict[str, str]:
-    script = """
-import platform
-from importlib import metadata
-print("peers' Python", platform.python_version(), sep="\\t")
-for name in ("deeptools", "polars-bio", "pyranges1"):
-    try:
-        print(name, metadata.version(name), sep="\\t")
-    except metadata.PackageNotFoundError:
-        pass
-"""
-    try:
-        done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise MissingInputError(f"{python}: does not run as a Python interpreter ({error})") from error
-    return dict(line.split("\t") for line in done.stdout.splitlines())

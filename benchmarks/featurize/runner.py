@@ -1,5 +1,7 @@
 """Run the compared programs step by step on one file of reads, and read the counts that they write."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,21 +94,8 @@ class ProgramRunner:
             The output does not contain every given bin exactly once.
         """
         step = program.steps[-1]
-        try:
-            bin_index, count = program.parse(self._output_of(step), self._bins).cast(pl.Int64).to_numpy().T
-        except (OSError, pl.exceptions.PolarsError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(f"{program.name}: output cannot be read ({reason})") from error
-        n_bins = self._bins_for(step).n
-        n_found = len(np.unique(bin_index[(bin_index >= 0) & (bin_index < self._total_bins)]))
-        if len(bin_index) != n_bins or n_found != n_bins:
-            raise BadDataError(
-                f"{program.name}: the output must have one row for each of {n_bins:,} bins "
-                f"({len(bin_index):,} rows for {n_found:,} bins found)"
-            )
-        counts = np.full(self._total_bins, -1, np.int64)
-        counts[bin_index] = count
-        return counts
+        parse = partial(program.parse, self._output_of(step), self._bins)
+        return read_counts(program.name, parse, self._bins_for(step).n, self._total_bins)
 
     def _bins_for(self, step: str) -> BinFile:
         bins = STEPS[step].bins
@@ -116,3 +105,45 @@ class ProgramRunner:
 
     def _output_of(self, step: str) -> Path:
         return self._work / f"{list(STEPS).index(step)}.counts"
+
+
+def read_counts(name: str, parse: Callable[[], pl.DataFrame], n_given: int, total: int) -> Counts:
+    """Read the counts that a program wrote.
+
+    Parameters
+    ----------
+    name
+        The name of the program.
+    parse
+        Reads the output into two columns: the index of a bin or region, and its count.
+    n_given
+        The number of bins that the program was given.
+    total
+        The number of indices: one more than the largest index of a bin.
+
+    Returns
+    -------
+    int64 (total,)
+        The counts; -1 for bins that the program was not given.
+
+    Raises
+    ------
+    StorageError
+        The output cannot be read.
+    BadDataError
+        The output does not contain every given bin exactly once.
+    """
+    try:
+        index, count = parse().cast(pl.Int64).to_numpy().T
+    except (OSError, pl.exceptions.PolarsError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(f"{name}: output cannot be read ({reason})") from error
+    n_found = len(np.unique(index[(index >= 0) & (index < total)]))
+    if len(index) != n_given or n_found != n_given:
+        raise BadDataError(
+            f"{name}: the output must have one row for each of {n_given:,} bins "
+            f"({len(index):,} rows for {n_found:,} bins found)"
+        )
+    counts = np.full(total, -1, np.int64)
+    counts[index] = count
+    return counts

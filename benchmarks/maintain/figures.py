@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from deepchrome.benchmarks.common.results import Results, newest_results
+from deepchrome.benchmarks.maintain.count_section import count_section
 from deepchrome.benchmarks.maintain.sections import featurize_section, many_section, scale_section, train_section
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
@@ -21,6 +22,7 @@ DOCUMENTS: Final = (Path("docs/benchmarks.md"), Path("docs/scale.md"))
 # By section: the kind of results that the section shows, and the function that writes it.
 _SECTIONS: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
     "featurize": ("featurize", featurize_section),
+    "count": ("count", count_section),
     "train": ("train", train_section),
     "many": ("many", many_section),
     "scale": ("many", scale_section),
@@ -47,7 +49,7 @@ def update(document: Path, results: Path, *, write: bool) -> list[str]:
     Raises
     ------
     MissingInputError
-        The document does not exist, or there are no results for one of its sections.
+        The document does not exist, or there are no results for a section that shows some.
     BadDataError
         The document has no generated section, or a section has no end.
     """
@@ -77,6 +79,8 @@ def _replace_section(text: str, section: str, document: Path, results: Path) -> 
     if not match:
         raise BadDataError(f"{document}: section {section} has no end. Add <!-- /bench:{section} -->.")
     found = newest_results(results, kind)
+    if found is None and not match[0].strip():
+        return text  # waits for its first results
     if found is None:
         raise MissingInputError(f"{results}: no results of dc bench {kind}. Run it and save its results there.")
     directory, newest = found

@@ -3,14 +3,21 @@
 The arguments of every public function are the results and the path of their directory relative to the document.
 """
 
-import textwrap
 from statistics import median
 
 from deepchrome.benchmarks.common.results import Results, Row
 from deepchrome.benchmarks.common.tables import FLOOR, format_ratio, format_seconds
 from deepchrome.benchmarks.featurize.measure import COMPILING, KERNELS, LOADING
 from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE
-from deepchrome.benchmarks.many.measure import PROJECTED_CORES, REMC_BYTES, REMC_FILES, REMC_READS
+from deepchrome.benchmarks.maintain.prose import bullet, describe_measurement, describe_repetition, format_range, wrap
+from deepchrome.benchmarks.many.measure import (
+    GOAL_MINUTES,
+    GOAL_SPEEDUP,
+    PROJECTED_CORES,
+    REMC_BYTES,
+    REMC_FILES,
+    REMC_READS,
+)
 from deepchrome.benchmarks.train.measure import SCHEDULE
 
 _SHOWN_FLOORS = (FLOOR, "gzip -dc")
@@ -29,7 +36,7 @@ def featurize_section(results: Results, directory: str) -> str:
     )
     note = f"The last column compares with `{FLOOR}`, the fastest program that only decompresses the file."
     lines = [
-        _describe_measurement(results, data, note),
+        describe_measurement(results, data, note),
         "",
         f"| | wall-clock time | range | CPU time | peak memory | ÷ {FLOOR.split()[0]} |",
         "|---|---|---|---|---|---|",
@@ -37,9 +44,9 @@ def featurize_section(results: Results, directory: str) -> str:
     for group in ("floor", "engine", "process", "peer", "reference"):
         members = [row for row in rows if row.group == group and (group != "floor" or row.name in _SHOWN_FLOORS)]
         lines += [_program_line(row, floor, results) for row in sorted(members, key=lambda row: row.seconds)]
-    lines += ["", *(_bullet(note) for note in _featurize_notes(results, rows))]
+    lines += ["", *(bullet(note) for note in _featurize_notes(results, rows))]
     lines += ["", f"![Wall-clock time of each program]({directory}/featurize.svg)"]
-    return "\n".join([*lines, "", _describe_repetition(results, directory)])
+    return "\n".join([*lines, "", describe_repetition(results, directory)])
 
 
 def _program_line(row: Row, floor: Row | None, results: Results) -> str:
@@ -50,7 +57,7 @@ def _program_line(row: Row, floor: Row | None, results: Results) -> str:
     cells = [
         name,
         f"{format_seconds(row.seconds)} s",
-        _format_range(row),
+        format_range(row),
         f"{format_seconds(median(row.cpu))} s",
         f"{median(row.rss_mib):,.0f} MiB" if any(row.rss_mib) else "",
         format_ratio(row.seconds / floor.seconds) if floor else "",
@@ -92,7 +99,7 @@ def train_section(results: Results, directory: str) -> str:
     """Return a section with the training speed of lockstep and of the plain loop."""
     settings = results.settings
     lines = [
-        _describe_measurement(
+        describe_measurement(
             results, f"{settings['genes']:,} training genes per model, batch size {settings['batch']}"
         ),
         "",
@@ -112,8 +119,8 @@ def train_section(results: Results, directory: str) -> str:
         n = settings["plain_models"]
         lines += ["", f"\\* Measured with {n} models, one after another, and scaled to all models."]
     if notes := _train_notes(results):
-        lines += ["", *(_bullet(note) for note in notes)]
-    return "\n".join([*lines, "", _describe_repetition(results, directory)])
+        lines += ["", *(bullet(note) for note in notes)]
+    return "\n".join([*lines, "", describe_repetition(results, directory)])
 
 
 def _train_notes(results: Results) -> list[str]:
@@ -145,16 +152,16 @@ def _train_notes(results: Results) -> list[str]:
 def many_section(results: Results, directory: str) -> str:
     """Return a section with the times for many files."""
     projection = "[Scale](scale.md) has the projection to all of Roadmap."
-    lines = [*_many_table(results), "", _wrap(f"{_describe_efficiency(results)} {projection}")]
-    return "\n".join([*lines, "", _describe_repetition(results, directory)])
+    lines = [*_many_table(results), "", wrap(f"{_describe_efficiency(results)} {projection}")]
+    return "\n".join([*lines, "", describe_repetition(results, directory)])
 
 
 def scale_section(results: Results, directory: str) -> str:
     """Return a section with the times for many files, and the projection to all of Roadmap."""
     figures = results.figures
-    lines = [*_many_table(results), "", _wrap(_describe_efficiency(results))]
-    if "remc_minutes_2_cores" in figures:
-        size = f"{REMC_FILES} files, {REMC_READS / 1e9:.0f} billion reads, {REMC_BYTES / 1e9:.0f} GB"
+    lines = [*_many_table(results), "", wrap(_describe_efficiency(results))]
+    if not _has_small_files(results):
+        size = f"{REMC_FILES} files, {REMC_READS / 1e9:.2f} billion reads, {REMC_BYTES / 1e9:.0f} GB"
         lines += [
             "",
             f"| all of Roadmap: {size} | minutes | read rate in MB/s | share of 10 Gbit/s |",
@@ -163,21 +170,27 @@ def scale_section(results: Results, directory: str) -> str:
         for cores in PROJECTED_CORES:
             minutes, rate = figures[f"remc_minutes_{cores}_cores"], figures[f"remc_mb_per_second_{cores}_cores"]
             lines.append(f"| {cores} cores | {minutes:.1f} | {rate:,.0f} | {rate / 1250:.0%} |")
-    return "\n".join([*lines, "", _describe_repetition(results, directory)])
+        lines += ["", f"The goal is {GOAL_MINUTES:.0f} minutes on 2 cores."]
+    return "\n".join([*lines, "", describe_repetition(results, directory)])
+
+
+def _has_small_files(results: Results) -> bool:
+    """Return whether the files are smaller than Roadmap's, so that they say nothing about the time for Roadmap."""
+    return bool(results.settings["reads"] < REMC_READS / REMC_FILES)
 
 
 def _many_table(results: Results) -> list[str]:
     settings = results.settings
     data = f"{settings['files']:,} files of {settings['reads']:,} reads, {settings['bins']:,} bins"
     lines = [
-        _describe_measurement(results, data),
+        describe_measurement(results, data),
         "",
         "| | wall-clock time | range | reads per second | peak memory |",
         "|---|---|---|---|---|",
     ]
     for row in results.rows:
         rate = f"{row.work / row.seconds:,.0f}" if row.work else ""
-        cells = [row.name, f"{format_seconds(row.seconds)} s", _format_range(row), rate, f"{max(row.rss_mib):,.0f} MiB"]
+        cells = [row.name, f"{format_seconds(row.seconds)} s", format_range(row), rate, f"{max(row.rss_mib):,.0f} MiB"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -185,35 +198,13 @@ def _many_table(results: Results) -> list[str]:
 def _describe_efficiency(results: Results) -> str:
     figures, cores = results.figures, results.settings["cores"]
     text = f"On {cores} cores the rate is {figures['efficiency'] * cores:.2f} times that on one core"
+    if cores == 2:
+        text += f" (goal: {GOAL_SPEEDUP})"
     if "efficiency_without_start" in figures:
         text += f", and {figures['efficiency_without_start'] * cores:.2f} times without start-up"
+    if _has_small_files(results):
+        text += (
+            f". This is an earlier measurement, of files with {results.settings['reads'] / 1e6:.3g} million reads. "
+            f"Roadmap's have {REMC_READS / REMC_FILES / 1e6:.1f} million on average"
+        )
     return f"{text}."
-
-
-def _describe_measurement(results: Results, data: str, note: str = "") -> str:
-    machine, tools = results.machine, ("bedtools", "samtools", "igzip") if results.kind == "featurize" else ()
-    software = [f"Python {machine['python']}"]
-    software += [f"{name} {results.versions[name]}" for name in tools if name in results.versions]
-    rounds = results.settings["rounds"]
-    runs = "one run each" if rounds == 1 else f"medians of up to {rounds} interleaved runs"
-    return _wrap(
-        f"Measured on {results.when[:10]} on {machine['cores']} cores ({machine['processor']}; {', '.join(software)}). "
-        f"Data: {data}. Times are {runs}. {note}".rstrip()
-    )
-
-
-def _format_range(row: Row) -> str:
-    return f"{format_seconds(min(row.wall))} - {format_seconds(max(row.wall))}"
-
-
-def _describe_repetition(results: Results, directory: str) -> str:
-    files = f"[{results.kind}.json]({directory}/{results.kind}.json), [log]({directory}/{results.kind}.log)"
-    return f"All figures: {files}. To repeat the measurement:\n\n```sh\n{results.command}\n```"
-
-
-def _wrap(prose: str) -> str:
-    return textwrap.fill(prose, 120, break_long_words=False, break_on_hyphens=False)
-
-
-def _bullet(prose: str) -> str:
-    return textwrap.indent(_wrap(prose), "  ").replace("  ", "- ", 1)

@@ -38,9 +38,31 @@ class ChromAliases:
         """Return the genome's name for another name of a chromosome, or None if there is none."""
         return self._targets.get(name)
 
+    @property
+    def record(self) -> str:
+        """What a feature file stores about them: the checksum of the file, or ``auto``."""
+        return self.sha256 or self.name
+
     @cached_property
     def _targets(self) -> dict[str, str]:
         return dict(self.pairs)
+
+
+def chromosome_ids(names: Iterable[str], genome: Genome, aliases: ChromAliases | None = None) -> dict[str, int]:
+    """Return the index in the genome of each chromosome name; -1 if the genome does not have it.
+
+    Parameters
+    ----------
+    names
+        Names of chromosomes.
+    genome
+        Its own names come first.
+    aliases
+        Other names of its chromosomes.
+    """
+    own = {name: i for i, name in enumerate(genome.sizes)}
+    others = {name: own[target] for name, target in aliases.pairs} if aliases else {}
+    return {name: own.get(name, others.get(name, -1)) for name in names}
 
 
 def auto_aliases(genome: Genome) -> ChromAliases:

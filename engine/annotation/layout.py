@@ -1,7 +1,7 @@
 """Where to count: rows of equal bins on the chromosomes of a genome."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,9 @@ class Layout:
         int64 (k,): rows with bins completely outside their chromosome that count 0 whatever reads lie there.
     blocks
         The blocks of rows of one bin, if reads count in these only; None if they count in the whole rows.
+    indexes
+        What :func:`~deepchrome.engine.annotation.region_index.region_index` keeps with the layout: its indexes by
+        strand. They are not pickled.
     """
 
     genome: Genome
@@ -58,6 +61,10 @@ class Layout:
     what: str
     outside: Integers = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
     blocks: RowBlocks | None = field(default=None, repr=False)
+    indexes: dict[str | None, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"indexes": {}}
 
     def __len__(self) -> int:
         return len(self.start)

@@ -1,6 +1,5 @@
 """Tables that the kernels use to find the regions at a position."""
 
-import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,16 +182,13 @@ _NOTHING = np.zeros(0, np.int32)
 _NO_BLOCKS = np.zeros((0, 2), np.int32)
 NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
-# By the id of the layout, and the strand. An index is kept as long as its layout exists, because many files are counted
-# in the same regions.
-_indexes: dict[tuple[int, str | None], RegionIndex] = {}
-
 
 def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:
-    """Return the result of :func:`build_region_index`, cached while the layout exists. Thread-safe."""
-    key = id(layout), strand
-    index = _indexes.get(key)
+    """Return the result of :func:`build_region_index`. Thread-safe.
+
+    The layout keeps it, because many files are counted in the same regions, and both are freed together.
+    """
+    index: RegionIndex | None = layout.indexes.get(strand)
     if index is None:
-        index = _indexes[key] = build_region_index(layout, strand)
-        weakref.finalize(layout, _indexes.pop, key, None)
+        index = layout.indexes[strand] = build_region_index(layout, strand)
     return index

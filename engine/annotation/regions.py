@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.engine.annotation.aliases import ChromAliases
+from deepchrome.engine.annotation.aliases import ChromAliases, chromosome_ids
 from deepchrome.engine.annotation.bed_blocks import BED12_COLUMNS, read_blocks
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.layout import Layout
@@ -73,12 +73,8 @@ class Regions:
         BadDataError
             The blocks of a region are not valid.
         """
-        id_of_chrom = {name: i for i, name in enumerate(genome.sizes)}
-        ids = []
-        for name in self.chrom_names:
-            target = aliases.target(name) if aliases and name not in id_of_chrom else name
-            ids.append(-1 if target is None else id_of_chrom.get(target, -1))
-        chrom_id = np.array(ids, np.int64)[self.chrom]
+        id_of_chrom = chromosome_ids(self.chrom_names, genome, aliases)
+        chrom_id = np.array([id_of_chrom[name] for name in self.chrom_names], np.int64)[self.chrom]
         is_empty = self.start == self.end
         start, end, blocks = self.start - is_empty, self.end + is_empty, None
         if in_blocks and self.format == "bed" and len(self.columns) == BED12_COLUMNS:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from deepchrome.engine.annotation.aliases import ChromAliases, chromosome_ids
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
 from deepchrome.engine.annotation.layout import Layout
@@ -61,7 +62,14 @@ class Windows:
         return Layout(self.genome, self.chrom_id, self.start, end, self.n_bins, strand, "genes", self.outside)
 
 
-def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int = 100, edge: str = "zero") -> Windows:
+def tss_windows(
+    genes: Genes,
+    genome: Genome,
+    flank: int = 5000,
+    bin_size: int = 100,
+    edge: str = "zero",
+    aliases: ChromAliases | None = None,
+) -> Windows:
     """Place a window of bins around the TSS of every gene.
 
     Parameters
@@ -77,6 +85,8 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
     edge
         What to do with a gene that has a bin completely outside its chromosome: ``zero`` keeps the gene and
         counts 0 reads in such bins, ``drop`` removes the gene, and ``error`` raises an error.
+    aliases
+        Other names of the chromosomes of the genome, for genes on a chromosome that it does not have by name.
 
     Raises
     ------
@@ -91,8 +101,8 @@ def tss_windows(genes: Genes, genome: Genome, flank: int = 5000, bin_size: int =
         raise UsageError(
             f"a window of 2 x {flank} bp cannot be cut into bins of {bin_size} bp. The bin size must divide 2 x flank."
         )
-    id_of_chrom = {name: i for i, name in enumerate(genome.sizes)}
-    chrom_id = np.array([id_of_chrom.get(name, -1) for name in genes.chrom], np.int64)
+    id_of_chrom = chromosome_ids(dict.fromkeys(genes.chrom), genome, aliases)
+    chrom_id = np.array([id_of_chrom[name] for name in genes.chrom], np.int64)
     start = np.asarray(genes.tss, np.int64) - flank
     sizes = np.append(np.array([*genome.sizes.values()], np.int64), FAR)[chrom_id]
     first_bin_end, last_bin_start = start + bin_size, start + 2 * flank - bin_size

@@ -103,7 +103,7 @@ def tally_reads(
     name = str(path)
     with ExitStack() as resources:
         try:
-            cram = CramStream(name, options.allow_no_eof) if is_cram(name) else None
+            cram = CramStream(name, options.allow_no_eof, options.fragments) if is_cram(name) else None
             stream = resources.enter_context(closing(cram or open_stream(name)))
             meter = resources.enter_context(closing(MeteredStream(stream, hashed and not cram)))
             pipeline = FilePipeline(open_source(meter, options.allow_no_eof), target, meter, progress)

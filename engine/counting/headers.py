@@ -76,7 +76,9 @@ def _header_sizes(path: str) -> dict[str, int]:
             remedy="genome",
         )
     if not sizes or not all(0 < size <= MAX_POSITION_BP for size in sizes.values()):
-        raise BadDataError(f"{path}: the header has no valid lengths of chromosomes", remedy="genome")
+        raise BadDataError(
+            f"{path}: the genome is needed, because the header has no valid lengths of chromosomes", remedy="genome"
+        )
     return sizes
 
 

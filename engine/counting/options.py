@@ -104,7 +104,7 @@ class ReadOptions:
         if self.blacklist:
             values["blacklist"] = self.blacklist.sha256
         if self.aliases:
-            values["aliases"] = self.aliases.sha256 or self.aliases.name
+            values["aliases"] = self.aliases.record
         return values
 
     @classmethod
@@ -125,16 +125,14 @@ class ReadOptions:
         BadDataError
             This version does not know an option.
         UsageError
-            The file was counted with another blacklist, or with one that is not given.
+            The file was counted with another blacklist or other aliases, or with some that are not given.
         """
         if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
             raise BadDataError(f"counted with {', '.join(unknown)}, which this version does not know. Use a later one")
-        recorded = options.get("blacklist")
-        if recorded != (blacklist and blacklist.sha256):
-            counted = f"a blacklist (SHA-256 {str(recorded)[:12]}...)" if recorded else "no blacklist"
-            raise UsageError(
-                f"counted with {counted}, not with {blacklist.name if blacklist else 'none'}", remedy="blacklist"
-            )
+        if options.get("blacklist") != (blacklist and blacklist.sha256):  # guard: same-blacklist
+            raise _other_file("a blacklist", options.get("blacklist"), blacklist, remedy="blacklist")
+        if options.get("aliases") != (aliases and aliases.record):  # guard: same-aliases
+            raise _other_file("other names of chromosomes", options.get("aliases"), aliases, remedy="aliases_file")
         return cls(**{**options, "blacklist": blacklist, "aliases": aliases})
 
     def check(self) -> None:
@@ -146,7 +144,7 @@ class ReadOptions:
         if self.strand not in STRANDS:
             raise UsageError(f"strand must be same, opposite or None, got {self.strand!r}")
         if self.point not in POINTS:
-            raise ParameterError("point", f"must be five-prime, center or None, got {self.point!r}")
+            raise UsageError(f"point must be five-prime, center or None, got {self.point!r}")
         if self.format not in (None, "bed"):
             raise ParameterError("format", f"must be bed or None, got {self.format!r}")
         fraction = self.overlap_fraction
@@ -176,3 +174,13 @@ class ReadOptions:
                 )
         if self.unknown_chrom == "bedtools" and (used or self.blacklist or self.aliases):
             raise UsageError("unknown_chrom bedtools cannot be used with options that bedtools bedtobam does not have")
+
+
+def _other_file(what: str, recorded: object, given: Blacklist | ChromAliases | None, *, remedy: str) -> UsageError:
+    """Return the error for a file that is not the one that was used to count."""
+    if not recorded:
+        return UsageError(f"counted without {what}, so {given.name if given else what} must not be given")
+    shown = f"{what} ({str(recorded)[:12]})"  # the start of a SHA-256, or "auto"
+    if given:
+        return UsageError(f"counted with {shown}, not with {given.name}. Give the file that was used to count")
+    return UsageError(f"counted with {shown}, and no file is given", remedy=remedy)

@@ -1,6 +1,6 @@
 """Count many files of reads into one feature file per epigenome: the library call behind ``dc featurize``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepchrome.common.cores import check_threads, usable_cores
@@ -8,14 +8,17 @@ from deepchrome.common.locks import output_lock
 from deepchrome.common.paths import check_distinct
 from deepchrome.common.pools import cluster_pool, local_pool
 from deepchrome.common.urls import is_url
+from deepchrome.engine.annotation.aliases import chromosome_ids
 from deepchrome.engine.annotation.genes import Genes, drop_repeated_genes, read_genes
 from deepchrome.engine.annotation.genome import Genome, read_genome
-from deepchrome.engine.annotation.windows import Windows, tss_windows
+from deepchrome.engine.annotation.windows import tss_windows
+from deepchrome.engine.counting.build_check import check_genes
+from deepchrome.engine.counting.headers import genome_from_headers
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.multiqc import REPORT_NAMES, write_multiqc
 from deepchrome.engine.features.observer import FeaturizeObserver
 from deepchrome.engine.features.qc import QC_NAME
-from deepchrome.engine.features.samples import find_samples, read_samples
+from deepchrome.engine.features.samples import Sample, find_samples, read_samples
 from deepchrome.engine.features.schedule import FeaturizeRun
 from deepchrome.engine.features.selection import select_marks, select_shard, sort_by_size
 from deepchrome.engine.features.summary import SUMMARY_NAME, FileOutcome
@@ -26,7 +29,7 @@ def featurize(
     reads: Sequence[str | Path] = (),
     *,
     genes: Genes | str | Path,
-    genome: Genome | str | Path,
+    genome: Genome | str | Path | None = None,
     out: str | Path,
     samples: str | Path | None = None,
     name: str | None = None,
@@ -36,12 +39,13 @@ def featurize(
     marks: Sequence[str] | None = None,
     edge: str = "zero",
     unique_genes: bool = False,
-    options: ReadOptions | None = None,
+    options: ReadOptions | Callable[[Genome], ReadOptions] | None = None,
     jobs: int | None = None,
     threads: int | None = None,
     scheduler: str | None = None,
     shard: tuple[int, int] | None = None,
     force: bool = False,
+    inputs: Sequence[Path] = (),
     observer: FeaturizeObserver | None = None,
 ) -> list[FileOutcome]:
     """Count the reads of many files and write one Parquet file per epigenome, and tables of the files.
@@ -56,7 +60,8 @@ def featurize(
     genes
         A gene table, or a path for :func:`read_genes`.
     genome
-        A genome, or a name or path for :func:`read_genome`.
+        A genome, or a name or path for :func:`read_genome`. None if all reads are local BAM and CRAM files: their
+        headers, which must agree, give it.
     out
         The directory for ``<epigenome>.parquet``, ``summary.tsv``, ``qc.tsv`` and ``*_mqc.json``.
     samples
@@ -75,7 +80,8 @@ def featurize(
     unique_genes
         Keep only the first row of each gene id.
     options
-        Which reads to count.
+        Which reads to count; or a function that returns this for a genome, because a blacklist and aliases belong to
+        one. The aliases also apply to the chromosomes of the genes.
     jobs
         Number of files to count at a time. The default is the number of threads.
     threads
@@ -89,6 +95,8 @@ def featurize(
         any machines that share the file system, may work on the shards of one ``out`` at the same time.
     force
         Count all files, and replace all feature files.
+    inputs
+        Further files that the caller has read, such as a blacklist. No output may replace them.
     observer
         Receives decisions, progress and outcomes.
 
@@ -97,8 +105,7 @@ def featurize(
     list of FileOutcome
         One per file, sorted by epigenome and mark, without counts;
         :func:`~deepchrome.engine.features.summary.summary_rows` adds up files that are pooled. A file that fails does
-        not stop the others, but
-        its epigenome is not written.
+        not stop the others, but its epigenome is not written.
 
     Raises
     ------
@@ -109,20 +116,20 @@ def featurize(
     StorageError
         ``out`` cannot be written, another run is writing the same files, or no scheduler answers.
     """
-    options, observer = options or ReadOptions(), observer or FeaturizeObserver()
-    options.check()
+    observer = observer or FeaturizeObserver()
     check_threads(threads)
-    if bool(reads) == bool(samples):
-        raise UsageError("give either files of reads or a table of samples", remedy="samples")
-    if samples:
-        notes: list[str] = []
-        found = read_samples(samples, pool=pool, notes=notes)
-        for note in notes:
-            observer.on_message(note)
+    notes: list[str] = []
+    chosen, marks_of = select_marks(_find_samples(reads, samples, name, pool, notes), marks)
+    for note in notes:
+        observer.on_message(note)
+    if genome is None:
+        chromosomes = genome_from_headers([sample.path for sample in chosen])
     else:
-        found = find_samples([str(item) for item in reads], name, pool=pool)
-    chosen, marks_of = select_marks(found, marks)
-    windows = _make_windows(genes, genome, flank, bin_size, edge, unique_genes)
+        chromosomes = genome if isinstance(genome, Genome) else read_genome(genome)
+    rules = options(chromosomes) if callable(options) else options or ReadOptions()
+    rules.check()
+    table = _read_genes(genes, chromosomes, unique_genes, rules)
+    windows = tss_windows(table, chromosomes, flank, bin_size, edge, rules.aliases)
     if shard:
         marks_of = select_shard(marks_of, *shard)
         chosen = [sample for sample in chosen if sample.epigenome in marks_of]
@@ -134,13 +141,13 @@ def featurize(
     tables_written = (SUMMARY_NAME, QC_NAME, *REPORT_NAMES)
     outputs = [*(out / name for name in tables_written), *(out / f"{epigenome}.parquet" for epigenome in marks_of)]
     tables = [Path(table) for table in (genes, genome, samples) if isinstance(table, str | Path)]
-    files = [*tables, *(Path(sample.path) for sample in chosen if not is_url(sample.path))]
+    files = [*tables, *inputs, *(Path(sample.path) for sample in chosen if not is_url(sample.path))]
     check_distinct(outputs, [file for file in files if file.is_file()])
     threads = threads or usable_cores()
     jobs = min(jobs or threads, threads, len(chosen))
     # A cluster runs a task in each thread of its workers.
     threads_per_file = 1 if scheduler else max(1, threads // jobs)
-    run = FeaturizeRun(sort_by_size(chosen), marks_of, windows, options, threads_per_file, out, observer)
+    run = FeaturizeRun(sort_by_size(chosen), marks_of, windows, rules, threads_per_file, out, observer)
     with (
         output_lock(out, [f"{epigenome}.parquet" for epigenome in marks_of]),
         cluster_pool(scheduler) if scheduler else local_pool(jobs) as workers,
@@ -152,24 +159,37 @@ def featurize(
     return [run.outcomes[sample] for sample in chosen]
 
 
-def _make_windows(
-    genes: Genes | str | Path, genome: Genome | str | Path, flank: int, bin_size: int, edge: str, unique_genes: bool
-) -> Windows:
-    """Read genes and genome, and place the windows.
+def _find_samples(
+    reads: Sequence[str | Path], samples: str | Path | None, name: str | None, pool: bool, notes: list[str]
+) -> list[Sample]:
+    """Return the samples in files of reads or in a table, and append messages about the table to ``notes``."""
+    if bool(reads) == bool(samples):
+        raise UsageError("give either files of reads or a table of samples", remedy="samples")
+    if samples:
+        return read_samples(samples, pool=pool, notes=notes)
+    return find_samples([str(item) for item in reads], name, pool=pool)
+
+
+def _read_genes(genes: Genes | str | Path, genome: Genome, unique_genes: bool, options: ReadOptions) -> Genes:
+    """Read the genes, and check that they belong to the genome.
 
     Raises
     ------
     BadDataError
-        No gene lies on a chromosome of the genome.
+        No gene lies on a chromosome of the genome, or many lie past the ends of its chromosomes.
     """
     table = genes if isinstance(genes, Genes) else read_genes(genes)
     if unique_genes:
         table = drop_repeated_genes(table)
-    genome = genome if isinstance(genome, Genome) else read_genome(genome)
-    windows = tss_windows(table, genome, flank, bin_size, edge)
-    if not (windows.chrom_id >= 0).any():
+    if len(table) and max(chromosome_ids(table.chrom, genome, options.aliases).values()) < 0:
         raise BadDataError(
             f"{genome.name}: no gene lies on a chromosome of this genome (the genes have {table.chrom[0]!r}, "
             f"the genome {next(iter(genome.sizes))!r}). Use genes and a genome of the same build"
         )
-    return windows
+    if options.build_check:
+        try:
+            check_genes(table, genome, options.aliases)
+        except BadDataError as error:
+            source = "genes" if isinstance(genes, Genes) else genes
+            raise BadDataError(f"{source}: {error}", remedy=error.remedy) from None
+    return table

@@ -22,9 +22,9 @@ _SETTINGS: Final = ("count_rule", "genome_sha256", "flank", "bin_size")
 ANY: Final = "any"
 # These options only relax checks. They do not change the counts of a file that passes the checks without them.
 _LENIENT_OPTIONS: Final = ("allow_empty", "allow_no_eof", "allow_few", "aliases", "build_check", "format")
-# These options select records of BAM and CRAM. BED and bigWig have no such records.
+# These options select records of BAM and CRAM. Text and bigWig have no such records.
 _ALIGNMENT_OPTIONS: Final = ("min_mapq", "include_duplicates", "include_qc_fail", "proper_pairs")
-_WITHOUT_ALIGNMENTS: Final = ("BED", SIGNAL_FORMAT)
+_WITHOUT_ALIGNMENTS: Final = ("BED", "BEDPE", SIGNAL_FORMAT)
 # The columns that tell whether the genes of two files are the same, at the same places and on the same strands.
 _COMPARED_COLUMNS: Final = ("gene_id", "chrom", "tss", "strand")
 
@@ -43,11 +43,18 @@ def counting_options(windows: Windows, options: ReadOptions) -> dict[str, Any]:
     return {
         "count_rule": COUNT_RULE,
         "genome_sha256": genome_sha256(windows.genome),
-        "gene_chromosomes": {name: windows.genome.sizes.get(name) for name in sorted(set(windows.genes.chrom))},
+        "gene_chromosomes": _gene_chromosomes(windows),
         "flank": windows.flank,
         "bin_size": windows.bin_size,
         "options": options.record(),
     }
+
+
+def _gene_chromosomes(windows: Windows) -> dict[str, int | None]:
+    """Return the length in bp of each chromosome that has genes; None if the genome does not have it."""
+    ids = dict(zip(windows.genes.chrom, windows.chrom_id.tolist(), strict=True))
+    sizes = [*windows.genome.sizes.values(), None]  # the id -1 takes the last one
+    return {name: sizes[ids[name]] for name in sorted(ids)}
 
 
 def counting_record(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,8 +124,10 @@ def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, kno
         The differences in counting rule, genome, windows and read options. ``unknown_chrom`` does not differ if
         ``before`` has the value ``error``: no read was on an unknown chromosome, so the value of ``after`` changes
         nothing. ``count_rule`` is compared with ``known_only`` alone, because a file with another rule is counted
-        again. With ``known_only``, ``genome_sha256`` does not differ if the genomes differ only in what cannot change a
-        count: the order of the chromosomes, and chromosomes without genes.
+        again. ``aliases`` are compared only without ``known_only``: they may change the counts of one file, but files
+        that name the chromosomes differently need different ones. With ``known_only``, ``genome_sha256`` does not
+        differ if the genomes differ only in what cannot change a count: the order of the chromosomes, and chromosomes
+        without genes.
     """
     one, two = _settings(before), _settings(after)
     names = [name for name in dict.fromkeys((*one, *two)) if not known_only or (name in one and name in two)]
@@ -127,6 +136,7 @@ def compare_counting(before: Mapping[str, Any], after: Mapping[str, Any], *, kno
         differences.pop("unknown_chrom", None)
     if not known_only:
         differences.pop("count_rule", None)
+        differences |= _different_aliases(before, after)
     if known_only and _have_same_gene_chromosomes(before, after):
         differences.pop("genome_sha256", None)
     return {name: pair for name, pair in differences.items() if ANY not in pair}
@@ -165,6 +175,23 @@ def _have_same_gene_chromosomes(before: Mapping[str, Any], after: Mapping[str, A
     one, two = (record.get("gene_chromosomes", {}) for record in (before, after))
     shared = one.keys() & two.keys()
     return bool(shared) and all(one[name] == two[name] for name in shared)
+
+
+def _different_aliases(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
+    """Return the difference in aliases of a file and a request, if it can change a count.
+
+    If no read of the file was on an unknown chromosome, further aliases find no more reads; and without its aliases, a
+    file with other names is refused, not counted differently. For genes, the record says which chromosomes were found.
+    """
+    options = [_with_defaults(document.get("options") or {}) for document in (before, after)]
+    one, two = (option["aliases"] for option in options)
+    places, requested = (document.get("gene_chromosomes") or {} for document in (before, after))
+    genes_differ = any(places[name] != requested[name] for name in places.keys() & requested.keys())
+    is_same_genome = before.get("genome_sha256") == after.get("genome_sha256")
+    reads_may_differ = options[0]["unknown_chrom"] != "error" or None not in (one, two)
+    if one != two and (reads_may_differ or (genes_differ and is_same_genome)):  # guard: aliases-differ
+        return {"aliases": (one, two)}
+    return {}
 
 
 def _settings(document: Mapping[str, Any]) -> dict[str, Any]:

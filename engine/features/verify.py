@@ -1,45 +1,30 @@
-"""Recount some genes without the kernels: read by read, with Python's gzip module or pysam."""
+"""Recount some genes of feature files by another route, and compare every bin."""
 
-import gzip
 import hashlib
-import io
-import tempfile
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deepchrome.common.signatures import BAM_MAGIC, CRAM_MAGIC, GZIP_MAGIC
-from deepchrome.common.urls import is_url
-from deepchrome.engine.annotation.genes import Genes
-from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, read_genome
+from deepchrome.engine.annotation.aliases import auto_aliases, read_aliases
+from deepchrome.engine.annotation.genome import BUNDLED_GENOMES, Genome, read_genome
+from deepchrome.engine.counting.blacklist import read_blacklist
+from deepchrome.engine.counting.headers import genome_from_headers
 from deepchrome.engine.counting.options import ReadOptions
+from deepchrome.engine.features.naive_reads import BadLineError
 from deepchrome.engine.features.pooling import records_of
 from deepchrome.engine.features.provenance import genome_sha256
+from deepchrome.engine.features.recount import Rule, read_intervals, recount
 from deepchrome.engine.features.samples import Sample
 from deepchrome.engine.features.store import Features, read_features
-from deepchrome.engine.kernels import MAX_LINE_BYTES
-from deepchrome.engine.streams.byte_streams import COMPRESSED_BYTES
-from deepchrome.engine.streams.cram import REQUIRED_FIELDS
-from deepchrome.engine.streams.cram_blocks import check_cram_blocks, check_cram_end
-from deepchrome.engine.streams.inputs import is_cram, open_stream, translate_error
+from deepchrome.engine.streams.inputs import translate_error
 from deepchrome.errors import BadDataError, DeepchromeError, MissingInputError
 
-Read = tuple[str, int, int, str]
-"""Chromosome, start and end (0-based half-open, zero-length reads widened to 2 bp as in bedtools), and strand."""
-
+_AUTO = "auto"  # recorded in place of a checksum
 _REQUIRED_METADATA = ("genome", "genome_sha256", "flank", "bin_size", "options", "sources")
-
-
-class _BadLineError(Exception):
-    """A line that is not a read. The message starts with its number."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +74,11 @@ def verify(
     n_genes: int = 100,
     seed: int = 1,
     genome: str | Path | None = None,
+    blacklist: str | Path | None = None,
+    aliases: str | Path | None = None,
     on_read: Callable[[int], None] | None = None,
 ) -> list[VerifyResult]:
-    """Recount some genes of feature files from the reads, and compare every bin.
+    """Recount some genes of feature files from the reads, without the kernels, and compare every bin.
 
     Parameters
     ----------
@@ -104,8 +91,11 @@ def verify(
     seed
         Seed of the random draw.
     genome
-        The chrom.sizes file that the reads were counted with. Not needed for a bundled genome. It must have the
-        chromosomes, in order, and the lengths that the feature file records.
+        The chrom.sizes file that the reads were counted with. Not needed for a bundled genome, nor if the header of a
+        BAM or CRAM file gave the genome. It must have the chromosomes, in order, and the lengths that the feature file
+        records.
+    blacklist, aliases
+        The blacklist and the table of chromosome names that the reads were counted with, if there were any.
     on_read
         Called after every 100,000 reads with the number of reads of this file so far.
 
@@ -118,6 +108,8 @@ def verify(
     ------
     MissingInputError, BadDataError, StorageError
         An input does not exist, does not belong to the features, or cannot be read.
+    UsageError
+        The blacklist or the table of names is not the one that the reads were counted with.
     DeepchromeError
         BAM or CRAM is given on standard input.
     """
@@ -130,11 +122,12 @@ def verify(
             raise BadDataError(f"{path}: these are the features of {stored.epigenome}, not of {epigenome}")
         if absent := [key for key in _REQUIRED_METADATA if key not in stored.metadata]:
             raise BadDataError(f"{path}: not counted from reads (its metadata lacks {', '.join(absent)})")
-        sizes = _chromosome_sizes(path, stored, genome)
+        own_samples = [sample for sample in samples if sample.epigenome == epigenome]
+        rule = _make_rule(path, stored, _find_genome(path, stored, genome, own_samples), blacklist, aliases)
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(stored.genes))[:n_genes])
         files: dict[str, list[Sample]] = {}
-        for sample in (sample for sample in samples if sample.epigenome == epigenome):
+        for sample in own_samples:
             if sample.mark not in stored.marks:
                 raise BadDataError(f"{path}: no mark {sample.mark} in this file; it has {', '.join(stored.marks)}")
             if sample.mark in stored.signal:
@@ -143,53 +136,81 @@ def verify(
         for mark, found in files.items():
             # Without the signal of other marks, which would make the counts float32.
             counted = read_features(path, [mark]) if stored.signal else stored
-            results.append(_verify_mark(counted, found, rows, sizes, on_read))
+            results.append(_verify_mark(counted, found, rows, rule, on_read))
     return results
 
 
-def _chromosome_sizes(path: Path, stored: Features, genome: str | Path | None) -> Mapping[str, int]:
-    name = genome or stored.metadata["genome"]
-    if genome is None and name not in BUNDLED_GENOMES:
-        raise MissingInputError(f"{path}: recounting needs the chrom.sizes file {name}", remedy="genome")
-    read = read_genome(name)
-    if genome_sha256(read) != stored.metadata["genome_sha256"]:  # guard: verify-genome
-        raise BadDataError(
-            f"{name}: not the genome that {path} was counted with ({stored.metadata['genome']}): names, lengths or "
-            "order of the chromosomes differ",
-            remedy="genome",
-        )
-    return read.sizes
+def _find_genome(path: Path, stored: Features, genome: str | Path | None, samples: Sequence[Sample]) -> Genome:
+    """Return the genome that the features were counted with: the given one, a bundled one, or that of a header."""
+    name = stored.metadata["genome"]
+    if genome is not None or name in BUNDLED_GENOMES:
+        read = read_genome(genome or name)
+        if genome_sha256(read) != stored.metadata["genome_sha256"]:  # guard: verify-genome
+            raise BadDataError(
+                f"{genome or name}: not the genome that {path} was counted with ({name}): names, lengths or order of "
+                "the chromosomes differ",
+                remedy="genome",
+            )
+        return read
+    for sample in samples:
+        try:
+            read = genome_from_headers([sample.path])
+        except DeepchromeError:  # not a local BAM or CRAM file
+            continue
+        if genome_sha256(read) == stored.metadata["genome_sha256"]:
+            return read
+    raise MissingInputError(f"{path}: recounting needs the chrom.sizes file {name}", remedy="genome")
+
+
+def _make_rule(
+    path: Path, stored: Features, genome: Genome, blacklist: str | Path | None, aliases: str | Path | None
+) -> Rule:
+    """Return the rule by which the reads of a feature file were counted."""
+    metadata, names = stored.metadata, None
+    if aliases is not None:
+        names = read_aliases(aliases, genome)
+    elif metadata["options"].get("aliases") == _AUTO:
+        names = auto_aliases(genome)
+    masked = None if blacklist is None else read_blacklist(blacklist, genome, names)
+    try:
+        options = ReadOptions.from_dict(metadata["options"], masked, names)
+    except DeepchromeError as error:
+        raise type(error)(f"{path}: {error}", remedy=error.remedy) from None
+    intervals = {} if blacklist is None else read_intervals(blacklist, genome, names)
+    return Rule(genome, options, metadata["flank"], metadata["bin_size"], intervals)
 
 
 def _verify_mark(
     stored: Features,
     samples: Sequence[Sample],
     rows: npt.NDArray[np.int64],
-    sizes: Mapping[str, int],
+    rule: Rule,
     on_read: Callable[[int], None] | None,
 ) -> VerifyResult:
     """Recount the files of one mark in some genes, and compare the sums of their counts."""
     mark = samples[0].mark
     records = _match_records(samples, stored.metadata["sources"].get(mark, {}))
     genes = stored.genes.take(rows)
-    recount, n_reads = np.zeros((len(genes), stored.metadata["n_bins"]), np.int64), 0
+    recounted, n_reads = np.zeros((len(genes), stored.metadata["n_bins"]), np.int64), 0
     for sample, record in zip(samples, records, strict=True):
         try:
-            counts, reads = _recount(sample, genes, stored.metadata, record["format"], sizes, on_read)
-        except _BadLineError as error:
+            counts, reads = recount(sample.path, record["format"], genes, rule, on_read)
+        except BadLineError as error:
             raise BadDataError(f"{sample.shown_path}:{error}") from None
         except Exception as error:
             raise translate_error(error, sample.path) from error
-        recount += counts
+        recounted += counts
         n_reads += reads
     counts = stored.counts[rows, :, stored.marks.index(mark)].astype(np.int64)
-    different = np.argwhere(counts != recount)
+    different = np.argwhere(counts != recounted)
     first = ""
     if len(different):
         gene, b = different[0]
-        first = f"{genes.gene_id[gene]} bin {b + 1}: {counts[gene, b]} stored, {recount[gene, b]} recounted"
+        first = f"{genes.gene_id[gene]} bin {b + 1}: {counts[gene, b]} stored, {recounted[gene, b]} recounted"
     reads_stored = sum(record["reads"] for record in records)
-    return VerifyResult(stored.epigenome, mark, len(genes), recount.size, len(different), first, n_reads, reads_stored)
+    return VerifyResult(
+        stored.epigenome, mark, len(genes), recounted.size, len(different), first, n_reads, reads_stored
+    )
 
 
 def _match_records(samples: Sequence[Sample], source: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -235,160 +256,3 @@ def _has_content(sample: Sample, record: Mapping[str, Any]) -> bool:
         return False
     with open(sample.path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == record.get("sha256")
-
-
-def _recount(
-    sample: Sample,
-    genes: Genes,
-    metadata: Mapping[str, Any],
-    file_format: str,
-    sizes: Mapping[str, int],
-    on_read: Callable[[int], None] | None,
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Count the reads of one file in the windows of some genes.
-
-    Returns
-    -------
-    counts
-        int64 (genes, bins), bins in genomic order.
-    n_reads
-        Number of reads in the file.
-    """
-    options = ReadOptions.from_dict(metadata["options"])
-    flank, bin_size, n_bins = metadata["flank"], metadata["bin_size"], metadata["n_bins"]
-    # With ``unknown_chrom="bedtools"``, BED reads on unknown chromosomes are placed on the first one, as bedtools does.
-    as_bedtools = options.unknown_chrom == "bedtools" and file_format == "BED"
-    unknown_chrom = next(iter(sizes)) if as_bedtools else None
-    # For each chromosome, its windows sorted by start, as (start, row of the gene, strands that count).
-    windows: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
-    for row, (chrom, tss, strand) in enumerate(zip(genes.chrom, genes.tss, genes.strand, strict=True)):
-        windows[chrom].append((int(tss) - flank, row, _accepted_strands(strand, options.strand)))
-    starts = {}
-    for chrom, windows_here in windows.items():
-        windows_here.sort()
-        starts[chrom] = [start for start, _, _ in windows_here]
-    counts = np.zeros((len(genes), n_bins), np.int64)
-    n_reads = 0
-    for name, start, end, strand in _iterate_reads(sample.path, options):
-        n_reads += 1
-        if on_read and n_reads % 100_000 == 0:
-            on_read(n_reads)
-        counted_on = name if name in sizes else unknown_chrom
-        if counted_on is None or counted_on not in starts:
-            continue
-        # Only these windows can overlap: they start before the read ends, and end after it starts.
-        low = bisect_left(starts[counted_on], start - 2 * flank)
-        high = bisect_right(starts[counted_on], end)
-        for window_start, row, strands in windows[counted_on][low:high]:
-            if strand not in strands:
-                continue
-            for b in range(n_bins):
-                bin_start = window_start + b * bin_size
-                if max(start, bin_start) < min(end, bin_start + bin_size):
-                    counts[row, b] += 1
-    for row in range(len(genes)):  # bins completely outside their chromosome count 0
-        bin_starts = int(genes.tss[row]) - flank + bin_size * np.arange(n_bins)
-        counts[row, (bin_starts + bin_size <= 0) | (bin_starts >= sizes.get(genes.chrom[row], 0))] = 0
-    return counts, n_reads
-
-
-def _accepted_strands(gene_strand: str, option: str | None) -> str:
-    """Return the strands of the reads that count for a gene."""
-    if option == "same":
-        return gene_strand if gene_strand in "+-" else ""
-    if option == "opposite":
-        return {"+": "-", "-": "+"}.get(gene_strand, "+-")
-    return "+-"
-
-
-def _iterate_reads(path: str, options: ReadOptions) -> Iterator[Read]:
-    """Yield the reads of a file that the options select."""
-    stream: Any = open_stream(path)
-    with stream:
-        buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
-        is_gzip = buffered.peek(2)[:2] == GZIP_MAGIC
-        with gzip.open(buffered) if is_gzip else buffered as text:
-            magic = text.peek(4)[:4]
-            if magic == CRAM_MAGIC and is_url(path):
-                raise BadDataError("CRAM can only be read from a file. Download it first")
-            if magic in (BAM_MAGIC, CRAM_MAGIC):
-                if path == "-":
-                    raise DeepchromeError("BAM and CRAM can only be verified from a file")
-                with _local_copy(path) as local:
-                    yield from _iterate_alignments(local, options)
-            else:
-                yield from _iterate_bed_lines(text)
-
-
-def _iterate_bed_lines(text: Any) -> Iterator[Read]:
-    for number in count(1):
-        raw = text.readline(MAX_LINE_BYTES + 3)  # room for "\r\n", and a byte to detect a longer line
-        line = raw.rstrip(b"\r\n")
-        if not raw:
-            return
-        if not line or line.startswith((b"#", b"track", b"browser")):
-            continue
-        fields = line.split(b"\t", 6)
-        if len(line) > MAX_LINE_BYTES or len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit()):
-            raise _BadLineError(f"{number}: not a read: {line[:100].decode('utf-8', 'backslashreplace')!r}")
-        start, end = int(fields[1]), int(fields[2])
-        if start == end:
-            start, end = start - 1, end + 1
-        strand = "-" if len(fields) > 5 and fields[5] == b"-" else "+"
-        yield fields[0].decode("utf-8", "backslashreplace"), start, end, strand
-
-
-def _iterate_alignments(path: str, options: ReadOptions) -> Iterator[Read]:
-    import pysam
-
-    format_options = None
-    if is_cram(path):
-        format_options = [REQUIRED_FIELDS]
-        with open(path, "rb") as cram:
-            if not options.allow_no_eof:
-                check_cram_end(cram)
-            check_cram_blocks(cram)
-    with _quiet_htslib(), pysam.AlignmentFile(path, check_sq=False, format_options=format_options) as file:
-        for read in file.fetch(until_eof=True):
-            if (
-                read.reference_id < 0
-                or (read.is_duplicate and not options.include_duplicates)
-                or (read.is_qcfail and not options.include_qc_fail)
-                or read.mapping_quality < options.min_mapq
-            ):
-                continue
-            start = read.reference_start
-            # As in bedtools multicov, a read with a position but without an alignment is 1 bp long.
-            is_aligned = not read.is_unmapped and read.cigartuples
-            end = (read.reference_end or start) if is_aligned else start + 1
-            yield str(read.reference_name), start, max(end, 0), "-" if read.is_reverse else "+"
-
-
-@contextmanager
-def _quiet_htslib() -> Iterator[None]:
-    """Keep htslib from writing to standard error, for example that a CRAM file has no index."""
-    import pysam
-
-    before = pysam.set_verbosity(0)
-    try:
-        yield
-    finally:
-        pysam.set_verbosity(before)
-
-
-@contextmanager
-def _local_copy(path: str) -> Iterator[str]:
-    """Yield the path of a local file, or of a temporary copy if ``path`` is a URL.
-
-    pysam would open a URL by itself, without the retries and checks of :func:`open_stream`.
-    """
-    if not is_url(path):
-        yield path
-        return
-    with tempfile.NamedTemporaryFile() as copy:
-        with closing(open_stream(path)) as stream:
-            buffer = memoryview(bytearray(COMPRESSED_BYTES))
-            while n := stream.readinto(buffer):
-                copy.write(buffer[:n])
-        copy.flush()
-        yield copy.name

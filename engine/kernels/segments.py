@@ -124,13 +124,18 @@ def inverse_of(step):
 
 
 @inlined
-def _find_edge(segments, extents, sequence, edge):
-    """Return the number of the point at ``edge``, which must be a point. Neither cells nor steps are needed."""
+def _find_edge(segments, extents, sequence, edge, guess):
+    """Return the number of the point at ``edge``, which must be a point. Neither cells nor steps are needed.
+
+    ``guess`` is a point of the sequence that may be the right one, or -1.
+    """
+    if guess >= 0 and int32_at(segments.points, guess) == edge:
+        return guess
     place = min(max(edge, 0) >> TILE_BITS, extents[sequence, TILE_LAST])
     tile = np.uint64(extents[sequence, TILE_FIRST] + place)
     first, after = number_of(first_of(segments, tile)), number_of(first_of(segments, tile + _ONE))
-    if edge < 0:
-        first = number_of(first_of(segments, np.uint64(extents[sequence, TILE_FIRST]))) - _ONE
+    if edge < 0:  # tile 0 begins after it
+        first -= _ONE
     return np.int64(_search(segments.points, first, after - first, edge)) - 1
 
 
@@ -217,11 +222,15 @@ def mark_segments(segments, extents, sequences, starts, ends, accepts):
     opened = open_segments(segments)
     # For each strand, how many more regions cover a segment than the one before it.
     change = np.zeros((n_points + 1, 2), np.int32)
+    sequence, last = np.int64(-1), np.int64(-1)
     for i in range(len(starts)):
         if sequences[i] < 0:
             continue
-        first = _find_edge(opened, extents, sequences[i], clip_edge(starts[i]))
-        last = _find_edge(opened, extents, sequences[i], clip_edge(ends[i]))
+        if sequences[i] != sequence:
+            sequence, last = sequences[i], np.int64(-1)
+        # Often the next region begins where the last one ended, and ends at the next point.
+        first = _find_edge(opened, extents, sequence, clip_edge(starts[i]), last)
+        last = _find_edge(opened, extents, sequence, clip_edge(ends[i]), first + 1)
         for strand in range(2):
             if accepts[i] >> strand & 1:
                 change[first + 1, strand] += 1
@@ -292,11 +301,14 @@ def fold(hits, segments, extents, sequences, starts, ends, accepts, counts):
     largest, n_bins = np.int64(0), counts.shape[1]
     opened, points = open_segments(segments), segments.points
     is_stranded = hits.shape[0] == 2
+    sequence, right = np.int64(-1), np.int64(-1)
     for i in range(len(starts)):
         if sequences[i] < 0:
             continue
+        if sequences[i] != sequence:
+            sequence, right = sequences[i], np.int64(-1)
         width = (ends[i] - starts[i]) // n_bins
-        left = _find_edge(opened, extents, sequences[i], clip_edge(starts[i]))
+        left = _find_edge(opened, extents, sequence, clip_edge(starts[i]), right)
         for b in range(n_bins):
             edge = clip_edge(starts[i] + (b + 1) * width) if b + 1 < n_bins else clip_edge(ends[i])
             # The next edge of a row of bins is one of the next points.
@@ -305,7 +317,7 @@ def fold(hits, segments, extents, sequences, starts, ends, accepts, counts):
                 while points[right] < edge:
                     right += 1
             else:
-                right = _find_edge(opened, extents, sequences[i], edge)
+                right = _find_edge(opened, extents, sequence, edge, left + 1)
             count = np.int64(counts[i, b])
             if not is_stranded or accepts[i] & 1:
                 count += np.int64(hits[0, right, 0]) - hits[0, left, 1]

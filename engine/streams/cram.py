@@ -11,11 +11,17 @@ from pathlib import Path
 from deepchrome.engine.streams.cram_blocks import CramSummary, check_cram_blocks, check_cram_end
 from deepchrome.errors import BadDataError, StorageError
 
-# The fields to decode, as bits of htslib: flag, reference, position, mapping quality and CIGAR. Bases are left out,
-# so no reference sequence is needed.
-REQUIRED_FIELDS = f"required_fields={0x2 | 0x4 | 0x8 | 0x10 | 0x20:#x}"
+# The fields to decode, as bits of htslib. Bases are left out, so no reference sequence is needed.
+_ALIGNMENT_FIELDS = 0x2 | 0x4 | 0x8 | 0x10 | 0x20  # flag, reference, position, mapping quality, CIGAR
+_MATE_FIELDS = 0x40 | 0x80 | 0x100  # reference and position of the mate, template length
 _SCRIPT = Path(__file__).with_name("decode_cram.py")
 _CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE)
+
+
+def required_fields(with_mates: bool) -> str:
+    """Return the option of htslib that names the fields to decode, with those about mates if they are needed."""
+    fields = _ALIGNMENT_FIELDS | (_MATE_FIELDS if with_mates else 0)  # guard: cram-mates
+    return f"required_fields={fields:#x}"
 
 
 class CramStream:
@@ -30,6 +36,8 @@ class CramStream:
         The CRAM file.
     allow_no_eof
         Accept a file without the container that marks its end.
+    with_mates
+        Whether to decode what the records say about their mates, too: fragments are made from it.
 
     Raises
     ------
@@ -37,12 +45,12 @@ class CramStream:
         The end of the file is missing.
     """
 
-    def __init__(self, path: str, allow_no_eof: bool = False) -> None:
+    def __init__(self, path: str, allow_no_eof: bool = False, with_mates: bool = False) -> None:
         self._file: BufferedReader = open(path, "rb")  # noqa: SIM115 - closed in close()
         try:
             if not allow_no_eof:
                 check_cram_end(self._file)
-            self._decoder = _start_decoder(self._file.fileno())
+            self._decoder = _start_decoder(self._file.fileno(), with_mates)
         except BaseException:
             self._file.close()
             raise
@@ -106,10 +114,10 @@ class CramStream:
             raise StorageError(f"the process that decodes CRAM failed ({reason})")
 
 
-def _start_decoder(file: int) -> "subprocess.Popen[bytes]":
+def _start_decoder(file: int, with_mates: bool) -> "subprocess.Popen[bytes]":
     """Start the process that decodes. It is not in our process group, because Ctrl-C should stop it through us."""
     return subprocess.Popen(
-        [sys.executable, "-P", str(_SCRIPT), f"/dev/fd/{file}", REQUIRED_FIELDS],
+        [sys.executable, "-P", str(_SCRIPT), f"/dev/fd/{file}", required_fields(with_mates)],
         bufsize=0,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

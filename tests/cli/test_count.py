@@ -313,6 +313,30 @@ def test_standard_input(folder: Path) -> None:
     assert [int(row.split("\t")[-1]) for row in rows] == expected_columns()[0]
 
 
+def test_reads_that_do_not_count_are_reported(folder: Path) -> None:
+    Path("black.bed").write_text("chr1\t0\t60\n")
+    Path("few.bed").write_text("chr1\t10\t46\tN\t0\t+\nchr1\t3\t39\tN\t0\t-\nchr1\t300\t336\tN\t0\t+\n")
+    ran = dc(
+        *("count", "few.bed", "--regions", "peaks.bed", "--genome", "small.sizes", "-o", "c.tsv"),
+        *("--shift", 40, "--blacklist", "black.bed"),
+    )
+    assert ran.code == 0
+    assert ", 0.0% in regions, 1 shifted off their chromosome, 1 on the blacklist\n" in ran.err
+    Path("pairs.bedpe").write_text("chr1\t1\t9\tchr1\t20\t30\nchr1\t1\t9\tchr2\t20\t30\n")
+    command = (
+        "count",
+        "pairs.bedpe",
+        "--regions",
+        "peaks.bed",
+        "--genome",
+        "small.sizes",
+        "-o",
+        "d.tsv",
+        "--fragments",
+    )
+    assert ", 1 records or lines that stand for no fragment\n" in dc(*command).err
+
+
 def test_signal_is_a_column_of_floats(folder: Path) -> None:
     write_bigwig(Path("signal.bw"), SIZES, [("chr1", 100, 150, 3.0), ("chr2", 0, 10, 0.5)])
     options = ("--regions", "peaks.bed", "--genome", "small.sizes")

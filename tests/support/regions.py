@@ -7,7 +7,8 @@ from typing import Any
 from deepchrome.engine.annotation.genome import Genome
 from deepchrome.engine.annotation.regions import Regions, read_regions
 from deepchrome.engine.counting.options import ReadOptions
-from deepchrome.engine.regioncounts.count import RegionCounts, count_files
+from deepchrome.engine.regioncounts.count import count_files
+from deepchrome.engine.regioncounts.result import RegionCounts
 
 
 def regions_of(bed: str, folder: Path) -> Regions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from deepchrome.cli.options import AllowNoEofOption, ForceOption, ThreadsOption, check_outputs
+from deepchrome.cli.options import AllowNoEofOption, ForceOption, GenomeOption, ThreadsOption, check_outputs
 from deepchrome.cli.read_options import (
     AllowEmptyOption,
     BlacklistOption,
@@ -54,13 +54,7 @@ def count(
     genome_bins: Annotated[
         int | None, typer.Option(metavar="SIZE", help="Count in bins of the whole genome, of this width (bp).")
     ] = None,
-    genome: Annotated[
-        str | None,
-        typer.Option(
-            help="Genome: hg19, hg38, another bundled one, or a chrom.sizes file.",
-            show_default="the headers of BAM and CRAM files",
-        ),
-    ] = None,
+    genome: GenomeOption = None,
     feature: Annotated[
         str | None, typer.Option(metavar="TYPE", help="GTF and GFF3: count in features of this type, such as exon.")
     ] = None,

@@ -1,5 +1,6 @@
 """The command ``dc featurize``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,30 @@ from deepchrome.cli.options import (
     ThreadsOption,
     parse_shard,
 )
+from deepchrome.cli.read_options import (
+    AllowEmptyOption,
+    BlacklistOption,
+    CenterOption,
+    ChromAliasOption,
+    ExtendOption,
+    FivePrimeOption,
+    FragmentsOption,
+    IncludeDuplicatesOption,
+    IncludeQcFailOption,
+    MinMapqOption,
+    NoBuildCheckOption,
+    OppositeStrandOption,
+    OverlapFractionOption,
+    ProperPairsOption,
+    ReadsFormatOption,
+    ReciprocalOption,
+    SameStrandOption,
+    ShiftOption,
+    SplitOption,
+    UnknownChromOption,
+    alias_file,
+    make_read_options,
+)
 from deepchrome.errors import BadDataError, UsageError
 
 
@@ -25,9 +50,11 @@ def featurize(
         Path,
         typer.Option(help="Gene table: TSV with gene_id, chrom and tss; Roadmap's gene_info; GTF; GFF3; or BED6."),
     ],
-    genome: GenomeOption,
-    out: Annotated[Path, typer.Option(help="Directory for summary.tsv and one Parquet file per epigenome.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Directory for summary.tsv and one Parquet file per epigenome.")
+    ],
     reads: ReadsArgument = None,
+    genome: GenomeOption = None,
     samples: SamplesOption = None,
     name: NameOption = None,
     pool: Annotated[bool, typer.Option("--pool", help="Add up the files of the same epigenome and mark.")] = False,
@@ -38,37 +65,34 @@ def featurize(
         Literal["zero", "drop", "error"],
         typer.Option(help="Genes with bins outside their chromosome: count these bins as 0, drop the gene, or stop."),
     ] = "zero",
-    unknown_chrom: Annotated[
-        Literal["error", "skip", "bedtools"],
-        typer.Option(
-            help="Reads on chromosomes that the genome lacks: stop, skip them, "
-            "or place them on its first chromosome, as bedtools does."
-        ),
-    ] = "error",
     unique_genes: Annotated[
         bool, typer.Option("--unique-genes", help="Keep only the first row of each gene ID.")
     ] = False,
-    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept files without reads.")] = False,
     allow_few: Annotated[
         bool,
         typer.Option("--allow-few", help="Accept files with fewer than 1 % of their reads on the genes' chromosomes."),
     ] = False,
     allow_no_eof: AllowNoEofOption = False,
-    min_mapq: Annotated[
-        int, typer.Option("-q", "--min-mapq", min=0, max=255, help="BAM: minimum mapping quality of counted reads.")
-    ] = 0,
-    include_duplicates: Annotated[
-        bool, typer.Option("-D", "--include-duplicates", help="BAM: also count duplicates.")
-    ] = False,
-    include_qc_fail: Annotated[
-        bool, typer.Option("-F", "--include-qc-fail", help="BAM: also count reads that failed quality control.")
-    ] = False,
-    same_strand: Annotated[
-        bool, typer.Option("-s", "--same-strand", help="Count only reads on the strand of the gene.")
-    ] = False,
-    opposite_strand: Annotated[
-        bool, typer.Option("-S", "--opposite-strand", help="Count only reads on the strand opposite to the gene.")
-    ] = False,
+    allow_empty: AllowEmptyOption = False,
+    unknown_chrom: UnknownChromOption = "error",
+    no_build_check: NoBuildCheckOption = False,
+    chrom_alias: ChromAliasOption = None,
+    reads_format: ReadsFormatOption = None,
+    min_mapq: MinMapqOption = 0,
+    proper_pairs: ProperPairsOption = False,
+    include_duplicates: IncludeDuplicatesOption = False,
+    include_qc_fail: IncludeQcFailOption = False,
+    same_strand: SameStrandOption = False,
+    opposite_strand: OppositeStrandOption = False,
+    overlap_fraction: OverlapFractionOption = None,
+    reciprocal: ReciprocalOption = False,
+    split: SplitOption = False,
+    fragments: FragmentsOption = False,
+    extend: ExtendOption = 0,
+    shift: ShiftOption = 0,
+    five_prime: FivePrimeOption = False,
+    center: CenterOption = False,
+    blacklist: BlacklistOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -99,26 +123,38 @@ def featurize(
     """
     from deepchrome.cli.startup import load_kernels
 
-    if same_strand and opposite_strand:
-        raise UsageError("-s and -S cannot be used together")
     if scheduler and (jobs or threads):
         raise UsageError("--jobs and --threads cannot be used with --scheduler. The cluster sets its own limits.")
     selected_shard = parse_shard(shard) if shard else None
     load_kernels()
     from deepchrome.cli.progress import progress_bars
     from deepchrome.cli.show_featurize import COLUMNS, FeaturizeProgress, show_outcomes
-    from deepchrome.engine.counting.options import ReadOptions
     from deepchrome.engine.features.featurize import featurize as run
 
-    options = ReadOptions(
+    options = partial(
+        make_read_options,
+        same_strand=same_strand,
+        opposite_strand=opposite_strand,
+        five_prime=five_prime,
+        center=center,
+        blacklist=blacklist,
+        chrom_alias=chrom_alias,
+        no_build_check=no_build_check,
         unknown_chrom=unknown_chrom,
         allow_empty=allow_empty,
         allow_few=allow_few,
         allow_no_eof=allow_no_eof,
-        strand="same" if same_strand else "opposite" if opposite_strand else None,
+        format=reads_format,
         min_mapq=min_mapq,
+        proper_pairs=proper_pairs,
         include_duplicates=include_duplicates,
         include_qc_fail=include_qc_fail,
+        overlap_fraction=overlap_fraction,
+        reciprocal=reciprocal,
+        split=split,
+        fragments=fragments,
+        extend=extend,
+        shift=shift,
     )
     with progress_bars(*COLUMNS) as bars:
         progress = FeaturizeProgress(bars)
@@ -130,9 +166,9 @@ def featurize(
             samples=samples,
             name=name,
             pool=pool,
+            marks=marks.split(",") if marks else None,
             bin_size=bin_size,
             flank=flank,
-            marks=marks.split(",") if marks else None,
             edge=edge,
             unique_genes=unique_genes,
             options=options,
@@ -141,6 +177,7 @@ def featurize(
             scheduler=scheduler,
             shard=selected_shard,
             force=force,
+            inputs=[*([blacklist] if blacklist else []), *alias_file(chrom_alias)],
             observer=progress,
         )
     show_outcomes(outcomes, progress.windows, out, as_json)

@@ -33,7 +33,12 @@ FeaturesArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="Directory written by dc featurize, or one Parquet file from it.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Directory written by dc train.")]
-GenomeOption = Annotated[str, typer.Option(help="Genome: hg38, GRCh38, mm39, ..., or a chrom.sizes file.")]
+GenomeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Genome: hg38, GRCh38, mm39, ..., or a chrom.sizes file.", show_default="the headers of BAM and CRAM files"
+    ),
+]
 SamplesOption = Annotated[
     Path | None,
     typer.Option(

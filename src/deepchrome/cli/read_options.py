@@ -79,6 +79,10 @@ UnknownChromOption = Annotated[
         "or place them on its first chromosome, as bedtools does."
     ),
 ]
+ReadsFormatOption = Annotated[
+    Literal["bed"] | None,
+    typer.Option("--format", help="Take the reads for BED even if numbers in their columns look like another format."),
+]
 AllowEmptyOption = Annotated[bool, typer.Option("--allow-empty", help="Accept files without reads.")]
 
 

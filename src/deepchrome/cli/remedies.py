@@ -26,7 +26,7 @@ REMEDIES: Final = {
     "format_bed": "Use --format bed if it is BED, with numbers as names.",
     "fragments": "Use --fragments to count each line as one fragment.",
     "genes_or_maps": "Leave out either --gene or --maps-only.",
-    "genome": "Give this file with --genome.",
+    "genome": "Give it with --genome.",
     "maps_only": "Use --maps-only to make a report without these data.",
     "model_of": "Use --model-of to choose the model of another epigenome.",
     "name": "Use --name <epigenome>-<mark> to give them.",

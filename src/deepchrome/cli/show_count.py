@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deepchrome.cli.messages import print_note
+from deepchrome.cli.show_names import note_renamed, renamed_chromosomes
 from deepchrome.cli.tables import print_json
 from deepchrome.common.names import first_names
 from deepchrome.common.urls import hide_secrets
+from deepchrome.engine.annotation.aliases import chromosome_ids
 from deepchrome.engine.counting.bigwig import SIGNAL_FORMAT
 from deepchrome.engine.counting.tally import ReadTally
 from deepchrome.engine.regioncounts.count import CountObserver
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 COLUMNS: Final = ("{task.description}", "bar", "bytes", "time left")
+
+# Why reads and records do not count that a user might expect to count, by the names of ReadQuality.
+_LEFT_OUT: Final = {
+    "not_fragment": "records or lines that stand for no fragment",
+    "shifted_off": "shifted off their chromosome",
+    "blacklisted": "on the blacklist",
+}
 
 
 class CountProgress(CountObserver):
@@ -72,6 +81,7 @@ def show_counts(counts: RegionCounts, out: str, as_json: bool) -> None:
     """Print one line per file on standard error, and the summaries as JSON on standard output if asked for."""
     for path, tally in zip(counts.paths, counts.tallies, strict=True):
         print_note(f"{hide_secrets(path)}: {_describe(tally)}")
+    _note_names(counts)
     if len(counts.off_genome):
         ids = {counts.regions.chrom[row] for row in counts.off_genome}
         names = first_names([name for i, name in enumerate(counts.regions.chrom_names) if i in ids])
@@ -83,6 +93,14 @@ def show_counts(counts: RegionCounts, out: str, as_json: bool) -> None:
         print_json([*map(_summary, counts.names, counts.paths, counts.tallies)])
     if out != "-":
         print_note(f"{out}: {len(counts.regions.start):,} regions, {len(counts.paths)} files")
+
+
+def _note_names(counts: RegionCounts) -> None:
+    """Say which names of chromosomes were taken for others, in the regions and in all files of reads together."""
+    names, genome = counts.regions.chrom_names, counts.genome
+    ids = chromosome_ids(names, genome, counts.options.aliases)
+    note_renamed("regions", renamed_chromosomes(names, [*ids.values()], genome), genome)
+    note_renamed("reads", {name: own for tally in counts.tallies for name, own in tally.renamed.items()}, genome)
 
 
 def _summary(name: str, path: str, tally: ReadTally) -> dict[str, Any]:
@@ -101,6 +119,10 @@ def _describe(tally: ReadTally) -> str:
     line = f"{tally.reads:,} reads in {tally.seconds:.1f} s, {share:.1%} in regions"
     if off_genome := sum(tally.off_genome.values()):
         line += f", {off_genome:,} on chromosomes that the genome lacks"
+    filtered = tally.quality.filtered if tally.quality else {}
+    for reason, words in _LEFT_OUT.items():
+        if reason in filtered:
+            line += f", {filtered[reason]:,} {words}"
     if tally.past_end:
         line += f", {tally.past_end:,} past the end of their chromosome"
     return line

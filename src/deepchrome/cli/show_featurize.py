@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepchrome.cli.messages import print_note
 from deepchrome.cli.remedies import explain
+from deepchrome.cli.show_names import note_renamed, renamed_chromosomes
 from deepchrome.cli.tables import print_json, print_table
 from deepchrome.engine.annotation.windows import Windows
 from deepchrome.engine.features.observer import FeaturizeObserver
@@ -134,6 +135,7 @@ def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out:
     else:
         print_table(SUMMARY_COLUMNS, [tuple(row.values()) for row in rows])
     if windows:
+        _note_names(outcomes, windows)
         _warn_about_genes(windows)
         _warn_about_genome(outcomes, windows)
     epigenomes = {outcome.sample.epigenome for outcome in outcomes}
@@ -148,6 +150,14 @@ def show_outcomes(outcomes: Sequence[FileOutcome], windows: Windows | None, out:
     if failed:
         line += f", {len(failed)} failed ({_first_three(sorted(failed))})"
     print_note(f"{line}. See summary.tsv.")
+
+
+def _note_names(outcomes: Sequence[FileOutcome], windows: Windows) -> None:
+    """Say which names of chromosomes were taken for others, in the genes and in all files of reads together."""
+    renamed = renamed_chromosomes(windows.genes.chrom, windows.chrom_id.tolist(), windows.genome)
+    note_renamed("genes", renamed, windows.genome)
+    of_files = [outcome.tally.renamed for outcome in outcomes if outcome.tally]
+    note_renamed("reads", {name: target for found in of_files for name, target in found.items()}, windows.genome)
 
 
 def _warn_about_genome(outcomes: Sequence[FileOutcome], windows: Windows) -> None:

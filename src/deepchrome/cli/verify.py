@@ -22,6 +22,10 @@ def verify(
         Path | None,
         typer.Option(help="The chrom.sizes file used by dc featurize. Not needed for a genome by name."),
     ] = None,
+    blacklist: Annotated[Path | None, typer.Option(help="The blacklist used by dc featurize.")] = None,
+    chrom_alias: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The chromAlias file used by dc featurize. Not needed for auto.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Recount some genes with a second, simpler counter and compare.
@@ -40,7 +44,9 @@ def verify(
     chosen = read_samples(samples, pool=True, notes=notes) if samples else find_samples(reads or [], name, pool=True)
     for note in notes:
         print_note(note)
-    results = verify_features(features, chosen, n_genes=genes, seed=seed, genome=genome)
+    results = verify_features(
+        features, chosen, n_genes=genes, seed=seed, genome=genome, blacklist=blacklist, aliases=chrom_alias
+    )
     if as_json:
         print_json([asdict(result) | {"agrees": result.agrees} for result in results])
     else:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from support.tiny import dc, reads_text, write_genes_and_sizes
 
-from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE, find_programs
+from deepchrome.benchmarks.common.tools import find_tools
+from deepchrome.benchmarks.featurize.programs import PEERS, REFERENCE
 
 pytestmark = pytest.mark.bedtools
 
@@ -70,7 +71,7 @@ def test_missing_programs_are_listed_with_the_command_that_installs_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    programs, missing, _ = find_programs(sys.executable, ("pyranges",))
+    programs, missing, _ = find_tools((REFERENCE, *PEERS), sys.executable, ("pyranges",))
     install = {one.name: one.how for one in missing}
     assert install[REFERENCE.name] == "apt install bedtools samtools"
     assert install["BEDOPS bedmap --count"] == "apt install bedops"

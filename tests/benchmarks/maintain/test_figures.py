@@ -45,9 +45,15 @@ def test_documents_that_cannot_be_updated_are_refused(tmp_path: Path) -> None:
     document.write_text("<!-- bench:many -->\n")
     with pytest.raises(BadDataError, match="section many has no end"):
         update(document, tmp_path, write=True)
-    document.write_text("<!-- bench:many -->\n<!-- /bench:many -->\n")
+    document.write_text("<!-- bench:many -->\nold figures\n<!-- /bench:many -->\n")
     with pytest.raises(MissingInputError, match="no results of dc bench many"):
         update(document, tmp_path / "none", write=True)
+
+
+def test_empty_section_waits_for_its_first_results(tmp_path: Path) -> None:
+    document = tmp_path / "benchmarks.md"
+    document.write_text("<!-- bench:many -->\n<!-- /bench:many -->\n")
+    assert update(document, tmp_path / "none", write=True) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

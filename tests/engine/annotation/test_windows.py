@@ -1,15 +1,11 @@
 """Windows of bins around a TSS: positions, ends of chromosomes, invalid parameters, and the index."""
 
-import gc
-import pickle
-
 import numpy as np
 import pytest
 
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.annotation.genome import Genome
-from deepchrome.engine.annotation.windows import Windows, _indexes, build_window_index, tss_windows, window_index
-from deepchrome.engine.kernels import TILE_BITS
+from deepchrome.engine.annotation.windows import tss_windows
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 
 GENOME = Genome("test", {"chr1": 100_000, "chr2": 8000})
@@ -82,41 +78,3 @@ def test_invalid_edge_and_no_genes() -> None:
         tss_windows(genes(("chr1", 1)), GENOME, edge="cut")
     with pytest.raises(BadDataError, match="no gene is left"):
         tss_windows(genes(), GENOME)
-
-
-def find_windows(windows: Windows, chrom: int, position: int) -> set[int]:
-    """Return the genes whose windows contain a position, by a scan from the first slot of its tile."""
-    index = build_window_index(windows)
-    first_tile, last, _ = index.extents[chrom]
-    slot = index.tiles[first_tile + min(position >> TILE_BITS, last)]
-    found = set()
-    while index.starts[slot] <= position:
-        if position < index.starts[slot] + 2 * windows.flank:
-            found.add(int(index.order[slot]))
-        slot += 1
-    return found
-
-
-def test_index_finds_every_window() -> None:
-    """The index agrees with a plain search, also for equal windows, both chromosome ends and empty chromosomes."""
-    dice = np.random.default_rng(1)
-    places = [("chr1", int(tss)) for tss in dice.integers(1, 100_000, 40)]
-    windows = tss_windows(genes(*places, *places[:5], ("chr1", 1), ("chr1", 110_000), ("chrX", 5)), GENOME)
-    for position in [0, 1, *dice.integers(0, 130_000, 300).tolist()]:
-        starts = windows.start
-        near = (starts <= position) & (position < starts + 10_000) & (windows.chrom_id == 0)
-        assert find_windows(windows, 0, position) == set(np.flatnonzero(near).tolist()), position
-        assert find_windows(windows, 1, position) == set()
-
-
-def test_index_is_built_once_and_freed_with_its_windows() -> None:
-    windows = tss_windows(genes(("chr1", 50_000), ("chr1", 60_000)), GENOME)
-    before, size = set(_indexes), len(pickle.dumps(windows))
-    index = window_index(windows)
-    assert window_index(windows) is index
-    assert window_index(windows, "same").accepts.tolist() != index.accepts.tolist()
-    assert index.starts.tolist() == build_window_index(windows).starts.tolist()
-    assert len(pickle.dumps(windows)) == size
-    del windows
-    gc.collect()
-    assert set(_indexes) == before

@@ -10,10 +10,15 @@ import pytest
 from support.tiny import SIZES, dc, featurize, reads_text, write_genes_and_sizes
 
 from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.features.provenance import ANY, compare_counting, counting_record, genome_sha256, merge_counting
 from deepchrome.engine.features.store import read_features, read_header, write_features
 from deepchrome.errors import BadDataError
 
+# For BED. Those of BAM and those that only accept more files have no effect.
+EFFECTIVE = (
+    "strand", "overlap_fraction", "reciprocal", "split", "fragments", "shift", "extend", "point", "blacklist",
+)  # fmt: skip
 OPTIONS = {"unknown_chrom": "error", "strand": None, "min_mapq": 0, "include_duplicates": False}
 COUNTED: dict[str, Any] = {"genome": "a", "genome_sha256": "0" * 64, "flank": 5000, "bin_size": 100, "options": OPTIONS}
 
@@ -81,7 +86,8 @@ def test_the_record_of_a_file_marks_options_without_effect(folder: Path) -> None
     assert record["genome_sha256"] == genome_sha256(Genome("any", SIZES))
     # All reads are BED and on the genome.
     effective = {name: value for name, value in record["options"].items() if value != ANY}
-    assert effective == {"strand": None}
+    defaults = vars(ReadOptions())
+    assert effective == {name: defaults[name] for name in EFFECTIVE}
     assert set(record["genes"]) == {"gene_id", "chrom", "tss", "strand"}
     assert record["gene_chromosomes"] == {name: SIZES.get(name) for name in record["gene_chromosomes"]}
     assert record["gene_chromosomes"]

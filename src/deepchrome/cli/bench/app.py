@@ -3,6 +3,7 @@
 import typer
 
 from deepchrome.cli.bench.compare import compare
+from deepchrome.cli.bench.count import count
 from deepchrome.cli.bench.featurize import featurize
 from deepchrome.cli.bench.many import many
 from deepchrome.cli.bench.train import train
@@ -13,5 +14,5 @@ bench = typer.Typer(
     rich_markup_mode=None,
     help="Compare counts with other programs, then measure times.",
 )
-for command in (featurize, many, train, compare):
+for command in (featurize, count, many, train, compare):
     bench.command(command.__name__)(command)

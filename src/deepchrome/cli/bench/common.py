@@ -98,7 +98,8 @@ def _save(results: "Results", log: Log, folder: Path) -> Path:
     from rich.console import Console
 
     from deepchrome.benchmarks.common.tables import result_tables
-    from deepchrome.benchmarks.featurize.plot import plot
+    from deepchrome.benchmarks.count.plot import plot as plot_count
+    from deepchrome.benchmarks.featurize.plot import plot as plot_featurize
 
     directory = results.save(folder)
     text = io.StringIO()
@@ -107,9 +108,10 @@ def _save(results: "Results", log: Log, folder: Path) -> Path:
         console.print(table)
     lines = [results.command, results.when, *log.lines, text.getvalue()]
     (directory / f"{results.kind}.log").write_text("\n".join(lines), encoding="utf-8")
-    if results.kind == "featurize":
+    plots = {"featurize": plot_featurize, "count": plot_count}
+    if results.kind in plots:
         try:
-            plot(results, directory)
+            plots[results.kind](results, directory)
         except NotInstalledError as error:
             log(f"no plot: {error}")
     return directory

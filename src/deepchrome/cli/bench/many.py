@@ -19,8 +19,10 @@ from deepchrome.errors import UsageError
 
 
 def many(
-    epigenomes: Annotated[int, typer.Option(min=1, help="Number of epigenomes, with five marks each.")] = 8,
-    reads: Annotated[int, typer.Option(min=1000, help="Number of reads per file.")] = 1_000_000,
+    epigenomes: Annotated[int, typer.Option(min=1, help="Number of epigenomes, with five marks each.")] = 2,
+    reads: Annotated[
+        int, typer.Option(min=1000, help="Number of reads per file. The default is the size of Roadmap's files.")
+    ] = 30_000_000,
     genes: Annotated[int, typer.Option(min=1, help="Number of genes.")] = 19_802,
     cores: Annotated[
         int | None, typer.Option(min=2, help="Number of cores to use.", show_default="all usable cores")
@@ -33,7 +35,8 @@ def many(
 ) -> None:
     """Time dc featurize on many files, on one core and on several.
 
-    The result includes an estimate of the time for all of Roadmap.
+    The result includes an estimate of the time for all of Roadmap. The default
+    needs 2 GB for simulated data; --data keeps them for the next run.
     """
     from deepchrome.benchmarks.many.measure import QUICK, Settings, measure
 
