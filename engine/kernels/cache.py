@@ -22,7 +22,7 @@ import numpy as np
 from numba.core import config as _config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
 from deepchrome.errors import StorageError
