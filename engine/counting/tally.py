@@ -113,7 +113,9 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
     }
     if unknown and options.unknown_chrom == "error":  # guard: unknown-chromosomes
         raise BadDataError(_describe_unknown(unknown, reads, layout.genome), remedy="unknown_chrom")
-    if options.build_check and options.unknown_chrom != "bedtools":
+    # The header of a BAM file has been checked, and says more than positions.
+    is_text = pipeline.format is None or pipeline.format.name != "BAM"
+    if is_text and options.build_check and options.unknown_chrom != "bedtools":
         check_positions(pipeline.target, reads_on)
     chroms_in_use = np.unique(layout.chrom_id[layout.chrom_id >= 0])
     found, n_long = np.flatnonzero(lengths[:-1]), int(lengths[-1])
