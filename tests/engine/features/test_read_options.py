@@ -205,7 +205,7 @@ def test_verify_needs_the_blacklist(reads: Path, folder: Path) -> None:
     ran = verify(path)
     assert ran.code == 2
     assert ran.err.startswith("dc: out/E1.parquet: counted with a blacklist (")
-    assert ran.err.endswith("), and no file is given. Give it with --blacklist.\n")
+    assert ran.err.endswith("), and no file is given. Give the same file with --blacklist.\n")
     Path("other.bed").write_text("chr1\t1\t2\n")
     assert ", not with other.bed. Give the file" in verify(path, "--blacklist", "other.bed").err
     featurize(folder, path, "--force")
