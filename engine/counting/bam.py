@@ -17,6 +17,12 @@ from deepchrome.errors import BadDataError
 MAX_RECORD_BYTES = 1 << 25
 _REVERSE = 0x10  # flag
 _DAMAGED = "The file is damaged; get it again."
+_PROBLEMS = {
+    kernels.Status.BAD_RECORD: "the size of this record, or its name, references, position, CIGAR or number of bases, "
+    f"is not valid. {_DAMAGED}",
+    kernels.Status.BAD_CIGAR: "more than 65,535 CIGAR operations, so the blocks of this read are not known. Count "
+    "whole reads, or leave such reads out.",
+}
 
 
 class Bam(Format):
@@ -107,8 +113,4 @@ class _BamCounter(Counter):
         tables = (self.extents, self._records, self.target.index.segments, self.spans, self.rule, self.totals)
         status = kernels.count_bam(buffer, begin, end, *tables)
         if status != kernels.Status.DONE:
-            raise BadItemError(
-                "record",
-                "the size of this record, or its name, references, position, CIGAR or number of bases, is not valid. "
-                f"{_DAMAGED}",
-            )
+            raise BadItemError("record", _PROBLEMS[status])

@@ -32,7 +32,7 @@ _NOT_FRAGMENT = _UNMAPPED | _SECONDARY | _SUPPLEMENTARY
 # specification, section 1.4.6).
 _SPANS_REFERENCE = np.array([1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
 _USES_BASES = np.array([1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
-_SKIP = 3  # the CIGAR operation N
+_SKIP, _SOFT_CLIP = 3, 4  # the CIGAR operations N and S
 _FLAGS_AT = 18
 _MAX_BLOCKS = 1 << 15  # in one record: blocks and the gaps between them share 65,535 operations
 _FIXED_BYTES = 36  # before the name in a record, including the leading size
@@ -85,8 +85,8 @@ def count_bam(buffer, begin, end, extents, records, segments, spans, rule, total
     Returns
     -------
     Status
-        DONE, or BAD_RECORD for the record at CURSOR: one that htslib refuses, too, or one that starts before the
-        sequence. LINES counts the records before it.
+        DONE; BAD_RECORD for the record at CURSOR: one that htslib refuses, too, or one that starts before the sequence;
+        or BAD_CIGAR. LINES counts the records before it.
     """
     n_columns = BATCH_COLUMNS + (_MAX_BLOCKS if rule.split else 0)
     text, batch, n = address_of(buffer), np.zeros((BATCH_ROWS, n_columns), np.int32), np.uint64(0)
@@ -124,6 +124,9 @@ def count_bam(buffer, begin, end, extents, records, segments, spans, rule, total
             span, n_used = _measure(text, cigar, n_operations)
             if n_bases and n_used != n_bases:  # guard: cigar-and-bases
                 status = Status.BAD_RECORD
+                break
+            if rule.split and _is_placeholder(text, cigar, n_operations, n_bases):  # guard: long-cigar
+                status = Status.BAD_CIGAR
                 break
         tally[Tally.LINES] += 1
         record, at = at, record_end
@@ -200,6 +203,16 @@ def _put_blocks(text, cigar, n_operations, start, is_unmapped, batch, first):
     for k in range(first, n):
         batch[BLOCKS, k] = np.int64(n - k) - 1
     return n
+
+
+@inlined
+def _is_placeholder(text, cigar, n_operations, n_bases):
+    """Return whether a CIGAR stands for one of more than 65,535 operations: it clips all bases, and skips the span.
+
+    The operations are in the tag CG (SAM specification, section 4.2.2).
+    """
+    clip, skip = load32(text, cigar) & 0xFFFFFFFF, load32(text, cigar + 4)
+    return n_operations == 2 and clip == (n_bases << 4 | _SOFT_CLIP) and skip & 15 == _SKIP
 
 
 @inlined

@@ -28,9 +28,11 @@ class Status(IntEnum):
     """An empty sequence name."""
     BAD_RECORD = 10
     """A BAM record with impossible values."""
+    BAD_CIGAR = 11
+    """A BAM record that keeps its CIGAR in the tag CG, if its blocks are needed."""
 
     # These are used only between kernels.
-    NO_READ = 11
+    NO_READ = 12
     """The line is blank, a comment or a header."""
-    NO_PATTERN = 12
+    NO_PATTERN = 13
     """No pattern can describe the line."""

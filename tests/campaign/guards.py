@@ -146,6 +146,11 @@ GUARDS = (
     ),
     Guard("cigar-and-bases", NEVER, (f"{_BAM}::test_what_samtools_refuses_is_refused",)),
     Guard(
+        "long-cigar",
+        NEVER,
+        (f"{_ENGINE}/counting/test_parity_bam.py::test_blocks_of_more_than_65535_operations_are_refused",),
+    ),
+    Guard(
         "no-cache-directory",
         ("Exception", "ZeroDivisionError"),
         ("tests/cli/test_engine.py::test_no_place_for_compiled_code",),

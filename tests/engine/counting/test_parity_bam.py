@@ -162,3 +162,13 @@ def test_cigar_with_more_than_65535_operations(tmp_path: Path) -> None:
     write_bam(tmp_path / "long.bam", sizes, [Record("chr1", 10, 0, 60, cigar, "A" * 40_000)])
     gene_windows = windows([naive.Gene("chr1", 80_010)], sizes, flank=2, bin_size=1)
     assert count_reads(tmp_path / "long.bam", gene_windows).tolist() == [[1, 1, 0, 0]]
+
+
+def test_blocks_of_more_than_65535_operations_are_refused(tmp_path: Path) -> None:
+    """multicov -split counts the blocks in the tag. The engine does not read them, so it must not count 0."""
+    cigar = "1M1N" * 40_000 + "1M"
+    records = [Record("chr1", 5, 0, 60, "5M", "A" * 5), Record("chr1", 10, 0, 60, cigar, "A" * 40_001)]
+    write_bam(tmp_path / "long.bam", {"chr1": 100_000}, records)
+    gene_windows = windows([naive.Gene("chr1", 80_010)], {"chr1": 100_000}, flank=2, bin_size=1)
+    with pytest.raises(BadDataError, match=r"long\.bam: record 2: more than 65,535 CIGAR operations"):
+        count_reads(tmp_path / "long.bam", gene_windows, split=True)

@@ -16,6 +16,8 @@ from support.quality import as_quality, random_records, write_records
 from support.strategies import examples
 from support.tiny import GENES, SIZES, windows
 
+from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.counting.count import tally_reads
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.quality import PositionSample, ReadQuality
@@ -87,6 +89,21 @@ def test_sample_of_many_positions(tmp_path: Path) -> None:
     assert sample.distinct == pytest.approx(sample.fraction * whole.distinct, rel=0.05)
     assert sample.reads == pytest.approx(sample.fraction * whole.reads, rel=0.05)
     assert (sample.nrf, sample.pbc1) == pytest.approx((whole.nrf, whole.pbc1), rel=0.05)
+
+
+def test_first_position_is_sampled_like_any_other(tmp_path: Path) -> None:
+    """Reads pile up at the first position of a circular chromosome. Not every sample may have all of them."""
+    genome = Genome("test", {"chrM": 50_000})
+    one = np.ones(1, np.int64)
+    layout = Layout(genome, 0 * one, 0 * one, 50_000 * one, 1, np.zeros(1, np.int8), "regions")
+    starts = [0] * 5000 + [*range(1, 40_001)]
+    (tmp_path / "reads.bed").write_text("".join(f"chrM\t{start}\t{start + 36}\n" for start in starts))
+    measured = tally_reads(tmp_path / "reads.bed", layout).quality
+    assert measured
+    sample = measured.positions
+    assert sample
+    assert sample.fraction == 0.25
+    assert sample.reads == sample.distinct == pytest.approx(10_000, rel=0.05)
 
 
 def test_ratios_without_reads() -> None:
