@@ -1,5 +1,7 @@
 """Count the records of BAM files (SAM specification, section 4.2)."""
 
+from array import array
+
 from deepchrome.engine import kernels
 from deepchrome.engine.counting.build_check import check_header
 from deepchrome.engine.counting.formats import (
@@ -34,7 +36,7 @@ class Bam(Format):
         self.target = target
         self.references: list[int] = []
         """Sequence id of each reference read so far, in the order of the header."""
-        self.lengths: list[int] = []
+        self.lengths = array("i")  # a list of a million numbers would take 36 MB
         """Their lengths (bp)."""
         self._text_left: int | None = None  # unread bytes of the header's text; None until its length is known
         self._n_references: int | None = None

@@ -50,6 +50,10 @@ def bedpe_line(i: int) -> str:
 
 
 BEDPE = "".join(map(bedpe_line, range(2000)))
+TENX = "# id=sample\n" + "".join(
+    f"chr{1 + i % 2}\t{15_000 + 91 * i}\t{15_060 + 91 * i + i % 400}\tACGTACGTACGTACGT-1\t{1 + i % 5}\n"
+    for i in range(2000)
+)
 BED = "".join(
     f"{record.chrom}\t{record.start}\t{record.start + 36}\tN\t0\t{'+-'[record.flag >> 4 & 1]}\n" for record in pairs()
 )
@@ -67,6 +71,8 @@ CASES: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     "fragments of CRAM": ("--fragments", "cram", {"fragments": True}),
     "centers of fragments": ("--fragments --center", "bam", {"fragments": True, "point": "center"}),
     "fragments of BEDPE": ("--fragments", "bedpe", {"fragments": True}),
+    "fragments of 10x": ("--fragments", "tsv", {"fragments": True}),
+    "centers of 10x": ("--fragments --center", "tsv", {"fragments": True, "point": "center"}),
     "extended": ("--extend 200", "bam", {"extend_bp": 200}),
     "extended text": ("--extend 200", "bed", {"extend_bp": 200}),
     "shifted": ("--shift 75", "bam", {"shift_bp": 75}),
@@ -90,6 +96,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_cram(folder / "E1-A.cram", SIZES, by_place, "3.0")
     (folder / "E1-A.bed").write_text(BED)
     (folder / "E1-A.bedpe").write_text(BEDPE)
+    (folder / "E1-A.tsv").write_text(TENX)
     return folder
 
 
@@ -105,7 +112,7 @@ def expected(path: Path, options: Mapping[str, Any]) -> np.ndarray:
     """Return the counts of the naive counter: (genes, bins)."""
     if path.suffix == ".bedpe":
         alignments = regions.bedpe_fragments(path.read_bytes())
-    elif path.suffix == ".bed":
+    elif path.suffix in (".bed", ".tsv"):
         alignments = regions.text_alignments(path.read_bytes())
     else:
         filters = {name: options[name] for name in FILTERS if name in options}
@@ -160,7 +167,7 @@ DEFAULTS = {
     "unknown_chrom", "allow_empty", "allow_no_eof", "strand", "min_mapq", "include_duplicates", "include_qc_fail",
     "allow_few",
 }  # fmt: skip
-OTHER = {"bedpe": ["--fragments", "--center"]}  # without fragments, BEDPE is refused for another reason
+OTHER = {"bedpe": ["--shift", "3"], "tsv": ["--shift", "3"]}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +212,7 @@ def test_verify_needs_the_blacklist(reads: Path, folder: Path) -> None:
     ran = verify(path)
     assert ran.code == 2
     assert ran.err.startswith("dc: out/E1.parquet: counted with a blacklist (")
-    assert ran.err.endswith("), and no file is given. Give it with --blacklist.\n")
+    assert ran.err.endswith("), and no file is given. Give the same file with --blacklist.\n")
     Path("other.bed").write_text("chr1\t1\t2\n")
     assert ", not with other.bed. Give the file" in verify(path, "--blacklist", "other.bed").err
     featurize(folder, path, "--force")
