@@ -1,5 +1,6 @@
 """The command ``dc count``."""
 
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -218,7 +219,5 @@ def _sha256(path: Path | None) -> str | None:
     """Return the SHA-256 of a regular file; None for anything else."""
     if path is None or not path.is_file():
         return None
-    import hashlib  # loads OpenSSL, which other commands need not do
-
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
