@@ -7,6 +7,9 @@ from typing import NamedTuple
 from deepchrome.engine.annotation.genome import MAX_POSITION_BP
 from deepchrome.engine.annotation.gff import GFF_COLUMNS, GFF_STRANDS, first_gene_id, is_gene, read_attributes
 
+# A longer line is not one of a gene table.
+MAX_LINE_BYTES = 1 << 16
+STRANDS = ("+", "-", ".")
 _COLUMN_ALIASES = {"ens": "gene_id", "sym": "symbol"}
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Bytes that are not UTF-8 are decoded to these characters, with "surrogateescape".
@@ -64,6 +67,16 @@ class StrandlessGene(NamedTuple):
     gene_id: str
 
 
+class TsvColumns(NamedTuple):
+    """Where a TSV table has the columns of a gene. None if it lacks the column."""
+
+    gene_id: int
+    symbol: int | None
+    chrom: int
+    tss: int
+    strand: int | None
+
+
 class BadRowError(Exception):
     """A line is not valid. The message gives only the problem; the caller adds the file and the line."""
 
@@ -81,9 +94,8 @@ def detect_format(fields: list[str]) -> tuple[Parser, bool]:
         The line fits none of the formats, or it is a header that lacks a column.
     """
     width = len(fields)
-    names = [_COLUMN_ALIASES.get(name.strip().lower(), name.strip().lower()) for name in fields]
-    if "gene_id" in names:
-        return _tsv_parser(names), True
+    if columns := header_columns(fields):
+        return _tsv_parser(columns, width), True
     if _is_gene_info(_drop_empty_fields(fields)):
         return _parse_gene_info, False
     if width == len(GFF_COLUMNS) and all(map(_is_number, fields[3:5])) and fields[6] in GFF_STRANDS:
@@ -114,7 +126,7 @@ def check_row(row: GeneRow) -> None:
     _check_characters("chromosome", row.chrom)
     if not 1 <= row.tss <= MAX_POSITION_BP:
         raise BadRowError(f"tss {row.tss} is not between 1 and {MAX_POSITION_BP}")
-    if row.strand not in ("+", "-", "."):
+    if row.strand not in STRANDS:
         raise BadRowError(f"strand {row.strand!r} is not +, - or .")
 
 
@@ -134,17 +146,32 @@ def _check_characters(column: str, text: str) -> None:
         raise BadRowError(f"control character in the {column} {text!r}")
 
 
-def _tsv_parser(names: list[str]) -> Parser:
+def header_columns(fields: list[str]) -> TsvColumns | None:
+    """Return where a table with this first line has its columns, or None if the line is not a header.
+
+    Raises
+    ------
+    BadRowError
+        The header lacks a column or repeats one.
+    """
+    names = [_COLUMN_ALIASES.get(name.strip().lower(), name.strip().lower()) for name in fields]
+    if "gene_id" not in names:
+        return None
     if missing := [name for name in ("chrom", "tss") if name not in names]:
         raise BadRowError(f"the header lacks {' and '.join(missing)}")
     if repeated := [name for name in GeneRow._fields if names.count(name) > 1]:
         raise BadRowError(f"the header names {', '.join(repeated)} more than once")
     gene_id, chrom, tss = (names.index(name) for name in ("gene_id", "chrom", "tss"))
     symbol, strand = (names.index(name) if name in names else None for name in ("symbol", "strand"))
+    return TsvColumns(gene_id, symbol, chrom, tss, strand)
+
+
+def _tsv_parser(columns: TsvColumns, width: int) -> Parser:
+    gene_id, symbol, chrom, tss, strand = columns
 
     def parse(fields: list[str]) -> GeneRow:
-        if len(fields) != len(names):
-            raise BadRowError(f"{len(fields)} fields where the header has {len(names)}")
+        if len(fields) != width:
+            raise BadRowError(f"{len(fields)} fields where the header has {width}")
         return GeneRow(
             fields[gene_id],
             "" if symbol is None else fields[symbol],

@@ -2,11 +2,12 @@
 
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
+from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from deepchrome.common.files import atomic_write
 from deepchrome.common.text import open_text
 from deepchrome.engine.annotation.gene_formats import (
+    MAX_LINE_BYTES,
     BadRowError,
     GeneRow,
     Parser,
@@ -25,11 +27,13 @@ from deepchrome.engine.annotation.gene_formats import (
     parse_transcript,
 )
 from deepchrome.engine.annotation.gff import FASTA_STARTS, check_fasta, is_transcript_or_exon
+from deepchrome.engine.annotation.plain_tables import read_plain_table
 from deepchrome.engine.annotation.transcripts import TranscriptGenes
 from deepchrome.errors import BadDataError
 
 GENE_COLUMNS = GeneRow._fields
-_MAX_LINE_BYTES = 1 << 16
+# Tables up to this size are first read at once. 20,000 genes take 1 MB.
+_PLAIN_BYTES = 8 << 20
 # Ten times the number of transcripts in any annotation. The limit stops a file of another kind from filling the memory.
 _MAX_GENES = 1 << 22
 
@@ -125,9 +129,13 @@ def read_genes(path: str | Path) -> Genes:
     path = Path(path)
     table = _TableReader(path)
     with open_text(path) as file:
-        for number, line in _read_lines(path, file):
+        start = file.read(_PLAIN_BYTES)
+        if len(start) < _PLAIN_BYTES and (plain := read_plain_table(start)) and len(plain.gene_id) <= _MAX_GENES:
+            return Genes(*plain)
+        parts = (BytesIO(start + file.readline(MAX_LINE_BYTES + 1)), file)
+        for number, line in _read_lines(path, parts):
             if line.startswith(FASTA_STARTS) and table.is_gff:
-                check_fasta(path, number, iter(lambda: file.readline(_MAX_LINE_BYTES), b""))
+                check_fasta(path, number, _read_pieces(parts, MAX_LINE_BYTES))
                 break
             if line.strip() and not line.startswith(b"#"):
                 table.add(number, line)
@@ -278,13 +286,17 @@ def write_genes(path: str | Path, genes: Genes) -> None:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
 
 
-def _read_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the bytes of each line, without the line break."""
-    number = 0
-    while line := file.readline(_MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > _MAX_LINE_BYTES:
+def _read_lines(path: Path, parts: Iterable[BinaryIO]) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each line of files that follow each other, without the line break."""
+    for number, line in enumerate(_read_pieces(parts, MAX_LINE_BYTES + 1), 1):
+        if len(line) > MAX_LINE_BYTES:
             raise BadDataError(
-                f"{path}:{number}: a line of more than {_MAX_LINE_BYTES} bytes, so this is not a gene table"
+                f"{path}:{number}: a line of more than {MAX_LINE_BYTES} bytes, so this is not a gene table"
             )
         yield number, (line.removeprefix(BOM_UTF8) if number == 1 else line).rstrip(b"\r\n")
+
+
+def _read_pieces(parts: Iterable[BinaryIO], size: int) -> Iterator[bytes]:
+    """Yield the rest of files as lines with their line breaks. Lines of more than ``size`` bytes are divided."""
+    for part in parts:
+        yield from iter(partial(part.readline, size), b"")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import pysam
 from isal import isal_zlib
 from isal.isal_zlib import IsalError
 
@@ -53,6 +52,8 @@ def genome_from_headers(paths: Sequence[str]) -> Genome:
 
 def _header_sizes(path: str) -> dict[str, int]:
     """Return the lengths of the reference sequences in bp, by name."""
+    import pysam  # takes time, and is needed only without a genome
+
     if path == "-" or is_url(path):
         raise UsageError(
             f"{hide_secrets(path)}: the genome is needed, because only local BAM and CRAM files can give it",

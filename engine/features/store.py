@@ -14,7 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepchrome.common.files import atomic_write, check_regular_file
-from deepchrome.common.parquet import check_size, declared_bytes, open_parquet, read_text
+from deepchrome.common.parquet import (
+    check_size,
+    declared_bytes,
+    number_array,
+    open_parquet,
+    read_text,
+    text_array,
+)
 from deepchrome.engine.annotation.genes import GENE_COLUMNS, Genes
 from deepchrome.engine.annotation.layout import BinValues
 from deepchrome.errors import BadDataError, MissingInputError
@@ -128,14 +135,14 @@ def write_features(path: Path, genes: Genes, counts: Mapping[str, BinValues], me
         The file cannot be written.
     """
     columns: dict[str, pa.Array] = {
-        "gene_id": pa.array(genes.gene_id, pa.string()),
-        "symbol": pa.array(genes.symbol, pa.string()),
-        "chrom": pa.array(genes.chrom, pa.string()),
-        "tss": pa.array(genes.tss, pa.int64()),
-        "strand": pa.array(genes.strand, pa.string()),
+        "gene_id": text_array(genes.gene_id),
+        "symbol": text_array(genes.symbol),
+        "chrom": text_array(genes.chrom),
+        "tss": number_array(genes.tss.astype(np.int64, copy=False)),
+        "strand": text_array(genes.strand),
     }
     for mark, reads in counts.items():
-        values = pa.array(np.ascontiguousarray(reads, dtype=_dtype(reads)).reshape(-1))
+        values = number_array(reads.astype(_dtype(reads), copy=False))
         columns[mark] = pa.FixedSizeListArray.from_arrays(values, reads.shape[1])
     checksums = gene_checksums(genes) | {mark: _checksum(reads, _dtype(reads)) for mark, reads in counts.items()}
     signal = [mark for mark, reads in counts.items() if reads.dtype.kind == "f"]

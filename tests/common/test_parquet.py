@@ -18,7 +18,7 @@ import pytest
 from campaign.rows import sized
 
 from deepchrome.common import parquet
-from deepchrome.common.parquet import ALWAYS_BYTES, MAX_BYTES, MAX_RATIO, check_size
+from deepchrome.common.parquet import ALWAYS_BYTES, MAX_BYTES, MAX_RATIO, check_size, number_array, text_array
 from deepchrome.engine.annotation.genes import Genes
 from deepchrome.engine.features.store import read_features, write_features
 from deepchrome.errors import BadDataError
@@ -118,6 +118,34 @@ def test_the_limits_leave_room_for_large_data(tmp_path: Path) -> None:
     check_size(path, MAX_BYTES)
     with pytest.raises(BadDataError):
         check_size(path, MAX_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("",), ("ENSG1", "", "TP53"), ("é", "", "chr1", "染色体", "😀"), ("x" * 70_000,) * 2]
+)
+def test_arrays_of_text_are_those_of_arrow(words: tuple[str, ...]) -> None:
+    array = text_array(words)
+    array.validate(full=True)
+    assert array.equals(pa.array(words, pa.string()))
+    assert array.null_count == 0
+
+
+@pytest.mark.campaign("limits")
+def test_text_that_overflows_the_offsets() -> None:
+    with patch.object(parquet, "_MAX_STRING_BYTES", 8):
+        assert text_array(("abcd", "éé")).to_pylist() == ["abcd", "éé"]
+        with pytest.raises(BadDataError, match="9 bytes of text"):
+            text_array(("abcd", "éé", "x"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.float32, np.int64])
+def test_arrays_of_numbers_are_those_of_arrow(dtype: type[np.generic]) -> None:
+    numbers = np.arange(12).reshape(3, 4).astype(dtype)
+    for values in (numbers, numbers[:, ::2], numbers.T, numbers[:0], np.asfortranarray(numbers)):
+        array = number_array(values)
+        array.validate(full=True)
+        assert array.equals(pa.array(np.ascontiguousarray(values).reshape(-1)))
+        assert array.null_count == 0
 
 
 def test_sparse_counts_are_read(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def _choose_container(formats: list[str], out: str) -> str:
 
 def _genome_of(reads: list[str]) -> "Genome":
     """Return the genome in the headers of BAM and CRAM files."""
-    from deepchrome.engine.counting.headers import genome_from_headers  # imports pysam, which takes time
+    from deepchrome.engine.counting.headers import genome_from_headers
 
     return genome_from_headers(reads)
 

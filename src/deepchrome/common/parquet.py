@@ -1,4 +1,4 @@
-"""Read Parquet files without letting a small file ask for much memory.
+"""Read Parquet files without letting a small file ask for much memory, and make the arrays to write.
 
 A Parquet file of a few kilobytes can declare billions of values, because equal values are stored once. The declared
 sizes are therefore checked before any data are read.
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from deepchrome.errors import BadDataError
@@ -24,6 +24,34 @@ MAX_RATIO: Final = 1000
 MAX_BYTES: Final = 16 << 30
 # Bytes that a string needs at least: an index, and a reference to a Python string.
 _TEXT_BYTES: Final = 16
+_MAX_STRING_BYTES: Final = (1 << 31) - 1  # of a column of Arrow's ordinary strings
+
+
+def number_array(values: npt.NDArray[Any]) -> pa.Array:
+    """Return numbers, of any shape, as a flat Arrow array without nulls.
+
+    ``pyarrow.array`` does the same, but first imports pandas if that is installed, which takes longer than writing a
+    table. The array shares the memory of ``values`` if these are contiguous.
+    """
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [None, pa.py_buffer(values)])
+
+
+def text_array(words: Sequence[str]) -> pa.StringArray:
+    """Return strings as an Arrow array without nulls. Like :func:`number_array`, it does not import pandas.
+
+    Raises
+    ------
+    BadDataError
+        The strings have more than 2 GiB.
+    """
+    encoded = [word.encode() for word in words]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
+    if offsets[-1] > _MAX_STRING_BYTES:  # guard: string-offsets
+        raise BadDataError(f"a column of {offsets[-1]:,} bytes of text. The limit is 2 GiB")
+    buffers = (pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(encoded)))
+    return pa.StringArray.from_buffers(len(encoded), *buffers)
 
 
 def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
@@ -80,6 +108,8 @@ def check_text_size(path: Path, column: pa.ChunkedArray) -> pa.DictionaryArray:
     BadDataError
         The strings, one after the other, would be larger than :func:`check_size` allows.
     """
+    import pyarrow.compute as pc  # takes time, and who writes does not need it
+
     encoded = column.unify_dictionaries().combine_chunks()
     lengths = pc.binary_length(encoded.dictionary).to_numpy(zero_copy_only=False)
     indices = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
