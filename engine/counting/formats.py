@@ -184,16 +184,20 @@ class Counter(ABC):
         if local == len(self._extents):
             more = max(64, local)
             self._extents = _with_rows(self._extents, more)
-            self.totals = self.totals._replace(reads_on=_with_rows(self.totals.reads_on, more))
+            reads_on = np.concatenate([self.totals.reads_on, np.zeros(more, np.int64)])
+            self.totals = self.totals._replace(reads_on=reads_on)
             if self.rule.changes:
                 self.rule = self.rule._replace(targets=_with_rows(self.rule.targets, more))
         sequences, options = self.target.sequences, self.target.options
+        known = sequences.known_id(sequence)
         extent = sequences.extent(sequence, unknown_on_first=self.moves_unknown and options.unknown_chrom == "bedtools")
         self._extents[local] = extent
+        past_end = self.totals.past_end
+        if known is not None and local >= len(past_end):
+            self.totals = self.totals._replace(past_end=_with_rows(past_end, max(64, 2 * local) - len(past_end)))
         if self.rule.changes:
             # The kernel looks the tile up after it has changed the read, so it needs the local id.
             self._extents[local] = local, 0, extent[2]
-            known = sequences.known_id(sequence)
             masked = (0, 0)
             if options.blacklist and known is not None:
                 masked = options.blacklist.first[known], options.blacklist.first[known + 1]

@@ -1,6 +1,6 @@
 """The result of counting one file of reads."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -98,22 +98,18 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
     options, sequences, counters = pipeline.target.options, pipeline.target.sequences, pipeline.counters
     layout = pipeline.target.index.layout
     sums, lengths = np.zeros(len(Tally), np.int64), np.zeros(MAX_LENGTH + 1, np.int64)
-    by_name = np.zeros((len(sequences.names), 4), np.int64)
     for counter in counters:
         sums += counter.totals.tally
         lengths += counter.totals.lengths
-        rows = counter.totals.reads_on[: len(counter.sequences)]
-        np.add.at(by_name[:, :3], np.array(counter.sequences, np.int64), rows[:, :3])
-        np.maximum.at(by_name[:, 3], np.array(counter.sequences, np.int64), rows[:, 3])
-    reads = int(by_name[:, 0].sum())
+    by_name, reads_on = _add_sequences(sequences, counters)
+    reads = int(by_name.sum())
     if reads == 0 and not options.allow_empty:  # guard: no-reads
         raise BadDataError(_describe_empty(sums), remedy="allow_empty")
-    _check_aliases(sequences, by_name[:, 0])
-    reads_on = _by_chromosome(sequences, by_name)
+    _check_aliases(sequences, by_name)
     unknown = {
-        sequences.names[i].decode("utf-8", "backslashreplace"): int(by_name[i, 0])
+        sequences.names[i].decode("utf-8", "backslashreplace"): int(by_name[i])
         for i in range(sequences.n_known, len(by_name))
-        if by_name[i, 0] and sequences.known_id(i) is None
+        if by_name[i] and sequences.known_id(i) is None
     }
     if unknown and options.unknown_chrom == "error":  # guard: unknown-chromosomes
         raise BadDataError(_describe_unknown(unknown, reads, layout.genome), remedy="unknown_chrom")
@@ -135,19 +131,37 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
         min_length=int(found[0]) if len(found) else shortest_long if n_long else 0,
         mean_length=sum_length / reads if reads else 0.0,
         max_length=longest if n_long else int(found[-1]) if len(found) else 0,
-        renamed=_renamed(sequences, by_name[:, 0]),
+        renamed=_renamed(sequences, by_name),
         quality=_quality(pipeline, sums, lengths, reads_on),
         **facts,
     )
 
 
-def _by_chromosome(sequences: Sequences, by_name: Integers) -> Integers:
-    """Add up the rows of all names of each chromosome of the genome: int64 (chromosomes, 4)."""
-    rows = by_name[: sequences.n_known].copy()
+def _add_sequences(sequences: Sequences, counters: Collection[Counter]) -> tuple[Integers, Integers]:
+    """Add up the reads on each sequence over all threads.
+
+    Returns
+    -------
+    by_name : int64 array (names,)
+        Reads on each name.
+    on_genome : int64 array (chromosomes, 4)
+        Reads on each chromosome of the genome, under all its names; those that end past its end; those that start past
+        its end; and the furthest end of these.
+    """
+    by_name, on_genome = np.zeros(len(sequences.names), np.int64), np.zeros((sequences.n_known, 4), np.int64)
+    for counter in counters:
+        ids = np.array(counter.sequences, np.int64)
+        np.add.at(by_name, ids, counter.totals.reads_on[: len(ids)])
+        for local in np.flatnonzero(counter.totals.past_end[: len(ids), 0]):
+            known = sequences.known_id(int(ids[local]))
+            if known is not None:
+                past, beyond, furthest = counter.totals.past_end[local]
+                on_genome[known, 1:] += past, beyond, 0
+                on_genome[known, 3] = max(on_genome[known, 3], furthest)
+    on_genome[:, 0] = by_name[: sequences.n_known]
     for alias, known in sequences.alias_of.items():
-        rows[known, :3] += by_name[alias, :3]
-        rows[known, 3] = max(rows[known, 3], by_name[alias, 3])
-    return rows
+        on_genome[known, 0] += by_name[alias]
+    return by_name, on_genome
 
 
 def _renamed(sequences: Sequences, reads_on: Integers) -> dict[str, str]:

@@ -22,6 +22,7 @@ import numpy as np
 from numba.core import config as _config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
 from deepchrome.errors import StorageError
@@ -54,7 +55,9 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the kernel compiled for the types ``sig``, or None if it must be compiled."""
-        target_context.refresh()
+        # Machine code needs only the runtime. numba's own cache refreshes the context here, which imports all that the
+        # compiler knows, and scipy.linalg. The compiler does so itself.
+        rtsys.initialize(target_context)
         try:
             key = self._key(sig, target_context.codegen())
             data = _read_private_file(private_directory() / self._file_name(key))

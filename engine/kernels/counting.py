@@ -206,6 +206,9 @@ class Ledger(NamedTuple):
     """Some arrays of ``Totals`` as addresses: passing them on costs no reference counting."""
 
     reads_on: Any
+    past_end: Any
+    n_past_end: int
+    """Number of rows of ``past_end``."""
     lengths: Any
     tally: Any
 
@@ -213,7 +216,8 @@ class Ledger(NamedTuple):
 @inlined
 def open_ledger(totals):
     """Return the ``Ledger`` of ``Totals``."""
-    return Ledger(address_of(totals.reads_on), address_of(totals.lengths), address_of(totals.tally))
+    reads_on, past_end = address_of(totals.reads_on), address_of(totals.past_end)
+    return Ledger(reads_on, past_end, len(totals.past_end), address_of(totals.lengths), address_of(totals.tally))
 
 
 @inlined
@@ -230,15 +234,17 @@ def add_lengths(ledger, length, n):
 @inlined
 def add_reads(ledger, sequence, n):
     """Add ``n`` reads to those of a sequence."""
-    _add(ledger.reads_on, 4 * sequence, n)
+    _add(ledger.reads_on, sequence, n)
 
 
 @inlined
 def add_past_end(ledger, sequence, start, end, size):
     """Add a read that ends beyond the end of its sequence."""
-    _add(ledger.reads_on, 4 * sequence + 1, 1)
-    _add(ledger.reads_on, 4 * sequence + 2, np.int64(start > size))
-    set_int64(ledger.reads_on, 4 * sequence + 3, max(int64_at(ledger.reads_on, 4 * sequence + 3), end))
+    if sequence < ledger.n_past_end:
+        row = 3 * sequence
+        _add(ledger.past_end, row, 1)
+        _add(ledger.past_end, row + 1, np.int64(start > size))
+        set_int64(ledger.past_end, row + 2, max(int64_at(ledger.past_end, row + 2), end))
 
 
 @inlined

@@ -199,8 +199,10 @@ class Totals(NamedTuple):
     """int32 (1, points, 2), or (2, points, 2) if strands matter: reads that start in each segment, and reads whose last
     base is in it, on both strands or on the plus and minus strand."""
     reads_on: npt.NDArray[np.int64]
-    """int64 (sequences, 4): reads on each sequence; those that end beyond its end; those that start beyond its end; and
-    the furthest end of these, 0 if there are none."""
+    """int64 (sequences,): reads on each sequence."""
+    past_end: npt.NDArray[np.int64]
+    """int64 (sequences of the genome, 3): reads that end beyond the end of their sequence; those that start beyond it;
+    and the furthest end of these, 0 if there are none. Sequences after the last row are not in the genome."""
     lengths: npt.NDArray[np.int64]
     """int64 (MAX_LENGTH + 1,): reads of each length in bp; the last element has all longer ones."""
     sample: npt.NDArray[np.uint64]
@@ -217,7 +219,8 @@ class Totals(NamedTuple):
         tally[Tally.LONG_MIN] = FAR
         return cls(
             np.zeros((1 + stranded, n_points, 2), np.int32),
-            np.zeros((n_sequences, 4), np.int64),
+            np.zeros(n_sequences, np.int64),
+            np.zeros((n_sequences, 3), np.int64),
             np.zeros(MAX_LENGTH + 1, np.int64),
             np.empty(n_keys, np.uint64),
             np.full(1, np.iinfo(np.uint64).max, np.uint64),

@@ -37,18 +37,30 @@ def test_counts_past_16_bits(n: int, tmp_path: Path) -> None:
         assert count_reads(tmp_path / "reads", WINDOWS, threads).tolist() == [[n, 1]]
 
 
+def hits_of_one_read(folder: Path) -> np.ndarray:
+    """Return what the kernels add for the read of the tests below."""
+    (folder / "one").write_bytes(b"c\t100\t101\n")
+    found, sum_up = [], formats.Counter._sums
+    with (
+        patch.object(formats, "READS_PER_FOLD", 0),
+        patch.object(formats.Counter, "_sums", lambda self: (found.append(self._raw.copy()), sum_up(self))[1]),
+    ):
+        count_reads(folder / "one", WINDOWS)
+    return found[0].astype(np.int64)
+
+
 @pytest.mark.campaign("overflow")
 @pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False), (5000, False)])
 def test_counts_up_to_32_bits_and_no_further(more: int, fits: bool, tmp_path: Path) -> None:
-    """Differences of 32 bits are folded into counts of 32 bits, and the overflow is detected there."""
+    """Hits of 32 bits are folded into sums of 64 bits, and the overflow of a count is detected there."""
     reads = 3000
+    earlier = hits_of_one_read(tmp_path) * (LARGEST - reads)
     (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * (reads + more) + b"c\t101\t102\n")
     initialize = formats.Counter.__init__
 
     def with_billions(self: formats.Counter, *arguments: object) -> None:
         initialize(self, *arguments)  # type: ignore[arg-type]
-        self._folded = np.zeros((1, 2), np.uint32)
-        self._folded[0, 0] = LARGEST - reads
+        self._earlier = earlier.copy()
 
     with (
         patch.object(formats.Counter, "__init__", with_billions),
@@ -64,17 +76,20 @@ def test_counts_up_to_32_bits_and_no_further(more: int, fits: bool, tmp_path: Pa
 
 @pytest.mark.campaign("overflow")
 def test_differences_are_folded_before_they_overflow(tmp_path: Path) -> None:
-    """A read changes a difference by one, so the reads between two folds, plus one block, must fit in 31 bits."""
+    """A read adds at most one to a segment, so the reads between two folds, plus one block, must fit in 31 bits."""
     shortest_line_bytes = len(b"c\t1\t2\n")
     max_reads_per_block = (blocks.BLOCK_BYTES + blocks.HEADROOM_BYTES) // shortest_line_bytes
     assert formats.READS_PER_FOLD + max_reads_per_block < 2**31 - 1
     (tmp_path / "reads").write_bytes(b"c\t100\t101\n" * 20_000)
-    with patch.object(formats, "READS_PER_FOLD", 100), patch.object(blocks, "BLOCK_BYTES", 4000):
-        folds = []
-        fold = formats.kernels.fold
-        with patch.object(formats.kernels, "fold", lambda *arguments: (folds.append(1), fold(*arguments))[1]):
-            assert count_reads(tmp_path / "reads", WINDOWS).tolist() == [[20_000, 0]]
-    assert len(folds) > 10
+    largest, sum_up = [], formats.Counter._sums
+    with (
+        patch.object(formats, "READS_PER_FOLD", 100),
+        patch.object(blocks, "BLOCK_BYTES", 4000),
+        patch.object(formats.Counter, "_sums", lambda self: (largest.append(self._raw.max()), sum_up(self))[1]),
+    ):
+        assert count_reads(tmp_path / "reads", WINDOWS).tolist() == [[20_000, 0]]
+    assert len(largest) > 10
+    assert max(largest[1:]) <= 100 + 4000 // len(b"c\t100\t101\n")  # the first block has all bytes that show the format
 
 
 class RepeatedLine:

@@ -2,12 +2,7 @@
 
 import ctypes
 import gc
-import importlib.util
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 from typing import Final
 
 from deepchrome.cli.messages import print_note
@@ -46,10 +41,9 @@ def load_kernels() -> None:
     was_enabled = gc.isenabled()
     gc.disable()  # imports create no garbage
     try:
-        with _without_blas():
-            from deepchrome.engine import kernels
+        from deepchrome.engine import kernels
 
-            kernels.warm_up()
+        kernels.warm_up()
     finally:
         timer.cancel()
         gc.freeze()  # imported objects stay in use, so later collections can skip them
@@ -66,24 +60,3 @@ def _explain_delay() -> None:
     except StorageError as error:
         runs = f"every run does this: {error}. Set NUMBA_CACHE_DIR to a directory of your own."
     print_note(f"compiling the kernels for this processor; {runs}")
-
-
-@contextmanager
-def _without_blas() -> Iterator[None]:
-    """Keep numba from importing scipy.linalg, which takes a fifth of the start-up time.
-
-    On import, numba only checks that the module exists. It imports the module again when it compiles a matrix
-    product, and no kernel has one.
-    """
-    names = ("scipy.linalg", "scipy.linalg.cython_blas")
-    if names[0] in sys.modules or importlib.util.find_spec("scipy") is None:
-        yield
-        return
-    stand_ins = {name: ModuleType(name) for name in names}
-    sys.modules.update(stand_ins)
-    try:
-        yield
-    finally:
-        for name, stand_in in stand_ins.items():
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]

@@ -15,6 +15,7 @@ from support.tiny import CommandResult, dc
 from deepchrome.engine.annotation.genome import read_genome
 from deepchrome.engine.features.store import read_features
 
+pytestmark = pytest.mark.campaign("naming", "messages")
 GENES = "gene_id\tchrom\ttss\tstrand\ng1\tchr1\t20000\t+\ng2\tchr2\t30000\t-\n"
 ACCEPT = "Use --no-build-check to accept this."
 HG19, HG38 = (read_genome(name).sizes for name in ("hg19", "hg38"))

@@ -12,6 +12,7 @@ from support.tiny import CommandResult, dc, reads_text
 
 from deepchrome.engine.features.store import read_features
 
+pytestmark = pytest.mark.campaign("naming")
 SIZES = {"chr1": 250_000, "chr2": 240_000, "chrM": 16_571}
 ENSEMBL = {"chr1": "1", "chr2": "2", "chrM": "MT"}
 REFSEQ = {"chr1": "NC_000001.10", "chr2": "NC_000002.11", "chrM": "NC_012920.1"}

@@ -15,6 +15,7 @@ from support.tiny import GENES, SIZES, CommandResult, dc, featurize, write_genes
 
 from deepchrome.engine.features.store import read_features
 
+pytestmark = pytest.mark.campaign("provenance", "resume")
 BLACKLIST = "chr1\t18000\t21000\nchr2\t39000\t40100\nchr2\t40050\t40060\nchr1\t62000\t62000\nchrX\t1\t9\n"
 FILTERS = ("min_mapq", "proper_pairs", "include_duplicates", "include_qc_fail")
 CHANGES = ("shift_bp", "point", "extend_bp", "blacklist")

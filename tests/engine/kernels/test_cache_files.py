@@ -149,7 +149,7 @@ def test_featurize_with_a_damaged_cache_on_a_full_disk(first_damage: int, tmp_pa
 
     featurize()
     files = files_of(tmp_path)
-    assert len(files) == 6
+    assert len(files) >= 6
     damages = [*DAMAGE.values()]
     for i, file in enumerate(files):
         damages[(first_damage + i) % len(damages)](file)

@@ -23,6 +23,9 @@ from deepchrome.train.run.directory import Run
 from deepchrome.train.scoring.checks import FeatureChecks
 from deepchrome.train.scoring.predict import predict
 
+# The reads and genes are of hg19: as if somebody had insisted on another genome.
+OTHER_GENOME = ("--genome", "hg38", "--no-build-check")
+
 Lines = list[bytes]
 
 
@@ -192,14 +195,14 @@ def test_other_read_options_are_refused_with_both_values(lab: Lab, tmp_path: Pat
 
 @pytest.mark.campaign("provenance", "messages")
 def test_another_genome_is_refused_unless_it_is_accepted(lab: Lab, tmp_path: Path) -> None:
-    other = lab.count(tmp_path / "other", "--genome", "hg38")
+    other = lab.count(tmp_path / "other", *OTHER_GENOME)
     named = r"E001.*: counted on another genome .* of the training \(genome hg38 \(\w{8}\), not hg19 \(\w{8}\)\)"
     assert_refused(lab.score(other), rf"{named}\. Use --allow-other-genome")
     assert_refused(lab.score(other, "--allow-unlike"), named)
     for ran in lab.score(other, "--allow-other-genome"):
         assert ran.code == 0
         assert re.search(f"warning: .*{named}", ran.err)
-    stranded = lab.count(tmp_path / "stranded", "--genome", "hg38", genes="flipped.tsv")
+    stranded = lab.count(tmp_path / "stranded", *OTHER_GENOME, genes="flipped.tsv")
     assert_refused(lab.score(stranded, "--allow-other-genome"), "their strands differ")
 
 
@@ -246,7 +249,7 @@ def test_the_order_of_the_genome_matters_where_it_moves_reads(lab: Lab, tmp_path
 def test_a_cross_matrix_gives_each_warning_once(lab: Lab, tmp_path: Path) -> None:
     both = tmp_path / "both"
     data = lab.folder / "data"
-    assert dc("featurize", data, "--genes", data / "genes.tsv", "--genome", "hg38", "--out", both).code == 0
+    assert dc("featurize", data, "--genes", data / "genes.tsv", *OTHER_GENOME, "--out", both).code == 0
     assert lab.train(lab.folder / "features", tmp_path / "run").code == 0
     call = ("evaluate", tmp_path / "run", both, "--expression", data / "expression.tsv", "--allow-other-genome")
     for option in ("--cross", "--bootstrap=0"):
@@ -333,7 +336,7 @@ def test_training_on_an_epigenome_unlike_the_others_gives_a_warning(lab: Lab, tm
 def test_mixed_features_are_not_trained_on(lab: Lab, tmp_path: Path) -> None:
     data, features = lab.folder / "data", tmp_path / "mixed"
     reads = sorted(data.glob("*.tagAlign.gz"))
-    differences = {"strand None, not same": ("-s",), r"genome hg19 \(\w+\), not hg38": ("--genome", "hg38")}
+    differences = {"strand None, not same": ("-s",), r"genome hg19 \(\w+\), not hg38": OTHER_GENOME}
     for text, options in differences.items():
         features = tmp_path / str(len(text))
         for name, extra in (("E001", options), ("E002", ())):
