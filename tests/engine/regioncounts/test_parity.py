@@ -226,6 +226,7 @@ def test_fragments_equal_naive_counter(
     counts = count_bed([folder / "drawn.bam"], case.bed, case.sizes, threads, fragments=True, **filters, **options)
     assert columns_of(counts) == [regions.count(prepared, table)]
     assert counts.tallies[0].reads == len(fragments)
+    assert counts.tallies[0].quality.strand_balance is None  # a fragment has no strand
 
 
 def bedpe_of(records: list[Record], extra: bool) -> bytes:
