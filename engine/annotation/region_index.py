@@ -1,5 +1,6 @@
 """Tables that the kernels use to find the regions at a position."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,13 +183,16 @@ _NOTHING = np.zeros(0, np.int32)
 _NO_BLOCKS = np.zeros((0, 2), np.int32)
 NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
 
+_building = threading.Lock()
+
 
 def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:
     """Return the result of :func:`build_region_index`. Thread-safe.
 
     The layout keeps it, because many files are counted in the same regions, and both are freed together.
     """
-    index: RegionIndex | None = layout.indexes.get(strand)
-    if index is None:
-        index = layout.indexes[strand] = build_region_index(layout, strand)
+    with _building:  # the first files begin at the same time, and each would build its own
+        index: RegionIndex | None = layout.indexes.get(strand)
+        if index is None:
+            index = layout.indexes[strand] = build_region_index(layout, strand)
     return index

@@ -2,7 +2,9 @@
 
 import gc
 import pickle
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -95,3 +97,21 @@ def test_index_is_built_once_and_freed_with_its_layout() -> None:
     del layout, index
     gc.collect()
     assert watched() is None
+
+
+def test_threads_build_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are counted at the same time wait for one index, which can take seconds and much memory."""
+    n_built = 0
+
+    def build(layout: Layout, strand: str | None) -> RegionIndex:
+        nonlocal n_built
+        n_built += 1
+        time.sleep(0.2)
+        return build_region_index(layout, strand)
+
+    monkeypatch.setattr("deepchrome.engine.annotation.region_index.build_region_index", build)
+    layout = layout_of([(0, 50, 90)])
+    with ThreadPoolExecutor(4) as threads:
+        indexes = [*threads.map(region_index, [layout] * 4)]
+    assert n_built == 1
+    assert all(index is indexes[0] for index in indexes)
