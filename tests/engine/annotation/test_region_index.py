@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.annotation.region_index import RegionIndex, build_region_index, region_index
 from deepchrome.engine.kernels import FAR, MINUS, PLUS
@@ -84,6 +84,20 @@ def test_strands_of_segments(strand: str | None, row: int, accepted: int) -> Non
         before = end
         if end == FAR:
             chrom, before = chrom + 1, -2
+
+
+@pytest.mark.parametrize("size", [10_000, MAX_POSITION_BP])
+def test_last_tile_of_a_chromosome_has_no_cells(size: int) -> None:
+    """It has no points. On the longest chromosome, it begins beyond all positions, so its cells could not be filled."""
+    genome = Genome("test", {"one": size, "two": 500})
+    ends = np.array([size, 100], np.int64)
+    layout = Layout(genome, np.arange(2), np.zeros(2, np.int64), ends, 1, np.zeros(2, np.int8), "regions")
+    index = build_region_index(layout)
+    last = index.extents[:, TILE_FIRST] + index.extents[:, TILE_LAST]
+    assert index.segments.inverse_steps[last].tolist() == [1 << 31 - TILE_BITS] * 2
+    assert segment_of(index, 0, size - 1) == 1
+    assert segment_of(index, 0, size) == segment_of(index, 0, min(size + 20_000, FAR - 1)) == 2
+    assert segment_of(index, 1, 99) == 4
 
 
 def test_index_is_built_once_and_freed_with_its_layout() -> None:
