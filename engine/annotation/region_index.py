@@ -1,5 +1,6 @@
 """Tables that the kernels use to find the regions at a position."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from deepchrome.engine.kernels import (
     FAR,
     MINUS,
     PLUS,
+    SPAN_GROUP,
     TILE_BITS,
     SegmentTable,
     SpanTable,
@@ -156,10 +158,12 @@ def build_spans(index: RegionIndex) -> tuple[SpanTable, Integers]:
     tiles.append(np.array([n_spans]))
     places = np.concatenate([*order, np.array([-1])])
     is_bin = places >= 0
+    ends = np.where(is_bin, np.minimum(end[places], FAR - 1), FAR).astype(np.int32)  # no group skips a sentinel
     spans = SpanTable(
         np.concatenate(tiles).astype(np.int32),
         np.where(is_bin, np.minimum(start[places], FAR), FAR).astype(np.int32),
-        np.where(is_bin, np.minimum(end[places], FAR - 1), FAR).astype(np.int32),
+        ends,
+        np.maximum.reduceat(ends, np.arange(0, len(ends), SPAN_GROUP)),
         np.where(is_bin, index.accepts[places // n_bins], 0).astype(np.int8),
         np.zeros(len(places), np.int32),
         *_blocks_of(layout, places),
@@ -180,7 +184,9 @@ def _blocks_of(layout: Layout, places: Integers) -> tuple[npt.NDArray[np.int32],
 
 _NOTHING = np.zeros(0, np.int32)
 _NO_BLOCKS = np.zeros((0, 2), np.int32)
-NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
+NO_SPANS = SpanTable(_NOTHING, _NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int8), _NOTHING, _NOTHING, _NO_BLOCKS)
+
+_building = threading.Lock()
 
 
 def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:
@@ -188,7 +194,8 @@ def region_index(layout: Layout, strand: str | None = None) -> RegionIndex:
 
     The layout keeps it, because many files are counted in the same regions, and both are freed together.
     """
-    index: RegionIndex | None = layout.indexes.get(strand)
-    if index is None:
-        index = layout.indexes[strand] = build_region_index(layout, strand)
+    with _building:  # the first files begin at the same time, and each would build its own
+        index: RegionIndex | None = layout.indexes.get(strand)
+        if index is None:
+            index = layout.indexes[strand] = build_region_index(layout, strand)
     return index

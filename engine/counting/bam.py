@@ -99,6 +99,7 @@ class _BamCounter(Counter):
     def __init__(self, bam: Bam) -> None:
         super().__init__(bam.target, _REVERSE, _REVERSE)
         options = self.target.options
+        self.has_strands = not options.fragments
         self._records = kernels.Records(
             excluded_flags=(0 if options.include_duplicates else kernels.DUPLICATE_FLAG)
             | (0 if options.include_qc_fail else kernels.QC_FAIL_FLAG),

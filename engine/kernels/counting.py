@@ -13,6 +13,7 @@ from deepchrome.engine.kernels.layout import (
     MAX_LENGTH,
     MINUS,
     PLUS,
+    SPAN_GROUP,
     START,
     STRAND_AT,
     TILE,
@@ -23,7 +24,7 @@ from deepchrome.engine.kernels.lines import is_reverse
 from deepchrome.engine.kernels.segments import find_segment, first_of, number_of, open_segments, origin_of, points_up_to
 from deepchrome.engine.kernels.vectors import address_of, increment, int32_at, int64_at, set_int64, uint32_at
 
-_ONE, _TWO = np.uint64(1), np.uint64(2)
+_ONE, _TWO, _GROUP = np.uint64(1), np.uint64(2), np.uint64(SPAN_GROUP)
 # Factors that mix the bits of a key: odd numbers, from the golden ratio and from xxHash.
 _MIX_START, _MIX_END = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _UPPER_HALF = np.uint64(0xFFFFFFFF00000000)
@@ -146,7 +147,7 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
     multicov computes fractions in single precision. Without ``split``, they are of the region, and a read may cover
     exactly the fraction. With ``split``, they are of the read, and it must cover more.
     """
-    tiles, starts, ends, accepts, counts, first_blocks, blocks = spans
+    tiles, starts, ends, reaches, accepts, counts, first_blocks, blocks = spans
     sample, tally = totals.sample, totals.tally
     limit, fraction = totals.limit[0], np.float32(rule.fraction)
     k = np.uint64(0)
@@ -163,6 +164,10 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
         strand = (MINUS if reverse else PLUS) if rule.stranded else PLUS | MINUS
         span, is_in_region = np.uint64(np.uint32(tiles[np.uint32(batch[TILE, k])])), False
         while starts[span] < reach:
+            # One wide region would otherwise make every read pass over all regions before it.
+            if span % _GROUP == 0 and reaches[span // _GROUP] <= start:
+                span += _GROUP
+                continue
             overlap, region_length = np.int64(0), np.int64(ends[span]) - starts[span]
             if len(blocks) == 0:
                 overlap = _overlap_with(batch, first, last, starts[span], ends[span])

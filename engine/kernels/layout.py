@@ -21,6 +21,9 @@ MAX_POSITION = FAR - 1
 BAI_LIMIT = (1 << 29) - 1
 """The largest end of a read in a BED file, in bp, on all other sequences: what a BAI index can address."""
 
+SPAN_GROUP = 64
+"""Regions that are passed over together if none of them reaches a read; a power of two."""
+
 MAX_LINE_BYTES = 1 << 16
 """The length of the longest line of BED allowed, in bytes, without its newline."""
 
@@ -145,6 +148,8 @@ class SpanTable(NamedTuple):
     """int32 (spans,): first position in bp."""
     ends: npt.NDArray[np.int32]
     """int32 (spans,): the position after the last one, in bp."""
+    reaches: npt.NDArray[np.int32]
+    """int32 (groups,): the largest end in each group of ``SPAN_GROUP`` regions."""
     accepts: npt.NDArray[np.int8]
     """int8 (spans,): strands of the reads to count, as bits ``PLUS`` and ``MINUS``."""
     counts: npt.NDArray[np.int32]

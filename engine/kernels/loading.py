@@ -26,7 +26,7 @@ def warm_up() -> None:
     no_intervals, no_bytes = np.zeros((0, 2), np.int32), np.zeros(1, np.int8)
     tiles, inverse = np.zeros((2, 2), np.int32), np.ones(1, np.uint32)
     segments = SegmentTable(tiles, inverse, one, 0, one, one, np.array([FAR], np.int32), no_bytes)
-    spans = SpanTable(one, one, one, no_bytes, one, one, no_intervals)
+    spans = SpanTable(one, one, one, one, no_bytes, one, one, no_intervals)
     no_targets = np.zeros((0, 5), np.int64)
     rule = Rule(False, 0, 1, False, 0.0, False, False, False, 0, 0, 0, no_intervals, no_targets)
     totals = Totals.empty(1, n_sequences=1)

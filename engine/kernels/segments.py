@@ -241,6 +241,8 @@ def mark_segments(segments, extents, sequences, starts, ends, accepts):
         minus += change[k, 1]
         segments.accepts[k] = (plus > 0) | (minus > 0) << 1
     for tile in range(len(segments.inverse_steps)):
+        if tile == segments.last_tiles[tile]:  # it has no points: the next ones are of another sequence
+            continue
         for k in range(tiles[tile, FIRST] + 1, tiles[tile + 1, FIRST]):
             if segments.accepts[k] == 0:
                 segments.inverse_steps[tile] = 0

@@ -177,7 +177,8 @@ def check_read_files(paths: Sequence[str]) -> None:
             raise MissingInputError(f"{shown}: no such file")
         if path != "-" and Path(path).is_dir():
             raise UsageError(f"{shown}: is a directory. Give the files in it, such as {Path(path) / '*.bam'}")
-        if (identity := _identity(path)) in seen:  # guard: same-reads-twice
+        identity = _identity(path)
+        if identity in seen:  # guard: same-reads-twice
             raise UsageError(f"{shown}: the same reads are given twice (also by {seen[identity]}). Give each file once")
         seen[identity] = shown
 

@@ -2,13 +2,15 @@
 
 import gc
 import pickle
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from numba import njit
 
-from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.genome import MAX_POSITION_BP, Genome
 from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.annotation.region_index import RegionIndex, build_region_index, region_index
 from deepchrome.engine.kernels import FAR, MINUS, PLUS
@@ -84,6 +86,20 @@ def test_strands_of_segments(strand: str | None, row: int, accepted: int) -> Non
             chrom, before = chrom + 1, -2
 
 
+@pytest.mark.parametrize("size", [10_000, MAX_POSITION_BP])
+def test_last_tile_of_a_chromosome_has_no_cells(size: int) -> None:
+    """It has no points. On the longest chromosome, it begins beyond all positions, so its cells could not be filled."""
+    genome = Genome("test", {"one": size, "two": 500})
+    ends = np.array([size, 100], np.int64)
+    layout = Layout(genome, np.arange(2), np.zeros(2, np.int64), ends, 1, np.zeros(2, np.int8), "regions")
+    index = build_region_index(layout)
+    last = index.extents[:, TILE_FIRST] + index.extents[:, TILE_LAST]
+    assert index.segments.inverse_steps[last].tolist() == [1 << 31 - TILE_BITS] * 2
+    assert segment_of(index, 0, size - 1) == 1
+    assert segment_of(index, 0, size) == segment_of(index, 0, min(size + 20_000, FAR - 1)) == 2
+    assert segment_of(index, 1, 99) == 4
+
+
 def test_index_is_built_once_and_freed_with_its_layout() -> None:
     layout = layout_of([(0, 50, 90), (0, 60, 70)])
     size = len(pickle.dumps(layout))
@@ -95,3 +111,21 @@ def test_index_is_built_once_and_freed_with_its_layout() -> None:
     del layout, index
     gc.collect()
     assert watched() is None
+
+
+def test_threads_build_an_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are counted at the same time wait for one index, which can take seconds and much memory."""
+    n_built = 0
+
+    def build(layout: Layout, strand: str | None) -> RegionIndex:
+        nonlocal n_built
+        n_built += 1
+        time.sleep(0.2)
+        return build_region_index(layout, strand)
+
+    monkeypatch.setattr("deepchrome.engine.annotation.region_index.build_region_index", build)
+    layout = layout_of([(0, 50, 90)])
+    with ThreadPoolExecutor(4) as threads:
+        indexes = [*threads.map(region_index, [layout] * 4)]
+    assert n_built == 1
+    assert all(index is indexes[0] for index in indexes)

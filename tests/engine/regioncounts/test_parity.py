@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ from support.strategies import CUTS, KINDS, Choices, Record, examples, packed
 import deepchrome
 from deepchrome.engine.annotation.aliases import auto_aliases
 from deepchrome.engine.annotation.genome import Genome
+from deepchrome.engine.annotation.layout import Layout
 from deepchrome.engine.counting.blacklist import read_blacklist
+from deepchrome.engine.counting.count import tally_reads
+from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.regioncounts.write import send_counts
 from deepchrome.errors import BadDataError
 
@@ -226,6 +230,7 @@ def test_fragments_equal_naive_counter(
     counts = count_bed([folder / "drawn.bam"], case.bed, case.sizes, threads, fragments=True, **filters, **options)
     assert columns_of(counts) == [regions.count(prepared, table)]
     assert counts.tallies[0].reads == len(fragments)
+    assert counts.tallies[0].quality.strand_balance is None  # a fragment has no strand
 
 
 def bedpe_of(records: list[Record], extra: bool) -> bytes:
@@ -316,3 +321,36 @@ def test_public_function_equals_the_naive_counter(tmp_path: Path) -> None:
         counts = deepchrome.count_regions(paths, tmp_path / "x.bed", tmp_path / "x.sizes", strand="same")
         assert counts.dtype == np.uint32
         assert counts.tolist() == [[n] for n in regions.count(reads, table, "same")]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_fractions_of_many_regions_and_a_wide_one(tmp_path: Path, split: bool) -> None:
+    """Groups of regions that end before a read are passed over, on each of two chromosomes."""
+    dice, sizes = np.random.default_rng(3), {"chr1": 40_000, "chr2": 30_000}
+    spans = [(chrom, int(start), int(start) + 30) for chrom in sizes for start in dice.integers(0, 29_000, 300)]
+    spans += [("chr1", 0, 40_000), ("chr2", 100, 29_000)]
+    bed = "".join("\t".join(map(str, span)) + "\n" for span in spans)
+    reads = [(chrom, int(start)) for chrom in sizes for start in dice.integers(0, 29_500, 300)]
+    text = "".join(f"{chrom}\t{start}\t{start + 40}\n" for chrom, start in reads)
+    (tmp_path / "x.bed").write_text(text)
+    counts = count_bed([tmp_path / "x.bed"], bed, sizes, overlap_fraction=0.5, split=split)
+    table = regions.bed_regions(bed.encode())
+    expected = regions.count(regions.text_alignments(text.encode()), table, fraction=0.5, split=split)
+    assert columns_of(counts) == [expected]
+    assert sum(expected) > 100
+
+
+def test_fractions_do_not_take_longer_with_a_wide_region(tmp_path: Path) -> None:
+    """Without groups, each read would be compared with all regions before it: 10^9 pairs, which take 5 s."""
+    n, size = 100_000, 100_000_000
+    starts, ends = np.arange(n) * 1000, np.arange(n) * 1000 + 500
+    starts[0], ends[0] = 0, size
+    genome, zeros = Genome("test", {"chr1": size}), np.zeros(n, np.int64)
+    layout = Layout(genome, zeros, starts, ends, 1, zeros.astype(np.int8), "regions")
+    (tmp_path / "x.bed").write_text("".join(f"chr1\t{start}\t{start + 400}\n" for start in range(0, size, 5000)))
+    options = ReadOptions(overlap_fraction=0.5)
+    tally_reads(tmp_path / "x.bed", layout, 1, options)  # compiles the kernels
+    began = time.process_time()
+    tally = tally_reads(tmp_path / "x.bed", layout, 1, options)
+    assert time.process_time() - began < 1
+    assert tally.counts.sum() == 20_000 - 1  # the wide region is half covered by no read
