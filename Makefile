@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/dc demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Install MultiQC for the tests of its reports, in an environment of its own: it needs other versions of some packages
 # than we do, and 1 GB. Without it, these tests are skipped.

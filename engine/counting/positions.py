@@ -65,12 +65,13 @@ class PositionSampler:
             joined.add(sampler._keys, sampler._counts)
         return joined
 
-    def sample(self) -> PositionSample:
-        """Return the numbers of reads and positions in the sample."""
+    def sample(self, all_reads: int) -> PositionSample:
+        """Return the numbers of reads and positions in the sample. ``all_reads`` is the number of all reads."""
         counts = self._counts
         return PositionSample(
             fraction=0.5**self._halvings,
             reads=int(counts.sum()),
+            all_reads=all_reads,
             distinct=len(counts),
             once=int((counts == 1).sum()),
             twice=int((counts == 2).sum()),

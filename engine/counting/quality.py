@@ -24,6 +24,8 @@ class PositionSample:
         Share of all positions that the subset takes, above 0 and at most 1.
     reads
         Reads at positions of the subset.
+    all_reads
+        Reads at all positions.
     distinct
         Positions of the subset that have a read.
     once, twice
@@ -32,14 +34,19 @@ class PositionSample:
 
     fraction: float
     reads: int
+    all_reads: int
     distinct: int
     once: int
     twice: int
 
     @property
     def nrf(self) -> float | None:
-        """Return the non-redundant fraction of ENCODE, distinct / reads; None without reads."""
-        return _ratio(self.distinct, self.reads)
+        """Return the non-redundant fraction of ENCODE, distinct positions / reads; None without reads.
+
+        The number of distinct positions is estimated from the subset. The reads are not: whether a pile-up is in the
+        subset would decide how many they seem to be.
+        """
+        return min(1.0, self.distinct / (self.fraction * self.all_reads)) if self.all_reads else None
 
     @property
     def pbc1(self) -> float | None:
@@ -56,6 +63,7 @@ class PositionSample:
         return {
             "fraction": self.fraction,
             "reads": self.reads,
+            "all_reads": self.all_reads,
             "distinct": self.distinct,
             "once": self.once,
             "twice": self.twice,

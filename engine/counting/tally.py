@@ -194,6 +194,7 @@ def _quality(pipeline: FilePipeline, sums: Integers, lengths: Integers, reads_on
     in_regions, reverse = int(sums[Tally.IN_REGIONS]), int(sums[Tally.REVERSE])
     for counter in counters:
         counter.finish()
+    sampler = PositionSampler.joined(counter.positions for counter in counters)
     is_complete = not any(counter.lost_positions for counter in counters)
     return ReadQuality(
         filtered={name: int(sums[kind]) for name, kind in _REASONS.items() if sums[kind]},
@@ -202,7 +203,7 @@ def _quality(pipeline: FilePipeline, sums: Integers, lengths: Integers, reads_on
         reverse=reverse if has_strands else 0,
         lengths=lengths,
         reads_on={name: int(n) for name, n in zip(names, reads_on[:, 0], strict=True) if n},
-        positions=PositionSampler.joined(counter.positions for counter in counters).sample() if is_complete else None,
+        positions=sampler.sample(in_regions) if is_complete else None,
     )
 
 

@@ -228,7 +228,7 @@ def write_multiqc(out: Path, outcomes: Sequence[FileOutcome]) -> None:
         A file cannot be written, or another run holds the lock for more than a minute.
     """
     # Read the other files under the lock, so that the last of several runs sees the files of all others.
-    with output_lock(out, [TABLE_NAME], LOCK_WAIT_SECONDS):
+    with output_lock(out, REPORT_NAMES, LOCK_WAIT_SECONDS):
         files = [outcome_quality(outcome) for outcome in outcomes]
         files += _stored_files(out, {file.epigenome for file in files})
         write_sections(out, report_sections(tell_apart(files)))
@@ -260,7 +260,7 @@ def write_qc_report(
     if not force:
         check_report(directory)
     files = qc_rows(names, tallies)
-    with output_lock(directory, [QC_NAME, TABLE_NAME], LOCK_WAIT_SECONDS):
+    with output_lock(directory, [QC_NAME, *REPORT_NAMES], LOCK_WAIT_SECONDS):
         write_qc(directory / QC_NAME, files)
         write_sections(directory, report_sections(files))
 

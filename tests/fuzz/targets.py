@@ -42,7 +42,7 @@ def tight_blocks(size: int) -> Iterator[None]:
 
 def tally(data: bytes, block: int, **options: object) -> ReadTally | BadDataError:
     """Count ``data`` as the content of a file; return the tally, or the error if it is refused."""
-    chosen = ReadOptions(unknown_chrom="skip", allow_empty=True, **options)  # type: ignore[arg-type]
+    chosen = ReadOptions(unknown_chrom="skip", allow_empty=True, build_check=False, format="bed", **options)  # type: ignore[arg-type]
     with tight_blocks(block), patch("deepchrome.engine.counting.count.open_stream", lambda path: io.BytesIO(data)):
         try:
             return tally_reads("fuzzed", WINDOWS, options=chosen)

@@ -56,6 +56,7 @@ def quality_of(
         "positions": {
             "fraction": 1.0,
             "reads": len(inside),
+            "all_reads": len(inside),
             "distinct": len(at),
             "once": sum(n == 1 for n in at.values()),
             "twice": sum(n == 2 for n in at.values()),

@@ -106,9 +106,23 @@ def test_first_position_is_sampled_like_any_other(tmp_path: Path) -> None:
     assert sample.reads == sample.distinct == pytest.approx(10_000, rel=0.05)
 
 
+def test_nrf_does_not_depend_on_whether_a_pile_up_is_sampled(tmp_path: Path) -> None:
+    """A pile-up of 15,000 reads among 60,000 others gives the same NRF wherever it is."""
+    layout = Layout(Genome("test", {"chr1": 1_000_000}), np.zeros(1, np.int64), np.zeros(1, np.int64),
+                    np.full(1, 1_000_000), 1, np.zeros(1, np.int8), "regions")  # fmt: skip
+    for place in (3, 70_003, 500_005):
+        starts = [*range(0, 600_000, 10), *[place] * 15_000]
+        (tmp_path / "reads.bed").write_text("".join(f"chr1\t{start}\t{start + 36}\n" for start in starts))
+        measured = tally_reads(tmp_path / "reads.bed", layout).quality
+        assert measured
+        assert measured.positions
+        assert measured.positions.fraction < 1
+        assert measured.positions.nrf == pytest.approx(60_001 / 75_000, rel=0.05)
+
+
 def test_ratios_without_reads() -> None:
-    assert (PositionSample(0.1, 0, 0, 0, 0).nrf, PositionSample(0.1, 0, 0, 0, 0).pbc1) == (None, None)
-    assert PositionSample(0.1, 5, 5, 5, 0).pbc2 is None
+    assert (PositionSample(0.1, 0, 0, 0, 0, 0).nrf, PositionSample(0.1, 0, 0, 0, 0, 0).pbc1) == (None, None)
+    assert PositionSample(0.1, 5, 50, 5, 5, 0).pbc2 is None
     assert quality_of([]).strand_balance is None
     assert quality_of([]).median_length is None
     assert quality_of([]).mean_length is None
