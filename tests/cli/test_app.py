@@ -18,7 +18,7 @@ RUN_AS = "import sys; sys.argv[0] = sys.argv.pop(1); from deepchrome.cli import 
         ("ev", ["evaluate"]),
         ("featurize --ge", ["--genes", "--genome"]),
         ("simulate --format ", ["gzip", "bgzip", "plain"]),
-        ("bench co", ["compare"]),
+        ("bench co", ["count", "compare"]),
     ],
 )
 def test_shell_completion(program: str, words: str, completions: list[str]) -> None:
