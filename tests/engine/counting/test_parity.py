@@ -35,7 +35,7 @@ BLOCK_BYTES = st.sampled_from([1 << 20, 64, 65, 100, 257, 1000])
 
 @pytest.mark.campaign("parity")
 @pytest.mark.bedtools
-@examples(200)
+@examples(sized(80, 200))
 @given(case=cases(for_bedtools=True))
 def test_naive_counter_equals_live_bedtools(case: Case) -> None:
     layout = case.layout

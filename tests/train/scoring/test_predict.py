@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from campaign.rows import FULL
 from scipy.stats import percentileofscore
 from support.epigenomes import MARKS, write_random_features
 from support.tiny import dc
@@ -394,6 +395,7 @@ def depth_table(run: Run, features: Features) -> dict[float, dict[str, float]]:
     return {row["rate"]: row for row in measure_depth(run, [features])}
 
 
+@pytest.mark.skipif(not FULL, reason="takes a minute: only in the campaign")
 def test_scores_of_simulated_data_hardly_depend_on_depth(tmp_path: Path) -> None:
     """The limits of a whole real epigenome, plus the noise of 700 test genes. Raw counts are far beyond them."""
     data = tmp_path / "data"
