@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from campaign.rows import sized
+from campaign.rows import FULL, sized
 from support.places import TESTS
 
 VARIABLES = {"compiled": "NUMBA_BOUNDSCHECK", "plain": "NUMBA_DISABLE_JIT"}
@@ -36,7 +36,14 @@ def run(how: str, folder: Path, *words: str, cases: float = 1) -> subprocess.Com
 
 
 @pytest.mark.campaign("bounds")
-@pytest.mark.parametrize(("how", "cases"), [("compiled", sized(0.1, 1)), ("plain", sized(0.01, 0.1))])
+@pytest.mark.parametrize(
+    ("how", "cases"),
+    [
+        # Compiling the kernels with checks of all indices takes minutes.
+        pytest.param("compiled", 1, marks=pytest.mark.skipif(not FULL, reason="only in the campaign")),
+        ("plain", sized(0.03, 0.1)),
+    ],
+)
 def test_parity_with_bounds_checked(
     how: str, cases: float, tmp_path: Path, record_property: Callable[[str, int], None]
 ) -> None:
