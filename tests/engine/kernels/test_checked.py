@@ -58,8 +58,11 @@ def test_parity_with_bounds_checked(
 OUT_OF_BOUNDS = {
     "compiled": """
         import numpy as np
-        from deepchrome.engine.kernels import add_names, NameTable
-        add_names(NameTable(np.zeros((1, 4), np.uint64), np.zeros(16, np.uint8)), 0, np.ones(1, np.int64), 0)
+        from deepchrome.engine.kernels import SegmentTable, cut_segments
+        one, table = np.zeros(1, np.int32), np.zeros((2, 2), np.int32)
+        points, accepts = np.zeros(8, np.int32), np.zeros(1, np.int8)
+        segments = SegmentTable(table, np.zeros(1, np.uint32), one, 0, one, one, points, accepts)
+        cut_segments(np.zeros(1, np.int64), np.array([0, 5]), np.zeros((1, 3), np.int64), segments)
     """,
     "plain": """
         import numpy as np
