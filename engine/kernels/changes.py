@@ -55,9 +55,14 @@ def change_reads(batch, n, text, rule, tally):
         target = rule.targets[np.uint64(batch[TILE, first])]
         if first == last:  # the blocks of a spliced read stay as they are
             reverse = is_reverse(text, batch[STRAND_AT, first], rule.strand_mask, rule.strand_value)
-            start, end = _change(start, end, reverse, target[SIZE], rule)
-            if end <= 0 or (rule.shift and start >= target[SIZE]):  # guard: shifted-off
-                tally[Tally.OFF_END] += rule.shift != 0
+            if rule.shift:
+                moved = -rule.shift if reverse else rule.shift
+                start, end = start + moved, end + moved
+                if end <= 0 or start >= target[SIZE]:  # guard: shifted-off
+                    tally[Tally.OFF_END] += 1
+                    continue
+            start, end = _resize(start, end, reverse, target[SIZE], rule)
+            if end <= 0:  # the point of a read that is partly before its sequence
                 continue
             batch[START, first], batch[END, first] = start, min(end, MAX_POSITION)
         if _is_blacklisted(rule.blacklist, target[MASK_FIRST], target[MASK_LAST], start, end):
@@ -73,13 +78,8 @@ def change_reads(batch, n, text, rule, tally):
 
 
 @inlined
-def _change(start, end, reverse, size, rule):
-    """Return the start and the end of a read after shift, point and extension. It may lie outside its sequence."""
-    if rule.shift:
-        moved = -rule.shift if reverse else rule.shift
-        start, end = start + moved, end + moved
-        if end <= 0 or start >= size:
-            return start, end
+def _resize(start, end, reverse, size, rule):
+    """Return the start and the end of a read after point or extension. It may lie outside its sequence."""
     if rule.point == FIVE_PRIME:
         start = end - 1 if reverse else start
         end = start + 1
