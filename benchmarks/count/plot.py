@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Final
 
+from deepchrome.benchmarks.common.figures import new_figure, save_figure
 from deepchrome.benchmarks.common.results import Results
 from deepchrome.benchmarks.common.tables import GROUP_TITLES, format_seconds
 from deepchrome.benchmarks.count.inputs import SETS
-from deepchrome.errors import NotInstalledError
 
 # One colour per kind of program, dark enough on white.
 _OWN, _EXACT, _OTHER = "#2a9d8f", "#457b9d", "#9b2226"
@@ -26,18 +26,11 @@ def plot(results: Results, folder: Path) -> list[Path]:
     NotInstalledError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise NotInstalledError(
-            "matplotlib is not installed. Install it with: pip install 'deepchrome[figures]'"
-        ) from None
     equal = {one.name for one in results.parity if one.cells and not one.different}
     panels = [(name, [row for row in results.rows if row.group == name]) for name in SETS]
     panels = [(name, sorted(rows, key=lambda row: -row.seconds)) for name, rows in panels if rows]
     heights = [len(rows) + 2 for _, rows in panels]
-    figure = Figure(figsize=(9, 0.6 + 0.26 * sum(heights)), layout="constrained")
+    figure = new_figure(9, 0.6 + 0.26 * sum(heights))
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (name, rows) in zip(all_axes, panels, strict=True):
         for place, row in enumerate(rows):
@@ -62,9 +55,4 @@ def plot(results: Results, folder: Path) -> list[Path]:
     all_axes[-1].set_xlabel(f"wall-clock seconds, median and range{scaled}", fontsize=8)
     cores, processor = results.machine["cores"], results.machine["processor"]
     figure.suptitle(f"{results.settings['reads']:,} reads, {cores} cores ({processor})", fontsize=9, x=0.01, ha="left")
-    paths = [folder / "count.png", folder / "count.svg"]
-    # Keep text as text in the SVG, and write the same bytes for the same results.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": results.kind}):
-        for path in paths:
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return paths
+    return save_figure(figure, folder, results)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+from deepchrome.benchmarks.common.figures import new_figure, save_figure
 from deepchrome.benchmarks.common.results import Results
 from deepchrome.benchmarks.common.tables import FLOOR, GROUP_TITLES, format_seconds
-from deepchrome.errors import NotInstalledError
 
 # One colour per group, dark enough on white.
 _COLOURS: Final = {
@@ -32,17 +32,10 @@ def plot(results: Results, folder: Path) -> list[Path]:
     NotInstalledError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise NotInstalledError(
-            "matplotlib is not installed. Install it with: pip install 'deepchrome[figures]'"
-        ) from None
     rows = [row for row in results.rows if row.group in _COLOURS]
     work = max((row.work for row in rows if row.group in ("reference", "peer")), default=max(row.work for row in rows))
     rows = sorted((row for row in rows if row.work == work), key=lambda row: -row.seconds)
-    figure = Figure(figsize=(9, 0.8 + 0.26 * len(rows)), layout="constrained")
+    figure = new_figure(9, 0.8 + 0.26 * len(rows))
     axes = figure.subplots()
     medians = [row.seconds for row in rows]
     spread = [[row.seconds - min(row.wall) for row in rows], [max(row.wall) - row.seconds for row in rows]]
@@ -71,9 +64,4 @@ def plot(results: Results, folder: Path) -> list[Path]:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.margins(x=0.1, y=0.01)
-    paths = [folder / "featurize.png", folder / "featurize.svg"]
-    # Keep text as text in the SVG, and write the same bytes for the same results.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": results.kind}):
-        for path in paths:
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return paths
+    return save_figure(figure, folder, results)
