@@ -49,17 +49,18 @@ def check_header(target: Target, references: Sequence[int], lengths: Sequence[in
     in_use = np.zeros(target.sequences.n_known, np.bool_)
     in_use[layout.chrom_id[layout.chrom_id >= 0]] = True
     names, expected = [*layout.genome.sizes], [*layout.genome.sizes.values()]
-    stated = {
-        known: length
+    # A chromosome may have two names in the header, so this is no dictionary.
+    stated = [
+        (known, length)
         for sequence, length in zip(references, lengths, strict=True)
         if (known := target.sequences.known_id(sequence)) is not None
-    }
-    wrong = [known for known, length in stated.items() if in_use[known] and length != expected[known]]
+    ]
+    wrong = [(known, length) for known, length in stated if in_use[known] and length != expected[known]]
     if wrong:  # guard: header-lengths
-        first = wrong[0]
+        first, length = wrong[0]
         raise BadDataError(
-            f"the header gives {names[first]} {stated[first]:,} bp, and {layout.genome.name} gives it "
-            f"{expected[first]:,} bp{_describe_fit({names[known]: length for known, length in stated.items()})}",
+            f"the header gives {names[first]} {length:,} bp, and {layout.genome.name} gives it "
+            f"{expected[first]:,} bp{_describe_fit({names[known]: length for known, length in stated})}",
             remedy="build_check",
         )
 
