@@ -112,7 +112,9 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
         if stranded:
             strand, is_in_region = MINUS if reverse else PLUS, False
             for segment in range(left, right + _ONE):
-                is_in_region |= (accepts[segment] & strand) != 0
+                is_in_region = (accepts[segment] & strand) != 0
+                if is_in_region:
+                    break
         n_in_regions += is_in_region
         n_reverse += is_in_region & reverse
         key = _start_key(np.uint64(np.uint32(batch[TILE, k])), batch[START, k])
