@@ -142,7 +142,7 @@ def read_samples(table: str | Path, *, pool: bool = False, notes: list[str] | No
 
 
 def _read_rows(table: Path, notes: list[str]) -> list[SampleRow]:
-    """Read a table of samples of any known form; append to ``notes`` what is left out."""
+    """Read a table of samples in any of its forms. Add a line to ``notes`` for each kind of row that is left out."""
     columns, rows = read_table(table)
     missing = [column for column in _COLUMNS if column not in columns]
     if not missing:
