@@ -31,6 +31,7 @@ from deepchrome.common.cores import usable_cores
 from deepchrome.errors import DeepchromeError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import FitConfig, Placement
+from deepchrome.train.fitting.fit import check_datasets, matmul_precision
 from deepchrome.train.fitting.stack import TrainingStack
 from deepchrome.train.fitting.training import plan_trainings
 from deepchrome.train.run.protocols import BEST
@@ -140,19 +141,20 @@ def profile_step(datasets: Sequence[Dataset], config: FitConfig, device: torch.d
 
     The data sets must have as many training genes as a batch.
     """
-    stack = _start_stack(datasets, config, device)
-    for epoch in (1, 2):
-        stack.train(stack.plan(epoch))
-    plan = stack.plan(3)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    with profile(activities=activities) as profiler:
-        time_on_device(lambda: stack.train(plan), device)
+    with matmul_precision(config, device):
+        stack = _start_stack(datasets, config, device)
+        for epoch in (1, 2):
+            stack.train(stack.plan(epoch))
+        plan = stack.plan(3)
+        with profile(activities=activities) as profiler:
+            time_on_device(lambda: stack.train(plan), device)
     order = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
     return str(profiler.key_averages().table(sort_by=order, row_limit=_PROFILE_ROWS, max_name_column_width=70))
 
 
 def time_parts(datasets: Sequence[Dataset], config: FitConfig, device: torch.device) -> dict[str, float]:
-    """Return the seconds to set a stack up, and those of the parts of its second epoch, one after the other.
+    """Return the seconds to check the data and set a stack up, and those of the parts of its second epoch, in turn.
 
     In training, the CPU draws the random choices of the next epoch while the GPU computes.
     """
@@ -163,13 +165,16 @@ def time_parts(datasets: Sequence[Dataset], config: FitConfig, device: torch.dev
         seconds[name] = time_on_device(lambda: result.append(task()), device)
         return result[0]
 
-    stack = timed("set up", lambda: _start_stack(datasets, config, device))
-    stack.train(stack.plan(1))
-    stack.validate()
-    plan = timed("draw the random choices (CPU)", lambda: stack.plan(2))
-    timed("train", lambda: stack.train(plan))
-    timed("validate", stack.validate)
-    timed("keep all as best", lambda: [stack.keep_as_best(i) for i in range(len(datasets))])
+    timed("check the data", lambda: check_datasets(datasets, config))
+    with matmul_precision(config, device):
+        stack = timed("set up", lambda: _start_stack(datasets, config, device))
+        stack.train(stack.plan(1))
+        stack.validate()
+        plan = timed("draw the random choices (CPU)", lambda: stack.plan(2))
+        timed("train", lambda: stack.train(plan))
+        timed("validate", stack.validate)
+        timed("keep all as best", lambda: [stack.keep_as_best(i) for i in range(len(datasets))])
+        timed("copy all checkpoints", lambda: [stack.checkpoint(i) for i in range(len(datasets))])
     bytes_of_plan = sum(each.nbytes for each in plan if isinstance(each, torch.Tensor))
     return seconds | {"random choices, MB": bytes_of_plan / 1e6}
 

@@ -10,6 +10,7 @@ slow because their weights do not fit in the caches, so each core trains one net
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from deepchrome.common.threads import map_in_threads
+from deepchrome.common.threads import map_in_threads, wait_for_result
 from deepchrome.errors import BadDataError, ParameterError, UsageError
 from deepchrome.train.datasets.dataset import Dataset
 from deepchrome.train.fitting.config import (
@@ -29,7 +30,7 @@ from deepchrome.train.fitting.config import (
     best_epoch,
     training_has_ended,
 )
-from deepchrome.train.fitting.stack import TrainingStack
+from deepchrome.train.fitting.stack import EpochPlan, TrainingStack
 from deepchrome.train.fitting.threads import torch_threads
 from deepchrome.train.fitting.training import Training, network_spec
 from deepchrome.train.models import check_network, is_custom
@@ -107,7 +108,7 @@ def fit(
         return trained
 
     fitted: dict[str, FittedModel] = {}
-    with torch_threads(threads // workers), _matmul_precision(config, device):
+    with torch_threads(threads // workers), matmul_precision(config, device):
         for each in map_in_threads(train_group, groups, workers, cancel=stop.set):
             fitted.update(each)
     return [fitted[training.key] for training in trainings]
@@ -137,8 +138,8 @@ def check_datasets(datasets: Sequence[Dataset], config: FitConfig) -> None:
                 f"{first.x.shape[1]} bins of {', '.join(first.marks)}. Train them in separate runs."
             )
         data.check_classes()
-        present = data.present if config.pooled else np.ones(len(data.marks), bool)
-        if not np.isfinite(data.x[:, :, present]).all():
+        is_finite = np.isfinite(data.x)
+        if not is_finite.all() and not (config.pooled and is_finite[:, :, data.present].all()):
             raise BadDataError(f"{data.epigenome}: an input value is not a finite number")
         if config.task != "classify" and data.rpkm is None:
             raise ParameterError("task", f"is {config.task}, but the expression of {data.epigenome} is unknown")
@@ -149,9 +150,10 @@ def check_datasets(datasets: Sequence[Dataset], config: FitConfig) -> None:
 def _largest_group(training: Training, config: FitConfig, device: torch.device) -> int:
     """Measure the GPU memory that one network needs, and return how many networks fit."""
     torch.cuda.reset_peak_memory_stats(device)
-    with torch_threads(1), _matmul_precision(config, device):
+    before = torch.cuda.memory_allocated(device)  # by the rest of the process
+    with matmul_precision(config, device):
         TrainingStack([training], config, device).validate()
-    needed = torch.cuda.max_memory_allocated(device)
+    needed = torch.cuda.max_memory_allocated(device) - before
     torch.cuda.empty_cache()
     return max(1, int(_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0] / needed))
 
@@ -184,32 +186,42 @@ def _train_group(
     stack = TrainingStack(trainings, config, device)
     for i, training in enumerate(trainings):
         stack.start(i, resume.get(training.key))
-    first = len(stack.history[0]) + 1
-    plan = stack.plan(first)
-    for epoch in range(first, stack.epochs + 1):
+    started = time.perf_counter()
+    for plan in _plan_epochs(stack, range(len(stack.history[0]) + 1, stack.epochs + 1), device):
         if stop.is_set() or all(training_has_ended(history, config) for history in stack.history):
             break
-        started = time.perf_counter()
         metrics = (stack.train(plan), *stack.validate())
-        # The GPU is still computing these metrics while the CPU prepares the next epoch.
-        if epoch < stack.epochs:
-            plan = stack.plan(epoch + 1)
         train_loss, valid_loss, valid_auroc = (values.tolist() for values in metrics)
         seconds = time.perf_counter() - started
         for i, training in enumerate(trainings):
             if training_has_ended(stack.history[i], config):
                 continue
-            record = EpochRecord(epoch, train_loss[i], valid_loss[i], valid_auroc[i], seconds)
+            record = EpochRecord(plan.epoch, train_loss[i], valid_loss[i], valid_auroc[i], seconds)
             stack.history[i].append(record)
-            if best_epoch(stack.history[i]) == epoch:
+            if best_epoch(stack.history[i]) == plan.epoch:
                 stack.keep_as_best(i)
             if on_epoch:
                 on_epoch(training.key, record, lambda i=i: stack.checkpoint(i))  # type: ignore[misc]
+        started = time.perf_counter()
     return {training.key: stack.fitted(i) for i, training in enumerate(trainings)}
 
 
+def _plan_epochs(stack: TrainingStack, epochs: Sequence[int], device: torch.device) -> Iterator[EpochPlan]:
+    """Yield the plans of some epochs. For a GPU, another thread draws the next plan while the GPU trains."""
+    if device.type == "cpu":
+        yield from map(stack.plan, epochs)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        drawn = [pool.submit(stack.plan, epoch) for epoch in epochs[:1]]
+        for epoch in epochs:
+            plan = wait_for_result(drawn.pop())
+            if epoch != epochs[-1]:
+                drawn.append(pool.submit(stack.plan, epoch + 1))
+            yield plan
+
+
 @contextmanager
-def _matmul_precision(config: FitConfig, device: torch.device) -> Iterator[None]:
+def matmul_precision(config: FitConfig, device: torch.device) -> Iterator[None]:
     """Set the precision of PyTorch's matrix products on a GPU, and restore it at the end."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda":

@@ -16,6 +16,7 @@ from deepchrome.train.datasets.depth import MAX_RANKED_COUNT, RATES
 from deepchrome.train.fitting.augment import hide_marks, shift, thin
 from deepchrome.train.fitting.auroc import stacked_auroc
 from deepchrome.train.fitting.config import Checkpoint, EpochRecord, FitConfig, FittedModel, best_epoch
+from deepchrome.train.fitting.threads import map_in_torch_threads
 from deepchrome.train.fitting.training import Training, network_spec
 from deepchrome.train.models import build_network, is_custom
 from deepchrome.train.models.outputs import gene_losses, log_odds
@@ -144,33 +145,37 @@ class TrainingStack:
 
     def plan(self, epoch: int) -> EpochPlan:
         """Draw the random choices of one epoch, in CPU memory."""
-        config, (bins, marks) = self._config, self._x.shape[1:]
-        columns: dict[str, list[NDArray[np.generic]]] = {}
-        for training, train_rows in zip(self._trainings, self._train_rows, strict=True):
-            rng = random_generator(config.seed, training.seed_name, epoch)
-            order, is_gene = _pad([rng.permutation(train_rows)], self._steps * config.batch_size)
-            rows, n = order[0], order.size
-            choices: dict[str, NDArray[np.generic]] = {"rows": rows, "weights": is_gene[0].astype(np.float32)}
-            choices["bits"] = _random_bytes(rng, n, self._dropout_bytes)
-            if config.shift_bins:
-                choices["shifts"] = rng.integers(-config.shift_bins, config.shift_bins, n, np.int8, endpoint=True)
-            if config.augment_depth:
-                rates = rng.integers(1, RATES, (n, marks), np.uint8, endpoint=True)
-                choices["rates"] = rates * (rng.random(n) < _THINNED_SHARE)[:, None]
-                choices["random_bytes"] = _random_bytes(rng, n, bins * marks).reshape(n, bins, marks)
-            if config.mark_dropout:
-                present = self._present[rows]
-                hidden = rng.random((n, marks)) < config.mark_dropout
-                hidden &= np.any(present & ~hidden, 1)[:, None]  # one mark must remain
-                choices["hidden"] = hidden
-            for name, values in choices.items():
-                columns.setdefault(name, []).append(values)
-        shape = (self._steps, config.batch_size)
+        shape = (self._steps, self._config.batch_size)
+        drawn = map_in_torch_threads(lambda i: self._draw(i, epoch), range(len(self._trainings)))
         stacked = {
-            name: torch.from_numpy(np.stack([values.reshape(*shape, *values.shape[1:]) for values in parts], 1))
-            for name, parts in columns.items()
+            name: torch.stack([each[name].view(*shape, *values.shape[1:]) for each in drawn], 1)
+            for name, values in drawn[0].items()
         }
         return EpochPlan(epoch, **stacked)
+
+    def _draw(self, i: int, epoch: int) -> dict[str, Tensor]:
+        """Draw the random choices of one epoch of network ``i``, by their names in :class:`EpochPlan`.
+
+        The first axis of every tensor is the genes, in the order of the steps.
+        """
+        config, (bins, marks) = self._config, self._x.shape[1:]
+        rng = random_generator(config.seed, self._trainings[i].seed_name, epoch)
+        order, is_gene = _pad([rng.permutation(self._train_rows[i])], self._steps * config.batch_size)
+        rows, n = order[0], order.size
+        choices: dict[str, NDArray[np.generic]] = {"rows": rows, "weights": is_gene[0].astype(np.float32)}
+        choices["bits"] = _random_bytes(rng, n, self._dropout_bytes)
+        if config.shift_bins:
+            choices["shifts"] = rng.integers(-config.shift_bins, config.shift_bins, n, np.int8, endpoint=True)
+        if config.augment_depth:
+            rates = rng.integers(1, RATES, (n, marks), np.uint8, endpoint=True)
+            choices["rates"] = rates * (rng.random(n) < _THINNED_SHARE)[:, None]
+            choices["random_bytes"] = _random_bytes(rng, n, bins * marks).reshape(n, bins, marks)
+        if config.mark_dropout:
+            present = self._present[rows]
+            hidden = rng.random((n, marks)) < config.mark_dropout
+            hidden &= np.any(present & ~hidden, 1)[:, None]  # one mark must remain
+            choices["hidden"] = hidden
+        return {name: torch.from_numpy(values) for name, values in choices.items()}
 
     def train(self, plan: EpochPlan) -> Tensor:
         """Train for one epoch; return the mean loss per gene, float64 (models,)."""
@@ -237,16 +242,21 @@ class TrainingStack:
         if len(datasets) > 1:  # They are copied, and test genes would need memory for nothing.
             rows = {key: np.flatnonzero(data.split != TEST) for key, data in datasets.items()}
             targets = {key: targets[key][rows[key]] for key in datasets}
-            datasets = {key: data.take(rows[key]) for key, data in datasets.items()}
+            taken = map_in_torch_threads(lambda key: datasets[key].take(rows[key]), list(datasets))
+            datasets = dict(zip(rows, taken, strict=True))
         sizes = [len(data.y) for data in datasets.values()]
         first = dict(zip(datasets, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
         ordered = list(datasets.values())
-        self._x = torch.from_numpy(_concatenate([data.x for data in ordered])).to(device)
+        self._x = _concatenate([data.x for data in ordered], device)
         self._on = torch.from_numpy(np.concatenate([data.y for data in ordered]).astype(np.int64)).to(device)
         self._target = torch.from_numpy(np.concatenate([targets[key] for key in datasets])).to(device)
         self._present = np.repeat(np.stack([data.present for data in ordered]), sizes, 0)
         if self._config.augment_depth:
-            self._counts, self._values = (array.to(device) for array in _thinnable_counts(ordered))
+            counts = map_in_torch_threads(_thinnable_counts, ordered)
+            self._counts = _concatenate(counts, device)
+            size = max(int(each.max(initial=0)) for each in counts) + 1
+            values = map_in_torch_threads(lambda data: _thinned_values(data, size), ordered)
+            self._values = torch.from_numpy(np.stack(values)).to(device)
             self._set_of_gene = torch.from_numpy(np.repeat(np.arange(len(ordered)), sizes)).to(device)
             is_signal = torch.tensor([[scale.is_signal for scale in data.scales or ()] for data in ordered])
             self._is_signal = is_signal.to(device) if is_signal.any() else None
@@ -390,43 +400,49 @@ def _first_steps(plan: EpochPlan, steps: int, first: int = 0) -> EpochPlan:
 
 def _random_bytes(rng: np.random.Generator, genes: int, size: int) -> NDArray[np.uint8]:
     """Draw random bytes: uint8 (genes, size), writable."""
-    words = rng.bit_generator.random_raw(-(-genes * size // 8))  # eight times as fast as rng.bytes
-    return np.asarray(words).astype("<u8", copy=False).view(np.uint8)[: genes * size].reshape(genes, size)
+    # Eight times as fast as rng.bytes. The bit generator's random_raw is as fast, but makes other threads wait.
+    words = rng.integers(0, 2**64 - 1, -(-genes * size // 8), np.uint64, endpoint=True)
+    return words.astype("<u8", copy=False).view(np.uint8)[: genes * size].reshape(genes, size)
 
 
-def _thinnable_counts(datasets: Sequence[Dataset]) -> tuple[Tensor, Tensor]:
-    """Return what :meth:`TrainingStack._thin` needs.
+def _thinnable_counts(data: Dataset) -> NDArray[np.int16]:
+    """Return the counts of the training genes, at most :data:`MAX_RANKED_COUNT`, and 0 for other genes and for signal.
 
     Returns
     -------
-    counts
-        int16 (genes, bins, marks): counts of the training genes, at most :data:`MAX_RANKED_COUNT`. 0 in other genes.
-    values
-        float32 (data sets, RATES + 1, marks, largest count + 1): inputs of thinned counts; NaN for missing marks.
+    int16 (genes, bins, marks)
     """
-    counts = np.zeros((sum(len(data.y) for data in datasets), *datasets[0].x.shape[1:]), np.int16)
-    first = 0
-    for data in datasets:
-        rows = np.flatnonzero(data.split == TRAIN)
-        for i, scale in enumerate(data.scales or ()):
-            if not scale.is_signal:
-                counts[first + rows, :, i] = np.minimum(scale.invert(data.x[rows, :, i]).round(), MAX_RANKED_COUNT)
-        first += len(data.y)
-    size = int(counts.max(initial=0)) + 1
+    counts = np.zeros(data.x.shape, np.int16)
+    rows = np.flatnonzero(data.split == TRAIN)
+    for i, scale in enumerate(data.scales or ()):
+        if not scale.is_signal:
+            counts[rows, :, i] = np.minimum(scale.invert(data.x[rows, :, i]).round(), MAX_RANKED_COUNT)
+    return counts
+
+
+def _thinned_values(data: Dataset, size: int) -> NDArray[np.float32]:
+    """Return the inputs of thinned counts from 0 to ``size`` - 1; NaN for missing marks.
+
+    Returns
+    -------
+    float32 (RATES + 1, marks, size)
+    """
     unused = np.zeros((RATES + 1, size), np.float32)  # signal is not thinned
-    values = np.stack(
-        [
-            [unused if scale.is_signal else scale.thinned_values(size) for scale in data.scales or ()]
-            for data in datasets
-        ]
-    )
-    values[~np.stack([data.present for data in datasets])] = np.nan
-    return torch.from_numpy(counts), torch.from_numpy(np.ascontiguousarray(values.swapaxes(1, 2)))
+    values = np.stack([unused if scale.is_signal else scale.thinned_values(size) for scale in data.scales or ()], 1)
+    values[:, ~data.present] = np.nan
+    return values
 
 
-def _concatenate(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Concatenate arrays; a single one is not copied."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+def _concatenate(arrays: Sequence[NDArray[np.generic]], device: torch.device) -> Tensor:
+    """Concatenate arrays on a device. A single array is not copied on a CPU."""
+    tensors = [torch.from_numpy(array) for array in arrays]
+    if len(tensors) == 1:
+        return tensors[0].to(device)
+    shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
+    joined = torch.empty(shape, dtype=tensors[0].dtype, device=device)
+    for part, tensor in zip(torch.split(joined, [len(tensor) for tensor in tensors]), tensors, strict=True):
+        part.copy_(tensor)
+    return joined
 
 
 def _pad(rows: Sequence[NDArray[np.int64]], length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
