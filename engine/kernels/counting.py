@@ -21,10 +21,29 @@ from deepchrome.engine.kernels.layout import (
     Tally,
 )
 from deepchrome.engine.kernels.lines import is_reverse
-from deepchrome.engine.kernels.segments import find_segment, first_of, number_of, open_segments, origin_of, points_up_to
-from deepchrome.engine.kernels.vectors import address_of, increment, int32_at, int64_at, set_int64, uint32_at
+from deepchrome.engine.kernels.segments import (
+    INVERSE_BITS,
+    TILE_BP,
+    find_segment,
+    first_of,
+    number_of,
+    open_segments,
+    origin_of,
+    points_up_to,
+)
+from deepchrome.engine.kernels.vectors import (
+    address_of,
+    all_less,
+    eight_of,
+    element_of,
+    increment,
+    int32_at,
+    int64_at,
+    set_int64,
+    uint32_at,
+)
 
-_ONE, _TWO, _GROUP = np.uint64(1), np.uint64(2), np.uint64(SPAN_GROUP)
+_ONE, _TWO, _EIGHT, _GROUP = np.uint64(1), np.uint64(2), np.uint64(8), np.uint64(SPAN_GROUP)
 # Factors that mix the bits of a key: odd numbers, from the golden ratio and from xxHash.
 _MIX_START, _MIX_END = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _UPPER_HALF = np.uint64(0xFFFFFFFF00000000)
@@ -55,7 +74,8 @@ def count_batch(batch, n, text, segments, spans, rule, totals):
 def _count_in_segments(batch, n, text, segments, rule, totals):
     """Add 1 to the segment of each read's start, and 1 to the segment of its last base.
 
-    Each of the four loops has few branches, so the processor works on many reads at the same time.
+    Each of the four loops has few branches, so the processor works on many reads at the same time. Eight reads at a
+    time that are alike take the shortest way.
     """
     opened, accepts = open_segments(segments), segments.accepts
     hits, sample, tally = address_of(totals.hits), totals.sample, totals.tally
@@ -67,13 +87,35 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
     near, odd = np.empty(BATCH_COLUMNS, np.uint32), np.empty(BATCH_COLUMNS, np.uint32)
     lefts, rights = np.empty(BATCH_COLUMNS, np.int32), np.empty(BATCH_COLUMNS, np.int32)
     insides = np.empty(BATCH_COLUMNS, np.bool_)
-    # Select the reads that can overlap a region.
-    n_near = np.uint64(0)
-    for k in range(n):
-        tile = np.uint64(np.uint32(batch[TILE, k]))
-        is_far = (first_of(opened, tile) < 0) & (origin_of(opened, tile) >= batch[END, k])
-        near[n_near] = k
-        n_near += np.uint64(not is_far)
+    # Count eight reads at a time if they are alike, and select the others that can overlap a region.
+    n_near = k = np.uint64(0)
+    n, rows = np.uint64(n), address_of(batch)
+    while k < n:
+        after = min(k + _EIGHT, n)
+        if not stranded and after - k == _EIGHT and _may_be_alike(opened, batch, k):
+            left_hits, right_hits, keys, are_alike = _find_eight(opened, rows, k)
+            if are_alike:
+                for j in range(8):
+                    increment(hits, np.uint64(element_of(left_hits, j)))
+                    increment(hits, np.uint64(element_of(right_hits, j)))
+                n_in_regions += 8
+                has_samples = not all_less(limit, keys)
+                for j in range(k, after):
+                    reverse = is_reverse(text, batch[STRAND_AT, j], mask, value)
+                    n_reverse += reverse
+                    if has_samples:
+                        key = np.uint64(element_of(keys, j - k))
+                        if key <= limit and n_sampled < max_sampled:
+                            sample[n_sampled] = _position_key(key, batch[END, j], reverse)
+                            n_sampled += _ONE
+                k = after
+                continue
+        while k < after:
+            tile = np.uint64(np.uint32(batch[TILE, k]))
+            is_far = (first_of(opened, tile) < 0) & (origin_of(opened, tile) >= batch[END, k])
+            near[n_near] = k
+            n_near += np.uint64(not is_far)
+            k += _ONE
     # In most tiles, the points are at equal distances, or there are only one or two: compute the segments.
     n_odd = np.uint64(0)
     for i in range(n_near):
@@ -117,7 +159,7 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
                     break
         n_in_regions += is_in_region
         n_reverse += is_in_region & reverse
-        key = _start_key(np.uint64(np.uint32(batch[TILE, k])), batch[START, k])
+        key = _start_key(np.uint64(np.uint32(batch[TILE, k])), np.uint64(batch[START, k]))
         if is_in_region and key <= limit and n_sampled < max_sampled:
             sample[n_sampled] = _position_key(key, batch[END, k], reverse)
             n_sampled += _ONE
@@ -127,12 +169,52 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
 
 
 @inlined
+def _may_be_alike(segments, batch, k):
+    """Return whether it is worth while to look at all eight reads from column ``k`` of a batch."""
+    tile = batch[TILE, k]
+    is_one_tile = tile == batch[TILE, k + _EIGHT - _ONE]
+    return is_one_tile and origin_of(segments, np.uint64(np.uint32(tile))) <= batch[START, k]
+
+
+@inlined
+def _find_eight(segments, rows, k):
+    """Find the segments of the eight reads from column ``k`` of a batch, if the reads are alike.
+
+    They are alike if they start in one tile, all points of this tile are equally far apart, and no read reaches before
+    the first point or beyond the last one. Regions then cover all of their segments.
+
+    Returns
+    -------
+    tuple
+        For each read, as eight numbers: where the hits of the segment of its start are, where those of the segment of
+        its last base are, and the key of its start. Then whether the reads are alike.
+    """
+    tiles, starts, ends = eight_of(rows, TILE, k), eight_of(rows, START, k), eight_of(rows, END, k)
+    tile = np.uint64(element_of(tiles, 0))
+    first = number_of(first_of(segments, tile))
+    n_points = number_of(first_of(segments, tile + _ONE)) - first
+    origin, inverse = np.uint64(origin_of(segments, tile)), np.uint64(uint32_at(segments.inverse_steps, tile))
+    # Numbers are modulo 2^64, so a read that starts before the first point seems to be far ahead of it.
+    ahead = starts - origin
+    left, right = (ahead * inverse) >> INVERSE_BITS, ((ends - (origin + _ONE)) * inverse) >> INVERSE_BITS
+    are_alike = (
+        (inverse != np.uint64(0))
+        & (n_points > _ONE)
+        & all_less(tiles ^ tile, _ONE)
+        & all_less(ahead, np.uint64(TILE_BP))
+        & all_less(right, n_points - _ONE)
+    )
+    at = _TWO * (first + _ONE)
+    return left + left + at, right + right + (at + _ONE), _start_key(tile, starts), are_alike
+
+
+@inlined
 def _start_key(tile, start):
     """Return a number that depends on the start of a read and looks random in its upper bits.
 
     Without the constant, the key of the first position of all would be 0, and every sample would have its reads.
     """
-    return (np.uint64(tile) << np.uint64(32) ^ np.uint64(start) ^ _MIX_END) * _MIX_START
+    return (start ^ (tile << np.uint64(32) ^ _MIX_END)) * _MIX_START
 
 
 @inlined
@@ -192,7 +274,7 @@ def _count_in_spans(batch, n, text, segments, spans, rule, totals):
         if is_in_region:
             tally[Tally.IN_REGIONS] += 1
             tally[Tally.REVERSE] += reverse
-            key = _start_key(np.uint64(np.uint32(batch[TILE, k])), start)
+            key = _start_key(np.uint64(np.uint32(batch[TILE, k])), np.uint64(start))
             if key <= limit and tally[Tally.SAMPLED] < len(sample):
                 sample[tally[Tally.SAMPLED]] = _position_key(key, end, reverse)
                 tally[Tally.SAMPLED] += 1

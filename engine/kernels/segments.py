@@ -15,7 +15,7 @@ from deepchrome.engine.kernels.vectors import address_of, int32_at, uint32_at
 
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 INVERSE_BITS = np.uint64(31)
-_TILE_BP = 1 << TILE_BITS
+TILE_BP = 1 << TILE_BITS
 _ANY_STEP = 1 << 31 - TILE_BITS  # of tiles with one point or none: the inverse of their width
 
 
@@ -76,7 +76,7 @@ def find_segment(segments, tile, position):
     inverse = uint32_at(segments.inverse_steps, tile)
     if inverse:
         return first + points_up_to(position, origin_of(segments, tile), inverse, after - first)
-    cell = int32_at(segments.cells_at, tile) + ((max(position, 0) & (_TILE_BP - 1)) >> segments.cell_bits)
+    cell = int32_at(segments.cells_at, tile) + ((max(position, 0) & (TILE_BP - 1)) >> segments.cell_bits)
     found = np.uint64(int32_at(segments.cells, cell))
     # Most cells have one or two points. Adding comparisons needs no branch, which the processor could not predict.
     found += np.uint64(int32_at(segments.points, found) <= position)

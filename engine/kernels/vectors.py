@@ -218,6 +218,17 @@ def _(builder: Any, batch: Any, row: Any, k: Any, values: Any) -> None:
     store(builder, batch, _byte_offset(builder, row, k, BATCH_COLUMNS, 4), builder.trunc(values, EIGHT_INT32))
 
 
+def eight_of(batch: Any, row: int, k: int) -> Any:
+    """Return eight numbers of a row of a batch, from column ``k``; a negative one as uint64 modulo 2^64."""
+    return batch[row, k : k + np.uint64(8)].astype(np.int64).view(np.uint64)
+
+
+@lowers(eight_of, EIGHT(ADDRESS, INDEX, MASK))
+def _(builder: Any, batch: Any, row: Any, k: Any) -> Any:
+    numbers = load(builder, batch, _byte_offset(builder, row, k, BATCH_COLUMNS, 4), EIGHT_INT32)
+    return builder.sext(numbers, EIGHT_INT64)
+
+
 def _byte_offset(builder: Any, row: Any, column: Any, n_columns: int, item_bytes: int) -> Any:
     item = builder.add(builder.mul(row, constant(INT64, n_columns)), column)
     return builder.mul(item, constant(INT64, item_bytes))
