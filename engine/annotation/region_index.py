@@ -116,14 +116,19 @@ def _sorted_edges(layout: Layout) -> Integers:
 
     Positions are clipped as the kernels clip them, so they are -1 or more.
     """
-    rows = np.flatnonzero(layout.chrom_id >= 0)
-    start, end = layout.start[rows], layout.end[rows]
+    known = layout.chrom_id >= 0
+    start, end, chrom_id = layout.start, layout.end, layout.chrom_id
+    if not known.all():
+        start, end, chrom_id = start[known], end[known], chrom_id[known]
+    edges = np.empty((len(start), layout.n_bins + 1), np.int64)
     width = (end - start) // layout.n_bins
-    edges = start[:, None] + width[:, None] * np.arange(layout.n_bins + 1)
+    for i in range(layout.n_bins):
+        np.multiply(width, i, out=edges[:, i])
+        edges[:, i] += start
     edges[:, -1] = end
     np.minimum(edges, FAR - 1, out=edges)
     edges[edges <= 0] = -1
-    edges += (layout.chrom_id[rows] << 32)[:, None] + 1
+    edges += ((chrom_id << 32) + 1)[:, None]
     keys = edges.reshape(-1)
     keys.sort()
     return keys

@@ -34,7 +34,8 @@ def count_table(counts: RegionCounts) -> pl.DataFrame:
         bp), the other columns of the regions as text, and one column per file of reads.
     """
     regions = counts.regions
-    texts = {name: as_series(values) for name, values in regions.columns.items()}
+    # Not the place, whose text TextColumns would have to make.
+    texts = {name: as_series(regions.columns[name]) for name in regions.columns if name not in PLACE_COLUMNS}
     if regions.format == "gff":
         texts["name"] = feature_names(texts["feature"], texts["attributes"])
     others = {name: texts[name] for name in region_column_names(regions)[len(PLACE_COLUMNS) :]}

@@ -218,6 +218,13 @@ def test_invalid_line_is_named(good: str, bad: str | bytes, words: str, before: 
     assert message.endswith(f"The line is {shown!r}.")
 
 
+@pytest.mark.campaign("lines")
+@pytest.mark.parametrize(("lines", "n"), [("chr1\t1\t2\nchr1\t1\t2\tx\ty\n", 3), ("chr1\t1\t2\tx\ty\nchr1\t1\t2\n", 5)])
+def test_a_short_line_does_not_make_up_for_a_long_one(lines: str, n: int, tmp_path: Path) -> None:
+    with pytest.raises(BadDataError, match=f":2: {n} fields where the first line has 4"):
+        read(tmp_path, (GOOD + lines + GOOD).encode())
+
+
 def test_line_number_in_a_later_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(region_files, "_BLOCK_BYTES", 64)
     with pytest.raises(BadDataError, match=r"regions.any:1003: start '5y' is not .* The line is 'chr1\\t5y\\t9\\tx'\."):
@@ -247,8 +254,8 @@ def test_line_number_in_a_later_block(tmp_path: Path, monkeypatch: pytest.Monkey
             ":2: a line of more than 0 MiB, so this is",
         ),
         (gzip.compress(BED6.encode(), mtime=0)[:-2], None, ": damaged or truncated gzip data"),
-        (GTF.encode(), None, ": lines of several types. Choose one: exon (2), gene (1), CDS (1)"),
-        (GTF.encode(), "mRNA", ": no line of type 'mRNA'. Choose a type that it has: exon (2), gene (1), CDS (1)"),
+        (GTF.encode(), None, ": lines of several types. Choose one: exon (2), CDS (1), gene (1)"),
+        (GTF.encode(), "mRNA", ": no line of type 'mRNA'. Choose a type that it has: exon (2), CDS (1), gene (1)"),
         (
             (GOOD_GFF + GFF3_END + "\n" + GOOD_GFF).encode(),
             None,
