@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,16 @@ class RegionIndex:
     def unknown_extent(self) -> Integers:
         """Row of ``extents`` for chromosomes that the genome does not have; no region lies on them."""
         return np.array([len(self.segments.last_tiles) - 1, 0, MAX_POSITION_BP], np.int64)
+
+    @cached_property
+    def _spans(self) -> tuple[SpanTable, Integers]:
+        return build_spans(self)
+
+    def new_spans(self) -> tuple[SpanTable, Integers]:
+        """Return the result of :func:`build_spans`, whose counts nobody else has. Thread-safe."""
+        with _building:
+            spans, order = self._spans
+        return spans._replace(counts=np.zeros_like(spans.counts)), order
 
 
 def build_region_index(layout: Layout, strand: str | None = None) -> RegionIndex:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from deepchrome.engine import kernels
 from deepchrome.engine.annotation.aliases import ChromAliases
-from deepchrome.engine.annotation.region_index import NO_SPANS, RegionIndex, build_spans
+from deepchrome.engine.annotation.region_index import NO_SPANS, RegionIndex
 from deepchrome.engine.counting.options import ReadOptions
 from deepchrome.engine.counting.positions import MAX_DISTINCT, PositionSampler
 from deepchrome.engine.counting.rules import make_rule
@@ -161,7 +161,7 @@ class Counter(ABC):
         self.rule = make_rule(options, strand_mask, strand_value)
         n_points = 0 if self.rule.by_span else len(segments.points)
         self.totals = kernels.Totals.empty(n_points, stranded=options.strand is not None, n_keys=MAX_KEYS)
-        self.spans, self._span_order = build_spans(target.index) if self.rule.by_span else (NO_SPANS, NO_ORDER)
+        self.spans, self._span_order = target.index.new_spans() if self.rule.by_span else (NO_SPANS, NO_ORDER)
         self.positions = PositionSampler()
         self.lost_positions = False
         self.sequences: list[int] = []

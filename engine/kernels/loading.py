@@ -6,13 +6,20 @@ from deepchrome.engine.kernels.bam import Records, count_bam, whole_records
 from deepchrome.engine.kernels.layout import FAR, NameTable, Rule, SegmentTable, SpanTable, Totals
 from deepchrome.engine.kernels.lines import count_columns
 from deepchrome.engine.kernels.names import add_names
+from deepchrome.engine.kernels.pairs import count_pairs
 from deepchrome.engine.kernels.segments import cut_segments, fill_cells, fold, mark_segments
 from deepchrome.engine.kernels.shapes import SHAPE_TABLE_BYTES
 from deepchrome.engine.kernels.text import count_text
 
 
-def warm_up() -> None:
-    """Compile every kernel, or load it from the cache, before threads need it."""
+def warm_up(*, fragments: bool = False) -> None:
+    """Compile every kernel, or load it from the cache, before threads need it.
+
+    Parameters
+    ----------
+    fragments
+        Whether also the kernel for fragments in BEDPE is needed.
+    """
     line = b"c\t1\t2\n"
     text = np.zeros(192, np.uint8)
     begin, end = 64, 64 + len(line)
@@ -32,6 +39,8 @@ def warm_up() -> None:
     totals = Totals.empty(1, n_sequences=1)
     tables = (segments, spans, rule, totals)
     count_text(text, begin, end, count_columns(text, begin, end), names, shapes, extents, *tables)
+    if fragments:
+        count_pairs(text, begin, begin, 6, names, extents, *tables)
     whole_records(text, begin, begin)
     count_bam(text, begin, begin, extents, Records(0, 0, False, False), *tables)
     rows = (np.full(1, -1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int8))

@@ -122,7 +122,7 @@ def count(
         from deepchrome.engine.features.multiqc import check_report
 
         check_report(qc)
-    load_kernels()
+    load_kernels(fragments=fragments)
     from deepchrome.cli.progress import progress_bars
     from deepchrome.cli.show_count import COLUMNS, CountProgress, show_counts
     from deepchrome.engine.annotation.genome import read_genome

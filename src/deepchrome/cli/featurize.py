@@ -126,7 +126,7 @@ def featurize(
     if scheduler and (jobs or threads):
         raise UsageError("--jobs and --threads cannot be used with --scheduler. The cluster sets its own limits.")
     selected_shard = parse_shard(shard) if shard else None
-    load_kernels()
+    load_kernels(fragments=fragments)
     from deepchrome.cli.progress import progress_bars
     from deepchrome.cli.show_featurize import COLUMNS, FeaturizeProgress, show_outcomes
     from deepchrome.engine.features.featurize import featurize as run

@@ -33,8 +33,14 @@ def keep_memory() -> None:
         mallopt(option, value)
 
 
-def load_kernels() -> None:
-    """Load the kernels from their cache, or compile them and print a message that explains the delay."""
+def load_kernels(*, fragments: bool = False) -> None:
+    """Load the kernels from their cache, or compile them and print a message that explains the delay.
+
+    Parameters
+    ----------
+    fragments
+        Whether also those for fragments are needed.
+    """
     keep_memory()
     timer = threading.Timer(_SLOW_SECONDS, _explain_delay)
     timer.start()
@@ -43,7 +49,7 @@ def load_kernels() -> None:
     try:
         from deepchrome.engine import kernels
 
-        kernels.warm_up()
+        kernels.warm_up(fragments=fragments)
     finally:
         timer.cancel()
         gc.freeze()  # imported objects stay in use, so later collections can skip them
