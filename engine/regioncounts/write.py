@@ -29,7 +29,7 @@ FORMAT_VERSION: Final = "regions-1"
 _COORDINATES: Final = "start and end 0-based, half-open, bp"
 _METADATA_KEY: Final = b"deepchrome"
 _CHECKSUM_KEY: Final = b"deepchrome_crc32"
-_ROWS_AT_A_TIME: Final = 1 << 20
+_ROWS_AT_A_TIME: Final = 1 << 17  # the text of these fits the CPU cache
 _ROWS_PER_GROUP: Final = 1 << 18
 _MAX_STRING_BYTES: Final = (1 << 31) - 1  # of a column of Arrow's ordinary strings
 
