@@ -252,9 +252,12 @@ class TrainingStack:
         self._target = torch.from_numpy(np.concatenate([targets[key] for key in datasets])).to(device)
         self._present = np.repeat(np.stack([data.present for data in ordered]), sizes, 0)
         if self._config.augment_depth:
-            counts = map_in_torch_threads(_thinnable_counts, ordered)
-            self._counts = _concatenate(counts, device)
-            size = max(int(each.max(initial=0)) for each in counts) + 1
+            self._counts = torch.empty(self._x.shape, dtype=torch.int16, device=device)
+            parts = torch.split(self._counts, sizes)
+            map_in_torch_threads(
+                lambda i: parts[i].copy_(torch.from_numpy(_thinnable_counts(ordered[i]))), range(len(ordered))
+            )
+            size = int(self._counts.max()) + 1
             values = map_in_torch_threads(lambda data: _thinned_values(data, size), ordered)
             self._values = torch.from_numpy(np.stack(values)).to(device)
             self._set_of_gene = torch.from_numpy(np.repeat(np.arange(len(ordered)), sizes)).to(device)
@@ -433,15 +436,14 @@ def _thinned_values(data: Dataset, size: int) -> NDArray[np.float32]:
     return values
 
 
-def _concatenate(arrays: Sequence[NDArray[np.generic]], device: torch.device) -> Tensor:
+def _concatenate(arrays: Sequence[NDArray[np.float32]], device: torch.device) -> Tensor:
     """Concatenate arrays on a device. A single array is not copied on a CPU."""
-    tensors = [torch.from_numpy(array) for array in arrays]
-    if len(tensors) == 1:
-        return tensors[0].to(device)
-    shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
-    joined = torch.empty(shape, dtype=tensors[0].dtype, device=device)
-    for part, tensor in zip(torch.split(joined, [len(tensor) for tensor in tensors]), tensors, strict=True):
-        part.copy_(tensor)
+    if len(arrays) == 1:
+        return torch.from_numpy(arrays[0]).to(device)
+    sizes = [len(array) for array in arrays]
+    joined = torch.empty((sum(sizes), *arrays[0].shape[1:]), device=device)
+    for part, array in zip(torch.split(joined, sizes), arrays, strict=True):
+        part.copy_(torch.from_numpy(array))
     return joined
 
 
