@@ -1,6 +1,7 @@
 """Where to count: rows of equal bins on the chromosomes of a genome."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,13 @@ class Layout:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @cached_property
+    def chroms_in_use(self) -> npt.NDArray[np.bool_]:
+        """Which chromosomes of the genome have rows: bool (chromosomes,)."""
+        in_use = np.zeros(len(self.genome.sizes) + 1, np.bool_)
+        in_use[self.chrom_id] = True  # -1 marks the element after the last chromosome
+        return in_use[:-1]
 
     def outside_bins(self) -> npt.NDArray[np.bool_]:
         """Return which bins of the rows in ``outside`` lie completely outside their chromosome: bool (k, bins)."""

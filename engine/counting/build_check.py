@@ -46,8 +46,6 @@ def check_header(target: Target, references: Sequence[int], lengths: Sequence[in
         A length differs.
     """
     layout = target.index.layout
-    in_use = np.zeros(target.sequences.n_known, np.bool_)
-    in_use[layout.chrom_id[layout.chrom_id >= 0]] = True
     names, expected = [*layout.genome.sizes], [*layout.genome.sizes.values()]
     # A chromosome may have two names in the header, so this is no dictionary.
     stated = [
@@ -55,7 +53,7 @@ def check_header(target: Target, references: Sequence[int], lengths: Sequence[in
         for sequence, length in zip(references, lengths, strict=True)
         if (known := target.sequences.known_id(sequence)) is not None
     ]
-    wrong = [(known, length) for known, length in stated if in_use[known] and length != expected[known]]
+    wrong = [(known, length) for known, length in stated if layout.chroms_in_use[known] and length != expected[known]]
     if wrong:  # guard: header-lengths
         first, length = wrong[0]
         raise BadDataError(

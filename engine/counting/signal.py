@@ -227,7 +227,7 @@ def _match_chroms(
 def _chroms_of(layout: Layout) -> list[str]:
     """Return the chromosomes that have rows."""
     names = [*layout.genome.sizes]
-    return [names[i] for i in np.unique(layout.chrom_id[layout.chrom_id >= 0])]
+    return [names[i] for i in np.flatnonzero(layout.chroms_in_use)]
 
 
 def _check_amount(bases: Mapping[str, int], source_of: Mapping[str, str], layout: Layout, options: ReadOptions) -> None:

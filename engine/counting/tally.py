@@ -117,7 +117,6 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
     is_text = pipeline.format is None or pipeline.format.name != "BAM"
     if is_text and options.build_check and options.unknown_chrom != "bedtools":
         check_positions(pipeline.target, reads_on)
-    chroms_in_use = np.unique(layout.chrom_id[layout.chrom_id >= 0])
     found, n_long = np.flatnonzero(lengths[:-1]), int(lengths[-1])
     sum_length = int(lengths[:-1] @ np.arange(MAX_LENGTH)) + int(sums[Tally.LONG_SUM])
     longest = max((counter.total(Tally.LONG_MAX) for counter in counters), default=0)
@@ -126,7 +125,7 @@ def summarize(pipeline: FilePipeline, **facts: Any) -> ReadTally:
         counts=Counter.counts(counters, pipeline.target.index),
         reads=reads,
         in_windows=int(sums[Tally.IN_REGIONS]),
-        on_gene_chroms=int(reads_on[chroms_in_use, 0].sum()),
+        on_gene_chroms=int(reads_on[layout.chroms_in_use, 0].sum()),
         off_genome=_keep_largest(unknown),
         past_end=int(reads_on[:, 1].sum()),
         filtered=sum(int(sums[kind]) for kind in _REASONS.values() if kind not in _STILL_READS),

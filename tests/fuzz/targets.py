@@ -96,7 +96,8 @@ def text(data: bytes) -> None:
     if isinstance(counted, BadDataError):
         assert bad is not None, counted
         where = "fuzzed: lines end in a lone" if bad == 0 else f"fuzzed:{bad}: "
-        assert str(counted).startswith(where), (bad, counted)
+        # The first bytes may be those of another format, which is refused before any line is read.
+        assert str(counted).startswith((where, "fuzzed: this is ")), (bad, counted)
         return
     assert bad is None, bad
     check(counted, naive.text_reads(lines))
