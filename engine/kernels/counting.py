@@ -170,7 +170,7 @@ def _count_in_segments(batch, n, text, segments, rule, totals):
 
 @inlined
 def _may_be_alike(segments, batch, k):
-    """Return whether it is worth while to look at all eight reads from column ``k`` of a batch."""
+    """Return whether the eight reads from column ``k`` of a batch may be alike, from the first and the last of them."""
     tile = batch[TILE, k]
     is_one_tile = tile == batch[TILE, k + _EIGHT - _ONE]
     return is_one_tile and origin_of(segments, np.uint64(np.uint32(tile))) <= batch[START, k]
